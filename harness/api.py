@@ -1,0 +1,202 @@
+"""run and force: a scenario, once or many times, on real threads.
+
+Both take a scenario (a callable that builds a fresh world and returns its roles) and return a `Result`. Workers are reused
+from run to run inside one call and have ended when it returns.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .errors import ScenarioError
+from .events import Observer
+from .race import Meetings, NestedRequests
+from .runner import Crew, Run
+from .scenario import Scenario, build, name_of
+from .settings import settled
+from .verdict import Finding, Outcome, Result, Verdict
+
+TIMEOUT = 5.0
+DETECT = ("block", "timeout")
+MOST_WAYS = 200     # how many ways to meet `force` tries on a scenario that declares no meeting
+MOST_ORDERS = 24    # in how many orders of the roles it tries each
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during a call; `result` says who waited for whom at that moment."""
+
+    def __init__(self, result: Result) -> None:
+        super().__init__(f"interrupted during {result.scenario}")
+        self.result = result
+
+
+class Tally:
+    """Sums up the runs of one call, keeping the gravest outcome, the first of several."""
+
+    def __init__(self, scenario: str) -> None:
+        self.scenario = scenario
+        self.counts: Counter[str] = Counter()
+        self.kept: Outcome | None = None
+        self.scenario_kept: Scenario | None = None
+        self.began = time.perf_counter()
+        self._distinct: set[Any] = set()
+
+    @property
+    def runs(self) -> int:
+        """How many runs were counted."""
+        return sum(self.counts.values())
+
+    def add(self, outcome: Outcome, scenario: Scenario) -> None:
+        """Count one run."""
+        self.counts[str(outcome.verdict)] += 1
+        if outcome.gravest is not None:
+            self._distinct.add(_fingerprint(outcome.gravest))
+        if self.kept is None or outcome.verdict.graveness > self.kept.verdict.graveness:
+            self.kept = outcome
+            self.scenario_kept = scenario
+
+    def result(self, **more: Any) -> Result:
+        """Return what the runs so far came to."""
+        kept = self.kept or Outcome([], [])
+        coverage: dict[str, Any] = {"runs": self.runs}
+        found = {verdict: n for verdict, n in self.counts.items() if verdict != "clean"}
+        if self.runs > 1 and found:
+            coverage["verdicts"] = dict(self.counts)
+            coverage["distinct_reports"] = len(self._distinct)
+        coverage.update(more.pop("coverage", {}))
+        verdict = kept.verdict if self.runs else Verdict.INCONCLUSIVE
+        how = kept.gravest.how if kept.gravest else "observed"
+        made = self.scenario_kept
+        return Result(self.scenario, verdict, how, coverage, kept,
+                      time.perf_counter() - self.began, names=made and made.function_name,
+                      titles=made and made.title, **more)
+
+
+def run(scenario: Callable[[], Any], *, runs: int = 1, seconds: float | None = None,
+        timeout: float = TIMEOUT, detect: str = "block",
+        observers: Callable[[], Iterable[Observer]] = tuple) -> Result:
+    """Let the roles of *scenario* race, *runs* times.
+
+    Args:
+        seconds: stop after this time: the run under way is unwound as `inconclusive`, no other is begun.
+        timeout: seconds without any lock event after which what still waits is judged a hang.
+        detect: "block" looks for a cycle at the moment a thread begins to wait; "timeout" lets the threads
+            hang and judges when nothing has moved for *timeout* seconds.
+        observers: called before each run; returns the observers of that run.
+
+    Raises:
+        ScenarioError: the scenario or an argument makes no sense.
+        Interrupted: Ctrl-C; its `result` holds the report so far.
+    """
+    def once(made: Scenario, crew: Crew) -> Outcome:
+        return Run(made, list(observers()), detect, timeout, tally.deadline).play(crew)
+
+    tally = _Deadline(name_of(scenario), seconds)
+    return _repeat(scenario, tally, runs, timeout, detect, once)
+
+
+def force(scenario: Callable[[], Any], *, runs: int = 1, seconds: float | None = None,
+          timeout: float = TIMEOUT, detect: str = "block") -> Result:
+    """Make the roles of *scenario* meet where it says, *runs* times; arguments as for `run`.
+
+    If the meeting cannot be set up the verdict is `not-reached`, unless something was found. A scenario that declares no
+    meeting is tried at every combination of requests that its roles make with a lock in hand, within a bound.
+    """
+    def once(made: Scenario, crew: Crew) -> Outcome:
+        if not made.meet:
+            return _try_nested(scenario, made, crew, detect, timeout, tally)
+        meetings = Meetings(made.meet)
+        outcome = Run(made, [meetings], detect, timeout, tally.deadline).play(crew)
+        if not meetings.all_reached and not outcome.findings:
+            outcome.findings.append(Finding(
+                Verdict.NOT_REACHED, "observed", f"the race could not be set up: {meetings.missed}",
+                events=len(outcome.events)))
+        elif not outcome.findings:
+            outcome.notes.append("the roles met as asked and nothing came of it")
+        return outcome
+
+    tally = _Deadline(name_of(scenario), seconds)
+    return _repeat(scenario, tally, runs, timeout, detect, once)
+
+
+class _Deadline(Tally):
+    """A tally with an end."""
+
+    def __init__(self, scenario: str, seconds: float | None) -> None:
+        super().__init__(scenario)
+        self.deadline = None if seconds is None else time.monotonic() + seconds
+
+
+def _repeat(scenario: Callable[[], Any], tally: _Deadline, runs: int, timeout: float, detect: str,
+            once: Callable[[Scenario, Crew], Outcome]) -> Result:
+    check_arguments(runs, timeout, detect)
+    try:
+        with settled(), Crew() as crew:
+            for _ in range(runs):
+                made = build(scenario, tally.scenario)
+                outcome = once(made, crew)
+                tally.add(outcome, made)
+                late = tally.deadline is not None and time.monotonic() >= tally.deadline
+                if late or outcome.stuck:
+                    break   # a thread that could not be ended would be joined by one more each time
+    except KeyboardInterrupt as exc:
+        raise interrupted(exc, tally) from None
+    return tally.result()
+
+
+def interrupted(exc: KeyboardInterrupt, tally: Tally, **more: Any) -> Interrupted:
+    """Return what to raise for Ctrl-C: the runs so far, and where the one under way stood."""
+    outcome = getattr(exc, "outcome", None)
+    if outcome is not None and (tally.kept is None or not tally.kept.findings):
+        tally.kept = outcome
+    return Interrupted(tally.result(**more))
+
+
+def _try_nested(scenario: Callable[[], Any], made: Scenario, crew: Crew, detect: str, timeout: float,
+                tally: _Deadline) -> Outcome:
+    """Try the meetings that the roles' nested requests offer, in every order of the roles, nearest first."""
+    n = len(made.roles)
+    orders = list(itertools.islice(itertools.permutations(range(n)), MOST_ORDERS))
+    seen = {(0,) * n}
+    todo = list(seen)
+    tried = 0
+    for which in todo:
+        for order in orders[:MOST_WAYS - tried]:
+            tried += 1
+            nested = NestedRequests(which, order)
+            outcome = Run(made, [nested], detect, timeout, tally.deadline).play(crew)
+            if outcome.findings:
+                return outcome
+            for i, count in enumerate(nested.counts):
+                step = (*which[:i], which[i] + 1, *which[i + 1:])
+                if step[i] < count and step not in seen:
+                    seen.add(step)
+                    todo.append(step)
+            made = build(scenario, tally.scenario)
+    outcome.findings.append(Finding(
+        Verdict.NOT_REACHED, "observed",
+        f"no meeting is declared, and none of {tried} ways to let the roles meet at requests made "
+        f"with a lock held ended in a deadlock", events=len(outcome.events)))
+    return outcome
+
+
+def check_arguments(runs: int, timeout: float, detect: str) -> None:
+    """Refuse what makes no sense, in one line."""
+    if runs < 1:
+        raise ScenarioError(f"runs is {runs}, expected at least 1")
+    if not timeout > 0:
+        raise ScenarioError(f"timeout is {timeout}, expected a number of seconds above 0")
+    if detect not in DETECT:
+        raise ScenarioError(f"detect is {detect!r}, expected one of {', '.join(DETECT)}")
+
+
+def _fingerprint(found: Finding) -> Any:
+    """Return what makes two reports the same but for times."""
+    return (found.verdict, found.text, tuple(
+        (state.role, state.wants, state.mode, state.at,
+         tuple((hold.lock, hold.mode, hold.at) for hold in state.holds))
+        for state in found.cycle))

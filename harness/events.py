@@ -1,0 +1,58 @@
+"""What a lock tells: four events, named after the kernel's lock tracepoints, and two for roles.
+
+Everything the harness can do is an `Observer` of these six. A hook that a class does not override is never called
+and costs nothing. Waits for completions, work items and threads use the first three events with mode ``wait``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .task import Task
+
+if TYPE_CHECKING:
+    from .runner import Run
+
+HOOKS = ("lock_acquire", "lock_contended", "lock_acquired", "lock_release", "role_start", "role_end")
+
+
+class Observer:
+    """Sees what the roles of one run do; serves as documentation of the hooks.
+
+    `mode` is ``exclusive``, ``shared`` or ``wait``. A hook runs in the thread of *task*. An exception in a hook
+    is an error of that role.
+    """
+
+    def attach(self, run: Run) -> None:
+        """Learn the run, before any role starts."""
+
+    def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:
+        """See *task* about to ask for *lock* (`task.trylock`: only if free). It may be held up here."""
+
+    def lock_contended(self, task: Task, lock: Any, mode: str) -> None:
+        """See that *task* could not have *lock* and is now queued. The guard is held: be quick, take no lock."""
+
+    def lock_acquired(self, task: Task, lock: Any, mode: str) -> None:
+        """See that *task* has *lock* (mode ``wait``: that its wait is over)."""
+
+    def lock_release(self, task: Task, lock: Any, mode: str) -> None:
+        """See *task* about to release *lock*."""
+
+    def role_start(self, task: Task) -> None:
+        """See the role of *task* start."""
+
+    def role_end(self, task: Task) -> None:
+        """See the role of *task* end, by return or exception. The guard is held."""
+
+    def idle(self) -> bool:
+        """See that no role of the run can go on by itself; return whether this let one go on.
+
+        Called with the guard held.
+        """
+        return False
+
+
+def overridden(observers: list[Observer], hook: str) -> tuple[Any, ...]:
+    """Return the bound *hook* of each observer whose class overrides it."""
+    return tuple(getattr(observer, hook) for observer in observers
+                 if getattr(type(observer), hook) is not getattr(Observer, hook))

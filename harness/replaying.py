@@ -1,0 +1,189 @@
+"""Replay: run the lock operations of a recorded run again, in the same order.
+
+A schedule is the order in which the roles passed their lock operations (requests and releases); it counts operations, not
+instructions, so it holds in another process and on another Python. A token carries it with the reference of the scenario
+and the seed of its world, in characters that are safe in a shell and in a mail.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import random
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .api import TIMEOUT, Tally, interrupted
+from .errors import ScenarioError
+from .events import Observer
+from .runner import Crew, Run
+from .scenario import build, load, name_of, reference_of
+from .settings import settled
+from .task import Task, enter, leave, park, unpark
+from .trace import Event
+from .verdict import Finding, Result, Verdict
+
+Schedule = list[str]   # role names, one for each lock operation passed
+_VERSION = 1
+
+
+def schedule_of(events: Sequence[Event]) -> Schedule:
+    """Return the order in which the roles passed their operations.
+
+    A request stands where its outcome was recorded. A thread may record that it had to wait before the one that was faster has
+    recorded that it has the lock: such a request is moved behind the one that it lost to.
+    """
+    schedule: Schedule = []
+    asked: dict[Task, tuple[Any, str]] = {}    # requests without an outcome yet
+    held: dict[Any, int] = {}
+    lost: list[tuple[str, Any]] = []           # requests that waited for a lock nobody had recorded
+    for event in events:
+        task, lock = event.task, event.lock
+        if task in asked and event.event in ("lock_acquire", "lock_release"):
+            schedule.append(task.name)         # a trylock that failed: no outcome was recorded
+            del asked[task]
+        if event.event == "lock_acquire":
+            asked[task] = (lock, event.mode)
+        elif event.event == "lock_release":
+            held[lock] = held.get(lock, 1) - 1
+            schedule.append(task.name)
+        elif task in asked:
+            del asked[task]
+            if event.event == "lock_contended" and event.mode != "wait" and not held.get(lock):
+                lost.append((task.name, lock))
+                continue
+            schedule.append(task.name)
+        if event.event == "lock_acquired" and event.mode != "wait":
+            held[lock] = held.get(lock, 0) + 1
+            schedule += [name for name, wanted in lost if wanted is lock]
+            lost = [entry for entry in lost if entry[1] is not lock]
+    return schedule + [name for name, _ in lost]
+
+
+class Replayer(Observer):
+    """Let the roles pass their lock operations in a given order, one role running at a time.
+
+    Attributes:
+        diverged: what first could not be followed, or "".
+    """
+
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
+        self._next = 0
+        self._here: dict[str, Task] = {}
+        self._going: Task | None = None     # the one that passed last and has not stopped yet
+        self.diverged = ""
+
+    def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:
+        self._stop(task)
+
+    lock_release = lock_acquire
+
+    def lock_contended(self, task: Task, lock: Any, mode: str) -> None:
+        self._stopped(task)
+
+    def role_end(self, task: Task) -> None:
+        self._stopped(task)
+
+    def idle(self) -> bool:
+        if not self._here:
+            return False
+        if self._next < len(self._schedule) and not self.diverged:
+            self.diverged = f"operation {self._next + 1} is {self._schedule[self._next]}'s, " \
+                            f"which is not asking for anything"
+        self._next = len(self._schedule)
+        self._let_go()
+        return True
+
+    def _stop(self, task: Task) -> None:
+        enter()
+        self._stopped(task)
+        if self._next < len(self._schedule):
+            self._here[task.name] = task
+            self._let_go()
+            if task.name in self._here:
+                task.paused = True
+                park(task)
+                task.paused = False
+        leave()
+
+    def _stopped(self, task: Task) -> None:
+        if task is self._going:
+            self._going = None
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._next >= len(self._schedule):
+            for task in self._here.values():
+                unpark(task)
+            self._here = {}
+        elif self._going is None and self._schedule[self._next] in self._here:
+            self._going = self._here.pop(self._schedule[self._next])
+            self._next += 1
+            unpark(self._going)
+
+
+def encode(reference: tuple[str, dict[str, Any]], seed: str, schedule: Schedule) -> str:
+    """Return the token of one run."""
+    roles = list(dict.fromkeys(schedule))
+    data = [_VERSION, *reference, seed, roles, bytes(map(roles.index, schedule)).hex()]
+    packed = zlib.compress(json.dumps(data, separators=(",", ":")).encode(), 9)
+    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+
+
+def decode(token: str) -> tuple[tuple[str, dict[str, Any]], str, Schedule]:
+    """Return the scenario's reference, the seed and the schedule of a token.
+
+    Raises:
+        ScenarioError: it is no token, or one of another version.
+    """
+    try:
+        packed = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        version, name, arguments, seed, roles, order = json.loads(zlib.decompress(packed))
+        schedule = [roles[i] for i in bytes.fromhex(order)]
+    except (binascii.Error, zlib.error, ValueError, TypeError, IndexError):
+        raise ScenarioError("this is no replay token (was it cut short?)") from None
+    if version != _VERSION:
+        raise ScenarioError(f"this token is of version {version}, not {_VERSION}")
+    return (name, arguments), seed, schedule
+
+
+def token_of(scenario: Any, seed: str, events: Sequence[Event]) -> str:
+    """Return the token that shows a run again, or "" if *scenario* has no importable name."""
+    reference = reference_of(scenario)
+    return encode(reference, seed, schedule_of(events)) if reference else ""
+
+
+def replay(token: str, scenario: Callable[..., Any] | None = None, *,
+           timeout: float = TIMEOUT) -> Result:
+    """Run again what *token* recorded.
+
+    Args:
+        scenario: the scenario, if it has no importable name.
+
+    Raises:
+        ScenarioError: the token or the scenario cannot be used.
+    """
+    (reference, arguments), seed, schedule = decode(token)
+    if scenario is None:
+        found = load(reference)
+        scenario = found(**arguments) if arguments else found
+    replayer = Replayer(schedule)
+    tally = Tally(name_of(scenario))
+    try:
+        with settled(), Crew() as crew:
+            made = build(scenario, tally.scenario, random.Random(seed))
+            outcome = Run(made, [replayer], "block", timeout).play(crew)
+            tally.add(outcome, made)
+    except KeyboardInterrupt as exc:
+        raise interrupted(exc, tally) from None
+    if replayer.diverged:
+        note = f"the code has changed since this was recorded: {replayer.diverged}"
+        outcome.notes.append(note)
+        if not outcome.findings:
+            outcome.findings.append(Finding(Verdict.NOT_REACHED, "observed", note))
+    result = tally.result(replay=token, coverage={"replayed_operations": len(schedule)})
+    result.verdict = outcome.verdict
+    return result

@@ -1,0 +1,230 @@
+"""The report: one line of verdict, the diagram, the proof, what to do next. Text is made here and nowhere else.
+
+The diagram is the one kernel developers draw in mails: a column per role, a row per acquisition still held or request that
+waits, in true order, with the calls that led there, each printed once. Plain text of at most 100 columns; the same
+run gives the same text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .place import function_name, split
+from .task import EXCLUSIVE, SHARED, WAIT
+from .trace import Event, RoleState, verb
+from .verdict import Finding, Result, Verdict
+
+WIDTH = 100
+WAITING = (Verdict.DEADLOCK, Verdict.HANG, Verdict.INCONCLUSIVE)   # who waits for whom is the story
+MODE = {EXCLUSIVE: "exclusive", SHARED: "shared", WAIT: "wait"}
+HOW = {"observed": "found at the moment of blocking, not by a timeout",
+       "timed out": "the threads hung and were looked at when nothing had moved for the timeout"}
+
+
+def render(result: Result) -> str:
+    """Return the report of *result*."""
+    finding = result.finding
+    parts = [headline(result)]
+    if finding is not None and finding.verdict in WAITING:
+        parts.append(diagram(result))
+        parts.append("\n".join(proof(finding)))
+    elif result.full and result.outcome.events:
+        parts.append(full_trace(result))
+    if finding is not None and finding.detail:
+        parts.append(finding.detail)
+    others = [found for found in result.outcome.findings if found is not finding]
+    parts.extend(f"Also: {found.text}" for found in others)
+    parts.extend(result.outcome.notes)
+    if result.outcome.stuck:
+        parts.append("Outside our locks, and left running: " + "; ".join(result.outcome.stuck))
+    if result.again:
+        parts.append(f"Again: {result.again}")
+    return "\n\n".join(part for part in parts if part)
+
+
+def headline(result: Result) -> str:
+    """Return the line of the verdict, and the line that says what was covered."""
+    finding = result.finding
+    word = str(result.verdict).upper().replace("-", " ")
+    if finding is None:
+        first = f"{word}: nothing found" if result.coverage.get("runs") else f"{word}: nothing was run"
+    elif finding.verdict in (Verdict.DEADLOCK, Verdict.HANG):
+        first = f"{word}: {finding.text} ({HOW[finding.how]})"
+    else:
+        first = f"{word}: {finding.text}"
+    return f"{first}\n{result.scenario}: {coverage(result.coverage)}"
+
+
+def coverage(covered: dict[str, Any]) -> str:
+    """Return what was covered, as words."""
+    runs = covered.get("runs", 0)
+    words = [f"{runs:,} run{'' if runs == 1 else 's'}"]
+    if "verdicts" in covered:
+        words.append(", ".join(f"{n:,} {verdict}" for verdict, n in covered["verdicts"].items()))
+        n = covered["distinct_reports"]
+        words.append(f"{n} distinct report{'' if n == 1 else 's'}")
+    words += [f"{key.replace('_', ' ')} {value}" for key, value in covered.items()
+              if key not in ("runs", "verdicts", "distinct_reports")]
+    return "; ".join(words)
+
+
+def proof(finding: Finding) -> list[str]:
+    """Return who holds and who wants what, where."""
+    lines = []
+    for state in finding.cycle or finding.roles:
+        if state.state.startswith("waits"):
+            wants = f"{state.role} {state.state} for {state.wants} ({MODE[state.mode]}) at {state.at}"
+            who = blocked_by(state, finding.roles)
+            lines.append(f"{wants}: {who}" if who else wants)
+        elif not finding.cycle:
+            lines.append(f"{state.role} {state.state}" + (f" at {state.at}" if state.at else ""))
+        lines += [f"  and holds {hold.lock} ({MODE[hold.mode]}), taken at {hold.at}"
+                  for hold in state.holds]
+    return lines
+
+
+def blocked_by(state: RoleState, roles: tuple[RoleState, ...]) -> str:
+    """Say who blocks the request of *state*, and whether by holding the lock or by waiting for it."""
+    phrases = []
+    for name in state.waits_for:
+        other = next((role for role in roles if role.role == name), None)
+        mine = "it itself" if name == state.role else name
+        modes = [hold.mode for hold in other.holds if hold.lock == state.wants] if other else []
+        if state.mode == WAIT:
+            phrases.append(f"{mine} is to end the wait")
+        elif SHARED in modes and EXCLUSIVE not in modes:
+            phrases.append(f"{mine} holds it for read")
+        elif modes or other is None:
+            phrases.append(f"{mine} holds it")
+        else:
+            phrases.append(f"{mine} is queued for it before")
+    return ", ".join(phrases)
+
+
+# -- the diagram --------------------------------------------------------------------------------
+
+
+@dataclass
+class _Row:
+    """One line of the diagram: in which column, how deep, what."""
+
+    role: str
+    depth: int
+    text: str
+    mark: str = ""
+
+
+def diagram(result: Result) -> str:
+    """Return the columns of the roles that wait for each other (of all that wait, in a hang)."""
+    finding = result.finding
+    assert finding is not None
+    if finding.cycle:
+        shown = {state.role: state for state in finding.cycle}
+    else:
+        shown = {state.role: state for state in finding.roles if state.state.startswith("waits")}
+    order = [state.role for state in finding.roles if state.role in shown]
+    if not order:
+        return ""
+    events = [event for event in result.outcome.events[:finding.events] if event.task.name in shown
+              and (result.full or _is_open(event, shown[event.task.name]))]
+    rows = _rows(events, shown, finding.roles, result.names or function_name)
+    return _layout(_heads(result, order), rows)
+
+
+def full_trace(result: Result) -> str:
+    """Return every event of a run, in columns."""
+    finding, events = result.finding, result.outcome.events
+    events = events[:finding.events] if finding else events
+    order = list(dict.fromkeys(event.task.name for event in events))
+    rows = _rows(events, {}, (), result.names or function_name)
+    return _layout(_heads(result, order), rows)
+
+
+def _heads(result: Result, order: list[str]) -> dict[str, str]:
+    """Return the head of each role's column."""
+    titles = result.titles or {}
+    return {role: f"{role} {titles[role]}" if role in titles else role for role in order}
+
+
+def _is_open(event: Event, state: RoleState) -> bool:
+    """Say whether *event* is a lock that the role still holds, or the request it waits with."""
+    if event.event == "lock_contended":
+        return event.chain is state.chain
+    return event.event == "lock_acquired" and any(event.chain is hold.chain for hold in state.holds)
+
+
+def _rows(events: list[Event], shown: dict[str, RoleState], roles: tuple[RoleState, ...],
+          names: Callable[[Any], str]) -> list[_Row]:
+    rows: list[_Row] = []
+    last: dict[str, tuple[Any, ...]] = {}
+    for event in events:
+        role = event.task.name
+        if event.event == "lock_acquire":
+            continue   # what came of the request is the row
+        calls = [code for code, _ in reversed(split(event.chain)[1])]
+        if calls and names(calls[0]) in (role, "<lambda>"):
+            calls = calls[1:]
+        before = last.get(role, ())
+        common = 0
+        while common < min(len(before), len(calls)) and before[common] is calls[common]:
+            common += 1
+        rows += [_Row(role, depth, f"{names(calls[depth])}()")
+                 for depth in range(common, len(calls))]
+        last[role] = tuple(calls)
+        state = shown.get(role)
+        waiting = event.event == "lock_contended" and state is not None \
+            and event.chain is state.chain
+        mark = f"<-- waits, {blocked_by(state, roles)}" if waiting and state else ""
+        if waiting and mark == "<-- waits, ":
+            mark = "<-- waits, nobody is known to end it"
+        text = f"{verb(event.chain, event.mode)}({event.lock.name})"
+        if event.event == "lock_contended" and not waiting:
+            mark = "<-- had to wait"
+        rows.append(_Row(role, len(calls), text, mark))
+    return rows
+
+
+def _layout(heads: dict[str, str], rows: list[_Row]) -> str:
+    """Put *rows* into columns if they fit at some indentation, else one role below the other."""
+    for indent in (2, 1, 0):
+        columns = _offsets(heads, rows, indent)
+        if columns:
+            head = ""
+            for role, offset in columns.items():
+                head = head.ljust(offset) + heads[role]
+            lines = [head, "-" * WIDTH]
+            lines += [(" " * columns[row.role] + _text(row, indent)) for row in rows]
+            return "\n".join(lines)
+    lines = []
+    for role, head in heads.items():
+        lines += [head, "-" * WIDTH]
+        lines += [f"[{i:3}] " + _text(row, 1) for i, row in enumerate(rows, 1) if row.role == role]
+        lines.append("")
+    return "\n".join(lines[:-1])
+
+
+def _text(row: _Row, indent: int) -> str:
+    text = " " * (indent * row.depth) + row.text
+    return f"{text}  {row.mark}" if row.mark else text
+
+
+def _offsets(heads: dict[str, str], rows: list[_Row], indent: int) -> dict[str, int] | None:
+    """Return where each column begins, or None if they do not fit.
+
+    A row belongs to one role, so it may run on into the columns to its right: what stands there is empty.
+    """
+    order = list(heads)
+    longest = {role: max(len(_text(row, indent)) for row in rows if row.role == role)
+               for role in order}
+    plain = [max([len(heads[role]), *(indent * row.depth + len(row.text)
+                                      for row in rows if row.role == role)]) for role in order]
+    if len(order) == 1:
+        return {order[0]: 0} if longest[order[0]] <= WIDTH else None
+    fits = min((WIDTH - longest[role]) // i for i, role in enumerate(order) if i)
+    least = max(16, max(map(len, list(heads.values())[:-1])) + 2)
+    step = max(least, min(fits, max(plain[:-1]) + 2))
+    if step > fits or longest[order[0]] > WIDTH:
+        return None
+    return {role: i * step for i, role in enumerate(order)}

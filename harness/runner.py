@@ -1,0 +1,453 @@
+"""Roles on real threads: start together, end together, leave nothing behind.
+
+A `Run` is one run of one scenario. Its account of who runs (`running`) falls to zero exactly when nobody can go on by
+himself; that, and a thread that begins to wait, are the two moments at which it looks for a deadlock. After a verdict
+every role that waits is let go with `Unwind`, its locks are released on the way out, and `Run.play` returns when the last
+has ended.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from . import locks, threads
+from .errors import HeldAtEnd, LockMisuse
+from .events import Observer, overridden
+from .place import place_of
+from .scenario import Scenario
+from .stacks import all_stacks
+from .task import EXCLUSIVE, Task, Unwind, _local, become, enter, leave, park, unpark
+from .trace import Recorder, freeze, place
+from .verdict import Finding, Outcome, Verdict
+from .waitgraph import blockers, find_cycle
+
+QUARTERS = 4  # how finely the watcher looks within the timeout
+GRACE = 1.0   # seconds a role gets to end once everything is unwound
+
+
+def _perform(task: Task, function: Callable[[], Any]) -> None:
+    """Run a role. Its frame is where every recorded call chain ends."""
+    function()
+
+
+def _unwind(task: Task, lock: Any, mode: str) -> None:
+    raise Unwind
+
+
+class Run:
+    """One run: its tasks, its observers, what was found."""
+
+    def __init__(self, scenario: Scenario, observers: list[Observer], detect: str = "block",
+                 timeout: float = 5.0, deadline: float | None = None) -> None:
+        self.scenario = scenario
+        self.detect = detect
+        self.timeout = timeout
+        self.deadline = deadline     # by time.monotonic()
+        self.recorder = Recorder(_perform.__code__)
+        self.observers = [self.recorder, *observers]
+        if scenario.invariants:
+            self.observers.append(_Invariants(scenario.invariants))
+        self.tasks = [Task(name, self) for name in scenario.roles]
+        self.unwinding = False
+        self.running = self.unfinished = len(self.tasks)
+        self.findings: list[Finding] = []
+        self.notes: list[str] = []
+        self._starting = len(self.tasks)
+        self._done = threading.Lock()
+        self._done.acquire()
+        for observer in self.observers:
+            observer.attach(self)
+        self.on_acquire = overridden(self.observers, "lock_acquire")
+        self.on_contended = overridden(self.observers, "lock_contended")
+        self.on_acquired = overridden(self.observers, "lock_acquired")
+        self.on_release = overridden(self.observers, "lock_release")
+        self._on_start = overridden(self.observers, "role_start")
+        self._on_end = overridden(self.observers, "role_end")
+        self._on_idle = overridden(self.observers, "idle")
+
+    # -- in the thread that called run() -------------------------------------------------
+
+    def play(self, crew: Crew) -> Outcome:
+        """Run every role to its end, on the threads of *crew*, and return what was found."""
+        began = time.perf_counter()
+        threads.install()
+        locks.set_active(True)
+        try:
+            for task, function in zip(self.tasks, self.scenario.roles.values()):
+                crew.start(self, task, function)
+            self._watch()
+            stuck = self._stuck()
+            crew.finish(self.tasks)
+        except BaseException as exc:
+            self._abandon()
+            crew.finish(self.tasks)
+            exc.outcome = Outcome(self.findings, list(self.recorder.events))   # type: ignore
+            raise
+        finally:
+            threads.uninstall()
+            locks.set_active(threads.active())
+        if not self.findings and self.scenario.check is not None:
+            self._check()
+        return Outcome(self.findings, list(self.recorder.events), self.notes, stuck,
+                       time.perf_counter() - began)
+
+    def _watch(self) -> None:
+        """Wait until every role has ended; judge when nothing has moved for the timeout."""
+        last: Any = None
+        quiet = 0    # quarters of the timeout in which nothing moved
+        while not self._done.acquire(True, self._patience()):
+            if self.deadline is not None and time.monotonic() >= self.deadline:
+                self._judge(Verdict.INCONCLUSIVE, "the time given was up while roles still ran")
+                break
+            newest = self.recorder.events[-1] if self.recorder.events else None
+            quiet = quiet + 1 if newest is last else 0
+            last = newest
+            if quiet == QUARTERS:
+                self._judge(Verdict.HANG, f"nothing moved for {self.timeout:g} s "
+                                          f"and no cycle explains it")
+                break
+        else:
+            return
+        self._done.acquire(True, GRACE)
+
+    def _patience(self) -> float:
+        quarter = self.timeout / QUARTERS
+        if self.deadline is None:
+            return quarter
+        return min(quarter, max(0.0, self.deadline - time.monotonic()))
+
+    def _judge(self, verdict: Verdict, text: str) -> None:
+        """End the run: with the deadlock there is, else with *verdict*."""
+        stacks = all_stacks(self.tasks)
+        enter()
+        if not self.unwinding and self.unfinished:
+            waiting = [task for task in self.tasks if blockers(task)]
+            cycle = next(filter(None, map(find_cycle, reversed(waiting))), None)
+            if cycle:
+                self._stop(self._deadlock(cycle, "timed out", stacks))
+            else:
+                self._stop(self._finding(verdict, "timed out", text, detail=stacks))
+        leave()
+
+    def _stuck(self) -> tuple[str, ...]:
+        stuck = []
+        for task in self.tasks:
+            if not task.ended:
+                frame = sys._current_frames().get(task.thread.ident) if task.thread else None
+                where = f" at {place_of(frame.f_code, frame.f_lasti)}" if frame else ""
+                stuck.append(f"{task.name}{where}")
+        return tuple(stuck)
+
+    def _abandon(self) -> None:
+        """Unwind because the caller is being interrupted; keep what a report needs."""
+        enter()
+        if not self.unwinding and self.unfinished:
+            self._stop(self._finding(Verdict.INCONCLUSIVE, "observed", "interrupted"))
+        leave()
+        if self.unfinished:
+            self._done.acquire(True, GRACE)
+
+    def _check(self) -> None:
+        try:
+            self.scenario.check()
+        except AssertionError as exc:
+            self.findings.append(self._finding(
+                Verdict.VIOLATION, "observed", f"the check at the end failed: {_said(exc)}",
+                detail=_traceback(exc)))
+
+    # -- in the roles' threads -----------------------------------------------------------
+
+    def perform(self, task: Task, function: Callable[[], Any]) -> None:
+        """Run one role in the calling thread, from the start barrier to its end."""
+        before = become(task)
+        _local.created = {}
+        try:
+            for hook in self._on_start:
+                hook(task)
+            _perform(task, function)
+        except Unwind:
+            pass
+        except BaseException as exc:
+            self._failed(task, exc)
+        finally:
+            self._end(task)
+            become(before)
+
+    def start_together(self, task: Task) -> None:
+        """Wait at the start barrier; the last to arrive opens it, in the order of the roles."""
+        enter()
+        self._starting -= 1
+        if self._starting:
+            task.paused = True
+            park(task)
+            task.paused = False
+        else:
+            for other in self.tasks:
+                if other.paused:
+                    unpark(other)
+        leave()
+
+    def adopt(self, thread: threading.Thread, name: str) -> Task:
+        """Make a thread that a role is about to start part of the run."""
+        enter()
+        taken = {task.name for task in self.tasks}
+        unique = next(n for n in [name, *(f"{name}#{i}" for i in range(2, len(taken) + 3))]
+                      if n not in taken)
+        task = Task(unique, self, thread)
+        self.tasks.append(task)
+        self.running += 1
+        self.unfinished += 1
+        leave()
+        return task
+
+    def disown(self, task: Task) -> None:
+        """Forget a thread that could not be started."""
+        self._end(task)
+
+    def find(self, who: Any) -> Task | None:
+        """Return the task of a role name, a thread or a task; None if it is not in this run."""
+        for task in self.tasks:
+            if who is task or who == task.name or (who is task.thread and who is not None):
+                return task
+        return locks.OUTSIDE if isinstance(who, threading.Thread) else None
+
+    def contended(self, task: Task, again: bool) -> bool:
+        """Take note that *task* begins to wait; False if it must unwind. Called with the guard held."""
+        if self.unwinding:
+            return False
+        if not again:
+            self._tell(self.on_contended, task, task.waits_on, task.mode)
+        if self.detect == "block" and not task.timed:
+            cycle = find_cycle(task)
+            if cycle:
+                self._stop(self._deadlock(cycle, "observed"))
+                return False
+        return True
+
+    def _tell(self, hooks: tuple[Any, ...], task: Task, *what: Any) -> None:
+        """Call hooks that run with the guard held; one that raises must not keep it."""
+        try:
+            for hook in hooks:
+                hook(task, *what)
+        except Exception as exc:
+            self.findings.append(self._finding(
+                Verdict.ERROR, "observed", f"an observer raised {type(exc).__name__}: {exc}",
+                detail=_traceback(exc)))
+
+    def quiescent(self) -> None:
+        """Judge, or let someone go on: no role can go on by itself. Called with the guard held."""
+        if self.unwinding or self._starting or not self.unfinished:
+            return
+        for hook in self._on_idle:
+            if hook():
+                return
+        if self.detect == "timeout":
+            return
+        waiting = [task for task in self.tasks if task.waits_on is not None]
+        if any(blocker.run is not self for task in waiting for blocker in blockers(task)):
+            return   # a thread outside the run may still let us go on: the timeout judges
+        cycle = next(filter(None, map(find_cycle, reversed(waiting))), None)
+        if cycle:
+            self._stop(self._deadlock(cycle, "observed"))
+        else:
+            text = f"{_count(len(waiting), 'role')} wait{'s' if len(waiting) == 1 else ''} for ever " \
+                   f"and no cycle explains it"
+            self._stop(self._finding(Verdict.HANG, "observed", text, detail=all_stacks(self.tasks)))
+
+    def violated(self, task: Task, text: str, detail: str = "") -> None:
+        """Take note of a broken rule or invariant, and end the run."""
+        enter()
+        if not self.unwinding:
+            self._stop(self._finding(Verdict.VIOLATION, "observed", text, detail=detail))
+        leave()
+
+    def _failed(self, task: Task, exc: BaseException) -> None:
+        if self.unwinding:
+            return
+        if isinstance(exc, LockMisuse):
+            verdict, text = Verdict.VIOLATION, f"{task.name} broke a rule of locks: " \
+                                               f"{type(exc).__name__}: {exc}, at {_raised_at(exc)}"
+        else:
+            verdict, text = Verdict.ERROR, f"{task.name} raised {type(exc).__name__}: {exc}"
+        enter()
+        self.findings.append(self._finding(verdict, "observed", text, detail=_traceback(exc)))
+        leave()
+
+    def _end(self, task: Task) -> None:
+        if task.held:
+            self._clean_up(task)
+        enter()
+        task.ended = True
+        self._tell(self._on_end, task)
+        threads.ended(task)
+        self.running -= 1
+        self.unfinished -= 1
+        if not self.unfinished:
+            self._done.release()
+        elif not self.running:
+            self.quiescent()
+        leave()
+
+    def _clean_up(self, task: Task) -> None:
+        """Release what a role still holds; unless it was unwound or raised, that breaks a rule."""
+        left = [(str(lock), place(chain)) for lock, _, chain in task.held]
+        enter()
+        blamed = self.unwinding or any(found.text.startswith(f"{task.name} ")
+                                       for found in self.findings)
+        if not blamed:
+            what = " and ".join(f"{lock} (taken at {at})" for lock, at in left)
+            self.findings.append(self._finding(
+                Verdict.VIOLATION, "observed",
+                f"{task.name} broke a rule of locks: {HeldAtEnd.__name__}: it ended holding {what}"))
+        leave()
+        for lock, mode, _ in reversed(list(task.held)):
+            if isinstance(lock, locks.Mutex):
+                lock._release()
+            elif mode == EXCLUSIVE:
+                lock.up_write()
+            else:
+                lock.up_read()
+
+    # -- findings; called with the guard held --------------------------------------------
+
+    def _stop(self, finding: Finding) -> None:
+        """Keep *finding* and let every role go."""
+        self.findings.append(finding)
+        self.unwinding = True
+        self.on_acquire = self.on_acquired = (_unwind,)
+        self.on_contended = self.on_release = self._on_start = self._on_idle = ()
+        for task in self.tasks:
+            if task.waits_on is not None or task.paused:
+                unpark(task)
+
+    def _finding(self, verdict: Verdict, how: str, text: str, **more: Any) -> Finding:
+        return Finding(verdict, how, text, roles=tuple(map(freeze, self.tasks)),
+                       events=len(self.recorder.events), **more)
+
+    def _deadlock(self, cycle: list[Task], how: str, detail: str = "") -> Finding:
+        first = cycle.index(min(cycle, key=self.tasks.index))
+        cycle = cycle[first:] + cycle[:first]
+        if len(cycle) == 1:
+            text = f"{cycle[0].name} waits for itself"
+        else:
+            text = f"{len(cycle)} threads wait for each other"
+        return self._finding(Verdict.DEADLOCK, how, text, cycle=tuple(map(freeze, cycle)),
+                             detail=detail)
+
+
+class _Invariants(Observer):
+    """Call each invariant after each event; the first that fails ends the run."""
+
+    def __init__(self, invariants: Any) -> None:
+        self._invariants = invariants
+
+    def attach(self, run: Run) -> None:
+        self._run = run
+
+    def _look(self, task: Task, lock: Any = None, mode: str = "") -> None:
+        for name, invariant in self._invariants.items():
+            try:
+                invariant()
+            except AssertionError as exc:
+                self._run.violated(task, f"invariant {name!r} is broken: {_said(exc)}",
+                                   _traceback(exc))
+                raise Unwind from None
+
+    lock_acquire = lock_acquired = lock_release = _look
+    role_start = _look
+
+
+class _Worker:
+    """A daemon thread that performs one role after another until told to end."""
+
+    def __init__(self) -> None:
+        self._go = threading.Lock()
+        self._go.acquire()
+        self._job: Any = None
+        self.thread = threading.Thread(target=self._loop, name="harness worker", daemon=True)
+        self.thread.start()
+
+    def _loop(self) -> None:
+        while True:
+            self._go.acquire()
+            job, self._job = self._job, None
+            if job is None:
+                return
+            run, task, function = job
+            self.thread.name = task.name
+            run.start_together(task)
+            run.perform(task, function)
+            del job, run, task, function   # keep nothing of the world alive
+
+    def send(self, job: Any) -> None:
+        self._job = job
+        self._go.release()
+
+
+class Crew:
+    """The workers of one call: reused from run to run, ended when the call returns or raises."""
+
+    def __init__(self) -> None:
+        self._workers: list[_Worker] = []
+        self._busy: list[tuple[Task, _Worker]] = []
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        for worker in self._workers:
+            worker.send(None)
+        for worker in self._workers:
+            worker.thread.join()
+
+    def start(self, run: Run, task: Task, function: Callable[[], Any]) -> None:
+        """Perform *function* as *task* on a free worker."""
+        if len(self._busy) == len(self._workers):
+            self._workers.append(_Worker())
+        worker = self._workers[len(self._busy)]
+        task.thread = worker.thread
+        self._busy.append((task, worker))
+        worker.send((run, task, function))
+
+    def finish(self, tasks: list[Task]) -> None:
+        """Take back the workers whose roles have ended; give up on the rest."""
+        for task, worker in self._busy:
+            if not task.ended:
+                self._workers.remove(worker)
+        self._busy.clear()
+        for task in tasks:
+            if task.ended and task.thread is not None and threads.adopted(task.thread):
+                threads.plain_join(task.thread)
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
+def _said(exc: BaseException) -> str:
+    return str(exc) or "it raised AssertionError"
+
+
+def _raised_at(exc: BaseException) -> str:
+    """Return where in the user's code *exc* came from."""
+    from .place import is_verb
+    place = ""
+    for frame, _ in traceback.walk_tb(exc.__traceback__):
+        if not is_verb(frame.f_code):
+            place = place_of(frame.f_code, frame.f_lasti)
+    return place
+
+
+def _traceback(exc: BaseException) -> str:
+    """Return the traceback of *exc* from the role on, without the harness above it."""
+    from .place import is_verb
+    tb = exc.__traceback__
+    while tb is not None and is_verb(tb.tb_frame.f_code):
+        tb = tb.tb_next
+    lines = traceback.format_exception(type(exc), exc, tb)
+    return "".join(lines).rstrip()

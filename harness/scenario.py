@@ -1,0 +1,123 @@
+"""A scenario: what roles do in a fresh world, and what is asked of them."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import random
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import ScenarioError
+from .task import _local
+
+Role = Callable[[], Any]
+
+
+@dataclass
+class Scenario:
+    """The roles of one run, in a world built for it.
+
+    Args:
+        roles: role name -> what it does. The order is the order of the report's columns.
+        meet: a `Meet`, or several that follow each other: where the roles must meet (see race.py).
+        check: called with no argument when every role has ended; raises AssertionError if the world is wrong.
+        invariants: name -> callable, called after each lock event; raises AssertionError if broken. Must take no lock.
+        function_name: what reports call a function, given its code object. Default: its qualified name.
+        title: role name -> a word on what it is, for the head of its column.
+    """
+
+    roles: Mapping[str, Role]
+    meet: Any = ()
+    check: Role | None = None
+    invariants: Mapping[str, Role] = field(default_factory=dict)
+    function_name: Callable[[Any], str] | None = None
+    title: Mapping[str, str] = field(default_factory=dict)
+
+
+def build(factory: Callable[..., Any], name: str, rng: random.Random | None = None) -> Scenario:
+    """Call *factory* and return the scenario it describes.
+
+    Args:
+        rng: given to a factory with a parameter of that name, which then builds a random world.
+
+    Raises:
+        ScenarioError: what it returned is no scenario.
+    """
+    if not callable(factory):
+        raise ScenarioError(f"scenario {name} is {factory!r}, not a callable that returns roles")
+    _local.created = {}   # unnamed locks are numbered afresh in each world
+    made = factory(rng=rng) if rng is not None and _takes_rng(factory) else factory()
+    scenario = made if isinstance(made, Scenario) else Scenario(made)
+    if not isinstance(scenario.roles, Mapping) or not scenario.roles:
+        raise ScenarioError(f"scenario {name} returned no roles: expected a mapping from role names "
+                            f"to callables, got {scenario.roles!r}")
+    for role, function in scenario.roles.items():
+        if not isinstance(role, str) or not callable(function):
+            raise ScenarioError(f"scenario {name}: role {role!r} is {function!r}, "
+                                f"expected a name and a callable")
+    return scenario
+
+
+def _takes_rng(factory: Callable[..., Any]) -> bool:
+    try:
+        return "rng" in inspect.signature(factory).parameters
+    except (TypeError, ValueError):
+        return False
+
+
+def reference_of(factory: Any) -> tuple[str, dict[str, Any]] | None:
+    """Return how to find *factory* in another process: MODULE:NAME and arguments; None if that cannot be.
+
+    A factory made by a function says so itself, in its attribute `reference`.
+    """
+    reference = getattr(factory, "reference", None)
+    if reference is not None:
+        return reference
+    module, qualname = getattr(factory, "__module__", None), getattr(factory, "__qualname__", "<")
+    if module in (None, "__main__") or "<" in qualname:
+        return None
+    return f"{module}:{qualname}", {}
+
+
+def name_of(factory: Any) -> str:
+    """Return what reports call the scenario made by *factory*."""
+    name = getattr(factory, "scenario_name", None)
+    if name:
+        return name
+    module, qualname = getattr(factory, "__module__", ""), getattr(factory, "__qualname__", "")
+    return f"{module}:{qualname}" if module and qualname else repr(factory)
+
+
+def load(reference: str) -> Callable[[], Any]:
+    """Return the scenario factory that *reference* (MODULE:NAME) names.
+
+    The module is looked up in the current directory first.
+
+    Raises:
+        ScenarioError: there is no such module or name.
+    """
+    module_name, colon, attribute = reference.partition(":")
+    if not colon or not module_name or not attribute:
+        raise ScenarioError(f"{reference!r} is not of the form MODULE:NAME")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        target: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as exc:
+        if exc.name is not None and (module_name + ".").startswith(exc.name + "."):
+            raise ScenarioError(f"no module named {module_name!r} here or on the path") from None
+        raise ScenarioError(f"module {module_name!r} cannot be imported: {exc}") from exc
+    except Exception as exc:
+        raise ScenarioError(f"module {module_name!r} cannot be imported: "
+                            f"{type(exc).__name__}: {exc}") from exc
+    for part in attribute.split("."):
+        if not hasattr(target, part):
+            raise ScenarioError(f"module {module_name!r} has no {attribute!r}")
+        target = getattr(target, part)
+    if not callable(target):
+        raise ScenarioError(f"{reference} is {target!r}, not a callable that returns roles")
+    return target

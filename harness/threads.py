@@ -1,0 +1,87 @@
+"""Threads that a role starts join its run.
+
+While a run is under way, `threading.Thread.start` and `join` are ours: a thread started by a role becomes a task
+of that role's run (and a daemon, so that it can never keep the process alive), and a role that joins one waits in the
+wait-for graph. For every other thread they do what they always did, and with the last run they are put back.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from .locks import Completion
+from .task import Task, current
+
+_install_lock = threading.Lock()
+_runs = 0
+_plain_start = threading.Thread.start
+plain_join = threading.Thread.join
+_tasks: WeakKeyDictionary[threading.Thread, Task] = WeakKeyDictionary()
+_ends: WeakKeyDictionary[threading.Thread, Completion] = WeakKeyDictionary()
+
+
+def active() -> bool:
+    """Say whether any run is under way."""
+    return _runs > 0
+
+
+def adopted(thread: threading.Thread) -> bool:
+    """Say whether *thread* was started by a role."""
+    return thread in _tasks
+
+
+def install() -> None:
+    """Count one more run under way."""
+    global _runs, _plain_start, plain_join
+    with _install_lock:
+        if not _runs:
+            _plain_start, plain_join = threading.Thread.start, threading.Thread.join
+            threading.Thread.start, threading.Thread.join = _start, _join   # type: ignore
+        _runs += 1
+
+
+def uninstall() -> None:
+    """Count one less; with the last one, put the interpreter's own functions back."""
+    global _runs
+    with _install_lock:
+        _runs -= 1
+        if not _runs:
+            threading.Thread.start, threading.Thread.join = _plain_start, plain_join   # type: ignore
+
+
+def ended(task: Task) -> None:
+    """Let those go who join the thread of *task*. Called with the guard held."""
+    end = _ends.get(task.thread) if task.thread is not None else None
+    if end is not None:
+        end.finish()
+
+
+def _start(thread: threading.Thread) -> None:
+    run = current().run
+    if run is None or run.unwinding:
+        _plain_start(thread)
+        return
+    task = run.adopt(thread, thread.name)
+    body = thread.run
+    _tasks[thread] = task
+    _ends[thread] = Completion(task.name, "thread")
+    thread.run = lambda: run.perform(task, body)   # type: ignore[method-assign]
+    thread.daemon = True
+    try:
+        _plain_start(thread)
+    except BaseException:
+        run.disown(task)
+        raise
+
+
+def _join(thread: threading.Thread, timeout: float | None = None) -> None:
+    task, end = current(), _ends.get(thread)
+    if end is not None and task.run is not None and _tasks[thread].run is task.run:
+        if not end.wait(None if timeout is None else max(timeout, 0), by=thread):
+            return
+    plain_join(thread, timeout)
+
+
+__all__: list[Any] = []

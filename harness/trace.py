@@ -1,0 +1,120 @@
+"""What happened, in order: the recorder, and what a verdict freezes of the roles.
+
+The recorder is one observer. It takes the calls that led to each request once, when the lock is about to be asked for;
+the events that follow from the request share them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from .events import Observer
+from .place import Chain, capture, function_name, place_of, split
+from .task import Task
+from .waitgraph import blockers
+
+LIMIT = 100_000   # events kept of one run
+
+
+class Event(NamedTuple):
+    """One event of a run."""
+
+    task: Task
+    event: str
+    lock: Any
+    mode: str
+    chain: Chain
+
+
+class Recorder(Observer):
+    """Keep the events of a run, with the calls that led to each request."""
+
+    def __init__(self, base: Any) -> None:
+        self.events: deque[Event] = deque(maxlen=LIMIT)
+        self._base = base
+
+    def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:
+        task.chain = chain = capture(sys._getframe(1), self._base)
+        self.events.append(Event(task, "lock_acquire", lock, mode, chain))
+
+    def lock_contended(self, task: Task, lock: Any, mode: str) -> None:
+        self.events.append(Event(task, "lock_contended", lock, mode, task.chain))
+
+    def lock_acquired(self, task: Task, lock: Any, mode: str) -> None:
+        self.events.append(Event(task, "lock_acquired", lock, mode, task.chain))
+
+    def lock_release(self, task: Task, lock: Any, mode: str) -> None:
+        chain = capture(sys._getframe(1), self._base)
+        self.events.append(Event(task, "lock_release", lock, mode, chain))
+
+
+@dataclass(frozen=True)
+class Hold:
+    """A lock that a role held when the run was frozen."""
+
+    lock: str
+    mode: str
+    at: str
+    chain: Chain
+
+
+@dataclass(frozen=True)
+class RoleState:
+    """Where a role was when the run was frozen.
+
+    Attributes:
+        state: ``waits``, ``waits with a time limit``, ``held at the meeting``, ``runs``, ``ended``.
+        wants, mode, at: what it waits for, how, and where ("file:line"); empty if it does not wait.
+        waits_for: the roles that must act first.
+    """
+
+    role: str
+    state: str
+    wants: str = ""
+    mode: str = ""
+    at: str = ""
+    chain: Chain = ()
+    holds: tuple[Hold, ...] = ()
+    waits_for: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the form of the JSON output."""
+        return {"role": self.role, "wants": self.wants, "mode": self.mode,
+                "holds": [[hold.lock, hold.mode] for hold in self.holds], "at": self.at}
+
+
+def place(chain: Chain) -> str:
+    """Return "file:line" of the function that called the verb."""
+    _, calls = split(chain)
+    return place_of(*calls[0]) if calls else ""
+
+
+def function(chain: Chain) -> str:
+    """Return the name of the function that called the verb."""
+    _, calls = split(chain)
+    return function_name(calls[0][0]) if calls else ""
+
+
+def verb(chain: Chain, mode: str) -> str:
+    """Return the verb a reader knows for what was done: the outermost one of the vocabulary."""
+    verbs, _ = split(chain)
+    name = verbs[-1][0].co_name if verbs else mode
+    return {"__enter__": "acquire", "__exit__": "release"}.get(name, name)
+
+
+def freeze(task: Task) -> RoleState:
+    """Take down where *task* is. Called with the guard held."""
+    holds = tuple(Hold(str(lock), mode, place(chain), chain) for lock, mode, chain in task.held)
+    if task.ended:
+        return RoleState(task.name, "ended", holds=holds)
+    if task.paused:
+        return RoleState(task.name, "held at the meeting", at=place(task.chain), chain=task.chain,
+                         holds=holds)
+    if task.waits_on is None:
+        return RoleState(task.name, "runs", holds=holds)
+    return RoleState(task.name, "waits with a time limit" if task.timed else "waits",
+                     str(task.waits_on), task.mode, place(task.chain), task.chain, holds,
+                     tuple(dict.fromkeys(blocker.name for blocker in blockers(task))))
