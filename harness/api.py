@@ -107,17 +107,8 @@ def force(scenario: Callable[[], Any], *, runs: int = 1, seconds: float | None =
     meeting is tried at every combination of requests that its roles make with a lock in hand, within a bound.
     """
     def once(made: Scenario, crew: Crew) -> Outcome:
-        if not made.meet:
-            return _try_nested(scenario, made, crew, detect, timeout, tally)
-        meetings = Meetings(made.meet)
-        outcome = Run(made, [meetings], detect, timeout, tally.deadline).play(crew)
-        if not meetings.all_reached and not outcome.findings:
-            outcome.findings.append(Finding(
-                Verdict.NOT_REACHED, "observed", f"the race could not be set up: {meetings.missed}",
-                events=len(outcome.events)))
-        elif not outcome.findings:
-            outcome.notes.append("the roles met as asked and nothing came of it")
-        return outcome
+        try_ = _try_meetings if made.meet else _try_nested
+        return try_(scenario, made, crew, detect, timeout, tally)
 
     tally = _Deadline(name_of(scenario), seconds)
     return _repeat(scenario, tally, runs, timeout, detect, once)
@@ -156,13 +147,35 @@ def interrupted(exc: KeyboardInterrupt, tally: Tally, **more: Any) -> Interrupte
     return Interrupted(tally.result(**more))
 
 
+def _orders(made: Scenario) -> list[tuple[int, ...]]:
+    """Return the orders in which the roles are started, the roles' own first."""
+    return list(itertools.islice(itertools.permutations(range(len(made.roles))), MOST_ORDERS))
+
+
+def _try_meetings(scenario: Callable[[], Any], made: Scenario, crew: Crew, detect: str,
+                  timeout: float, tally: _Deadline) -> Outcome:
+    """Hold the meetings that the scenario declares; in another order of start if they are missed."""
+    missed = ""
+    for tried, order in enumerate(_orders(made), 1):
+        meetings = Meetings(made.meet, order)
+        outcome = Run(made, [meetings], detect, timeout, tally.deadline).play(crew)
+        if outcome.findings:
+            return outcome
+        if meetings.all_reached:
+            outcome.notes.append("the roles met as asked and nothing came of it")
+            return outcome
+        missed = missed or meetings.missed
+        made = build(scenario, tally.scenario)
+    return _not_reached(outcome, f"the race could not be set up in {tried} orders of start; "
+                                 f"in the first, {missed}")
+
+
 def _try_nested(scenario: Callable[[], Any], made: Scenario, crew: Crew, detect: str, timeout: float,
                 tally: _Deadline) -> Outcome:
     """Try the meetings that the roles' nested requests offer, in every order of the roles, nearest first."""
-    n = len(made.roles)
-    orders = list(itertools.islice(itertools.permutations(range(n)), MOST_ORDERS))
-    seen = {(0,) * n}
-    todo = list(seen)
+    orders = _orders(made)
+    todo = [(0,) * len(made.roles)]
+    seen = set(todo)
     tried = 0
     for which in todo:
         for order in orders[:MOST_WAYS - tried]:
@@ -177,10 +190,13 @@ def _try_nested(scenario: Callable[[], Any], made: Scenario, crew: Crew, detect:
                     seen.add(step)
                     todo.append(step)
             made = build(scenario, tally.scenario)
-    outcome.findings.append(Finding(
-        Verdict.NOT_REACHED, "observed",
-        f"no meeting is declared, and none of {tried} ways to let the roles meet at requests made "
-        f"with a lock held ended in a deadlock", events=len(outcome.events)))
+    return _not_reached(outcome, f"no meeting is declared, and none of {tried} ways to let the roles meet "
+                                 f"at requests made with a lock held ended in a deadlock")
+
+
+def _not_reached(outcome: Outcome, text: str) -> Outcome:
+    outcome.findings.append(Finding(Verdict.NOT_REACHED, "observed", text,
+                                    events=len(outcome.events)))
     return outcome
 
 

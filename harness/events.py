@@ -26,6 +26,13 @@ class Observer:
     def attach(self, run: Run) -> None:
         """Learn the run, before any role starts."""
 
+    def hold_back(self, tasks: list[Task]) -> list[Task]:
+        """Return which of the roles, all at the start barrier, do not start yet; `idle` must let them go.
+
+        Called with the guard held.
+        """
+        return []
+
     def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:
         """See *task* about to ask for *lock* (`task.trylock`: only if free). It may be held up here."""
 

@@ -35,8 +35,10 @@ def set_active(active: bool) -> None:
 
 
 def label(name: str, lock_class: str) -> str:
-    """Return what reports call a lock: its class and, where it differs, its own name."""
-    return name if name == lock_class else f"{lock_class} ({name})"
+    """Return what reports call a lock: its class and its own name, or one where it contains the other."""
+    if name.startswith(lock_class):
+        return name
+    return lock_class if name in lock_class else f"{lock_class} ({name})"
 
 
 class Node:

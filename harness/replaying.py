@@ -67,6 +67,7 @@ class Replayer(Observer):
 
     Attributes:
         diverged: what first could not be followed, or "".
+        passed: how many operations were.
     """
 
     def __init__(self, schedule: Schedule) -> None:
@@ -75,6 +76,7 @@ class Replayer(Observer):
         self._here: dict[str, Task] = {}
         self._going: Task | None = None     # the one that passed last and has not stopped yet
         self.diverged = ""
+        self.passed = 0
 
     def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:
         self._stop(task)
@@ -122,6 +124,7 @@ class Replayer(Observer):
         elif self._going is None and self._schedule[self._next] in self._here:
             self._going = self._here.pop(self._schedule[self._next])
             self._next += 1
+            self.passed += 1
             unpark(self._going)
 
 
@@ -179,11 +182,13 @@ def replay(token: str, scenario: Callable[..., Any] | None = None, *,
             tally.add(outcome, made)
     except KeyboardInterrupt as exc:
         raise interrupted(exc, tally) from None
+    if not replayer.diverged and not outcome.findings and replayer.passed < len(schedule):
+        replayer.diverged = f"every role ended after {replayer.passed} of {len(schedule)} operations"
     if replayer.diverged:
         note = f"the code has changed since this was recorded: {replayer.diverged}"
         outcome.notes.append(note)
         if not outcome.findings:
             outcome.findings.append(Finding(Verdict.NOT_REACHED, "observed", note))
-    result = tally.result(replay=token, coverage={"replayed_operations": len(schedule)})
+    result = tally.result(replay=token, coverage={"replayed_operations": replayer.passed})
     result.verdict = outcome.verdict
     return result

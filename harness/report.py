@@ -7,7 +7,8 @@ run gives the same text.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from .verdict import Finding, Result, Verdict
 WIDTH = 100
 WAITING = (Verdict.DEADLOCK, Verdict.HANG, Verdict.INCONCLUSIVE)   # who waits for whom is the story
 MODE = {EXCLUSIVE: "exclusive", SHARED: "shared", WAIT: "wait"}
+_THREAD_RUN = threading.Thread.run.__code__
 HOW = {"observed": "found at the moment of blocking, not by a timeout",
        "timed out": "the threads hung and were looked at when nothing had moved for the timeout"}
 
@@ -130,7 +132,7 @@ def diagram(result: Result) -> str:
     events = [event for event in result.outcome.events[:finding.events] if event.task.name in shown
               and (result.full or _is_open(event, shown[event.task.name]))]
     rows = _rows(events, shown, finding.roles, result.names or function_name)
-    return _layout(_heads(result, order), rows)
+    return _layout(order, result.titles or {}, rows)
 
 
 def full_trace(result: Result) -> str:
@@ -139,13 +141,7 @@ def full_trace(result: Result) -> str:
     events = events[:finding.events] if finding else events
     order = list(dict.fromkeys(event.task.name for event in events))
     rows = _rows(events, {}, (), result.names or function_name)
-    return _layout(_heads(result, order), rows)
-
-
-def _heads(result: Result, order: list[str]) -> dict[str, str]:
-    """Return the head of each role's column."""
-    titles = result.titles or {}
-    return {role: f"{role} {titles[role]}" if role in titles else role for role in order}
+    return _layout(order, result.titles or {}, rows)
 
 
 def _is_open(event: Event, state: RoleState) -> bool:
@@ -164,7 +160,8 @@ def _rows(events: list[Event], shown: dict[str, RoleState], roles: tuple[RoleSta
         if event.event == "lock_acquire":
             continue   # what came of the request is the row
         calls = [code for code, _ in reversed(split(event.chain)[1])]
-        if calls and names(calls[0]) in (role, "<lambda>"):
+        # The role's own function says no more than the head of its column does.
+        if calls and (calls[0] is _THREAD_RUN or names(calls[0]) in (role, "<lambda>")):
             calls = calls[1:]
         before = last.get(role, ())
         common = 0
@@ -186,23 +183,33 @@ def _rows(events: list[Event], shown: dict[str, RoleState], roles: tuple[RoleSta
     return rows
 
 
-def _layout(heads: dict[str, str], rows: list[_Row]) -> str:
-    """Put *rows* into columns if they fit at some indentation, else one role below the other."""
+def _layout(order: list[str], titles: Mapping[str, str], rows: list[_Row]) -> str:
+    """Put *rows* into columns if they fit at some indentation, else one role below the other.
+
+    The titles stand in the heads of the columns, or above them where that is too wide.
+    """
+    titled = {role: f"{role} {titles[role]}" if role in titles else role for role in order}
+    plain = {role: role for role in order}
+    above = [f"{role}: {titles[role]}" for role in order if role in titles]
     for indent in (2, 1, 0):
-        columns = _offsets(heads, rows, indent)
-        if columns:
-            head = ""
-            for role, offset in columns.items():
-                head = head.ljust(offset) + heads[role]
-            lines = [head, "-" * WIDTH]
-            lines += [(" " * columns[row.role] + _text(row, indent)) for row in rows]
-            return "\n".join(lines)
-    lines = []
-    for role, head in heads.items():
-        lines += [head, "-" * WIDTH]
-        lines += [f"[{i:3}] " + _text(row, 1) for i, row in enumerate(rows, 1) if row.role == role]
-        lines.append("")
-    return "\n".join(lines[:-1])
+        for heads, lines in ((titled, []), (plain, above)):
+            columns = _offsets(heads, rows, indent)
+            if columns:
+                return "\n".join([*lines, *_columns(columns, heads, rows, indent)])
+    blocks = []
+    for role, head in titled.items():
+        mine = [f"[{i:3}] " + _text(row, 1) for i, row in enumerate(rows, 1) if row.role == role]
+        blocks.append("\n".join([head, "-" * WIDTH, *mine]))
+    return "\n\n".join(blocks)
+
+
+def _columns(columns: dict[str, int], heads: dict[str, str], rows: list[_Row],
+             indent: int) -> list[str]:
+    head = ""
+    for role, offset in columns.items():
+        head = head.ljust(offset) + heads[role]
+    return [head, "-" * WIDTH,
+            *(" " * columns[row.role] + _text(row, indent) for row in rows)]
 
 
 def _text(row: _Row, indent: int) -> str:

@@ -18,10 +18,10 @@ from typing import Any
 from . import locks, threads
 from .errors import HeldAtEnd, LockMisuse
 from .events import Observer, overridden
-from .place import place_of
+from .place import is_verb, place_of
 from .scenario import Scenario
 from .stacks import all_stacks
-from .task import EXCLUSIVE, Task, Unwind, _local, become, enter, leave, park, unpark
+from .task import EXCLUSIVE, Task, Unwind, _local, become, enter, leave, pause, unpark
 from .trace import Recorder, freeze, place
 from .verdict import Finding, Outcome, Verdict
 from .waitgraph import blockers, find_cycle
@@ -69,6 +69,7 @@ class Run:
         self._on_start = overridden(self.observers, "role_start")
         self._on_end = overridden(self.observers, "role_end")
         self._on_idle = overridden(self.observers, "idle")
+        self._hold_back = overridden(self.observers, "hold_back")
 
     # -- in the thread that called run() -------------------------------------------------
 
@@ -107,13 +108,22 @@ class Run:
             newest = self.recorder.events[-1] if self.recorder.events else None
             quiet = quiet + 1 if newest is last else 0
             last = newest
+            if quiet == QUARTERS and self._let_someone_go():
+                quiet = 0
             if quiet == QUARTERS:
                 self._judge(Verdict.HANG, f"nothing moved for {self.timeout:g} s "
                                           f"and no cycle explains it")
                 break
         else:
             return
-        self._done.acquire(True, GRACE)
+        self._done.acquire(True, min(GRACE, self.timeout))
+
+    def _let_someone_go(self) -> bool:
+        """Let a role go that an observer keeps from starting while another one waits for it outside our locks."""
+        enter()
+        gone = not self.unwinding and any(self._tell((hook,)) for hook in self._on_idle)
+        leave()
+        return gone
 
     def _patience(self) -> float:
         quarter = self.timeout / QUARTERS
@@ -183,13 +193,14 @@ class Run:
         enter()
         self._starting -= 1
         if self._starting:
-            task.paused = True
-            park(task)
-            task.paused = False
+            pause(task)
         else:
+            held_back = [held for hook in self._hold_back for held in hook(self.tasks)]
             for other in self.tasks:
-                if other.paused:
+                if other not in held_back:
                     unpark(other)
+            if task in held_back:
+                pause(task)
         leave()
 
     def adopt(self, thread: threading.Thread, name: str) -> Task:
@@ -222,6 +233,8 @@ class Run:
             return False
         if not again:
             self._tell(self.on_contended, task, task.waits_on, task.mode)
+            if self.unwinding:
+                return False
         if self.detect == "block" and not task.timed:
             cycle = find_cycle(task)
             if cycle:
@@ -229,24 +242,26 @@ class Run:
                 return False
         return True
 
-    def _tell(self, hooks: tuple[Any, ...], task: Task, *what: Any) -> None:
+    def _tell(self, hooks: tuple[Any, ...], *what: Any) -> Any:
         """Call hooks that run with the guard held; one that raises must not keep it."""
+        answer = None
         try:
             for hook in hooks:
-                hook(task, *what)
+                answer = hook(*what)
         except Exception as exc:
-            self.findings.append(self._finding(
-                Verdict.ERROR, "observed", f"an observer raised {type(exc).__name__}: {exc}",
-                detail=_traceback(exc)))
+            if not self.unwinding:
+                self._stop(self._finding(
+                    Verdict.ERROR, "observed", f"an observer raised {type(exc).__name__}: {exc}",
+                    detail=_traceback(exc)))
+        return answer
 
     def quiescent(self) -> None:
         """Judge, or let someone go on: no role can go on by itself. Called with the guard held."""
         if self.unwinding or self._starting or not self.unfinished:
             return
-        for hook in self._on_idle:
-            if hook():
-                return
-        if self.detect == "timeout":
+        if any(self._tell((hook,)) for hook in self._on_idle):
+            return
+        if self.detect == "timeout" or self.unwinding:
             return
         waiting = [task for task in self.tasks if task.waits_on is not None]
         if any(blocker.run is not self for task in waiting for blocker in blockers(task)):
@@ -419,6 +434,7 @@ class Crew:
         for task, worker in self._busy:
             if not task.ended:
                 self._workers.remove(worker)
+                worker.send(None)   # it ends, should its role ever do so
         self._busy.clear()
         for task in tasks:
             if task.ended and task.thread is not None and threads.adopted(task.thread):
@@ -430,22 +446,22 @@ def _count(n: int, noun: str) -> str:
 
 
 def _said(exc: BaseException) -> str:
-    return str(exc) or "it raised AssertionError"
+    return (str(exc) or "it raised AssertionError").partition("\n")[0]
 
 
 def _raised_at(exc: BaseException) -> str:
     """Return where in the user's code *exc* came from."""
-    from .place import is_verb
-    place = ""
-    for frame, _ in traceback.walk_tb(exc.__traceback__):
-        if not is_verb(frame.f_code):
-            place = place_of(frame.f_code, frame.f_lasti)
+    place, tb = "", exc.__traceback__
+    while tb is not None:
+        # Not the frame's own position: that is where it was left, the end of a `with` perhaps.
+        if not is_verb(tb.tb_frame.f_code):
+            place = place_of(tb.tb_frame.f_code, tb.tb_lasti)
+        tb = tb.tb_next
     return place
 
 
 def _traceback(exc: BaseException) -> str:
     """Return the traceback of *exc* from the role on, without the harness above it."""
-    from .place import is_verb
     tb = exc.__traceback__
     while tb is not None and is_verb(tb.tb_frame.f_code):
         tb = tb.tb_next

@@ -40,7 +40,7 @@ class _Inner:
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Take the lock; False says that the package must roll back."""
-        return self._try(False) or self._contended(timeout)
+        return self._try(False) or (blocking and self._contended(timeout))
 
     def _contended(self, timeout: float) -> bool:
         if timeout == 0:
@@ -66,11 +66,18 @@ class _Inner:
         return False
 
     def _wait_outside(self, task: Task, timeout: float) -> bool:
-        try:
-            return self._raw.acquire(True, timeout)
-        except BaseException as exc:   # Ctrl-C or an alarm in the main thread: raised after the roll-back
-            task.interrupt = exc
-            return False
+        """Wait in a thread that is in no run. Ctrl-C or an alarm is raised when the package is done.
+
+        The package heeds a refusal while it acquires, not while it rolls back or releases.
+        """
+        while True:
+            try:
+                return self._raw.acquire(True, timeout)
+            except BaseException as exc:
+                task.interrupt = exc
+                if task.acquiring:
+                    task.acquiring = False
+                    return False
 
     def _wait_inside(self) -> bool:
         """Wait for a thread outside the run that is inside the package: a moment, always."""
@@ -190,10 +197,10 @@ class RWSemaphore(Node):
         task = _local.task
         if task.run is not None:
             return self._acquire_in_run(task, mode, timeout)
+        task.acquiring = True
         if mode == SHARED:
             hold = self._reader()
-            if not hold.acquire(True, timeout):
-                return ended_wait(task)
+            ok = hold.acquire(True, timeout)
         else:
             hold = self._writer_lock()
             entry = (task, EXCLUSIVE)
@@ -202,8 +209,9 @@ class RWSemaphore(Node):
             if ok:
                 self._writer = task   # before the queue forgets it: a trylock must see one of the two
             self._queue.remove(entry)
-            if not ok:
-                return ended_wait(task)
+        task.acquiring = False
+        if not ok:
+            return ended_wait(task)
         self._add(task, mode, hold)
         return True
 
@@ -299,10 +307,7 @@ class RWSemaphore(Node):
         task = _local.task
         if task not in self._readers:
             self._refuse(task, "up_read", list(self._readers))
-        if task.run is not None:
-            self._release_in_run(task, SHARED)
-        else:
-            self._take_hold(task, SHARED).release()
+        self._up(task, SHARED)
 
     def up_write(self) -> None:
         """Give the write hold up.
@@ -314,10 +319,15 @@ class RWSemaphore(Node):
         task = _local.task
         if self._writer is not task:
             self._refuse(task, "up_write", [self._writer] if self._writer else [])
+        self._up(task, EXCLUSIVE)
+
+    def _up(self, task: Task, mode: str) -> None:
         if task.run is not None:
-            self._release_in_run(task, EXCLUSIVE)
+            self._release_in_run(task, mode)
         else:
-            self._take_hold(task, EXCLUSIVE).release()
+            self._take_hold(task, mode).release()
+            if task.interrupt is not None:
+                ended_wait(task)
 
     def _take_hold(self, task: Task, mode: str) -> Any:
         """Take the latest hold of *task* out of the account."""

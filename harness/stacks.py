@@ -11,6 +11,8 @@ from .task import Task
 
 _HEAD = re.compile(r"^(?:Current thread|Thread) 0x([0-9a-f]+)")
 _FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$')
+_OURS = ("all_stacks", "quiescent")   # the detector, in the thread that found the hang
+_BASE = "_perform"
 
 
 def all_stacks(tasks: list[Task]) -> str:
@@ -32,6 +34,8 @@ def all_stacks(tasks: list[Task]) -> str:
             keep = name is not None
             if keep:
                 parts.append(f"Thread {name} (most recent call first):")
-        elif keep and (frame := _FRAME.match(line)):
-            parts.append(f"  {short_path(frame[1])}:{frame[2]} in {frame[3]}")
+        elif keep and (frame := _FRAME.match(line)) and frame[3] not in _OURS:
+            keep = frame[3] != _BASE    # what called the role is of no interest
+            if keep:
+                parts.append(f"  {short_path(frame[1])}:{frame[2]} in {frame[3]}")
     return "\n".join(parts)

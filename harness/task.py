@@ -37,7 +37,7 @@ class Task:
     """
 
     __slots__ = ("serial", "name", "run", "thread", "held", "waits_on", "mode", "timed", "chain",
-                 "paused", "ended", "request", "trylock", "interrupt",
+                 "paused", "ended", "request", "trylock", "interrupt", "acquiring",
                  "parked", "_gate", "_baton", "__weakref__")
 
     def __init__(self, name: str, run: Any = None, thread: threading.Thread | None = None) -> None:
@@ -54,7 +54,8 @@ class Task:
         self.ended = False
         self.request: Any = None     # the semaphore acquisition under way, if any
         self.trylock = False
-        self.interrupt: BaseException | None = None
+        self.interrupt: BaseException | None = None   # raised once the package below is done
+        self.acquiring = False       # in the package, where a refusal makes it roll back
         self.parked = False
         self._gate = threading.Lock()     # what it waits in while parked
         self._gate.acquire()
@@ -151,3 +152,10 @@ def unpark(task: Task) -> None:
         _woken.append(task)
     else:
         task._gate.release()
+
+
+def pause(task: Task) -> None:
+    """Hold *task*, the caller's, until someone wakes it, without its waiting for a lock. Guard as for `park`."""
+    task.paused = True
+    park(task)
+    task.paused = False

@@ -8,7 +8,6 @@ wait-for graph. For every other thread they do what they always did, and with th
 from __future__ import annotations
 
 import threading
-from typing import Any
 from weakref import WeakKeyDictionary
 
 from .locks import Completion
@@ -60,7 +59,8 @@ def ended(task: Task) -> None:
 
 def _start(thread: threading.Thread) -> None:
     run = current().run
-    if run is None or run.unwinding:
+    # A thread started before is refused by the interpreter, as ever.
+    if run is None or run.unwinding or thread.ident is not None:
         _plain_start(thread)
         return
     task = run.adopt(thread, thread.name)
@@ -68,8 +68,8 @@ def _start(thread: threading.Thread) -> None:
     _tasks[thread] = task
     _ends[thread] = Completion(task.name, "thread")
     thread.run = lambda: run.perform(task, body)   # type: ignore[method-assign]
-    thread.daemon = True
     try:
+        thread.daemon = True
         _plain_start(thread)
     except BaseException:
         run.disown(task)
@@ -82,6 +82,3 @@ def _join(thread: threading.Thread, timeout: float | None = None) -> None:
         if not end.wait(None if timeout is None else max(timeout, 0), by=thread):
             return
     plain_join(thread, timeout)
-
-
-__all__: list[Any] = []

@@ -1,0 +1,142 @@
+"""python -m pcimodel: compare the fixes; run, force or stress one scenario."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from harness import Result, ScenarioError, force, options, run, stress
+
+from .fixes import FIXES, apply
+from .lab.compare import compare, render
+from .lab.scenarios import SCENARIOS, scenario
+from .trees import TREES
+
+DESCRIPTION = "A model of Linux's PCI core with real locks on real threads. Without a command: compare " \
+              "every scenario on the plain kernel and with each fix."
+
+
+def _parser() -> Any:
+    top = options.parser("pcimodel", DESCRIPTION)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    common = ("runs", "seconds", "timeout", "detect", "policy", "json", "full")
+    for name, help_, wanted in (
+            ("run", "let the roles of a scenario race", common),
+            ("force", "make the roles meet where it hurts", common),
+            ("stress", "race with random noise on random machines; SCENARIO may be 'all'",
+             ("seed", *common))):
+        command = commands.add_parser(name, help=help_, allow_abbrev=False)
+        command.add_argument("scenario", metavar="SCENARIO")
+        _add_kernel_options(command)
+        options.add_run_options(command, *wanted)
+    command = commands.add_parser("compare", help="the table of scenarios and fixes",
+                                  allow_abbrev=False)
+    command.add_argument("--scenario", action="append", metavar="NAME", dest="scenarios",
+                         help="only this scenario (may be given again)")
+    _add_kernel_options(command)
+    options.add_run_options(command, "timeout", "policy", "json")
+    commands.add_parser("list", help="the scenarios, kernels and fixes")
+    return top
+
+
+def _add_kernel_options(command: Any) -> None:
+    command.add_argument("--kernel", default="v4.14", metavar="TREE", help="default %(default)s")
+    command.add_argument("--fix", action="append", default=[], dest="fixes", metavar="NAME",
+                         help="a fix on top of it (may be given again)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    # The comparison is the main job: its name may be left out.
+    if not words or words[0].startswith("-") and words[0] not in ("-h", "--help", "--version"):
+        words.insert(0, "compare")
+    args = _parser().parse_args(words)
+    body = {"list": _list, "compare": _compare}.get(args.command, _one)
+    return options.guarded("pcimodel", lambda: body(args))
+
+
+def _list(args: Any) -> int:
+    for title, entries in (
+            ("scenarios", {name: entry.summary for name, entry in SCENARIOS.items()}),
+            ("kernels", {name: _first_line(tree) for name, tree in TREES.items()}),
+            ("fixes", {name: _first_line(fix) for name, fix in FIXES.items()})):
+        print(f"{title}:")
+        width = max(map(len, entries)) + 2
+        for name, summary in entries.items():
+            print(f"  {name.ljust(width)}{summary}")
+    return 0
+
+
+def _first_line(cls: type) -> str:
+    return (cls.__doc__ or "").strip().partition("\n")[0]
+
+
+def _known(kernel: str, fixes: Sequence[str], names: Sequence[str]) -> None:
+    """Refuse unknown names in one line."""
+    for what, wanted, known in (("scenario", names, SCENARIOS), ("kernel", [kernel], TREES),
+                                ("fix", fixes, FIXES)):
+        for name in wanted:
+            if name not in known:
+                raise ScenarioError(f"unknown {what} {name!r}; known are: {', '.join(known)}")
+
+
+def _compare(args: Any) -> int:
+    names = args.scenarios or list(SCENARIOS)
+    fixes = args.fixes or list(FIXES)
+    _known(args.kernel, fixes, names)
+    began = time.perf_counter()
+    with options.json_file(args.json) as write:
+        cells = compare(names, args.kernel, fixes, timeout=args.timeout,
+                        policy=args.policy or "writer")
+        seconds = round(time.perf_counter() - began, 3)
+        write({"kernel": args.kernel, "fixes": fixes, "seconds": seconds,
+               "cells": [cell.as_dict() for cell in cells]})
+        if args.json != "-":
+            print(render(cells))
+    return 0
+
+
+def _one(args: Any) -> int:
+    every = args.command == "stress" and args.scenario == "all"
+    names = list(SCENARIOS) if every else [args.scenario]
+    _known(args.kernel, args.fixes, names)
+    try:
+        apply(TREES[args.kernel], args.fixes)
+    except ValueError as exc:
+        raise ScenarioError(str(exc)) from None
+    with options.json_file(args.json) as write:
+        results = [_result(args, name, len(names)) for name in names]
+        gravest = max(results, key=lambda result: result.verdict.graveness)
+        if every:
+            write({**gravest.as_dict(), "results": [result.as_dict() for result in results]})
+            if args.json != "-":
+                print("\n\n".join(map(str, results)))
+            return gravest.verdict.exit_status
+        return options.show(gravest, write, args.json == "-")
+
+
+def _result(args: Any, name: str, of: int) -> Result:
+    factory = scenario(name, args.kernel, args.fixes, args.policy or "writer")
+    common = {"timeout": args.timeout, "detect": args.detect,
+              "seconds": None if args.seconds is None else args.seconds / of}
+    if args.command == "stress":
+        result = stress(factory, runs=args.runs, seed=args.seed, progress=sys.stderr.isatty(),
+                        **common)
+    else:
+        result = (run if args.command == "run" else force)(factory, runs=args.runs or 1, **common)
+        result.again = " ".join([f"python -m pcimodel {args.command} {name}", *_kernel_words(args)])
+    result.full = args.full
+    return result
+
+
+def _kernel_words(args: Any) -> list[str]:
+    words = [] if args.kernel == "v4.14" else [f"--kernel {args.kernel}"]
+    words += [f"--fix {fix}" for fix in args.fixes]
+    return words + ([f"--policy {args.policy}"] if args.policy else [])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

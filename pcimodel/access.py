@@ -1,0 +1,71 @@
+"""drivers/pci/access.c (v4.14): reading and writing config space.
+
+Nobody answers a read: all ones come back.  pci_cfg_access_lock is in locking.py.
+
+Lock order: none of its own (pci_lock, the spinlock around each access, is left out).
+"""
+
+from __future__ import annotations
+
+from .pci import PciDev
+
+
+class Access:
+    """The functions of drivers/pci/access.c."""
+
+    def pci_read_config_byte(self, dev: PciDev, where: int) -> int:
+        """Read the byte at *where* in the config space of *dev*.
+
+        Kernel: pci_read_config_byte(), drivers/pci/access.c
+        Locks:  none
+        Called with: any locks
+        Returns: the value; all ones if nobody answers
+        Left out: pci_lock, a spinlock
+        """
+        return 0xFF if dev.config is None else dev.config.read(where, 1)
+
+    def pci_read_config_word(self, dev: PciDev, where: int) -> int:
+        """Read the 16 bits at *where* in the config space of *dev*.
+
+        Kernel: pci_read_config_word(), drivers/pci/access.c
+        Locks:  none
+        Called with: any locks
+        Returns: the value; all ones if nobody answers
+        Left out: pci_lock, a spinlock
+        """
+        return 0xFFFF if dev.config is None else dev.config.read(where, 2)
+
+    def pci_read_config_dword(self, dev: PciDev, where: int) -> int:
+        """Read the 32 bits at *where* in the config space of *dev*.
+
+        Kernel: pci_read_config_dword(), drivers/pci/access.c
+        Locks:  none
+        Called with: any locks
+        Returns: the value; all ones if nobody answers
+        Left out: pci_lock, a spinlock
+        """
+        return 0xFFFFFFFF if dev.config is None else dev.config.read(where, 4)
+
+    def pci_write_config_word(self, dev: PciDev, where: int, value: int) -> None:
+        """Write the 16 bits at *where* in the config space of *dev*.
+
+        Kernel: pci_write_config_word(), drivers/pci/access.c
+        Locks:  none
+        Called with: any locks
+        Returns: nothing; a write that nobody takes is lost
+        Left out: pci_lock, a spinlock
+        """
+        if dev.config is not None:
+            dev.config.write(where, value)
+
+    def pci_write_config_dword(self, dev: PciDev, where: int, value: int) -> None:
+        """Write the 32 bits at *where* in the config space of *dev*.
+
+        Kernel: pci_write_config_dword(), drivers/pci/access.c
+        Locks:  none
+        Called with: any locks
+        Returns: nothing; a write that nobody takes is lost
+        Left out: pci_lock, a spinlock
+        """
+        if dev.config is not None:
+            dev.config.write(where, value)

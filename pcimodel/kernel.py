@@ -1,0 +1,98 @@
+"""One booted world: a machine, and a kernel that runs on it.
+
+Each file of the kernel is a mixin; a tree (trees/) is a Kernel, a fix (fixes/) overrides some of
+its functions.  All state is in the object and its structs; two worlds know nothing of each other.
+
+Lock order, as this version of the kernel has it: pci_rescan_remove_lock; then device locks, a
+parent's before a child's and a PF's before its VFs'; and then pci_bus_sem, or pci_bus_sem first and
+then device locks.  The last two contradict each other.
+"""
+
+from __future__ import annotations
+
+from .access import Access
+from .aer import Aer
+from .aspm import Aspm
+from .base_bus import BaseBus
+from .bus import Bus
+from .dd import DriverCore
+from .device import DeviceCore
+from .err import Err
+from .hardware import Hardware, Machine
+from .iov import Iov
+from .iov_init import IovInit
+from .locking import init_rwsem, msleep, mutex_init
+from .pci import Pci, PciBus, pci_pcie_type
+from .pci_driver import PciDriverCore
+from .pci_regs import PCI_EXP_TYPE_ROOT_PORT
+from .printk import Printk
+from .probe import Probe
+from .remove import Remove
+from .search import Search
+from .sysfs import Sysfs
+from .workqueue import Workqueues
+
+
+class Kernel(Sysfs, Iov, IovInit, Aer, Err, Remove, Probe, Bus, Search, Aspm,
+             PciDriverCore, Pci, Access, DriverCore, BaseBus, DeviceCore, Workqueues, Printk):
+    """A kernel that has booted on *machine*: enumerated, AER on at each root port, no drivers.
+
+    Args:
+        machine: what enumeration finds; the default is an empty machine.
+        policy: what pci_bus_sem prefers: "writer", "fair" (as the kernel) or "reader".
+        time_scale: how long a second of the kernel's sleeps lasts; 0 lets others run, no more.
+        dmesg_lines: how many lines the log keeps.
+        probe_on_worker: whether drivers probe on a worker thread (a machine with NUMA nodes).
+    """
+
+    name = ""
+
+    def __init__(self, machine: Machine | None = None, *, policy: str = "writer",
+                 time_scale: float = 0.0, dmesg_lines: int = 1000,
+                 probe_on_worker: bool = False) -> None:
+        self.hardware = Hardware(machine or Machine())
+        self.time_scale = time_scale
+        self.probe_on_worker = probe_on_worker
+        self.pci_bus_sem = init_rwsem("&pci_bus_sem", policy=policy)
+        self.pci_rescan_remove_lock = mutex_init("&pci_rescan_remove_lock")
+        self.pci_slot_mutex = mutex_init("&pci_slot_mutex")
+        self.aspm_lock = mutex_init("&aspm_lock")
+        self.pci_root_buses: list[PciBus] = []
+        self.setup_log_buf(dmesg_lines)
+        self.workqueue_init()
+        self.start_kernel()
+
+    def __repr__(self) -> str:
+        return f"<Kernel {self.name}>"
+
+    def start_kernel(self) -> None:
+        """Run the initcalls, enumerate, bind the AER service to its ports.
+
+        Kernel: start_kernel(), init/main.c
+        Locks:  via pci_device_add: &pci_bus_sem (write), once for each device;
+                via pci_bus_add_devices: &dev->mutex (mutex), of each device
+        Called with: nothing else running
+        Returns: nothing
+        Left out: everything else
+        """
+        self.devices_init()
+        self.bus_register()
+        self.deferred_probe_initcall()
+        self.aer_service_init()
+        self.aer_inject_init()
+        root = self.pci_scan_root_bus(0)
+        self.pci_bus_add_devices(root)
+        for port in list(self.for_each_pci_dev()):
+            if pci_pcie_type(port) == PCI_EXP_TYPE_ROOT_PORT and port.aer_cap:
+                self.aer_probe(port)
+
+    def msleep(self, milliseconds: float) -> None:
+        """Sleep by the clock of this world.
+
+        Kernel: msleep(), kernel/time/timer.c
+        Locks:  none
+        Called with: no spinlock
+        Returns: nothing
+        Left out: the time itself, at the default scale
+        """
+        msleep(milliseconds, self.time_scale)

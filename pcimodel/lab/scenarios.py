@@ -1,0 +1,242 @@
+"""The scenarios: who does what on which machine, and where they must meet.
+
+Names in brackets are those of the catalogue of real cases the model is built from: S1 the mail, S2 the same by sysfs, S4 a
+reader behind a queued writer, S5 a nested walk, S6 the disable path.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from harness import At, Meet, Scenario
+
+from ..fixes import apply
+from ..trees import TREES
+from .worlds import World
+
+PF = "0000:01:00.0"
+SEM = "&pci_bus_sem"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A scenario of the laboratory.
+
+    Attributes:
+        roles: called with a booted, prepared world.
+        meet: where the roles must meet to deadlock; None for a control that must be clean.
+        prepare: what is done before the roles start.
+    """
+
+    summary: str
+    roles: Callable[[World], dict[str, Callable[[], Any]]]
+    meet: Meet | Sequence[Meet] | None = None
+    prepare: Callable[[World], None] | None = None
+    machine: Mapping[str, Any] | None = None
+    titles: Mapping[str, str] | None = None
+
+    @property
+    def has_meeting(self) -> bool:
+        """Whether the race can be forced; a control has nothing to force."""
+        return self.meet is not None
+
+
+SCENARIOS: dict[str, Entry] = {}
+
+
+def _entry(name: str, **fields: Any) -> Callable[[Any], Any]:
+    """Register the decorated function as the roles of scenario *name*; its docstring is the summary."""
+    def register(roles: Any) -> Any:
+        SCENARIOS[name] = Entry(" ".join(roles.__doc__.split()), roles, **fields)
+        return roles
+    return register
+
+
+def scenario(name: str, kernel: str = "v4.14", fixes: Sequence[str] = (),
+             policy: str = "writer") -> Callable[..., Scenario]:
+    """Return the factory of a scenario on *kernel* with *fixes*, for the harness.
+
+    Raises:
+        KeyError, ValueError: unknown names, or fixes that exclude each other.
+    """
+    entry, tree = SCENARIOS[name], apply(TREES[kernel], fixes)
+
+    def build(rng: random.Random | None = None) -> Scenario:
+        world = World(tree, policy, rng, **(entry.machine or {}))
+        if entry.prepare is not None:
+            entry.prepare(world)
+        roles = entry.roles(world)
+        return Scenario(roles, meet=entry.meet or (), check=world.check,
+                        function_name=_kernel_names(tree), title=entry.titles or {})
+
+    words = [name, *([kernel] if kernel != "v4.14" else []), *fixes]
+    build.scenario_name = " + ".join(words)   # type: ignore[attr-defined]
+    arguments = {"name": name, "kernel": kernel, "fixes": list(fixes), "policy": policy}
+    build.reference = (f"{__name__}:scenario", arguments)   # type: ignore[attr-defined]
+    return build
+
+
+@lru_cache
+def _kernel_names(tree: type) -> Callable[[Any], str]:
+    """Return what reports call a function of *tree*: the name its docstring's `Kernel:` line gives."""
+    names = {}
+    for cls in tree.__mro__:
+        for function in vars(cls).values():
+            code = getattr(function, "__code__", None)
+            found = re.search(r"Kernel:\s*(\w+)\(\)", getattr(function, "__doc__", None) or "")
+            if code is not None and found:
+                # A head of a loop and the like name the function they are part of: keep ours then.
+                true_name = found[1]
+                names[id(code)] = true_name if true_name.lstrip("_") == \
+                    code.co_name.lstrip("_") else code.co_name
+    return lambda code: names.get(id(code), code.co_name)
+
+
+# -- the mail and its relatives -----------------------------------------------------------------
+
+_ENABLE_MEETS_WALK = Meet(At("CPU0", SEM, "exclusive", holding=PF),
+                          At("CPU1", PF, "exclusive", holding=SEM))
+
+
+@_entry("probe-vs-aer", meet=_ENABLE_MEETS_WALK,
+        titles={"CPU0": "modprobe igb max_vfs=2", "CPU1": "aer_isr"})
+def _(world: World) -> dict[str, Callable[[], Any]]:
+    """[S1] the mail: a PF driver enables SR-IOV in its probe while an error is recovered"""
+    driver = world.igb(max_vfs=2)
+
+    def CPU0() -> None:
+        world.kernel.pci_register_driver(driver)
+
+    return {"CPU0": CPU0, "CPU1": world.recovery()}
+
+
+@_entry("sysfs-enable-vs-aer", prepare=World.load_igb, meet=_ENABLE_MEETS_WALK,
+        titles={"CPU0": "echo 2 > sriov_numvfs", "CPU1": "aer_isr"})
+def _(world: World) -> dict[str, Callable[[], Any]]:
+    """[S2] VFs are enabled through sysfs while an error is recovered"""
+    return {"CPU0": world.numvfs(2), "CPU1": world.recovery()}
+
+
+@_entry("sysfs-enable-vs-aer-resume", prepare=World.load_igb,
+        meet=[Meet(At("CPU1", PF, "exclusive", holding=SEM, function="report_slot_reset"),
+                   At("CPU0", PF, "exclusive")),
+              Meet(At("CPU0", SEM, "exclusive", holding=PF),
+                   At("CPU1", PF, "exclusive", holding=SEM, function="report_resume"))],
+        titles={"CPU0": "echo 2 > sriov_numvfs", "CPU1": "aer_isr, fatal"})
+def _(world: World) -> dict[str, Callable[[], Any]]:
+    """[S2] the store slips in while a fatal error resets the link: the last stage hangs (2019)"""
+    return {"CPU0": world.numvfs(2), "CPU1": world.recovery(fatal=True)}
+
+
+@_entry("disable-vs-aer", prepare=World.load_igb_with_vfs, meet=_ENABLE_MEETS_WALK,
+        titles={"CPU0": "echo 0 > sriov_numvfs", "CPU1": "aer_isr"})
+def _(world: World) -> dict[str, Callable[[], Any]]:
+    """[S6] VFs are disabled through sysfs while an error is recovered"""
+    return {"CPU0": world.numvfs(0), "CPU1": world.recovery()}
+
+
+@_entry("unbind-vs-aer", prepare=World.load_igb_with_vfs, meet=_ENABLE_MEETS_WALK,
+        titles={"CPU0": "echo 0000:01:00.0 > unbind", "CPU1": "aer_isr"})
+def _(world: World) -> dict[str, Callable[[], Any]]:
+    """[S6] the PF's driver is unbound, and disables its VFs, while an error is recovered"""
+    def CPU0() -> None:
+        world.kernel.unbind_store(world.pf_driver, PF)
+
+    return {"CPU0": CPU0, "CPU1": world.recovery()}
+
+
+def _disk_out(prepare: Callable[[World], None]) -> Callable[[World], None]:
+    """Return *prepare* with the disk taken out after it."""
+    def both(world: World) -> None:
+        prepare(world)
+        world.remove_disk()
+    return both
+
+
+@_entry("reader-behind-writer", prepare=_disk_out(World.load_igb), machine={"overflow": True},
+        meet=Meet(At("CPU2", SEM, "exclusive"), At("CPU0", SEM, "shared", holding=PF),
+                  At("CPU1", PF, "exclusive", holding=SEM)),
+        titles={"CPU0": "echo > sriov_numvfs", "CPU1": "aer_isr", "CPU2": "echo 1 > rescan"})
+def _(world: World) -> dict[str, Callable[[], Any]]:
+    """[S4] a mere read of the bus lists under the PF's lock, behind the writer of a third task"""
+    return {"CPU0": world.numvfs(2), "CPU1": world.recovery(), "CPU2": world.rescan()}
+
+
+@_entry("nested-walk", prepare=_disk_out(World.load_igb_that_looks_around),
+        meet=Meet(At("CPU0", SEM, "exclusive"), At("CPU1", SEM, "shared", holding=SEM)),
+        titles={"CPU0": "echo 1 > rescan", "CPU1": "aer_isr"})
+def _(world: World) -> dict[str, Callable[[], Any]]:
+    """[S5] an error handler reads the bus lists again, with a writer queued in between"""
+    return {"CPU0": world.rescan(), "CPU1": world.recovery()}
+
+
+@_entry("unbind-vs-vf-add", prepare=World.load_igb, machine={"unreadable_vfs": {0}},
+        meet=Meet(At("CPU0", "(work_completion)(&iov->add_work)", "wait", holding=PF),
+                  At("kworker/0:0", PF, "exclusive")),
+        titles={"CPU0": "echo 2 > sriov_numvfs; unbind"})
+def _(world: World) -> dict[str, Callable[[], Any]]:
+    """VFs are enabled and the driver unbound at once, and a VF does not answer: what stopping a deferred add costs"""
+    return {"CPU0": _enable_then_unbind(world)}
+
+
+@_entry("enable-unbind-vs-aer", prepare=World.load_igb,
+        meet=Meet(At("kworker/0:0", SEM, "exclusive"),
+                  At("CPU0", "(work_completion)(&iov->add_work)", "wait", holding=PF),
+                  At("CPU1", PF, "exclusive", holding=SEM)),
+        titles={"CPU0": "echo 2 > sriov_numvfs; unbind", "CPU1": "aer_isr"})
+def _(world: World) -> dict[str, Callable[[], Any]]:
+    """as unbind-vs-vf-add, while an error is recovered"""
+    return {"CPU0": _enable_then_unbind(world), "CPU1": world.recovery()}
+
+
+def _enable_then_unbind(world: World) -> Callable[[], None]:
+    numvfs = world.numvfs(2)
+
+    def CPU0() -> None:
+        numvfs()
+        world.kernel.unbind_store(world.pf_driver, PF)
+
+    return CPU0
+
+
+# -- controls: these must be clean --------------------------------------------------------------
+
+
+@_entry("aer-on-another-port", titles={"CPU0": "modprobe igb max_vfs=2", "CPU1": "aer_isr"})
+def _(world: World) -> dict[str, Callable[[], Any]]:
+    """[control] as the mail, but the error is below another root port"""
+    driver = world.igb(max_vfs=2)
+
+    def CPU0() -> None:
+        world.kernel.pci_register_driver(driver)
+
+    return {"CPU0": CPU0, "CPU1": world.recovery(world.other)}
+
+
+@_entry("aer-beside-the-pf", machine={"switch": True},
+        titles={"CPU0": "modprobe igb max_vfs=2", "CPU1": "aer_isr"})
+def _(world: World) -> dict[str, Callable[[], Any]]:
+    """[control] as the mail, but the error is behind another port of the same switch"""
+    driver = world.igb(max_vfs=2)
+
+    def CPU0() -> None:
+        world.kernel.pci_register_driver(driver)
+
+    return {"CPU0": CPU0, "CPU1": world.recovery(world.sibling)}
+
+
+@_entry("vf-driver-load", prepare=World.load_igb_with_bare_vfs,
+        titles={"CPU0": "modprobe igbvf", "CPU1": "aer_isr"})
+def _(world: World) -> dict[str, Callable[[], Any]]:
+    """[control] only the VFs' driver is loaded while an error of the PF is recovered"""
+    driver = world.igbvf()
+
+    def CPU0() -> None:
+        world.kernel.pci_register_driver(driver)
+
+    return {"CPU0": CPU0, "CPU1": world.recovery()}

@@ -1,0 +1,159 @@
+"""The worlds of the scenarios: a machine, a booted kernel, and the parts that roles are made of.
+
+The canonical machine has two root ports: below 0000:00:03.0 a network card with SR-IOV (PF 0000:01:00.0), below 0000:00:04.0 a
+disk. With random numbers, for stress, the VFs, a switch, a third device, the reporter of the error and its severity vary.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Collection
+from typing import Any
+
+from ..aerdrv import AER_FATAL, AER_NONFATAL
+from ..hardware import Endpoint, Machine, RootPort, Sriov, Switch
+from ..pci import PciDev, PciDriver
+from . import drivers
+
+OVERFLOW = 0x100   # a VF offset that puts every VF on the next bus number
+
+
+class World:
+    """One booted kernel, and what scenarios do with it.
+
+    Args:
+        tree: the kernel's class, fixes included.
+        rng: random numbers for a random machine; None for the canonical one.
+        overflow: the VFs' routing ids spill over to another bus number.
+        switch: PF and another device sit behind two ports of one switch.
+        unreadable_vfs: VFs whose config space does not answer.
+    """
+
+    def __init__(self, tree: type, policy: str, rng: random.Random | None, *, overflow: bool = False,
+                 switch: bool = False, unreadable_vfs: Collection[int] = ()) -> None:
+        self.rng = rng
+        self.overflow = overflow
+        switch = switch or (rng is not None and rng.random() < 0.3)
+        sriov = Sriov(offset=OVERFLOW if overflow else 0x80, unreadable_vfs=frozenset(unreadable_vfs))
+        card, disk = Endpoint(*drivers.IGB, sriov=sriov), Endpoint(*drivers.NVME)
+        if switch:
+            below: dict[str, Any] = {"00.0": Switch({"00.0": card}, {"00.0": disk})}
+        else:
+            below = {"00.0": card}
+            if rng is not None and rng.random() < 0.3:
+                below["01.0"] = Endpoint(*drivers.NVME)
+        ports = {"03.0": RootPort(below, spare_buses=int(overflow)), "04.0": RootPort({"00.0": disk})}
+        self.kernel = tree(Machine(ports), policy=policy)
+        self.kernel.pci_register_driver(drivers.nvme(self.kernel))
+        endpoints = [dev for dev in self.kernel.for_each_pci_dev() if dev.subordinate is None]
+        self.pf = next(dev for dev in endpoints if dev.is_physfn)
+        disks = [dev for dev in endpoints if not dev.is_physfn]
+        self.sibling, self.other = disks[0], disks[-1]
+        self.pf_driver: PciDriver | None = None
+
+    # -- before the roles start -----------------------------------------------------------
+
+    def load_igb(self) -> None:
+        """Bind the PF, without VFs; load the VFs' driver."""
+        self._load(self.igb())
+        self.kernel.pci_register_driver(drivers.igbvf(self.kernel))
+
+    def load_igb_with_vfs(self) -> None:
+        """Bind the PF, and enable VFs that are bound as well."""
+        self.load_igb()
+        self._enable()
+
+    def load_igb_with_bare_vfs(self) -> None:
+        """Bind the PF and enable VFs for which there is no driver yet."""
+        self._load(self.igb())
+        self._enable()
+
+    def load_igb_that_looks_around(self) -> None:
+        """Bind the PF with a driver whose error handler looks a bus up, which reads the bus lists."""
+        def igb_io_error_detected(pdev: PciDev, state: int) -> int:
+            self.kernel.pci_find_bus(0, pdev.bus.number)
+            return drivers.PCI_ERS_RESULT_CAN_RECOVER
+
+        self._load(drivers.igb(self.kernel, error_detected=igb_io_error_detected))
+
+    def remove_disk(self) -> None:
+        """Take the disk out, so that a rescan adds it again."""
+        self.kernel.pci_stop_and_remove_bus_device_locked(self.other)
+
+    def _load(self, driver: PciDriver) -> None:
+        self.pf_driver = driver
+        self.kernel.pci_register_driver(driver)
+
+    def _enable(self) -> None:
+        self.kernel.sriov_numvfs_store(self.pf, str(self.number_of_vfs()))
+        # A kernel with a fix may add VFs in the background: the world is ready when they are there.
+        for thread in threading.enumerate():
+            if thread.name.startswith("kworker/"):
+                thread.join()
+
+    def number_of_vfs(self) -> int:
+        """Return how many VFs this world enables."""
+        return self.rng.randint(1, 4) if self.rng is not None else 2
+
+    # -- what roles are made of -----------------------------------------------------------
+
+    def igb(self, max_vfs: int = 0) -> PciDriver:
+        """Return the PF's driver, which enables *max_vfs* VFs in its probe."""
+        self.pf_driver = drivers.igb(self.kernel, max_vfs)
+        return self.pf_driver
+
+    def igbvf(self) -> PciDriver:
+        """Return the VFs' driver."""
+        return drivers.igbvf(self.kernel)
+
+    def numvfs(self, number: int) -> Callable[[], None]:
+        """Return the role that writes *number* into the PF's sriov_numvfs (0 stays 0 in any world)."""
+        text = str(number and self.number_of_vfs())
+
+        def CPU0() -> None:
+            self.kernel.sriov_numvfs_store(self.pf, text)
+
+        return CPU0
+
+    def rescan(self) -> Callable[[], None]:
+        """Return the role that rescans the machine."""
+        return lambda: self.kernel.rescan_store("1")
+
+    def recovery(self, dev: PciDev | None = None, fatal: bool = False) -> Callable[[], None]:
+        """Return the role of the CPU that gets the interrupt for an error of *dev* (the PF) and recovers.
+
+        The interrupt queues the work; then the role is that CPU's kworker.
+        """
+        dev = dev or self._reporter()
+        if self.rng is not None:
+            fatal = fatal or self.rng.random() < 0.3
+        worker = self.kernel.create_worker(1)
+
+        def CPU1() -> None:
+            self.kernel.set_cpu(1)
+            self.kernel.aer_inject(dev, AER_FATAL if fatal else AER_NONFATAL)
+            worker.worker_thread()
+
+        return CPU1
+
+    def _reporter(self) -> PciDev:
+        """Return who reports the error: the PF, or in a random world perhaps the port above it."""
+        if self.rng is not None and self.rng.random() < 0.3:
+            return self.kernel.pcie_find_root_port(self.pf)
+        return self.pf
+
+    # -- at the end -----------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Assert what holds at rest: every VF that the hardware has is a device, or its failure was logged."""
+        if self.pf.sriov is None:
+            return
+        vfs = [dev for dev in self.kernel.for_each_pci_dev() if dev.physfn is self.pf]
+        number = self.pf.sriov.num_VFs
+        logged = sum("not added" in line for line in map(str, self.kernel.dmesg))
+        assert len(vfs) <= number, f"{len(vfs)} VFs exist, but num_VFs is {number}"
+        assert len(vfs) + logged >= number, \
+            f"num_VFs is {number}, but only {len(vfs)} exist and {logged} failures were logged"
+        for vf in vfs:
+            assert vf.config.responds, f"{vf.name} is a device, but gone from the hardware"
