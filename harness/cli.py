@@ -57,5 +57,6 @@ def _call(args: Any) -> Any:
         return stress(scenario, runs=args.runs, seed=args.seed, progress=sys.stderr.isatty(),
                       **common)
     result = (run if args.command == "run" else force)(scenario, runs=args.runs or 1, **common)
-    result.again = f"python -m harness {args.command} {args.scenario}"
+    result.again = " ".join([f"python -m harness {args.command} {args.scenario}",
+                             *options.again_words(args)])
     return result

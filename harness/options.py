@@ -78,6 +78,12 @@ def add_run_options(command: argparse.ArgumentParser, *wanted: str) -> None:
         command.add_argument(f"--{name}", **known[name])
 
 
+def again_words(args: argparse.Namespace) -> list[str]:
+    """Return the options that the command shown at the end of a report needs to show it again."""
+    words = [] if args.detect == "block" else [f"--detect {args.detect}"]
+    return words + ([] if args.timeout == TIMEOUT else [f"--timeout {args.timeout:g}"])
+
+
 @contextmanager
 def json_file(path: str | None) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Make sure that *path* can be written before the work begins; yield what writes to it.

@@ -70,6 +70,8 @@ class Meet:
     """
 
     def __init__(self, *points: At) -> None:
+        if not all(isinstance(point, At) for point in points):
+            raise ScenarioError(f"a meeting is made of At(...) points, not of {points!r}")
         roles = [point.role for point in points]
         if len(points) < 2 or len(set(roles)) != len(roles):
             raise ScenarioError("a meeting needs at least two points, each of another role")
@@ -139,7 +141,7 @@ class Meetings(OneByOne):
 
     def __init__(self, meet: Meet | Iterable[Meet], order: Sequence[int]) -> None:
         super().__init__(order)
-        meets = [meet] if isinstance(meet, Meet) else list(meet)
+        meets = [meet] if isinstance(meet, Meet) else list(meet) if isinstance(meet, Iterable) else [meet]
         if not all(isinstance(one, Meet) for one in meets):
             raise ScenarioError(f"meet is {meet!r}, expected a Meet or several")
         self._meets = meets

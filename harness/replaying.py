@@ -131,7 +131,8 @@ class Replayer(Observer):
 def encode(reference: tuple[str, dict[str, Any]], seed: str, schedule: Schedule) -> str:
     """Return the token of one run."""
     roles = list(dict.fromkeys(schedule))
-    data = [_VERSION, *reference, seed, roles, bytes(map(roles.index, schedule)).hex()]
+    number = {role: i for i, role in enumerate(roles)}
+    data = [_VERSION, *reference, seed, roles, [number[role] for role in schedule]]
     packed = zlib.compress(json.dumps(data, separators=(",", ":")).encode(), 9)
     return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
@@ -145,7 +146,10 @@ def decode(token: str) -> tuple[tuple[str, dict[str, Any]], str, Schedule]:
     try:
         packed = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
         version, name, arguments, seed, roles, order = json.loads(zlib.decompress(packed))
-        schedule = [roles[i] for i in bytes.fromhex(order)]
+        schedule = [roles[i] for i in order]
+        if not (isinstance(name, str) and isinstance(arguments, dict) and isinstance(seed, str)
+                and all(isinstance(role, str) for role in roles)):
+            raise TypeError
     except (binascii.Error, zlib.error, ValueError, TypeError, IndexError):
         raise ScenarioError("this is no replay token (was it cut short?)") from None
     if version != _VERSION:
@@ -171,8 +175,12 @@ def replay(token: str, scenario: Callable[..., Any] | None = None, *,
     """
     (reference, arguments), seed, schedule = decode(token)
     if scenario is None:
-        found = load(reference)
-        scenario = found(**arguments) if arguments else found
+        scenario = load(reference)
+        if arguments:
+            try:
+                scenario = scenario(**arguments)
+            except (TypeError, KeyError, ValueError) as exc:
+                raise ScenarioError(f"{reference} cannot be built as this token asks: {exc}") from None
     replayer = Replayer(schedule)
     tally = Tally(name_of(scenario))
     try:

@@ -8,6 +8,7 @@ has ended.
 
 from __future__ import annotations
 
+import _thread
 import sys
 import threading
 import time
@@ -37,6 +38,46 @@ def _perform(task: Task, function: Callable[[], Any]) -> None:
 
 def _unwind(task: Task, lock: Any, mode: str) -> None:
     raise Unwind
+
+
+def _aside(step: Callable[[], Any]) -> Any:
+    """Return what *step* returns, called once in a thread of its own.
+
+    A signal handler that raises does so in the main thread, at any instruction: were the guard held there, it would never
+    be given up. An interrupt that comes while *step* is under way does not cut it short; it is raised when it has ended.
+    """
+    once, done, answers = threading.Lock(), threading.Semaphore(0), []
+
+    def body() -> None:
+        if once.acquire(False):
+            try:
+                answers.append(step())
+            finally:
+                done.release()
+
+    interrupt: BaseException | None = None
+    while True:
+        try:
+            _thread.start_new_thread(body, ())   # again after an interrupt, lest it was not started
+            done.acquire()
+            break
+        except BaseException as exc:
+            interrupt = exc
+            if answers:
+                break
+    if interrupt is not None:
+        raise interrupt
+    return answers[0] if answers else None
+
+
+def _release(lock: Any, mode: str) -> None:
+    """Release *lock* for the calling task, whatever kind it is."""
+    if isinstance(lock, locks.Mutex):
+        lock.release()
+    elif mode == EXCLUSIVE:
+        lock.up_write()
+    else:
+        lock.up_read()
 
 
 class Run:
@@ -85,10 +126,12 @@ class Run:
             stuck = self._stuck()
             crew.finish(self.tasks)
         except BaseException as exc:
-            self._abandon()
-            crew.finish(self.tasks)
+            try:
+                _aside(lambda: self._abandon(crew))
+            except BaseException as again:   # interrupted once more: what ends the call is the later one
+                exc = again
             exc.outcome = Outcome(self.findings, list(self.recorder.events))   # type: ignore
-            raise
+            raise exc
         finally:
             threads.uninstall()
             locks.set_active(threads.active())
@@ -103,16 +146,17 @@ class Run:
         quiet = 0    # quarters of the timeout in which nothing moved
         while not self._done.acquire(True, self._patience()):
             if self.deadline is not None and time.monotonic() >= self.deadline:
-                self._judge(Verdict.INCONCLUSIVE, "the time given was up while roles still ran")
+                _aside(lambda: self._judge(Verdict.INCONCLUSIVE,
+                                           "the time given was up while roles still ran"))
                 break
             newest = self.recorder.events[-1] if self.recorder.events else None
             quiet = quiet + 1 if newest is last else 0
             last = newest
-            if quiet == QUARTERS and self._let_someone_go():
+            if quiet == QUARTERS and _aside(self._let_someone_go):
                 quiet = 0
             if quiet == QUARTERS:
-                self._judge(Verdict.HANG, f"nothing moved for {self.timeout:g} s "
-                                          f"and no cycle explains it")
+                _aside(lambda: self._judge(Verdict.HANG, f"nothing moved for {self.timeout:g} s "
+                                                         f"and no cycle explains it"))
                 break
         else:
             return
@@ -153,7 +197,7 @@ class Run:
                 stuck.append(f"{task.name}{where}")
         return tuple(stuck)
 
-    def _abandon(self) -> None:
+    def _abandon(self, crew: Crew) -> None:
         """Unwind because the caller is being interrupted; keep what a report needs."""
         enter()
         if not self.unwinding and self.unfinished:
@@ -161,6 +205,7 @@ class Run:
         leave()
         if self.unfinished:
             self._done.acquire(True, GRACE)
+        crew.finish(self.tasks)
 
     def _check(self) -> None:
         try:
@@ -286,9 +331,9 @@ class Run:
             return
         if isinstance(exc, LockMisuse):
             verdict, text = Verdict.VIOLATION, f"{task.name} broke a rule of locks: " \
-                                               f"{type(exc).__name__}: {exc}, at {_raised_at(exc)}"
+                                               f"{type(exc).__name__}: {_first_line(exc)}, at {_raised_at(exc)}"
         else:
-            verdict, text = Verdict.ERROR, f"{task.name} raised {type(exc).__name__}: {exc}"
+            verdict, text = Verdict.ERROR, f"{task.name} raised {type(exc).__name__}: {_first_line(exc)}"
         enter()
         self.findings.append(self._finding(verdict, "observed", text, detail=_traceback(exc)))
         leave()
@@ -321,12 +366,12 @@ class Run:
                 f"{task.name} broke a rule of locks: {HeldAtEnd.__name__}: it ended holding {what}"))
         leave()
         for lock, mode, _ in reversed(list(task.held)):
-            if isinstance(lock, locks.Mutex):
-                lock._release()
-            elif mode == EXCLUSIVE:
-                lock.up_write()
-            else:
-                lock.up_read()
+            try:
+                _release(lock, mode)
+            except BaseException as exc:   # of an observer; the lock is held still
+                self._failed(task, exc)
+                self.on_release = ()
+                _release(lock, mode)
 
     # -- findings; called with the guard held --------------------------------------------
 
@@ -446,7 +491,11 @@ def _count(n: int, noun: str) -> str:
 
 
 def _said(exc: BaseException) -> str:
-    return (str(exc) or "it raised AssertionError").partition("\n")[0]
+    return _first_line(exc) or "it raised AssertionError"
+
+
+def _first_line(exc: BaseException) -> str:
+    return str(exc).partition("\n")[0]
 
 
 def _raised_at(exc: BaseException) -> str:

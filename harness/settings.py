@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -34,13 +35,37 @@ def settled(switch_interval: float | None = None) -> Iterator[None]:
             os.sched_setaffinity(0, {min(allowed)})
         except OSError:
             allowed = None   # a sandbox forbids it: slower, nothing else
-    interval = sys.getswitchinterval()
     if switch_interval is not None:
-        sys.setswitchinterval(switch_interval)
+        _interval.change(switch_interval)
     try:
         yield
     finally:
         if switch_interval is not None:
-            sys.setswitchinterval(interval)
+            _interval.put_back()
         if allowed is not None:
             os.sched_setaffinity(0, allowed)
+
+
+class _SwitchInterval:
+    """The process-wide switch interval: changed by the first of several calls side by side, put back by the last."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._calls = 0
+        self._before = 0.0
+
+    def change(self, seconds: float) -> None:
+        with self._lock:
+            if not self._calls:
+                self._before = sys.getswitchinterval()
+            self._calls += 1
+            sys.setswitchinterval(seconds)
+
+    def put_back(self) -> None:
+        with self._lock:
+            self._calls -= 1
+            if not self._calls:
+                sys.setswitchinterval(self._before)
+
+
+_interval = _SwitchInterval()

@@ -135,7 +135,8 @@ def _result(args: Any, name: str, of: int) -> Result:
 def _kernel_words(args: Any) -> list[str]:
     words = [] if args.kernel == "v4.14" else [f"--kernel {args.kernel}"]
     words += [f"--fix {fix}" for fix in args.fixes]
-    return words + ([f"--policy {args.policy}"] if args.policy else [])
+    words += [f"--policy {args.policy}"] if args.policy else []
+    return words + options.again_words(args)
 
 
 if __name__ == "__main__":

@@ -147,7 +147,7 @@ class DeviceCore:
         """Make *dev* visible: sysfs, the klist of its bus, a uevent, a first look for a driver.
 
         Kernel: device_add(), drivers/base/core.c
-        Locks:  via _device_attach: &dev->mutex (mutex), of *dev*, for a moment
+        Locks:  via _device_attach: &dev->mutex (mutex), for a moment, only if *dev* is on a bus
         Called with: any locks; *dev* is initialized
         Returns: 0, -EINVAL without a name, -EEXIST if the name is taken
         Left out: the reference on the parent, power management, classes
@@ -182,8 +182,8 @@ class DeviceCore:
         """Initialize and add *dev*.
 
         Kernel: device_register(), drivers/base/core.c
-        Locks:  via device_add: &dev->mutex (mutex), of *dev*, for a moment
-        Called with: any locks
+        Locks:  none
+        Called with: any locks; *dev* is on no bus (a PCI device is added in two steps)
         Returns: 0 or the errno of device_add
         Left out: nothing
         """
@@ -194,16 +194,14 @@ class DeviceCore:
         """Take *dev* away from everybody who could still find it, and unbind it if need be.
 
         Kernel: device_del(), drivers/base/core.c
-        Locks:  via device_release_driver: &dev->mutex (mutex), of *dev*
+        Locks:  via device_release_driver: &dev->mutex (mutex), only if *dev* is on a bus
         Called with: no device lock of *dev*
         Returns: nothing
         Left out: the wait for running sysfs calls (kernfs active references)
         """
         self.bus_remove_device(dev)
         self.kobject_uevent(dev, "remove")
-        with self._atomic:
-            if self.devices_kset.get(dev.name) is dev:
-                del self.devices_kset[dev.name]
+        del self.devices_kset[dev.name]
         dev.links.clear()
         dev.kobj_parent = None
 
@@ -211,8 +209,8 @@ class DeviceCore:
         """Delete *dev* and drop the creation reference.
 
         Kernel: device_unregister(), drivers/base/core.c
-        Locks:  via device_del: &dev->mutex (mutex), of *dev*
-        Called with: no device lock of *dev*
+        Locks:  none
+        Called with: any locks; *dev* is on no bus
         Returns: nothing
         Left out: nothing
         """

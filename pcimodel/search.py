@@ -84,8 +84,8 @@ class Search:
         """Find a function by its address, whether or not it has left the list of its bus.
 
         Kernel: pci_get_domain_bus_and_slot(), drivers/pci/search.c
-        Locks:  none; it walks the klist of all PCI devices, not the bus lists
-        Called with: any locks
+        Locks:  none
+        Called with: any locks; it walks the klist of all PCI devices, not the bus lists
         Returns: the device with a reference, or None
         Left out: nothing
         """

@@ -157,6 +157,7 @@ class Workqueues:
             work.pending = True
             work.pool = pool = self._pool(cpu)
             if work.worker is not None:
+                # Never two instances at once: who runs it now runs it again.
                 work.worker.scheduled.append(work)
             else:
                 pool.worklist.append(work)
@@ -231,18 +232,13 @@ class Workqueues:
         Left out: nothing
         """
         with self._pool_lock:
-            worklist = worker.pool.worklist
-            while not worker.scheduled and worklist:
-                work = worklist.popleft()
-                # Never two instances at once: who runs it already runs it again.
-                target = worker if work.worker is None else work.worker
-                target.scheduled.append(work)
+            queue = worker.scheduled or worker.pool.worklist
             # Busy from here on, or gone: either way it will not look at the worklist.
             if worker in worker.pool.idle:
                 worker.pool.idle.remove(worker)
-            if not worker.scheduled:
+            if not queue:
                 return None
-            work = worker.scheduled.popleft()
+            work = queue.popleft()
             work.pending, work.worker = False, worker
             work.running_barriers, work.pending_barriers = work.pending_barriers, []
             return work

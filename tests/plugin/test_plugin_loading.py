@@ -1,0 +1,61 @@
+"""How the plugin comes into a session, and how little it brings along."""
+
+import subprocess
+import sys
+
+import pytest
+
+USES_IT = """
+def test_transfers(lock_harness):
+    lock_harness.force(abba, expect="deadlock")
+"""
+
+
+@pytest.mark.usefixtures("inner")    # it sets the import path
+def test_import_of_the_plugin_brings_nothing_of_the_harness_along():
+    code = "import sys, harness.pytest_plugin; print([m for m in sys.modules if m.startswith" \
+           "(('harness', 'pcimodel', 'readerwriterlock'))])"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert answer.stdout == "['harness', 'harness.pytest_plugin']\n"
+
+
+@pytest.mark.usefixtures("inner")
+def test_session_that_does_not_use_it_imports_nothing_of_the_harness(pytester):
+    pytester.makepyfile(test_plain="""
+        import sys
+        def test_nothing_is_there():
+            assert [m for m in sys.modules if m.startswith(("harness", "readerwriterlock"))] == [
+                "harness", "harness.pytest_plugin"]
+    """)
+    result = pytester.runpytest_subprocess("-p", "harness.pytest_plugin", "test_plain.py")
+    result.assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("plugin, conftest", [
+    (None, ""), ("harness", ""), ("harness.pytest_plugin", ""),
+    (None, "pytest_plugins = ['harness.pytest_plugin']")])
+@pytest.mark.usefixtures("installed")
+def test_plugin_is_registered_once_however_it_is_named(inner, pytester, plugin, conftest):
+    pytester.makeconftest(conftest)
+    result = inner(USES_IT + """
+def test_it_is_there_once(pytestconfig):
+    plugins = pytestconfig.pluginmanager.get_plugins()
+    assert len([each for each in plugins if getattr(each, "lock_harness", None)]) == 1
+""", "-W", "error", plugin=plugin, in_process=False)
+    result.assert_outcomes(passed=2)
+
+
+@pytest.mark.usefixtures("installed")
+def test_plugin_can_be_turned_off(inner):
+    result = inner(USES_IT, "-p", "no:harness", plugin=None, in_process=False)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["E*fixture 'lock_harness' not found"])
+
+
+@pytest.fixture
+def installed(pytester):
+    """Make the package look installed: a distribution with its entry point, on the path."""
+    folder = pytester.mkdir("look_alike-1.dist-info")
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: look-alike\nVersion: 1\n")
+    (folder / "entry_points.txt").write_text("[pytest11]\nharness = harness.pytest_plugin\n")
+    pytester.syspathinsert()

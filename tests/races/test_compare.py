@@ -1,0 +1,96 @@
+"""The comparison, and the command line of pcimodel."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pcimodel.__main__ import main
+from pcimodel.fixes import FIXES
+from pcimodel.lab.scenarios import SCENARIOS
+
+
+def run_main(capsys, *words):
+    """Return exit status, standard output and standard error of a command."""
+    try:
+        status = main(words)
+    except SystemExit as exc:
+        status = exc.code
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def test_the_table_has_a_cell_for_every_scenario_and_fix(capsys):
+    status, out, err = run_main(capsys, "--json", "-", "--scenario", "probe-vs-aer", "--scenario",
+                                "unbind-vs-aer", "--scenario", "vf-driver-load")
+    cells = {(cell["scenario"], cell["fix"]): cell["verdict"] for cell in json.loads(out)["cells"]}
+    assert (status, err) == (0, "")
+    assert cells == {
+        ("probe-vs-aer", None): "deadlock", ("probe-vs-aer", "collect-then-lock"): "not-reached",
+        ("probe-vs-aer", "defer-vf-add"): "not-reached",
+        ("probe-vs-aer", "defer-vf-add-notify"): "not-reached",
+        ("unbind-vs-aer", None): "deadlock", ("unbind-vs-aer", "collect-then-lock"): "not-reached",
+        ("unbind-vs-aer", "defer-vf-add"): "deadlock",
+        ("unbind-vs-aer", "defer-vf-add-notify"): "deadlock",
+        ("vf-driver-load", None): "clean", ("vf-driver-load", "collect-then-lock"): "clean",
+        ("vf-driver-load", "defer-vf-add"): "clean",
+        ("vf-driver-load", "defer-vf-add-notify"): "clean"}
+
+
+def test_the_comparison_explains_each_fix_that_leaves_a_deadlock(capsys):
+    status, out, _ = run_main(capsys, "compare", "--scenario", "disable-vs-aer", "--fix", "defer-vf-add")
+    assert status == 0
+    assert "disable-vs-aer on v4.14:" in out
+    assert "disable-vs-aer with defer-vf-add:\n    CPU0 waits in pci_destroy_dev() for &pci_bus_sem" in out
+    assert max(map(len, out.splitlines())) <= 100
+
+
+def test_list_names_every_scenario_kernel_and_fix(capsys):
+    status, out, _ = run_main(capsys, "list")
+    assert status == 0
+    assert all(f"  {name} " in out for name in [*SCENARIOS, *FIXES, "v4.14"])
+
+
+@pytest.mark.parametrize("words, said", [
+    (["force", "no-such-race"], "unknown scenario 'no-such-race'"),
+    (["force", "probe-vs-aer", "--kernel", "v9.9"], "unknown kernel 'v9.9'"),
+    (["force", "probe-vs-aer", "--fix", "prayer"], "unknown fix 'prayer'"),
+    (["force", "probe-vs-aer", "--fix", "defer-vf-add", "--fix", "defer-vf-add-notify"],
+     "cannot be combined: both change"),
+    (["force", "probe-vs-aer", "--timeout", "soon"], "'soon' is not a number of seconds"),
+    (["force", "probe-vs-aer", "--runs", "0"], "0 is below 1"),
+    (["force", "probe-vs-aer", "--json", "/no/such/folder/file"], "cannot write /no/such/folder/file"),
+    (["--scenario", "no-such-race"], "unknown scenario 'no-such-race'"),
+    (["--fix", "prayer"], "unknown fix 'prayer'"),
+    (["frobnicate"], "invalid choice: 'frobnicate'"),
+    (["force"], "required: SCENARIO"),
+])
+def test_bad_input_is_one_line_and_status_2(words, said, capsys):
+    status, out, err = run_main(capsys, *words)
+    assert (status, out, len(err.splitlines())) == (2, "", 1)
+    assert said in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("words, status", [
+    (["force", "probe-vs-aer"], 1), (["force", "probe-vs-aer", "--fix", "collect-then-lock"], 3),
+    (["run", "vf-driver-load"], 0), (["stress", "probe-vs-aer", "--runs", "50", "--seed", "1"], 1)])
+def test_the_exit_status_is_the_verdicts(words, status, capsys, tmp_path):
+    file = tmp_path / "result.json"
+    assert run_main(capsys, *words, "--json", str(file))[0] == status
+    data = json.loads(file.read_text())
+    assert {"scenario", "verdict", "how", "coverage", "cycle", "findings", "trace", "replay",
+            "seconds"} <= set(data)
+
+
+def test_stress_all_reports_every_scenario(capsys):
+    status, out, _ = run_main(capsys, "stress", "all", "--runs", "2", "--seed", "4")
+    assert status in (0, 1)
+    assert all(f"{name}: 2 runs" in out for name in SCENARIOS)
+
+
+def test_a_file_that_stands_is_kept_when_the_input_is_bad(tmp_path, capsys):
+    file = tmp_path / "result.json"
+    file.write_text("precious")
+    assert run_main(capsys, "force", "no-such-race", "--json", str(file))[0] == 2
+    assert file.read_text() == "precious"

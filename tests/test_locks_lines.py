@@ -1,0 +1,108 @@
+"""The `Locks:` line of every model function against what runs observe.
+
+The entry paths below are driven in runs of one role (and its kworkers); each lock operation is then charged to the function whose
+body called the locking verb, and to every function that was running above it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+
+import pytest
+
+from harness import Observer, run
+from harness.place import split
+from harness.task import EXCLUSIVE, SHARED
+from pcimodel.fixes import FIXES, apply
+from pcimodel.trees import TREES
+from tests.entry_paths import PATHS
+
+ITEM = re.compile(r"(?:via (?P<via>\w+): )?(?P<lock>[^;,]+?) \((?P<mode>mutex|read|write|wait)\)(?P<text>.*)", re.S)
+KERNELS = [()] + [(name,) for name in FIXES]
+
+
+def documented(tree):
+    """Return {code: (function name, its parsed items)} for every function of *tree* with a `Locks:` line."""
+    found = {}
+    for cls in tree.__mro__:
+        for function in vars(cls).values():
+            doc = getattr(function, "__doc__", None) or ""
+            line = re.search(r"^\s*Locks:\s*(.*?)^\s*Called with:", doc, re.S | re.M)
+            if line and hasattr(function, "__code__"):
+                items = [] if line[1].strip().startswith("none") else \
+                    [ITEM.fullmatch(" ".join(part.split())).groupdict()
+                     for part in line[1].split(";")]
+                found[function.__code__] = (function.__qualname__, items)
+    return found
+
+
+class Observed(Observer):
+    """Collect, per function, what it took itself and what was taken below it, by whom."""
+
+    def __init__(self):
+        self.own = defaultdict(list)
+        self.below = defaultdict(set)
+
+    def lock_acquire(self, task, lock, mode):
+        what = (lock.lock_class, _mode(lock, mode))
+        _, calls = split(task.chain)
+        codes = [code for code, _ in calls]
+        if codes and what not in self.own[codes[0]]:
+            self.own[codes[0]].append(what)
+        for i, code in enumerate(codes):
+            self.below[code].update((callee.co_name, what) for callee in codes[:i + 1])
+
+
+def _mode(lock, mode):
+    if type(lock).__name__ == "Mutex":
+        return "mutex"
+    return {EXCLUSIVE: "write", SHARED: "read"}.get(mode, mode)
+
+
+@pytest.fixture(scope="module", params=KERNELS, ids=lambda fixes: "+".join(fixes) or "v4.14")
+def observed(request):
+    tree = apply(TREES["v4.14"], request.param)
+    seen = Observed()
+    for path in PATHS:
+        result = run(lambda: {"task": lambda: path(tree)}, observers=lambda: [seen])
+        assert result.verdict.value == "clean", f"{path.__name__}: {result}"
+    return tree, seen
+
+
+def means(document, took):
+    """Say whether the documented lock and mode mean what was taken; a work item may stand for any."""
+    (lock, mode), (name, took_mode) = document, took
+    any_work = lock == "(work_completion)(&work)" and name.startswith("(work_completion)(&")
+    return mode == took_mode and (lock == name or any_work)
+
+
+def test_every_own_acquisition_is_documented_in_order(observed):
+    tree, seen = observed
+    wrong = []
+    for code, (name, items) in documented(tree).items():
+        own = [(item["lock"], item["mode"]) for item in items if item["via"] is None]
+        where = [next((i for i, what in enumerate(own) if means(what, took)), None)
+                 for took in seen.own[code]]
+        if None in where or where != sorted(where):
+            wrong.append(f"{name}: took {seen.own[code]}, documents {own}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_documented_acquisition_is_observed(observed):
+    tree, seen = observed
+    # With a fix, only what the fix itself says: it may keep functions of the tree from being called.
+    fixes = [FIXES[name] for name in FIXES if issubclass(tree, FIXES[name])]
+    judged = set(documented(fixes[0])) if fixes else set(documented(tree))
+    missing = []
+    for code, (name, items) in documented(tree).items():
+        for item in items if code in judged else ():
+            what = (item["lock"], item["mode"])
+            via = item["via"]
+            if via is None:
+                there = any(means(what, took) for took in seen.own[code])
+            else:
+                there = any(means(what, took) for callee, took in seen.below[code] if callee == via)
+            if not there:
+                missing.append(f"{name}: {via or 'itself'}: {what}")
+    assert not missing, "\n".join(missing)
