@@ -119,12 +119,13 @@ class _Deadline(Tally):
 
     def __init__(self, scenario: str, seconds: float | None) -> None:
         super().__init__(scenario)
+        self.seconds = seconds
         self.deadline = None if seconds is None else time.monotonic() + seconds
 
 
 def _repeat(scenario: Callable[[], Any], tally: _Deadline, runs: int, timeout: float, detect: str,
             once: Callable[[Scenario, Crew], Outcome]) -> Result:
-    check_arguments(runs, timeout, detect)
+    check_arguments(runs, tally.seconds, timeout, detect)
     try:
         with settled(), Crew() as crew:
             for _ in range(runs):
@@ -200,8 +201,10 @@ def _not_reached(outcome: Outcome, text: str) -> Outcome:
     return outcome
 
 
-def check_arguments(runs: int, timeout: float, detect: str) -> None:
+def check_arguments(runs: int, seconds: float | None, timeout: float, detect: str) -> None:
     """Refuse what makes no sense, in one line."""
+    if seconds is not None and not seconds > 0:
+        raise ScenarioError(f"seconds is {seconds}, expected a number above 0")
     if runs < 1:
         raise ScenarioError(f"runs is {runs}, expected at least 1")
     if not timeout > 0:

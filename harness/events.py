@@ -52,11 +52,17 @@ class Observer:
         """See the role of *task* end, by return or exception. The guard is held."""
 
     def idle(self) -> bool:
-        """See that no role of the run can go on by itself; return whether this let one go on.
+        """See that no role of the run can go on by itself (but by a time limit); return whether this let one go on.
 
         Called with the guard held.
         """
         return False
+
+    def standstill(self) -> None:
+        """See that nothing has moved for a while, though some role runs outside our locks.
+
+        It may wait for one that is held back; called with the guard held.
+        """
 
 
 def overridden(observers: list[Observer], hook: str) -> tuple[Any, ...]:

@@ -35,10 +35,10 @@ def set_active(active: bool) -> None:
 
 
 def label(name: str, lock_class: str) -> str:
-    """Return what reports call a lock: its class and its own name, or one where it contains the other."""
+    """Return what reports call a lock: its class and its own name, or one of them where that says both."""
     if name.startswith(lock_class):
         return name
-    return lock_class if name in lock_class else f"{lock_class} ({name})"
+    return lock_class if lock_class.endswith(f"(&{name})") else f"{lock_class} ({name})"
 
 
 class Node:

@@ -90,27 +90,42 @@ def json_file(path: str | None) -> Iterator[Callable[[dict[str, Any]], None]]:
 
     What stands in the file stays until there is a result.
     """
+    made = False
     if path not in (None, "-"):
-        try:
-            open(path, "a", encoding="utf-8").close()
-        except OSError as exc:
-            raise ScenarioError(f"cannot write {path}: {exc.strerror}") from None
+        made = not os.path.exists(path)
+        with _writing(path, "a"):
+            pass
 
     def write(data: dict[str, Any]) -> None:
+        nonlocal made
         if path == "-":
             print(json.dumps(data, indent=1))
         elif path is not None:
-            with open(path, "w", encoding="utf-8") as file:
+            with _writing(path, "w") as file:
                 print(json.dumps(data, indent=1), file=file)
+            made = False
 
-    yield write
+    try:
+        yield write
+    finally:
+        if made:   # and left empty: it would look like a result
+            os.unlink(path)
+
+
+@contextmanager
+def _writing(path: str, mode: str) -> Iterator[Any]:
+    try:
+        with open(path, mode, encoding="utf-8") as file:
+            yield file
+    except OSError as exc:
+        raise ScenarioError(f"cannot write {path}: {exc.strerror}") from None
 
 
 def show(result: Result, write: Callable[[dict[str, Any]], None], to_stdout: bool) -> int:
     """Print the report, unless JSON goes to stdout; write the JSON; return the exit status."""
-    write(result.as_dict())
     if not to_stdout:
         print(result)
+    write(result.as_dict())
     return result.verdict.exit_status
 
 

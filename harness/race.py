@@ -82,23 +82,36 @@ class Meet:
 
 
 class OneByOne(Observer):
-    """Start the roles one by one, in *order*: each when nobody who went before can go on.
+    """Let one role run at a time, so that every run with the same arguments is the same run.
 
-    This makes every run with the same meeting the same run.
+    The roles start in *order*, each when nobody who went before can go on. Where several could go on (a thread was started, a
+    lock was handed over), the youngest thread goes first, then the roles in order. If a role waits outside our locks for one
+    that is held back, everybody goes.
     """
 
     def __init__(self, order: Sequence[int]) -> None:
         self._order = order
 
     def attach(self, run: Any) -> None:
+        self._run = run
         self._rank = {task: self._order.index(i) for i, task in enumerate(run.tasks)}
+        self._free = False
         self._unstarted: list[Task] = []
+        self._ready: list[Task] = []         # those that could go on, but for another that runs
         self._going: list[Task] = []         # those of a meeting that have not gone on yet, in order
         self._ahead: Task | None = None      # the one that goes on now
 
     def hold_back(self, tasks: list[Task]) -> list[Task]:
         _, *self._unstarted = sorted(tasks, key=self._rank.__getitem__)
         return list(self._unstarted)
+
+    def role_start(self, task: Task) -> None:
+        if task not in self._rank:
+            self._rank[task] = -task.serial
+            self._wait_turn(task)
+
+    def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:
+        self._wait_turn(task)
 
     def lock_contended(self, task: Task, lock: Any, mode: str) -> None:
         self._next_goes(task)
@@ -113,10 +126,29 @@ class OneByOne(Observer):
         self._next_goes(task)
 
     def idle(self) -> bool:
-        if not self._unstarted:
+        if self._ready:
+            first = min(self._ready, key=self._rank.__getitem__)
+            self._ready.remove(first)
+            unpark(first)
+        elif self._unstarted:
+            unpark(self._unstarted.pop(0))
+        else:
             return False
-        unpark(self._unstarted.pop(0))
         return True
+
+    def standstill(self) -> None:
+        self._free = True
+        for task in [*self._ready, *self._unstarted]:
+            unpark(task)
+        self._ready, self._unstarted = [], []
+
+    def _wait_turn(self, task: Task) -> None:
+        run = self._run
+        if not self._free and (self._ready or run.running - run.timed > 1):
+            enter()
+            self._ready.append(task)
+            pause(task)
+            leave()
 
     def _all_go(self, tasks: list[Task]) -> None:
         """Let *tasks* go on, each once the one before has what it asked for or is queued."""
@@ -155,6 +187,7 @@ class Meetings(OneByOne):
         return self.reached == len(self._meets)
 
     def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:
+        super().lock_acquire(task, lock, mode)
         if self.missed or self.all_reached or task.trylock:
             return
         for point in self._meets[self.reached].points:
@@ -218,6 +251,7 @@ class NestedRequests(OneByOne):
         self._nested: list[Task] = []
 
     def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:
+        super().lock_acquire(task, lock, mode)
         i = self._index.get(task)
         if i is not None and task.held and not task.trylock:
             self.counts[i] += 1

@@ -194,8 +194,9 @@ def replay(token: str, scenario: Callable[..., Any] | None = None, *,
         replayer.diverged = f"every role ended after {replayer.passed} of {len(schedule)} operations"
     if replayer.diverged:
         note = f"the code has changed since this was recorded: {replayer.diverged}"
-        outcome.notes.append(note)
-        if not outcome.findings:
+        if outcome.findings:
+            outcome.notes.append(note)
+        else:
             outcome.findings.append(Finding(Verdict.NOT_REACHED, "observed", note))
     result = tally.result(replay=token, coverage={"replayed_operations": replayer.passed})
     result.verdict = outcome.verdict

@@ -7,6 +7,7 @@ run gives the same text.
 
 from __future__ import annotations
 
+import textwrap
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,28 +23,35 @@ WAITING = (Verdict.DEADLOCK, Verdict.HANG, Verdict.INCONCLUSIVE)   # who waits f
 MODE = {EXCLUSIVE: "exclusive", SHARED: "shared", WAIT: "wait"}
 _THREAD_RUN = threading.Thread.run.__code__
 HOW = {"observed": "found at the moment of blocking, not by a timeout",
-       "timed out": "the threads hung and were looked at when nothing had moved for the timeout"}
+       "timed out": "timed out: the threads hung, nothing moved any more"}
 
 
 def render(result: Result) -> str:
     """Return the report of *result*."""
     finding = result.finding
-    parts = [headline(result)]
+    parts = [wrapped(headline(result))]
     if finding is not None and finding.verdict in WAITING:
         parts.append(diagram(result))
-        parts.append("\n".join(proof(finding)))
+        parts.append(wrapped("\n".join(proof(finding))))
     elif result.full and result.outcome.events:
         parts.append(full_trace(result))
     if finding is not None and finding.detail:
         parts.append(finding.detail)
     others = [found for found in result.outcome.findings if found is not finding]
-    parts.extend(f"Also: {found.text}" for found in others)
-    parts.extend(result.outcome.notes)
+    parts.extend(wrapped(f"Also: {found.text}") for found in others)
+    parts.extend(map(wrapped, result.outcome.notes))
     if result.outcome.stuck:
-        parts.append("Outside our locks, and left running: " + "; ".join(result.outcome.stuck))
+        stuck = "; ".join(result.outcome.stuck)
+        parts.append(wrapped(f"Outside our locks, and left running: {stuck}"))
     if result.again:
         parts.append(f"Again: {result.again}")
     return "\n\n".join(part for part in parts if part)
+
+
+def wrapped(text: str) -> str:
+    """Break the lines of *text* that are too long for a mail."""
+    return "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ", break_long_words=False,
+                                   break_on_hyphens=False) for line in text.splitlines())
 
 
 def headline(result: Result) -> str:
@@ -230,7 +238,7 @@ def _offsets(heads: dict[str, str], rows: list[_Row], indent: int) -> dict[str, 
     if len(order) == 1:
         return {order[0]: 0} if longest[order[0]] <= WIDTH else None
     fits = min((WIDTH - longest[role]) // i for i, role in enumerate(order) if i)
-    least = max(16, max(map(len, list(heads.values())[:-1])) + 2)
+    least = max(10, max(map(len, list(heads.values())[:-1])) + 2)
     step = max(least, min(fits, max(plain[:-1]) + 2))
     if step > fits or longest[order[0]] > WIDTH:
         return None

@@ -96,6 +96,7 @@ class Run:
         self.tasks = [Task(name, self) for name in scenario.roles]
         self.unwinding = False
         self.running = self.unfinished = len(self.tasks)
+        self.timed = 0     # how many of those that run are in a wait with a time limit
         self.findings: list[Finding] = []
         self.notes: list[str] = []
         self._starting = len(self.tasks)
@@ -111,6 +112,7 @@ class Run:
         self._on_end = overridden(self.observers, "role_end")
         self._on_idle = overridden(self.observers, "idle")
         self._hold_back = overridden(self.observers, "hold_back")
+        self._on_standstill = overridden(self.observers, "standstill")
 
     # -- in the thread that called run() -------------------------------------------------
 
@@ -152,8 +154,8 @@ class Run:
             newest = self.recorder.events[-1] if self.recorder.events else None
             quiet = quiet + 1 if newest is last else 0
             last = newest
-            if quiet == QUARTERS and _aside(self._let_someone_go):
-                quiet = 0
+            if quiet == 1:
+                _aside(self._stop_holding_back)
             if quiet == QUARTERS:
                 _aside(lambda: self._judge(Verdict.HANG, f"nothing moved for {self.timeout:g} s "
                                                          f"and no cycle explains it"))
@@ -162,12 +164,12 @@ class Run:
             return
         self._done.acquire(True, min(GRACE, self.timeout))
 
-    def _let_someone_go(self) -> bool:
-        """Let a role go that an observer keeps from starting while another one waits for it outside our locks."""
+    def _stop_holding_back(self) -> None:
+        """Tell observers that hold roles back that someone seems to wait for those outside our locks."""
         enter()
-        gone = not self.unwinding and any(self._tell((hook,)) for hook in self._on_idle)
+        if not self.unwinding:
+            self._tell(self._on_standstill)
         leave()
-        return gone
 
     def _patience(self) -> float:
         quarter = self.timeout / QUARTERS
@@ -304,7 +306,7 @@ class Run:
         """Judge, or let someone go on: no role can go on by itself. Called with the guard held."""
         if self.unwinding or self._starting or not self.unfinished:
             return
-        if any(self._tell((hook,)) for hook in self._on_idle):
+        if any(self._tell((hook,)) for hook in self._on_idle) or self.running:
             return
         if self.detect == "timeout" or self.unwinding:
             return
@@ -349,7 +351,7 @@ class Run:
         self.unfinished -= 1
         if not self.unfinished:
             self._done.release()
-        elif not self.running:
+        elif self.running <= self.timed:
             self.quiescent()
         leave()
 

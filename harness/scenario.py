@@ -50,7 +50,12 @@ def build(factory: Callable[..., Any], name: str, rng: random.Random | None = No
     if not callable(factory):
         raise ScenarioError(f"scenario {name} is {factory!r}, not a callable that returns roles")
     _local.created = {}   # unnamed locks are numbered afresh in each world
-    made = factory(rng=rng) if rng is not None and _takes_rng(factory) else factory()
+    try:
+        made = factory(rng=rng) if rng is not None and _takes_rng(factory) else factory()
+    except TypeError as exc:
+        if exc.__traceback__ is None or exc.__traceback__.tb_next is not None:
+            raise   # from inside the factory
+        raise ScenarioError(f"scenario {name} must be callable without arguments: {exc}") from None
     scenario = made if isinstance(made, Scenario) else Scenario(made)
     if not isinstance(scenario.roles, Mapping) or not scenario.roles:
         raise ScenarioError(f"scenario {name} returned no roles: expected a mapping from role names "

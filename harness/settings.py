@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from .errors import ScenarioError
 
@@ -43,7 +43,9 @@ def settled(switch_interval: float | None = None) -> Iterator[None]:
         if switch_interval is not None:
             _interval.put_back()
         if allowed is not None:
-            os.sched_setaffinity(0, allowed)
+            # A CPU may have been taken from the process meanwhile; the result is worth more.
+            with suppress(OSError):
+                os.sched_setaffinity(0, allowed)
 
 
 class _SwitchInterval:

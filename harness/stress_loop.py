@@ -58,7 +58,7 @@ def stress(scenario: Callable[..., Any], *, runs: int | None = None, seconds: fl
         ScenarioError: the scenario or an argument makes no sense.
         Interrupted: Ctrl-C; its `result` is the summary so far.
     """
-    check_arguments(1 if runs is None else runs, timeout, detect)
+    check_arguments(1 if runs is None else runs, seconds, timeout, detect)
     if runs is None and seconds is None:
         runs = RUNS
     loop = _Loop(scenario, random.randrange(2**32) if seed is None else seed, timeout, detect)

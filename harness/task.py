@@ -125,16 +125,22 @@ def park(task: Task, timeout: float = -1) -> bool:
     if task._baton:
         run = task.run
         run.running -= 1
-        if not run.running:
+        if run.running <= run.timed:
             run.quiescent()
         leave()
         task._gate.acquire()
         return True
+    if task.run is not None:
+        task.run.timed += 1
+        if task.run.running <= task.run.timed:
+            task.run.quiescent()
     leave()
     try:
         task._gate.acquire(True, timeout)
     finally:
         enter()
+        if task.run is not None:
+            task.run.timed -= 1
         woken = not task.parked
         task.parked = False
         if woken:

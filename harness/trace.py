@@ -102,7 +102,7 @@ def verb(chain: Chain, mode: str) -> str:
     """Return the verb a reader knows for what was done: the outermost one of the vocabulary."""
     verbs, _ = split(chain)
     name = verbs[-1][0].co_name if verbs else mode
-    return {"__enter__": "acquire", "__exit__": "release"}.get(name, name)
+    return {"__enter__": "acquire", "__exit__": "release"}.get(name, name.lstrip("_"))
 
 
 def freeze(task: Task) -> RoleState:

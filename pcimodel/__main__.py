@@ -92,10 +92,10 @@ def _compare(args: Any) -> int:
         cells = compare(names, args.kernel, fixes, timeout=args.timeout,
                         policy=args.policy or "writer")
         seconds = round(time.perf_counter() - began, 3)
-        write({"kernel": args.kernel, "fixes": fixes, "seconds": seconds,
-               "cells": [cell.as_dict() for cell in cells]})
         if args.json != "-":
             print(render(cells))
+        write({"kernel": args.kernel, "fixes": fixes, "seconds": seconds,
+               "cells": [cell.as_dict() for cell in cells]})
     return 0
 
 
@@ -111,9 +111,9 @@ def _one(args: Any) -> int:
         results = [_result(args, name, len(names)) for name in names]
         gravest = max(results, key=lambda result: result.verdict.graveness)
         if every:
-            write({**gravest.as_dict(), "results": [result.as_dict() for result in results]})
             if args.json != "-":
                 print("\n\n".join(map(str, results)))
+            write({**gravest.as_dict(), "results": [result.as_dict() for result in results]})
             return gravest.verdict.exit_status
         return options.show(gravest, write, args.json == "-")
 

@@ -23,7 +23,9 @@ def no_threads_left():
 
 @pytest.fixture
 def in_another_process():
-    """Return a function that runs this Python on some arguments, elsewhere, and returns what came of it."""
+    """Return a function that runs this Python on some arguments, elsewhere, and returns what came
+    of it.
+    """
     def call(*arguments, cwd=HERE / "harness", timeout=20, **more):
         path = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
         return subprocess.run([sys.executable, *arguments], cwd=cwd, timeout=timeout, text=True,

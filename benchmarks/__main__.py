@@ -1,0 +1,97 @@
+"""python -m benchmarks: measure, and print the table of goals.
+
+Exit status 0 when it could measure, whatever it measured: a slow machine is no failure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from harness import options
+
+from . import forcing, honesty, locking
+from .measure import Row
+
+QUICK = 0.1   # the scale of --quick
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit status."""
+    parser = options.parser("benchmarks", "Measure what the tools cost, against the goals.")
+    parser.add_argument("--json", metavar="FILE", help="write the result as JSON to FILE, or - for stdout")
+    parser.add_argument("--quick", action="store_true", help=f"the same as --scale {QUICK}")
+    parser.add_argument("--scale", type=_scale, metavar="F", default=1.0,
+                        help="how much to measure (default %(default)s); small is quick and rough")
+    args = parser.parse_args(argv)
+
+    def body() -> int:
+        with options.json_file(args.json) as write:
+            measured = _measure(QUICK if args.quick else args.scale)
+            if args.json != "-":
+                print(_text(measured))
+            write({**measured, "rows": [row.as_dict() for row in measured["rows"]]})
+        return 0
+
+    return options.guarded("benchmarks", body)
+
+
+def _scale(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not 0 < number <= 10:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 10")
+    return number
+
+
+def _measure(scale: float) -> dict[str, Any]:
+    return {
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "pinned": hasattr(os, "sched_setaffinity"),
+        "scale": scale,
+        "rows": [row for part in (locking, forcing) for row in part.rows(scale)],
+        "honesty": honesty.table(scale),
+    }
+
+
+def _text(measured: dict[str, Any]) -> str:
+    """Return what is printed: the table of goals, and what chance finds."""
+    lines = [f"{measured['implementation']} {measured['python']}, {measured['cpus']} CPUs, "
+             f"{'pinned to one' if measured['pinned'] else 'not pinned'}, scale {measured['scale']:g}", "",
+             f"{'':76}{'goal':>8}{'now':>9}  {'':8}{'spread':17}"]
+    for row in measured["rows"]:
+        lines.append(_line(row))
+        if row.note:
+            lines.append(f"    {row.note}")
+    lines += ["", "The deadlock of the mail on bare locks: what chance finds",
+              f"{'':52}{'tries':>8}{'hits':>8}{'seconds':>10}{'per hit':>12}"]
+    for look in measured["honesty"]:
+        per_hit = f"{look['seconds'] / look['hits'] * 1000:,.2f} ms" if look["hits"] else "never"
+        lines.append(f"{look['how']:52}{look['tries']:8,}{look['hits']:8,}{look['seconds']:10.2f}{per_hit:>12}")
+    return "\n".join(lines)
+
+
+def _line(row: Row) -> str:
+    word = {True: "ok", False: "behind", None: ""}[row.ok]
+    spread = " to ".join(map(_number, row.spread)) if row.spread else ""
+    what = f"{row.what}, {row.unit}" if row.unit != "x" else row.what
+    return f"{what:76}{_number(row.goal):>8}{_number(row.now):>9}  {word:8}{spread:17}".rstrip()
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

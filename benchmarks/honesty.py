@@ -1,0 +1,124 @@
+"""What chance finds: the deadlock of the mail on bare locks, without the harness, and what a barrier changes.
+
+A *start* barrier is worth little, the place of the barrier is everything; and a loop of long-lived threads finds this
+one by chance in a moment. What chance cannot give is the same schedule twice, a named cycle, and a word on the fix.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from readerwriterlock.rwlock import RWLockWrite
+
+from harness import At, Meet, Mutex, RWSemaphore, Scenario, Verdict, force
+
+from .measure import scaled
+
+HANG = 0.05   # seconds an acquire waits before it counts as a deadlock
+
+
+def table(scale: float) -> list[dict[str, Any]]:
+    """Return a line for each way to look for it: how, tries, hits, seconds."""
+    return [
+        _line("chance: two threads, no barrier", _one_shot, scaled(1000, scale, 20)),
+        _line("start barrier", lambda n: _one_shot(n, start=True), scaled(1000, scale, 20)),
+        _line("rendezvous after the first lock, by hand", lambda n: _one_shot(n, middle=True),
+              scaled(40, scale, 3)),
+        _line("two long-lived threads in a loop, until it hangs", _loops, scaled(10, scale, 1)),
+        _line("force", _forced, scaled(1000, scale, 20)),
+    ]
+
+
+def _line(how: str, look: Callable[[int], int], tries: int) -> dict[str, Any]:
+    began = time.perf_counter()
+    hits = look(tries)
+    return {"how": how, "tries": tries, "hits": hits, "seconds": time.perf_counter() - began}
+
+
+def _pass() -> None:
+    pass
+
+
+class _Mail:
+    """The two paths of the mail on bare locks; an acquire that waits too long is a hit."""
+
+    def __init__(self, meet: Callable[[], Any] = _pass) -> None:
+        self._device, self._sem = threading.Lock(), RWLockWrite(lock_factory=threading.Lock)
+        self._meet = meet
+        self.hung = False
+
+    def probe(self) -> None:
+        """Take the device's lock, then the semaphore for writing."""
+        with self._device:
+            self._meet()
+            self._inner(self._sem.gen_wlock())
+
+    def recover(self) -> None:
+        """Take the semaphore for reading, then the device's lock."""
+        with self._sem.gen_rlock():
+            self._meet()
+            self._inner(self._device)
+
+    def _inner(self, lock: Any) -> None:
+        if lock.acquire(timeout=HANG):
+            lock.release()
+        else:
+            self.hung = True
+
+
+def _one_shot(tries: int, start: bool = False, middle: bool = False) -> int:
+    """Start the two paths on fresh threads, *tries* times; return how often they deadlocked."""
+    hits = 0
+    for _ in range(tries):
+        barrier = threading.Barrier(2)
+        mail = _Mail(barrier.wait if middle else _pass)
+        _both(lambda path: (barrier.wait() if start else None, path()), mail)
+        hits += mail.hung
+    return hits
+
+
+def _loops(tries: int) -> int:
+    """Let two threads run the paths over and over, until they deadlock; *tries* times."""
+    for _ in range(tries):
+        mail = _Mail()
+
+        def over_and_over(path: Callable[[], None]) -> None:
+            while not mail.hung:
+                path()
+
+        _both(over_and_over, mail)
+    return tries
+
+
+def _both(perform: Callable[[Callable[[], None]], Any], mail: _Mail) -> None:
+    threads = [threading.Thread(target=perform, args=(path,), daemon=True)
+               for path in (mail.probe, mail.recover)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _forced(tries: int) -> int:
+    result = force(_mail_scenario, runs=tries)
+    return result.coverage.get("verdicts", {}).get(str(Verdict.DEADLOCK), 0)
+
+
+def _mail_scenario() -> Scenario:
+    device, sem = Mutex("device"), RWSemaphore("sem")
+
+    def probe() -> None:
+        with device:
+            with sem.down_write():
+                pass
+
+    def recover() -> None:
+        with sem.down_read():
+            with device:
+                pass
+
+    return Scenario({"CPU0": probe, "CPU1": recover},
+                    meet=Meet(At("CPU0", sem, holding=(device,)), At("CPU1", device, holding=(sem,))))

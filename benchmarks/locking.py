@@ -1,0 +1,138 @@
+"""What a lock costs: outside any run, and inside one with everything recorded."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from readerwriterlock.rwlock import RWLockWrite
+
+from harness import Mutex, Observer, RWSemaphore, Verdict, run
+from harness.settings import settled
+from harness.task import Task, current
+
+from .measure import BATCHES, LENGTH, Rounds, Row, ratio_row, ratio_row_of, scaled
+
+DEEP = 9   # calls from the role to the lock, about what a kernel path has
+CAN_CUT = hasattr(Task, "base")   # whether call chains can be left out
+
+
+def rows(scale: float) -> list[Row]:
+    """Return the rows of this file; pinned to one CPU."""
+    with settled():
+        outside = [_mutex(scale), _read_pair(scale)]
+    return outside + _in_runs(scale)
+
+
+def pairs_of(lock: Any) -> Rounds:
+    """Return what takes and gives back *lock*."""
+    def pairs(n: int) -> None:
+        for _ in range(n):
+            with lock:
+                pass
+    return pairs
+
+
+def _mutex(scale: float) -> Row:
+    return ratio_row("with Mutex, no run under way / with threading.Lock", 1.8,
+                     pairs_of(Mutex("m")), pairs_of(threading.Lock()), scale)
+
+
+def _read_pair(scale: float) -> Row:
+    ours, theirs = RWSemaphore("s"), RWLockWrite()
+
+    def read(n: int) -> None:
+        for _ in range(n):
+            with ours.down_read():
+                pass
+
+    def gen_rlock(n: int) -> None:
+        for _ in range(n):
+            with theirs.gen_rlock():
+                pass
+
+    return ratio_row("RWSemaphore read, no run under way / with gen_rlock()", 1.2,
+                     read, gen_rlock, scale)
+
+
+class _Edges(Observer):
+    """Look up the lock-order edge of each acquisition made with a lock held: the check of the full record."""
+
+    def __init__(self) -> None:
+        self.edges: set[tuple[Any, Any]] = set()
+
+    def lock_acquired(self, task: Any, lock: Any, mode: str) -> None:
+        held = task.held
+        if len(held) > 1:
+            edge = held[-2][0], lock
+            if edge not in self.edges:
+                self.edges.add(edge)
+
+
+class _Asks(Observer):
+    def lock_acquire(self, task: Any, lock: Any, mode: str) -> None:
+        pass
+
+
+class _Has(Observer):
+    def lock_acquired(self, task: Any, lock: Any, mode: str) -> None:
+        pass
+
+
+class _Gives(Observer):
+    def lock_release(self, task: Any, lock: Any, mode: str) -> None:
+        pass
+
+
+def _three() -> list[Observer]:
+    return [_Asks(), _Has(), _Gives()]
+
+
+def _in_runs(scale: float) -> list[Row]:
+    bare = "full record in a run (role, op, order, held, edge check), no call chain"
+    return [
+        _in_run(bare if CAN_CUT else f"{bare[:-15]}, call chain of 1", 3.0, scale),
+        _in_run("the same with three more observers called", 3.6, scale, _three),
+        _in_run("the same with a call chain of 1, counted apart", None, scale, chain=1),
+        _in_run(f"the same with a call chain of {DEEP}", None, scale, chain=DEEP),
+    ]
+
+
+def _in_run(what: str, goal: float | None, scale: float,
+            observers: Callable[[], list[Observer]] = list, chain: int = 0) -> Row:
+    """Measure in the only role of a run, with another mutex held, so that every acquisition has an edge.
+
+    The lock is taken in the role itself, which makes a call chain of one; *chain* says how long it is to be.
+    """
+    outer, inner, bare = Mutex("outer"), Mutex("inner"), threading.Lock()
+    pairs: list[tuple[float, float]] = []
+    batches, length = scaled(BATCHES, scale, 10), scaled(LENGTH, scale, 50)
+    clock = time.perf_counter
+
+    def role() -> None:
+        if not chain and CAN_CUT:
+            current().base = sys._getframe()   # where call chains end: here, so that they are empty
+        with outer:
+            for _ in range(batches):
+                began = clock()
+                for _ in range(length):
+                    with inner:
+                        pass
+                between = clock()
+                for _ in range(length):
+                    with bare:
+                        pass
+                pairs.append((between - began, clock() - between))
+
+    for _ in range(chain - 1):
+        role = _calls(role)
+    result = run(lambda: {"role": role}, observers=lambda: [_Edges(), *observers()])
+    assert result.verdict is Verdict.CLEAN, result
+    return ratio_row_of(what, goal, pairs, length)
+
+
+def _calls(function: Callable[[], None]) -> Callable[[], None]:
+    return lambda: function()

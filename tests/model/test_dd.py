@@ -1,0 +1,208 @@
+"""The driver core: drivers that appear, devices that appear, and how they part."""
+
+import errno
+import threading
+
+import pytest
+from model_worlds import IGB, IGBVF, PF, PORT, boot, find, join_kworkers, load
+
+from pcimodel.dd import EPROBE_DEFER
+from pcimodel.hardware import Endpoint
+from pcimodel.locking import device_lock
+from pcimodel.pci import PciDriver
+
+OTHER = "0000:01:00.1"
+
+
+def two_functions():
+    return boot(below={"00.1": Endpoint(*IGB)})
+
+
+def held_by(kernel, held):
+    """Return a callback that notes which of port and device are locked."""
+    def note(dev, *rest):
+        held.append((find(kernel, PORT).mutex.locked(), dev.mutex.locked()))
+        return 0
+    return note
+
+
+def test_driver_that_appears_is_probed_under_the_locks_of_parent_and_device():
+    kernel, held = boot(), []
+    load(kernel, probe=held_by(kernel, held))
+    assert held == [(True, True)]
+
+
+def test_device_that_appears_is_probed_under_its_own_lock_only():
+    kernel, held = boot(), []
+    kernel.pci_stop_and_remove_bus_device_locked(find(kernel, PF))
+    load(kernel, probe=held_by(kernel, held))
+    kernel.rescan_store("1")
+    assert held == [(False, True)]
+
+
+def test_driver_that_goes_is_removed_under_the_locks_of_parent_and_device():
+    kernel, held = boot(), []
+    kernel.pci_unregister_driver(load(kernel, remove=held_by(kernel, held)))
+    assert held == [(True, True)] and find(kernel, PF).driver is None
+
+
+def test_device_that_goes_is_removed_under_its_own_lock_only():
+    kernel, held = boot(), []
+    load(kernel, remove=held_by(kernel, held))
+    kernel.remove_store(find(kernel, PF), "1")
+    assert held == [(False, True)]
+
+
+def test_bound_device_has_one_reference_more_and_loses_it_again():
+    kernel = boot()
+    pf = find(kernel, PF)
+    driver = load(kernel)
+    assert (pf.refcount, pf.driver, pf.dev_driver) == (2, driver, driver)
+    kernel.pci_unregister_driver(driver)
+    assert (pf.refcount, pf.driver, pf.dev_driver) == (1, None, None)
+
+
+@pytest.mark.parametrize("err, logged", [(errno.ENOMEM, True), (errno.ENODEV, False),
+                                         (errno.ENXIO, False)])
+def test_probe_that_fails_leaves_the_device_free_and_registration_succeeds(err, logged):
+    kernel = boot()
+    driver = PciDriver("igb", [IGB], probe=lambda dev, id: -err)
+    assert kernel.pci_register_driver(driver) == 0
+    pf = find(kernel, PF)
+    assert (pf.refcount, pf.driver, pf.dev_driver) == (1, None, None)
+    assert (f"igb: probe of {PF} failed with error -{err}" in kernel.dmesg) is logged
+
+
+def test_failed_probe_lets_the_next_driver_try():
+    kernel = boot()
+    kernel.pci_stop_and_remove_bus_device_locked(find(kernel, PF))
+    load(kernel, "first", probe=lambda dev, id: -errno.EIO)
+    load(kernel, "second")
+    load(kernel, "third")
+    kernel.rescan_store("1")
+    assert find(kernel, PF).driver.name == "second"
+
+
+def test_probe_that_wants_to_be_tried_later_is_remembered():
+    kernel = boot()
+    load(kernel, probe=lambda dev, id: -EPROBE_DEFER)
+    assert kernel.deferred_probe_pending == [find(kernel, PF)]
+    load(kernel, "second")
+    assert kernel.deferred_probe_pending == []
+
+
+def test_probe_that_returns_more_than_0_counts_as_success_with_a_warning():
+    kernel = boot()
+    load(kernel, probe=lambda dev, id: 7)
+    assert find(kernel, PF).driver is not None
+    assert kernel.dmesg[-1] == f"igb {PF}: Driver probe function unexpectedly returned 7"
+
+
+def test_bound_device_is_not_probed_again():
+    kernel, probed = boot(), []
+    load(kernel)
+    load(kernel, "second", probe=lambda dev, id: probed.append(dev) or 0)
+    assert probed == [] and kernel.device_attach(find(kernel, PF)) == 1
+
+
+def test_driver_sees_its_pointer_in_the_device_while_it_probes():
+    kernel, seen = boot(), []
+    load(kernel, probe=lambda dev, id: seen.append((dev.driver.name, dev.dev_driver.name, id)) or 0)
+    assert seen == [("igb", "igb", IGB)]
+
+
+def test_driver_name_is_given_once():
+    kernel = boot()
+    load(kernel)
+    assert kernel.pci_register_driver(PciDriver("igb")) == -errno.EBUSY
+
+
+def test_devices_leave_a_driver_the_last_bound_first():
+    kernel, gone = two_functions(), []
+    kernel.pci_unregister_driver(load(kernel, remove=lambda dev: gone.append(dev.name)))
+    assert gone == [OTHER, PF]
+
+
+def test_vf_has_no_driver_while_its_pf_forbids_it():
+    kernel = boot()
+    load(kernel, "igbvf", IGBVF)
+    find(kernel, PF).sriov.drivers_autoprobe = False
+    kernel.pci_enable_sriov(find(kernel, PF), 1)
+    vf = find(kernel, "0000:01:10.0")
+    assert (vf.driver, vf.refcount) == (None, 1)
+
+
+def test_removed_device_is_not_probed():
+    kernel = boot()
+    pf = kernel.pci_dev_get(find(kernel, PF))
+    kernel.pci_stop_and_remove_bus_device_locked(pf)
+    with device_lock(pf):
+        assert kernel.driver_probe_device(PciDriver("igb", [IGB]), pf) == -errno.ENODEV
+
+
+def test_bind_takes_the_locks_of_parent_and_device_and_tells_the_length():
+    kernel, held = boot(), []
+    driver = load(kernel, probe=held_by(kernel, held))
+    assert kernel.unbind_store(driver, PF) == len(PF)
+    assert kernel.bind_store(driver, PF + "\n") == len(PF) + 1
+    assert held == [(True, True)] * 2 and find(kernel, PF).refcount == 2
+
+
+def test_bind_refuses_what_is_bound_or_does_not_match_or_is_not_there():
+    kernel = boot()
+    driver = load(kernel)
+    other = load(kernel, "other", IGBVF)
+    assert [kernel.bind_store(driver, PF), kernel.bind_store(other, PF),
+            kernel.bind_store(driver, "0000:77:00.0")] == [-errno.ENODEV] * 3
+    assert find(kernel, PF).refcount == 2
+
+
+def test_bind_tells_that_the_probe_failed_with_enodev():
+    kernel = boot()
+    driver = load(kernel, probe=lambda dev, id: -errno.ENOMEM)
+    assert kernel.bind_store(driver, PF) == -errno.ENODEV
+
+
+def test_unbind_takes_the_locks_of_parent_and_device():
+    kernel, held = boot(), []
+    driver = load(kernel, remove=held_by(kernel, held))
+    assert kernel.unbind_store(driver, PF) == len(PF)
+    assert held == [(True, True)] and find(kernel, PF).refcount == 1
+
+
+def test_unbind_refuses_another_drivers_device():
+    kernel = boot()
+    load(kernel)
+    assert kernel.unbind_store(load(kernel, "other", IGBVF), PF) == -errno.ENODEV
+    assert find(kernel, PF).driver.name == "igb"
+
+
+def test_pf_is_marked_while_its_probe_runs():
+    kernel, marks = boot(), []
+    load(kernel, probe=lambda dev, id: marks.append(dev.is_probed) or 0)
+    assert marks == [True] and not find(kernel, PF).is_probed
+
+
+def test_probe_on_a_worker_runs_on_another_thread_that_is_not_the_locks_owner():
+    kernel, threads = boot(probe_on_worker=True), []
+    load(kernel, probe=worker_probe(kernel, threads))
+    join_kworkers()
+    assert len(threads) == 1 and threads[0].startswith("kworker/0:")
+    assert find(kernel, PF).driver is not None
+
+
+def test_vf_is_probed_on_the_worker_that_probes_its_pf():
+    kernel, threads = boot(probe_on_worker=True), []
+    load(kernel, "igbvf", IGBVF, probe=worker_probe(kernel, threads))
+    load(kernel, probe=lambda dev, id: worker_probe(kernel, threads)(dev, id)
+         or kernel.pci_enable_sriov(dev, 1))
+    join_kworkers()
+    assert len(threads) == 2 and threads[0] == threads[1]
+
+
+def worker_probe(kernel, threads):
+    """Return a probe that notes the name of its thread."""
+    def probe(dev, id):
+        threads.append(threading.current_thread().name)
+        return 0
+    return probe

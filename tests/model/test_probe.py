@@ -1,0 +1,141 @@
+"""Enumeration: what is found, and where it is put."""
+
+import errno
+
+import pytest
+from model_worlds import IGB, PF, PORT, boot, find, load, names
+
+from pcimodel.hardware import Endpoint, Machine, Port, RootPort, Sriov, Switch, parse_devfn
+from pcimodel.pci import PCI_DEVFN, PCI_FUNC, PCI_SLOT, pci_is_bridge, pci_is_root_bus
+from pcimodel.pci_regs import PCI_HEADER_TYPE
+from pcimodel.trees.v4_14 import V4_14
+
+
+def test_switch_is_enumerated_depth_first():
+    kernel = V4_14(Machine({"03.0": RootPort({"00.0": Switch(
+        {"00.0": Endpoint(device=1)}, {"00.0": Endpoint(device=2)})})}))
+    assert names(kernel) == ["0000:00:03.0", "0000:01:00.0", "0000:02:00.0", "0000:02:01.0",
+                             "0000:03:00.0", "0000:04:00.0"]
+    assert [pci_is_bridge(find(kernel, name)) for name in names(kernel)] == [True] * 4 + [False] * 2
+
+
+def test_bus_numbers_end_where_the_bridge_says():
+    kernel = V4_14(Machine({
+        "03.0": RootPort({"00.0": Endpoint()}, spare_buses=2), "04.0": RootPort({})}))
+    first, second = (find(kernel, name).subordinate for name in ("0000:00:03.0", "0000:00:04.0"))
+    assert [(bus.number, bus.busn_res_end) for bus in (first, second)] == [(1, 3), (4, 4)]
+    assert kernel.pci_root_buses[0].busn_res_end == 0xFF
+
+
+def test_bus_of_a_bridge_knows_its_bridge_and_its_parent():
+    kernel = boot()
+    port = find(kernel, PORT)
+    bus, root = port.subordinate, kernel.pci_root_buses[0]
+    assert bus.self is port and bus.parent is root and root.children == [bus]
+    assert find(kernel, PF).parent is port and port.parent is root.bridge
+    assert pci_is_root_bus(root) and not pci_is_root_bus(bus)
+
+
+def test_functions_of_a_slot_are_all_found():
+    kernel = V4_14(Machine({"03.0": RootPort({"00.0": Endpoint(), "00.3": Endpoint()})}))
+    assert names(kernel)[1:] == ["0000:01:00.0", "0000:01:00.3"]
+    assert find(kernel, PF).multifunction and find(kernel, "0000:01:00.3").multifunction
+
+
+def test_only_slot_0_is_looked_at_behind_a_link():
+    kernel = V4_14(Machine({"03.0": RootPort({"00.0": Endpoint(), "05.0": Endpoint()})}))
+    assert names(kernel) == [PORT, PF]
+
+
+def test_function_without_function_0_is_not_found():
+    assert names(V4_14(Machine({"03.0": RootPort({"00.1": Endpoint()})}))) == [PORT]
+
+
+def test_bridge_without_a_bus_number_to_spare_has_nothing_below():
+    kernel = boot(no_room_for_bus=[1])
+    assert names(kernel) == [PORT] and find(kernel, PORT).subordinate is None
+
+
+def test_function_with_a_header_that_makes_no_sense_is_left_out():
+    kernel = boot()
+    bus = find(kernel, PF).bus
+    find(kernel, PF).config.registers[PCI_HEADER_TYPE] = 2
+    kernel.remove_store(find(kernel, PF), "1")
+    kernel.rescan_store("1")
+    assert names(kernel) == [PORT] and bus.devices == [] and bus.refcount == 1
+    assert kernel.dmesg[-1] == f"pci {PF}: unknown header type 02, ignoring device"
+
+
+def test_aer_is_found_where_it_is():
+    kernel = V4_14(Machine({"03.0": RootPort({"00.0": Endpoint(aer=False)}),
+                            "04.0": RootPort({}, aer=False)}))
+    assert [bool(find(kernel, name).aer_cap) for name in names(kernel)] == [True, False, False]
+    assert list(kernel.aer_services) == [find(kernel, PORT)]
+
+
+def test_rescan_finds_what_was_removed_and_probes_it_under_the_rescan_lock():
+    kernel, held = boot(), []
+    load(kernel, "igb", IGB,
+         probe=lambda dev, id: held.append(kernel.pci_rescan_remove_lock.locked()) or 0)
+    kernel.pci_stop_and_remove_bus_device_locked(find(kernel, PF))
+    with kernel.pci_lock_rescan_remove():
+        kernel.pci_rescan_bus(kernel.pci_root_buses[0])
+    assert names(kernel) == [PORT, PF] and held == [False, True]
+
+
+def test_rescan_leaves_known_devices_alone():
+    kernel = boot()
+    kernel.pci_enable_sriov(find(kernel, PF), 2)
+    before = [(dev, dev.refcount) for dev in kernel.klist_devices.items()]
+    kernel.pci_rescan_bus(kernel.pci_root_buses[0])
+    assert [(dev, dev.refcount) for dev in kernel.klist_devices.items()] == before
+
+
+def test_pf_that_comes_back_has_its_vfs_off():
+    kernel = boot()
+    load(kernel, "igb", IGB, probe=lambda dev, id: kernel.pci_enable_sriov(dev, 1),
+         remove=kernel.pci_disable_sriov)
+    kernel.pci_stop_and_remove_bus_device_locked(find(kernel, PF))
+    kernel.pci_rescan_bus(kernel.pci_root_buses[0])
+    assert find(kernel, PF).sriov.num_VFs == 1 and find(kernel, "0000:01:10.0") is not None
+
+
+def test_device_of_a_name_that_is_taken_is_a_warning_only():
+    kernel = boot()
+    kernel.devices_kset["0000:01:10.0"] = find(kernel, PF)
+    kernel.pci_enable_sriov(find(kernel, PF), 1)
+    assert f"WARNING: device_add of 0000:01:10.0 failed (-{errno.EEXIST})" in kernel.dmesg
+
+
+def test_bus_is_found_by_number_also_below_a_virtual_one():
+    kernel = boot(Sriov(offset=0x100), spare_buses=1)
+    assert kernel.pci_find_bus(0, 2) is None and kernel.pci_find_bus(1, 1) is None
+    kernel.pci_enable_sriov(find(kernel, PF), 1)
+    assert [kernel.pci_find_bus(0, number).number for number in (0, 1, 2)] == [0, 1, 2]
+
+
+def test_lookups_take_a_reference():
+    kernel = boot()
+    pf = find(kernel, PF)
+    found = [kernel.pci_get_slot(pf.bus, 0), kernel.pci_get_domain_bus_and_slot(0, 1, 0)]
+    assert found == [pf, pf] and pf.refcount == 3
+    assert kernel.pci_get_slot(pf.bus, 8) is None
+    assert kernel.pci_get_domain_bus_and_slot(0, 1, 8) is None
+
+
+def test_devfn_is_a_slot_and_a_function():
+    assert PCI_DEVFN(0x10, 2) == parse_devfn("10.2") == 0x82
+    assert (PCI_SLOT(0x82), PCI_FUNC(0x82), parse_devfn("3")) == (0x10, 2, 0x18)
+
+
+@pytest.mark.parametrize("text", ["20.0", "00.8", "x"])
+def test_devfn_out_of_range_is_refused(text):
+    with pytest.raises(ValueError):
+        parse_devfn(text)
+
+
+def test_two_worlds_on_one_machine_know_nothing_of_each_other():
+    machine = Machine({"03.0": Port({"00.0": Endpoint(sriov=Sriov())})})
+    one, other = V4_14(machine), V4_14(machine)
+    one.pci_enable_sriov(find(one, PF), 2)
+    assert (len(names(one)), len(names(other))) == (4, 2)
