@@ -1,12 +1,11 @@
 """How things are measured, and what a measurement is.
 
 Nanoseconds do not carry over from one machine to another, ratios do: what is compared is run in turns, in short batches,
-and the 10th percentile of the batches is taken, which is what the code costs when nothing disturbs it.
+and the 10th percentile of their times is taken, which is what the code costs when nothing disturbs it.
 """
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -82,9 +81,9 @@ def ratio_row_of(what: str, goal: float | None, pairs: Sequence[tuple[float, flo
 
 def rate_row(what: str, unit: str, goal: float | None, work: Callable[[int], None], number: int,
              times: int = 5) -> Row:
-    """Do *work* of *number* pieces *times* times over; return the row of the median rate."""
+    """Do *work* of *number* pieces *times* times over; return the row of the rate, at the 90th percentile."""
     rates = [number / _time(work, number) for _ in range(times)]
-    return Row(what, unit, goal, statistics.median(rates), (min(rates), max(rates)), rate=True)
+    return Row(what, unit, goal, percentile(rates, 90), (min(rates), max(rates)), rate=True)
 
 
 def _time(work: Rounds, number: int) -> float:

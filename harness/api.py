@@ -40,6 +40,7 @@ class Tally:
     def __init__(self, scenario: str) -> None:
         self.scenario = scenario
         self.counts: Counter[str] = Counter()
+        self.tried = 0
         self.kept: Outcome | None = None
         self.scenario_kept: Scenario | None = None
         self.began = time.perf_counter()
@@ -53,6 +54,7 @@ class Tally:
     def add(self, outcome: Outcome, scenario: Scenario) -> None:
         """Count one run."""
         self.counts[str(outcome.verdict)] += 1
+        self.tried += outcome.tried
         if outcome.gravest is not None:
             self._distinct.add(_fingerprint(outcome.gravest))
         if self.kept is None or outcome.verdict.graveness > self.kept.verdict.graveness:
@@ -67,6 +69,8 @@ class Tally:
         if self.runs > 1 and found:
             coverage["verdicts"] = dict(self.counts)
             coverage["distinct_reports"] = len(self._distinct)
+        if self.tried > self.runs:
+            coverage["ways_to_meet_tried"] = self.tried
         coverage.update(more.pop("coverage", {}))
         verdict = kept.verdict if self.runs else Verdict.INCONCLUSIVE
         how = kept.gravest.how if kept.gravest else "observed"
@@ -160,6 +164,7 @@ def _try_meetings(scenario: Callable[[], Any], made: Scenario, crew: Crew, detec
     for tried, order in enumerate(_orders(made), 1):
         meetings = Meetings(made.meet, order)
         outcome = Run(made, [meetings], detect, timeout, tally.deadline).play(crew)
+        outcome.tried = tried
         if outcome.findings:
             return outcome
         if meetings.all_reached:
@@ -183,6 +188,7 @@ def _try_nested(scenario: Callable[[], Any], made: Scenario, crew: Crew, detect:
             tried += 1
             nested = NestedRequests(which, order)
             outcome = Run(made, [nested], detect, timeout, tally.deadline).play(crew)
+            outcome.tried = tried
             if outcome.findings:
                 return outcome
             for i, count in enumerate(nested.counts):

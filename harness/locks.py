@@ -78,6 +78,10 @@ class Node:
     def __str__(self) -> str:
         return label(self.name, self.lock_class)
 
+    def release_verb(self, mode: str) -> str:
+        """Return what reports call the end of a `with` block."""
+        return "release"
+
     def blockers(self, task: Task, mode: str) -> list[Task]:
         """Return the tasks that must act before *task* can have this in *mode*.
 

@@ -130,15 +130,16 @@ def diagram(result: Result) -> str:
     """Return the columns of the roles that wait for each other (of all that wait, in a hang)."""
     finding = result.finding
     assert finding is not None
-    if finding.cycle:
-        shown = {state.role: state for state in finding.cycle}
-    else:
-        shown = {state.role: state for state in finding.roles if state.state.startswith("waits")}
-    order = [state.role for state in finding.roles if state.role in shown]
+    states = finding.cycle or [state for state in finding.roles if state.state.startswith("waits")]
+    shown = {state.role: state for state in states}
+    events = result.outcome.events[:finding.events]
+    if not result.full:
+        events = [event for event in events
+                  if event.task.name in shown and _is_open(event, shown[event.task.name])]
+    present = {event.task.name for event in events}
+    order = [state.role for state in finding.roles if state.role in present]
     if not order:
         return ""
-    events = [event for event in result.outcome.events[:finding.events] if event.task.name in shown
-              and (result.full or _is_open(event, shown[event.task.name]))]
     rows = _rows(events, shown, finding.roles, result.names or function_name)
     return _layout(order, result.titles or {}, rows)
 
@@ -184,7 +185,7 @@ def _rows(events: list[Event], shown: dict[str, RoleState], roles: tuple[RoleSta
         mark = f"<-- waits, {blocked_by(state, roles)}" if waiting and state else ""
         if waiting and mark == "<-- waits, ":
             mark = "<-- waits, nobody is known to end it"
-        text = f"{verb(event.chain, event.mode)}({event.lock.name})"
+        text = f"{verb(event)}({event.lock.name})"
         if event.event == "lock_contended" and not waiting:
             mark = "<-- had to wait"
         rows.append(_Row(role, len(calls), text, mark))

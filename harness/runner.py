@@ -27,7 +27,7 @@ from .trace import Recorder, freeze, place
 from .verdict import Finding, Outcome, Verdict
 from .waitgraph import blockers, find_cycle
 
-QUARTERS = 4  # how finely the watcher looks within the timeout
+SLICES = 4    # how finely the watcher looks within the timeout
 GRACE = 1.0   # seconds a role gets to end once everything is unwound
 
 
@@ -145,21 +145,22 @@ class Run:
     def _watch(self) -> None:
         """Wait until every role has ended; judge when nothing has moved for the timeout."""
         last: Any = None
-        quiet = 0    # quarters of the timeout in which nothing moved
+        moved = time.monotonic()    # when an event was last seen
         while not self._done.acquire(True, self._patience()):
-            if self.deadline is not None and time.monotonic() >= self.deadline:
+            now = time.monotonic()
+            newest = self.recorder.events[-1] if self.recorder.events else None
+            if newest is not last:
+                last, moved = newest, now
+            if self.deadline is not None and now >= self.deadline:
                 _aside(lambda: self._judge(Verdict.INCONCLUSIVE,
                                            "the time given was up while roles still ran"))
                 break
-            newest = self.recorder.events[-1] if self.recorder.events else None
-            quiet = quiet + 1 if newest is last else 0
-            last = newest
-            if quiet == 1:
-                _aside(self._stop_holding_back)
-            if quiet == QUARTERS:
+            if now - moved >= self.timeout:
                 _aside(lambda: self._judge(Verdict.HANG, f"nothing moved for {self.timeout:g} s "
                                                          f"and no cycle explains it"))
                 break
+            if now - moved >= self.timeout / SLICES:
+                _aside(self._stop_holding_back)
         else:
             return
         self._done.acquire(True, min(GRACE, self.timeout))
@@ -172,10 +173,14 @@ class Run:
         leave()
 
     def _patience(self) -> float:
-        quarter = self.timeout / QUARTERS
+        """Return how long to wait before the next look.
+
+        Never long: a signal that arrives just before the wait begins is seen only after it.
+        """
+        slice_ = min(self.timeout / SLICES, 0.5)
         if self.deadline is None:
-            return quarter
-        return min(quarter, max(0.0, self.deadline - time.monotonic()))
+            return slice_
+        return min(slice_, max(0.0, self.deadline - time.monotonic()))
 
     def _judge(self, verdict: Verdict, text: str) -> None:
         """End the run: with the deadlock there is, else with *verdict*."""

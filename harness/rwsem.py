@@ -136,6 +136,12 @@ class _Guard:
         self._up()
 
 
+def _checked(timeout: float) -> float:
+    if not timeout >= 0:
+        raise ValueError(f"timeout is {timeout}, expected seconds of at least 0")
+    return timeout
+
+
 class RWSemaphore(Node):
     """The kernel's rw_semaphore over a reader/writer lock of `readerwriterlock`.
 
@@ -187,11 +193,11 @@ class RWSemaphore(Node):
 
     def down_read_timeout(self, timeout: float) -> bool:
         """Take it for reading within *timeout* seconds; return whether that was possible."""
-        return self._down(SHARED, timeout)
+        return self._down(SHARED, _checked(timeout))
 
     def down_write_timeout(self, timeout: float) -> bool:
         """Take it for writing within *timeout* seconds; return whether that was possible."""
-        return self._down(EXCLUSIVE, timeout)
+        return self._down(EXCLUSIVE, _checked(timeout))
 
     def _down(self, mode: str, timeout: float) -> bool:
         task = _local.task
@@ -356,6 +362,10 @@ class RWSemaphore(Node):
             who = ", ".join(holder.name for holder in holders)
             raise ForeignRelease(f"{self}: {verb} by {task.name}, but {who} holds it")
         raise ReleaseWithoutHold(f"{self}: {verb} by {task.name}, but nobody holds it so")
+
+    def release_verb(self, mode: str) -> str:
+        """Return the kernel's name for giving it up."""
+        return "up_write" if mode == EXCLUSIVE else "up_read"
 
     # -- the account ----------------------------------------------------------------------
 

@@ -98,11 +98,13 @@ def function(chain: Chain) -> str:
     return function_name(calls[0][0]) if calls else ""
 
 
-def verb(chain: Chain, mode: str) -> str:
+def verb(event: Event) -> str:
     """Return the verb a reader knows for what was done: the outermost one of the vocabulary."""
-    verbs, _ = split(chain)
-    name = verbs[-1][0].co_name if verbs else mode
-    return {"__enter__": "acquire", "__exit__": "release"}.get(name, name.lstrip("_"))
+    verbs, _ = split(event.chain)
+    name = verbs[-1][0].co_name if verbs else event.mode
+    if name == "__exit__":
+        return event.lock.release_verb(event.mode)
+    return "acquire" if name == "__enter__" else name.lstrip("_")
 
 
 def freeze(task: Task) -> RoleState:

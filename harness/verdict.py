@@ -67,6 +67,7 @@ class Outcome:
     events: list[Event]
     notes: list[str] = field(default_factory=list)
     stuck: tuple[str, ...] = ()
+    tried: int = 1           # how many ways to meet were tried for it
     seconds: float = 0.0
     seed: int | None = None
 
@@ -121,7 +122,7 @@ class Result:
         if self.finding:
             events = events[:self.finding.events]
         return [{"role": event.task.name, "event": event.event, "lock": str(event.lock),
-                 "mode": event.mode, "verb": verb(event.chain, event.mode),
+                 "mode": event.mode, "verb": verb(event),
                  "function": function(event.chain)} for event in events]
 
     @property

@@ -60,7 +60,7 @@ def nested_read(policy="writer"):
 
 
 def handoff():
-    """Reader 1 enters, reader 2 joins, reader 1 leaves; reader 2 and a writer take two locks crosswise.
+    """Reader 1 enters, reader 2 joins, reader 1 leaves; reader 2 and a writer lock crosswise.
 
     Whoever takes the reader that came first for the owner blames one that left.
     """

@@ -41,7 +41,7 @@ def call(capsys, *argv):
     (["run", "small_worlds:in_order"], 0, "CLEAN"),
     (["stress", "small_worlds:in_order", "--runs", "5"], 0, "CLEAN"),
     (["stress", "small_worlds:abba", "--runs", "300", "--seed", "1"], 1, "DEADLOCK"),
-    (["force", "small_worlds:abba", "--detect", "timeout", "--timeout", "0.05"], 1, "DEADLOCK"),
+    (["force", "small_worlds:abba", "--detect", "timeout", "--timeout", "0.2"], 1, "DEADLOCK"),
 ])
 def test_the_exit_status_says_what_was_found(argv, status, word, capsys):
     got, out, err = call(capsys, *argv)
@@ -66,7 +66,7 @@ def test_help_names_the_commands(capsys):
 
 def test_a_report_ends_with_the_command_that_shows_it_again(capsys):
     status, out, err = call(capsys, "force", "small_worlds:abba", "--detect", "timeout",
-                            "--timeout", "0.05")
+                            "--timeout", "0.2")
     again = out.strip().splitlines()[-1]
     assert (again.startswith("Again: python -m harness force small_worlds:abba"),
             "--detect timeout" in again) == (True, True), again

@@ -19,7 +19,7 @@ HOW = {"block": "observed", "timeout": "timed out"}
 
 def look(scenario, detect, call=force, **more):
     """Force *scenario*; by the timeout, give it a short one: nothing moves in a closed deadlock."""
-    return call(scenario, detect=detect, timeout=0.1 if detect == "timeout" else 20, **more)
+    return call(scenario, detect=detect, timeout=0.2 if detect == "timeout" else 20, **more)
 
 
 def legs(result):
@@ -340,7 +340,7 @@ def crosswise_in_the_module():
 @both_ways
 def test_after_many_deadlocks_no_thread_is_left_and_all_locks_are_free(detect):
     before = threading.active_count()
-    runs = {"block": 200, "timeout": 5}[detect]
+    runs = {"block": 200, "timeout": 3}[detect]
     result = look(crosswise_in_the_module, detect, runs=runs)
     free = [lock.acquire(False) if isinstance(lock, Mutex) else lock.down_write_trylock()
             for lock in WORLD.values()]
@@ -455,7 +455,7 @@ def test_a_role_stuck_outside_our_locks_is_named_and_never_clean():
         threads.append(threading.current_thread())
         outside.wait()
 
-    result = run(lambda: {"stuck": stuck, "other": lambda: None}, timeout=0.05)
+    result = run(lambda: {"stuck": stuck, "other": lambda: None}, timeout=0.2)
     outside.set()
     threads[0].join()
     assert (result.verdict, result.how, [who.partition(" ")[0] for who in result.outcome.stuck],
@@ -474,7 +474,7 @@ def test_a_role_stuck_outside_is_named_beside_a_deadlock_too():
 
         return Scenario({**scenario.roles, "stuck": stuck}, meet=scenario.meet)
 
-    result = force(world, timeout=0.05)
+    result = force(world, timeout=0.2)
     outside.set()
     threads[0].join()
     assert (result.verdict, len(result.outcome.stuck)) == (Verdict.DEADLOCK, 1)
@@ -561,7 +561,7 @@ def test_ctrl_c_while_roles_wait_raises_with_a_report_of_who_waited_for_whom():
     thread.start()
     held.wait()
     with pytest.raises(Interrupted) as caught:
-        run(lambda: {"asker": asker, "second": asker}, observers=lambda: [CtrlC(2)], timeout=25)
+        run(lambda: {"asker": asker, "second": asker}, observers=lambda: [CtrlC(2)], timeout=4)
     outside.set()
     thread.join()
     result = caught.value.result

@@ -43,7 +43,7 @@ def test_force_finds_it_every_time_with_a_declared_meeting_and_without(name):
 
 @every_world
 def test_force_finds_it_by_the_timeout_too(name):
-    result = force(world_of(name), detect="timeout", timeout=0.05)
+    result = force(world_of(name), detect="timeout", timeout=0.2)
     assert (result.verdict, result.how, legs(result)) == (
         Verdict.DEADLOCK, "timed out", CLAIM[name.removesuffix("_bare")])
 

@@ -177,7 +177,7 @@ def test_a_deadlock_of_one():
 
 
 def test_a_deadlock_that_was_waited_for_says_so_and_shows_stacks():
-    result = force(small_worlds.abba, detect="timeout", timeout=0.05)
+    result = force(small_worlds.abba, detect="timeout", timeout=0.2)
     text = str(result)
     assert text.startswith("DEADLOCK: 2 threads wait for each other (timed out: the threads hung, "
                            "nothing moved any more)\n")

@@ -23,8 +23,8 @@ every_policy = pytest.mark.parametrize("policy", POLICIES)
 class Conductor(Observer):
     """Tell the roles what to do, one operation at a time: each when nobody can go on by himself.
 
-    A *score* is a list of (role, operation): a method of the semaphore, or ``up``. `story` keeps, for each,
-    who holds the semaphore after it and who waits.
+    A *score* is a list of (role, operation): a method of the semaphore, or ``up``. `story` keeps,
+    for each, who holds the semaphore after it and who waits.
     """
 
     def __init__(self, sem, score):
@@ -252,11 +252,11 @@ COUNTS = {"writer": [2, 10, 36, 155, 659, 3053], "fair": [2, 10, 36, 155, 659, 3
 
 @every_policy
 def test_the_account_answers_as_the_lock_does_over_all_small_histories(policy):
-    """Three roles, every operation that each can do, A before B before C; a deadlock ends its history.
+    """Three roles, every operation that each can do, A before B before C; a deadlock is an end.
 
-    By hand: A reads or writes (2). After each, A may read, write, release, and B read or write (10).
-    After A read: A read again 5, A wrote (stuck) 0, A released 4, B read 8, B wrote 5; after A wrote:
-    stuck 0, stuck 0, A released 4, B read 5, B wrote 5: 36.
+    By hand: A reads or writes (2). After each, A may read, write, release, and B read or write
+    (10). After A read: A read again 5, A wrote (stuck) 0, A released 4, B read 8, B wrote 5; after
+    A wrote: stuck 0, stuck 0, A released 4, B read 5, B wrote 5: 36.
     """
     counts, wrong = histories(policy, 6)
     assert (counts, wrong) == (COUNTS[policy], [])

@@ -119,11 +119,11 @@ def test_every_tool(lock_harness, monkeypatch):
 @pytest.mark.parametrize("asked", [(5, None), (5, 1), (10_000, 10_000)])
 def test_limits_leave_time_to_judge_and_to_end(left, asked):
     timeout, seconds = limits(left, *asked)
-    judged = min(timeout * (1 + 1 / runner.QUARTERS), seconds)
+    judged = min(timeout * (1 + 1 / runner.SLICES), seconds)
     grace = min(runner.GRACE, left / 2)    # with less than two graces left we cannot promise it
     assert 0 < judged + grace <= left
     assert timeout <= asked[0] and seconds <= (asked[1] or math.inf)
-    assert timeout * (1 + 1 / runner.QUARTERS) < max(left / 2, left - 2 * runner.GRACE)
+    assert timeout * (1 + 1 / runner.SLICES) < max(left / 2, left - 2 * runner.GRACE)
 
 
 @pytest.mark.parametrize("left", [math.inf, 0, -1])
