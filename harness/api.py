@@ -14,6 +14,7 @@ from typing import Any
 
 from .errors import ScenarioError
 from .events import Observer
+from .place import Chain
 from .race import Meetings, NestedRequests
 from .runner import Crew, Run
 from .scenario import Scenario, build, name_of
@@ -203,7 +204,7 @@ def _try_nested(scenario: Callable[[], Any], made: Scenario, crew: Crew, detect:
 
 def _not_reached(outcome: Outcome, text: str) -> Outcome:
     outcome.findings.append(Finding(Verdict.NOT_REACHED, "observed", text,
-                                    events=len(outcome.events)))
+                                    events=len(outcome.log)))
     return outcome
 
 
@@ -221,7 +222,12 @@ def check_arguments(runs: int, seconds: float | None, timeout: float, detect: st
 
 def _fingerprint(found: Finding) -> Any:
     """Return what makes two reports the same but for times."""
-    return (found.verdict, found.text, tuple(
-        (state.role, state.wants, state.mode, state.at,
-         tuple((hold.lock, hold.mode, hold.at) for hold in state.holds))
-        for state in found.cycle))
+    return (found.verdict, found.text, tuple([
+        (state.role, state.wants, state.mode, _calls(state.chain),
+         tuple([(hold.lock, hold.mode, _calls(hold.chain)) for hold in state.holds]))
+        for state in found.cycle]))
+
+
+def _calls(chain: Chain) -> tuple[tuple[int, int], ...]:
+    # A code object lives as long as its function and hashes slowly: its identity will do.
+    return tuple([(id(code), lasti) for code, lasti in chain])

@@ -6,6 +6,7 @@ and costs nothing. Waits for completions, work items and threads use the first t
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from .task import Task
@@ -65,7 +66,12 @@ class Observer:
         """
 
 
+@lru_cache
+def _overrides(cls: type[Observer], hook: str) -> bool:
+    return getattr(cls, hook) is not getattr(Observer, hook)
+
+
 def overridden(observers: list[Observer], hook: str) -> tuple[Any, ...]:
     """Return the bound *hook* of each observer whose class overrides it."""
-    return tuple(getattr(observer, hook) for observer in observers
-                 if getattr(type(observer), hook) is not getattr(Observer, hook))
+    return tuple([getattr(observer, hook) for observer in observers
+                  if _overrides(type(observer), hook)])

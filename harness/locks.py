@@ -153,7 +153,8 @@ class Mutex(Node):
 
     def __enter__(self) -> bool:
         if _active or self._owner is not None:
-            return self.acquire()
+            task = _local.task
+            return self._acquire_in_run(task, True, -1) if task.run is not None else self.acquire()
         self._lock.acquire()
         self._owner = get_ident()
         return True
@@ -164,7 +165,8 @@ class Mutex(Node):
         else:
             self._owner = None
             self._lock.release()
-            if self._waiters:
+            # A role that waits has looked at the raw lock since it queued, and its run began before.
+            if _active and self._waiters:
                 self._hand_over()
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:

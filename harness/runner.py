@@ -132,14 +132,14 @@ class Run:
                 _aside(lambda: self._abandon(crew))
             except BaseException as again:   # interrupted once more: what ends the call is the later one
                 exc = again
-            exc.outcome = Outcome(self.findings, list(self.recorder.events))   # type: ignore
+            exc.outcome = Outcome(self.findings, list(self.recorder.log))   # type: ignore
             raise exc
         finally:
             threads.uninstall()
             locks.set_active(threads.active())
         if not self.findings and self.scenario.check is not None:
             self._check()
-        return Outcome(self.findings, list(self.recorder.events), self.notes, stuck,
+        return Outcome(self.findings, list(self.recorder.log), self.notes, stuck,
                        time.perf_counter() - began)
 
     def _watch(self) -> None:
@@ -148,7 +148,7 @@ class Run:
         moved = time.monotonic()    # when an event was last seen
         while not self._done.acquire(True, self._patience()):
             now = time.monotonic()
-            newest = self.recorder.events[-1] if self.recorder.events else None
+            newest = self.recorder.log[-1] if self.recorder.log else None
             if newest is not last:
                 last, moved = newest, now
             if self.deadline is not None and now >= self.deadline:
@@ -394,7 +394,7 @@ class Run:
 
     def _finding(self, verdict: Verdict, how: str, text: str, **more: Any) -> Finding:
         return Finding(verdict, how, text, roles=tuple(map(freeze, self.tasks)),
-                       events=len(self.recorder.events), **more)
+                       events=len(self.recorder.log), **more)
 
     def _deadlock(self, cycle: list[Task], how: str, detail: str = "") -> Finding:
         first = cycle.index(min(cycle, key=self.tasks.index))

@@ -16,6 +16,7 @@ from .place import Chain, capture, function_name, place_of, split
 from .task import Task
 from .waitgraph import blockers
 
+_getframe = sys._getframe
 LIMIT = 100_000   # events kept of one run
 
 
@@ -30,25 +31,28 @@ class Event(NamedTuple):
 
 
 class Recorder(Observer):
-    """Keep the events of a run, with the calls that led to each request."""
+    """Keep the events of a run, with the calls that led to each request.
+
+    `log` holds plain tuples with the fields of `Event`, which cost a fraction.
+    """
 
     def __init__(self, base: Any) -> None:
-        self.events: deque[Event] = deque(maxlen=LIMIT)
+        self.log: deque[tuple[Any, ...]] = deque(maxlen=LIMIT)
+        self._append = self.log.append
         self._base = base
 
     def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:
-        task.chain = chain = capture(sys._getframe(1), self._base)
-        self.events.append(Event(task, "lock_acquire", lock, mode, chain))
+        task.chain = chain = capture(_getframe(1), self._base)
+        self._append((task, "lock_acquire", lock, mode, chain))
 
     def lock_contended(self, task: Task, lock: Any, mode: str) -> None:
-        self.events.append(Event(task, "lock_contended", lock, mode, task.chain))
+        self._append((task, "lock_contended", lock, mode, task.chain))
 
     def lock_acquired(self, task: Task, lock: Any, mode: str) -> None:
-        self.events.append(Event(task, "lock_acquired", lock, mode, task.chain))
+        self._append((task, "lock_acquired", lock, mode, task.chain))
 
     def lock_release(self, task: Task, lock: Any, mode: str) -> None:
-        chain = capture(sys._getframe(1), self._base)
-        self.events.append(Event(task, "lock_release", lock, mode, chain))
+        self._append((task, "lock_release", lock, mode, capture(_getframe(1), self._base)))
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,12 @@ class Hold:
 
     lock: str
     mode: str
-    at: str
     chain: Chain
+
+    @property
+    def at(self) -> str:
+        """Where it was taken: "file:line"."""
+        return place(self.chain)
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,8 @@ class RoleState:
 
     Attributes:
         state: ``waits``, ``waits with a time limit``, ``held at the meeting``, ``runs``, ``ended``.
-        wants, mode, at: what it waits for, how, and where ("file:line"); empty if it does not wait.
+        wants, mode: what it waits for, and how; empty if it does not wait.
+        chain: the calls that led to where it is, if it waits or is held.
         waits_for: the roles that must act first.
     """
 
@@ -75,10 +84,14 @@ class RoleState:
     state: str
     wants: str = ""
     mode: str = ""
-    at: str = ""
     chain: Chain = ()
     holds: tuple[Hold, ...] = ()
     waits_for: tuple[str, ...] = ()
+
+    @property
+    def at(self) -> str:
+        """Where it waits or is held: "file:line"."""
+        return place(self.chain)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the form of the JSON output."""
@@ -109,14 +122,13 @@ def verb(event: Event) -> str:
 
 def freeze(task: Task) -> RoleState:
     """Take down where *task* is. Called with the guard held."""
-    holds = tuple(Hold(str(lock), mode, place(chain), chain) for lock, mode, chain in task.held)
+    holds = tuple([Hold(str(lock), mode, chain) for lock, mode, chain in task.held])
     if task.ended:
         return RoleState(task.name, "ended", holds=holds)
     if task.paused:
-        return RoleState(task.name, "held at the meeting", at=place(task.chain), chain=task.chain,
-                         holds=holds)
+        return RoleState(task.name, "held at the meeting", chain=task.chain, holds=holds)
     if task.waits_on is None:
         return RoleState(task.name, "runs", holds=holds)
     return RoleState(task.name, "waits with a time limit" if task.timed else "waits",
-                     str(task.waits_on), task.mode, place(task.chain), task.chain, holds,
-                     tuple(dict.fromkeys(blocker.name for blocker in blockers(task))))
+                     str(task.waits_on), task.mode, task.chain, holds,
+                     tuple(dict.fromkeys([blocker.name for blocker in blockers(task)])))

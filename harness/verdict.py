@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from .trace import Event, RoleState, function, verb
@@ -64,12 +65,17 @@ class Outcome:
     """What one run came to."""
 
     findings: list[Finding]
-    events: list[Event]
+    log: list[tuple[Any, ...]]     # the recorder's
     notes: list[str] = field(default_factory=list)
     stuck: tuple[str, ...] = ()
     tried: int = 1           # how many ways to meet were tried for it
     seconds: float = 0.0
     seed: int | None = None
+
+    @cached_property
+    def events(self) -> list[Event]:
+        """What happened, in order."""
+        return list(map(Event._make, self.log))
 
     @property
     def gravest(self) -> Finding | None:
