@@ -228,6 +228,6 @@ def _fingerprint(found: Finding) -> Any:
         for state in found.cycle]))
 
 
-def _calls(chain: Chain) -> tuple[tuple[int, int], ...]:
+def _calls(chain: Chain) -> tuple[Any, ...]:
     # A code object lives as long as its function and hashes slowly: its identity will do.
-    return tuple([(id(code), lasti) for code, lasti in chain])
+    return (*map(id, chain[::2]), *chain[1::2])

@@ -276,6 +276,9 @@ class Mutex(Node):
 def drop(task: Task, lock: Node) -> None:
     """Forget the latest hold of *lock* by *task*."""
     held = task.held
+    if held[-1][0] is lock:
+        del held[-1]
+        return
     for i in range(len(held) - 1, -1, -1):
         if held[i][0] is lock:
             del held[i]

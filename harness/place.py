@@ -8,8 +8,11 @@ from __future__ import annotations
 import os
 import sys
 from types import CodeType, FrameType
+from typing import Any
 
-Chain = tuple[tuple[CodeType, int], ...]
+Call = tuple[CodeType, int]
+# Calls, innermost first, as one flat tuple: code, offset, code, offset, ... One object for each event, not one a call.
+Chain = tuple[Any, ...]
 
 _vocabulary = {os.path.dirname(os.path.abspath(__file__)) + os.sep}
 
@@ -60,19 +63,25 @@ def function_name(code: CodeType) -> str:
 
 def capture(frame: FrameType | None, base: CodeType | None) -> Chain:
     """Return the calls that led to *frame*, innermost first, up to but without *base*."""
-    chain = []
-    while frame is not None and frame.f_code is not base:
-        chain.append((frame.f_code, frame.f_lasti))
+    chain: list[Any] = []
+    add = chain.append
+    while frame is not None:
+        code = frame.f_code
+        if code is base:
+            break
+        add(code)
+        add(frame.f_lasti)
         frame = frame.f_back
     return tuple(chain)
 
 
-def split(chain: Chain) -> tuple[Chain, Chain]:
+def split(chain: Chain) -> tuple[list[Call], list[Call]]:
     """Split *chain* into the verbs at its inner end and the functions that called them.
 
     Both stay innermost first. The verb a reader knows is the last of the first part.
     """
-    for i, (code, _) in enumerate(chain):
+    calls = list(zip(chain[::2], chain[1::2]))
+    for i, (code, _) in enumerate(calls):
         if not is_verb(code):
-            return chain[:i], chain[i:]
-    return chain, ()
+            return calls[:i], calls[i:]
+    return calls, []

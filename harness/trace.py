@@ -52,7 +52,12 @@ class Recorder(Observer):
         self._append((task, "lock_acquired", lock, mode, task.chain))
 
     def lock_release(self, task: Task, lock: Any, mode: str) -> None:
-        self._append((task, "lock_release", lock, mode, capture(_getframe(1), self._base)))
+        frame = _getframe(1)
+        lock_, _, chain = task.held[-1]
+        # A `with` block ends in the frame where it began: its calls are known.
+        if lock_ is not lock or frame.f_back.f_code.co_name != "__exit__":
+            chain = capture(frame, self._base)
+        self._append((task, "lock_release", lock, mode, chain))
 
 
 @dataclass(frozen=True)
@@ -113,10 +118,10 @@ def function(chain: Chain) -> str:
 
 def verb(event: Event) -> str:
     """Return the verb a reader knows for what was done: the outermost one of the vocabulary."""
+    if event.event == "lock_release":
+        return event.lock.release_verb(event.mode)
     verbs, _ = split(event.chain)
     name = verbs[-1][0].co_name if verbs else event.mode
-    if name == "__exit__":
-        return event.lock.release_verb(event.mode)
     return "acquire" if name == "__enter__" else name.lstrip("_")
 
 
