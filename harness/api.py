@@ -7,6 +7,7 @@ from run to run inside one call and have ended when it returns.
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -214,7 +215,7 @@ def check_arguments(runs: int, seconds: float | None, timeout: float, detect: st
         raise ScenarioError(f"seconds is {seconds}, expected a number above 0")
     if runs < 1:
         raise ScenarioError(f"runs is {runs}, expected at least 1")
-    if not timeout > 0:
+    if not 0 < timeout < threading.TIMEOUT_MAX:
         raise ScenarioError(f"timeout is {timeout}, expected a number of seconds above 0")
     if detect not in DETECT:
         raise ScenarioError(f"detect is {detect!r}, expected one of {', '.join(DETECT)}")

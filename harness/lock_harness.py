@@ -23,7 +23,7 @@ import pytest
 
 from . import api, replaying, stress_loop
 from .report import proof
-from .runner import GRACE
+from .crew import GRACE
 from .scenario import name_of, reference_of
 from .verdict import Finding, Outcome, Result, Verdict
 

@@ -208,7 +208,9 @@ class Mutex(Node):
         """Return the owner, if there is one."""
         owner = self._owner
         if owner is None:
-            return []
+            # No role can be between taking the raw lock and noting it while another is asked who
+            # blocks it for good: it runs. A thread outside can.
+            return [OUTSIDE] if task.waits_on is self else []
         return [owner] if isinstance(owner, Task) else [OUTSIDE]
 
     def _acquire_in_run(self, task: Task, blocking: bool, timeout: float) -> bool:
@@ -333,7 +335,7 @@ class Completion(Node):
         """Wait until completed.
 
         Args:
-            timeout: seconds; None waits for ever.
+            timeout: seconds; None waits for ever, a negative number not at all.
             by: who is expected to complete it: a role's name, a `threading.Thread`, or a callable
                 that returns one of them or None when asked (at detection; it must take no lock).
 
@@ -346,7 +348,7 @@ class Completion(Node):
             task.trylock = False
             for hook in run.on_acquire:
                 hook(task, self, WAIT)
-        if not self._wait(task, -1 if timeout is None else timeout, by):
+        if not self._wait(task, -1 if timeout is None else max(timeout, 0), by):
             return ended_wait(task)
         if run is not None:
             for hook in run.on_acquired:
@@ -372,7 +374,11 @@ class Completion(Node):
         """Return the task expected to complete it, if the wait named one that has not ended."""
         by = self._by.get(task)
         if callable(by):
-            by = by()
+            try:
+                by = by()
+            except Exception as exc:   # the guard is held: it must come out as a finding, not from here
+                self._by[task] = by = None
+                task.run.complain(f"{task.name} waits for {self}, and asking who is to end that raised", exc)
         bringer = task.run.find(by) if by is not None and task.run is not None else None
         return [bringer] if bringer is not None and not bringer.ended else []
 

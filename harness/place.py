@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from types import CodeType, FrameType
 from typing import Any
+
+from readerwriterlock import rwlock
 
 Call = tuple[CodeType, int]
 # Calls, innermost first, as one flat tuple: code, offset, code, offset, ... One object for each event, not one a call.
 Chain = tuple[Any, ...]
 
-_vocabulary = {os.path.dirname(os.path.abspath(__file__)) + os.sep}
+_vocabulary = {os.path.dirname(os.path.abspath(file)) + os.sep for file in (__file__, rwlock.__file__)}
 
 
 def vocabulary(path: str) -> None:
@@ -29,9 +32,7 @@ def vocabulary(path: str) -> None:
 def is_verb(code: CodeType) -> bool:
     """Say whether *code* belongs to the locking vocabulary, or to the package below it."""
     name = code.co_filename
-    if name in _vocabulary or "readerwriterlock" in name:
-        return True
-    return os.path.dirname(name) + os.sep in _vocabulary
+    return name in _vocabulary or os.path.dirname(name) + os.sep in _vocabulary
 
 
 def line_of(code: CodeType, lasti: int) -> int:
@@ -85,3 +86,27 @@ def split(chain: Chain) -> tuple[list[Call], list[Call]]:
         if not is_verb(code):
             return calls[:i], calls[i:]
     return calls, []
+
+
+def raised_at(exc: BaseException) -> str:
+    """Return where in the user's code *exc* came from."""
+    place, tb = "", exc.__traceback__
+    while tb is not None:
+        # Not the frame's own position: that is where it was left, the end of a `with` perhaps.
+        if not is_verb(tb.tb_frame.f_code):
+            place = place_of(tb.tb_frame.f_code, tb.tb_lasti)
+        tb = tb.tb_next
+    return place
+
+
+def first_line(exc: BaseException) -> str:
+    """Return type and text of *exc* in one line."""
+    return f"{type(exc).__name__}: {exc}".partition("\n")[0]
+
+
+def user_traceback(exc: BaseException) -> str:
+    """Return the traceback of *exc* from the user's code on, without the harness above it."""
+    tb = exc.__traceback__
+    while tb is not None and is_verb(tb.tb_frame.f_code):
+        tb = tb.tb_next
+    return "".join(traceback.format_exception(type(exc), exc, tb)).rstrip()

@@ -21,7 +21,7 @@ from .events import Observer
 from .runner import Crew, Run
 from .scenario import build, load, name_of, reference_of
 from .settings import settled
-from .task import Task, enter, leave, park, unpark
+from .task import Task, enter, leave, pause, unpark
 from .trace import Event
 from .verdict import Finding, Result, Verdict
 
@@ -106,9 +106,7 @@ class Replayer(Observer):
             self._here[task.name] = task
             self._let_go()
             if task.name in self._here:
-                task.paused = True
-                park(task)
-                task.paused = False
+                pause(task)
         leave()
 
     def _stopped(self, task: Task) -> None:

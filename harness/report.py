@@ -22,8 +22,9 @@ WIDTH = 100
 WAITING = (Verdict.DEADLOCK, Verdict.HANG, Verdict.INCONCLUSIVE)   # who waits for whom is the story
 MODE = {EXCLUSIVE: "exclusive", SHARED: "shared", WAIT: "wait"}
 _THREAD_RUN = threading.Thread.run.__code__
-HOW = {"observed": "found at the moment of blocking, not by a timeout",
-       "timed out": "timed out: the threads hung, nothing moved any more"}
+BLOCKING = "found at the moment of blocking, not by a timeout"
+AT_ONCE = "known at once, not by a timeout"
+TIMED_OUT = "timed out: the threads hung, nothing moved any more"
 
 
 def render(result: Result) -> str:
@@ -61,7 +62,8 @@ def headline(result: Result) -> str:
     if finding is None:
         first = f"{word}: nothing found" if result.coverage.get("runs") else f"{word}: nothing was run"
     elif finding.verdict in (Verdict.DEADLOCK, Verdict.HANG):
-        first = f"{word}: {finding.text} ({HOW[finding.how]})"
+        observed = BLOCKING if finding.verdict is Verdict.DEADLOCK else AT_ONCE
+        first = f"{word}: {finding.text} ({TIMED_OUT if finding.how == 'timed out' else observed})"
     else:
         first = f"{word}: {finding.text}"
     return f"{first}\n{result.scenario}: {coverage(result.coverage)}"

@@ -8,18 +8,18 @@ has ended.
 
 from __future__ import annotations
 
-import _thread
 import sys
 import threading
 import time
-import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import locks, threads
+from .aside import aside
+from .crew import GRACE, Crew
 from .errors import HeldAtEnd, LockMisuse
 from .events import Observer, overridden
-from .place import is_verb, place_of
+from .place import first_line, place_of, raised_at, user_traceback
 from .scenario import Scenario
 from .stacks import all_stacks
 from .task import EXCLUSIVE, Task, Unwind, _local, become, enter, leave, pause, unpark
@@ -28,7 +28,6 @@ from .verdict import Finding, Outcome, Verdict
 from .waitgraph import blockers, find_cycle
 
 SLICES = 4    # how finely the watcher looks within the timeout
-GRACE = 1.0   # seconds a role gets to end once everything is unwound
 
 
 def _perform(task: Task, function: Callable[[], Any]) -> None:
@@ -38,36 +37,6 @@ def _perform(task: Task, function: Callable[[], Any]) -> None:
 
 def _unwind(task: Task, lock: Any, mode: str) -> None:
     raise Unwind
-
-
-def _aside(step: Callable[[], Any]) -> Any:
-    """Return what *step* returns, called once in a thread of its own.
-
-    A signal handler that raises does so in the main thread, at any instruction: were the guard held there, it would never
-    be given up. An interrupt that comes while *step* is under way does not cut it short; it is raised when it has ended.
-    """
-    once, done, answers = threading.Lock(), threading.Semaphore(0), []
-
-    def body() -> None:
-        if once.acquire(False):
-            try:
-                answers.append(step())
-            finally:
-                done.release()
-
-    interrupt: BaseException | None = None
-    while True:
-        try:
-            _thread.start_new_thread(body, ())   # again after an interrupt, lest it was not started
-            done.acquire()
-            break
-        except BaseException as exc:
-            interrupt = exc
-            if answers:
-                break
-    if interrupt is not None:
-        raise interrupt
-    return answers[0] if answers else None
 
 
 def _release(lock: Any, mode: str) -> None:
@@ -120,7 +89,6 @@ class Run:
         """Run every role to its end, on the threads of *crew*, and return what was found."""
         began = time.perf_counter()
         threads.install()
-        locks.set_active(True)
         try:
             for task, function in zip(self.tasks, self.scenario.roles.values()):
                 crew.start(self, task, function)
@@ -129,14 +97,13 @@ class Run:
             crew.finish(self.tasks)
         except BaseException as exc:
             try:
-                _aside(lambda: self._abandon(crew))
+                aside(lambda: self._abandon(crew))
             except BaseException as again:   # interrupted once more: what ends the call is the later one
                 exc = again
             exc.outcome = Outcome(self.findings, list(self.recorder.log))   # type: ignore
             raise exc
         finally:
             threads.uninstall()
-            locks.set_active(threads.active())
         if not self.findings and self.scenario.check is not None:
             self._check()
         return Outcome(self.findings, list(self.recorder.log), self.notes, stuck,
@@ -144,23 +111,24 @@ class Run:
 
     def _watch(self) -> None:
         """Wait until every role has ended; judge when nothing has moved for the timeout."""
-        last: Any = None
-        moved = time.monotonic()    # when an event was last seen
+        last = -1
+        moved = time.monotonic()    # when something was last seen to move
         while not self._done.acquire(True, self._patience()):
             now = time.monotonic()
-            newest = self.recorder.log[-1] if self.recorder.log else None
-            if newest is not last:
-                last, moved = newest, now
+            if self.recorder.moves != last:
+                last, moved = self.recorder.moves, now
             if self.deadline is not None and now >= self.deadline:
-                _aside(lambda: self._judge(Verdict.INCONCLUSIVE,
+                aside(lambda: self._judge(Verdict.INCONCLUSIVE,
                                            "the time given was up while roles still ran"))
                 break
-            if now - moved >= self.timeout:
-                _aside(lambda: self._judge(Verdict.HANG, f"nothing moved for {self.timeout:g} s "
+            if now - moved >= self.timeout and aside(self._last_resort):
+                moved = now
+            elif now - moved >= self.timeout:
+                aside(lambda: self._judge(Verdict.HANG, f"nothing moved for {self.timeout:g} s "
                                                          f"and no cycle explains it"))
                 break
-            if now - moved >= self.timeout / SLICES:
-                _aside(self._stop_holding_back)
+            elif now - moved >= self.timeout / SLICES:
+                aside(self._stop_holding_back)
         else:
             return
         self._done.acquire(True, min(GRACE, self.timeout))
@@ -171,6 +139,13 @@ class Run:
         if not self.unwinding:
             self._tell(self._on_standstill)
         leave()
+
+    def _last_resort(self) -> bool:
+        """Let roles go that an observer holds before anyone is judged: it may be the cause of the standstill."""
+        enter()
+        gone = not self.unwinding and any([self._tell((hook,)) for hook in self._on_idle])
+        leave()
+        return gone
 
     def _patience(self) -> float:
         """Return how long to wait before the next look.
@@ -220,7 +195,7 @@ class Run:
         except AssertionError as exc:
             self.findings.append(self._finding(
                 Verdict.VIOLATION, "observed", f"the check at the end failed: {_said(exc)}",
-                detail=_traceback(exc)))
+                detail=user_traceback(exc)))
 
     # -- in the roles' threads -----------------------------------------------------------
 
@@ -303,9 +278,14 @@ class Run:
         except Exception as exc:
             if not self.unwinding:
                 self._stop(self._finding(
-                    Verdict.ERROR, "observed", f"an observer raised {type(exc).__name__}: {exc}",
-                    detail=_traceback(exc)))
+                    Verdict.ERROR, "observed", f"an observer raised {first_line(exc)}",
+                    user_traceback(exc)))
         return answer
+
+    def complain(self, text: str, exc: Exception) -> None:
+        """Take note of an error in what a scenario has us call. Called with the guard held."""
+        self.findings.append(self._finding(Verdict.ERROR, "observed", f"{text} {first_line(exc)}",
+                                           user_traceback(exc)))
 
     def quiescent(self) -> None:
         """Judge, or let someone go on: no role can go on by itself. Called with the guard held."""
@@ -338,11 +318,11 @@ class Run:
             return
         if isinstance(exc, LockMisuse):
             verdict, text = Verdict.VIOLATION, f"{task.name} broke a rule of locks: " \
-                                               f"{type(exc).__name__}: {_first_line(exc)}, at {_raised_at(exc)}"
+                                               f"{first_line(exc)}, at {raised_at(exc)}"
         else:
-            verdict, text = Verdict.ERROR, f"{task.name} raised {type(exc).__name__}: {_first_line(exc)}"
+            verdict, text = Verdict.ERROR, f"{task.name} raised {first_line(exc)}"
         enter()
-        self.findings.append(self._finding(verdict, "observed", text, detail=_traceback(exc)))
+        self.findings.append(self._finding(verdict, "observed", text, detail=user_traceback(exc)))
         leave()
 
     def _end(self, task: Task) -> None:
@@ -392,19 +372,26 @@ class Run:
             if task.waits_on is not None or task.paused:
                 unpark(task)
 
-    def _finding(self, verdict: Verdict, how: str, text: str, **more: Any) -> Finding:
-        return Finding(verdict, how, text, roles=tuple(map(freeze, self.tasks)),
-                       events=len(self.recorder.log), **more)
+    def _finding(self, verdict: Verdict, how: str, text: str, detail: str = "",
+                 cycle: Iterable[Task] = ()) -> Finding:
+        states = {task: freeze(task) for task in self.tasks}
+        # A cycle may lead through another run that uses the same locks.
+        in_cycle = tuple([states.get(task) or freeze(task) for task in cycle])
+        return Finding(verdict, how, text, in_cycle, tuple(states.values()), detail,
+                       len(self.recorder.log))
 
     def _deadlock(self, cycle: list[Task], how: str, detail: str = "") -> Finding:
-        first = cycle.index(min(cycle, key=self.tasks.index))
+        first = next((cycle.index(task) for task in self.tasks if task in cycle), 0)
         cycle = cycle[first:] + cycle[:first]
         if len(cycle) == 1:
             text = f"{cycle[0].name} waits for itself"
         else:
             text = f"{len(cycle)} threads wait for each other"
-        return self._finding(Verdict.DEADLOCK, how, text, cycle=tuple(map(freeze, cycle)),
-                             detail=detail)
+        return self._finding(Verdict.DEADLOCK, how, text, detail, cycle)
+
+
+def _said(exc: AssertionError) -> str:
+    return str(exc).partition("\n")[0] or "it raised AssertionError"
 
 
 class _Invariants(Observer):
@@ -422,104 +409,12 @@ class _Invariants(Observer):
                 invariant()
             except AssertionError as exc:
                 self._run.violated(task, f"invariant {name!r} is broken: {_said(exc)}",
-                                   _traceback(exc))
+                                   user_traceback(exc))
                 raise Unwind from None
 
     lock_acquire = lock_acquired = lock_release = _look
     role_start = _look
 
 
-class _Worker:
-    """A daemon thread that performs one role after another until told to end."""
-
-    def __init__(self) -> None:
-        self._go = threading.Lock()
-        self._go.acquire()
-        self._job: Any = None
-        self.thread = threading.Thread(target=self._loop, name="harness worker", daemon=True)
-        self.thread.start()
-
-    def _loop(self) -> None:
-        while True:
-            self._go.acquire()
-            job, self._job = self._job, None
-            if job is None:
-                return
-            run, task, function = job
-            self.thread.name = task.name
-            run.start_together(task)
-            run.perform(task, function)
-            del job, run, task, function   # keep nothing of the world alive
-
-    def send(self, job: Any) -> None:
-        self._job = job
-        self._go.release()
-
-
-class Crew:
-    """The workers of one call: reused from run to run, ended when the call returns or raises."""
-
-    def __init__(self) -> None:
-        self._workers: list[_Worker] = []
-        self._busy: list[tuple[Task, _Worker]] = []
-
-    def __enter__(self) -> Crew:
-        return self
-
-    def __exit__(self, *exc: Any) -> None:
-        for worker in self._workers:
-            worker.send(None)
-        for worker in self._workers:
-            worker.thread.join()
-
-    def start(self, run: Run, task: Task, function: Callable[[], Any]) -> None:
-        """Perform *function* as *task* on a free worker."""
-        if len(self._busy) == len(self._workers):
-            self._workers.append(_Worker())
-        worker = self._workers[len(self._busy)]
-        task.thread = worker.thread
-        self._busy.append((task, worker))
-        worker.send((run, task, function))
-
-    def finish(self, tasks: list[Task]) -> None:
-        """Take back the workers whose roles have ended; give up on the rest."""
-        for task, worker in self._busy:
-            if not task.ended:
-                self._workers.remove(worker)
-                worker.send(None)   # it ends, should its role ever do so
-        self._busy.clear()
-        for task in tasks:
-            if task.ended and task.thread is not None and threads.adopted(task.thread):
-                threads.plain_join(task.thread)
-
-
 def _count(n: int, noun: str) -> str:
     return f"{n} {noun}{'' if n == 1 else 's'}"
-
-
-def _said(exc: BaseException) -> str:
-    return _first_line(exc) or "it raised AssertionError"
-
-
-def _first_line(exc: BaseException) -> str:
-    return str(exc).partition("\n")[0]
-
-
-def _raised_at(exc: BaseException) -> str:
-    """Return where in the user's code *exc* came from."""
-    place, tb = "", exc.__traceback__
-    while tb is not None:
-        # Not the frame's own position: that is where it was left, the end of a `with` perhaps.
-        if not is_verb(tb.tb_frame.f_code):
-            place = place_of(tb.tb_frame.f_code, tb.tb_lasti)
-        tb = tb.tb_next
-    return place
-
-
-def _traceback(exc: BaseException) -> str:
-    """Return the traceback of *exc* from the role on, without the harness above it."""
-    tb = exc.__traceback__
-    while tb is not None and is_verb(tb.tb_frame.f_code):
-        tb = tb.tb_next
-    lines = traceback.format_exception(type(exc), exc, tb)
-    return "".join(lines).rstrip()

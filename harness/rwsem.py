@@ -21,7 +21,7 @@ from typing import Any
 from readerwriterlock.rwlock import RWLockFair, RWLockRead, RWLockWrite
 
 from .errors import ForeignRelease, ReleaseWithoutHold, ScenarioError
-from .locks import Node, drop, ended_wait, grant, wait
+from .locks import OUTSIDE, Node, drop, ended_wait, grant, wait
 from .task import EXCLUSIVE, SHARED, Task, _local, enter, leave
 
 POLICIES = {"writer": RWLockWrite, "fair": RWLockFair, "reader": RWLockRead}
@@ -136,12 +136,6 @@ class _Guard:
         self._up()
 
 
-def _checked(timeout: float) -> float:
-    if not timeout >= 0:
-        raise ValueError(f"timeout is {timeout}, expected seconds of at least 0")
-    return timeout
-
-
 class RWSemaphore(Node):
     """The kernel's rw_semaphore over a reader/writer lock of `readerwriterlock`.
 
@@ -193,11 +187,11 @@ class RWSemaphore(Node):
 
     def down_read_timeout(self, timeout: float) -> bool:
         """Take it for reading within *timeout* seconds; return whether that was possible."""
-        return self._down(SHARED, _checked(timeout))
+        return self._down(SHARED, max(timeout, 0))
 
     def down_write_timeout(self, timeout: float) -> bool:
         """Take it for writing within *timeout* seconds; return whether that was possible."""
-        return self._down(EXCLUSIVE, _checked(timeout))
+        return self._down(EXCLUSIVE, max(timeout, 0))
 
     def _down(self, mode: str, timeout: float) -> bool:
         task = _local.task
@@ -252,6 +246,7 @@ class RWSemaphore(Node):
             if self.blockers(task, mode):
                 return False
             hold = self._reader() if mode == SHARED else self._writer_lock()
+            task.request = _Request(self, task, mode, may_park=False)   # the guard is held
             if not hold.acquire(False):
                 return None
             self._add(task, mode, hold)
@@ -259,6 +254,7 @@ class RWSemaphore(Node):
                 task.held.append((self, mode, task.chain))
             return True
         finally:
+            task.request = None
             leave()
 
     def _acquire_in_run(self, task: Task, mode: str, timeout: float) -> bool:
@@ -378,14 +374,15 @@ class RWSemaphore(Node):
         blockers = [self._writer] if self._writer is not None else []
         if mode == EXCLUSIVE:
             blockers += self._readers
-        if self.policy == "reader":
-            return blockers
         for waiter, wanted in self._queue:
             if waiter is task:
                 if self.policy == "fair":
                     break
-            elif wanted == EXCLUSIVE and (mode == SHARED or self.policy == "fair"):
+            elif wanted == EXCLUSIVE and (self.policy == "fair"
+                                          or self.policy == "writer" and mode == SHARED):
                 blockers.append(waiter)
+        if not blockers and task.waits_on is self:
+            return [OUTSIDE]   # about to take note of it, or to let it go: see Mutex.blockers
         return blockers
 
     def holders(self) -> list[tuple[Task, str]]:

@@ -8,10 +8,12 @@ import os
 import random
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import ScenarioError
+from .place import first_line, raised_at
 from .task import _local
 
 Role = Callable[[], Any]
@@ -52,10 +54,14 @@ def build(factory: Callable[..., Any], name: str, rng: random.Random | None = No
     _local.created = {}   # unnamed locks are numbered afresh in each world
     try:
         made = factory(rng=rng) if rng is not None and _takes_rng(factory) else factory()
-    except TypeError as exc:
-        if exc.__traceback__ is None or exc.__traceback__.tb_next is not None:
-            raise   # from inside the factory
-        raise ScenarioError(f"scenario {name} must be callable without arguments: {exc}") from None
+    except ScenarioError:
+        raise
+    except Exception as exc:
+        tb = exc.__traceback__
+        if isinstance(exc, TypeError) and tb is not None and tb.tb_next is None:
+            raise ScenarioError(f"scenario {name} must be callable without arguments: {exc}") from None
+        raise ScenarioError(f"scenario {name} could not build its world: {first_line(exc)}, "
+                            f"at {raised_at(exc)}") from exc
     scenario = made if isinstance(made, Scenario) else Scenario(made)
     if not isinstance(scenario.roles, Mapping) or not scenario.roles:
         raise ScenarioError(f"scenario {name} returned no roles: expected a mapping from role names "
@@ -93,6 +99,8 @@ def name_of(factory: Any) -> str:
     name = getattr(factory, "scenario_name", None)
     if name:
         return name
+    if hasattr(factory, "reference"):
+        return factory.reference[0]
     module, qualname = getattr(factory, "__module__", ""), getattr(factory, "__qualname__", "")
     return f"{module}:{qualname}" if module and qualname else repr(factory)
 
@@ -125,4 +133,8 @@ def load(reference: str) -> Callable[[], Any]:
         target = getattr(target, part)
     if not callable(target):
         raise ScenarioError(f"{reference} is {target!r}, not a callable that returns roles")
+    if reference_of(target) != (reference, {}) and not hasattr(target, "reference"):
+        # Made by another function, say: this is how it was found, and can be found again.
+        with suppress(AttributeError, TypeError):
+            target.reference = (reference, {})
     return target

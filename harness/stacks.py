@@ -20,10 +20,13 @@ def all_stacks(tasks: list[Task]) -> str:
 
     faulthandler writes at most 100 threads and needs a real file; it takes no lock of ours.
     """
-    with tempfile.TemporaryFile("w+") as file:
-        faulthandler.dump_traceback(file, all_threads=True)
-        file.seek(0)
-        dump = file.read()
+    try:
+        with tempfile.TemporaryFile("w+") as file:
+            faulthandler.dump_traceback(file, all_threads=True)
+            file.seek(0)
+            dump = file.read()
+    except OSError as exc:
+        return f"(no stacks: {exc})"
     names = {task.thread.ident: task.name for task in tasks if task.thread and not task.ended}
     parts: list[str] = []
     keep = False

@@ -68,9 +68,11 @@ def stress(scenario: Callable[..., Any], *, runs: int | None = None, seconds: fl
             while runs is None or loop.tally.runs < runs:
                 if end is not None and time.monotonic() >= end:
                     break
-                loop.once(crew, end)
+                outcome = loop.once(crew, end)
                 if progress:
                     loop.show(runs)
+                if outcome.stuck:
+                    break
     except KeyboardInterrupt as exc:
         raise interrupted(exc, loop.tally, **loop.summary()) from None
     finally:
@@ -88,17 +90,18 @@ class _Loop:
         self._first: tuple[str, Outcome] | None = None
         self._shown = 0.0
 
-    def once(self, crew: Crew, end: float | None) -> None:
+    def once(self, crew: Crew, end: float | None) -> Outcome:
         """Do one run."""
         seed = f"{self._seed}/{self.tally.runs}"
         made = build(self._scenario, self.tally.scenario, random.Random(seed))
         outcome = Run(made, [Noise(seed)], self._detect, self._timeout, end).play(crew)
         cut = outcome.verdict is Verdict.INCONCLUSIVE
         if cut and self.tally.runs:
-            return   # the time was up in the middle of a run: it counts for nothing
+            return outcome   # the time was up in the middle of a run: it counts for nothing
         self.tally.add(outcome, made)
         if self.tally.kept is outcome and outcome.findings:
             self._first = seed, outcome
+        return outcome
 
     def summary(self) -> dict[str, Any]:
         """Return what goes into the result beside the sums."""

@@ -162,6 +162,8 @@ def unpark(task: Task) -> None:
 
 def pause(task: Task) -> None:
     """Hold *task*, the caller's, until someone wakes it, without its waiting for a lock. Guard as for `park`."""
+    if task.run.unwinding:
+        return   # who would wake it has been and gone
     task.paused = True
     park(task)
     task.paused = False

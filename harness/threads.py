@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from weakref import WeakKeyDictionary
 
-from .locks import Completion
+from .locks import Completion, set_active
 from .task import Task, current
 
 _install_lock = threading.Lock()
@@ -19,11 +19,6 @@ _plain_start = threading.Thread.start
 plain_join = threading.Thread.join
 _tasks: WeakKeyDictionary[threading.Thread, Task] = WeakKeyDictionary()
 _ends: WeakKeyDictionary[threading.Thread, Completion] = WeakKeyDictionary()
-
-
-def active() -> bool:
-    """Say whether any run is under way."""
-    return _runs > 0
 
 
 def adopted(thread: threading.Thread) -> bool:
@@ -38,6 +33,7 @@ def install() -> None:
         if not _runs:
             _plain_start, plain_join = threading.Thread.start, threading.Thread.join
             threading.Thread.start, threading.Thread.join = _start, _join   # type: ignore
+            set_active(True)
         _runs += 1
 
 
@@ -48,6 +44,7 @@ def uninstall() -> None:
         _runs -= 1
         if not _runs:
             threading.Thread.start, threading.Thread.join = _plain_start, plain_join   # type: ignore
+            set_active(False)
 
 
 def ended(task: Task) -> None:

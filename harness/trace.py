@@ -40,6 +40,7 @@ class Recorder(Observer):
         self.log: deque[tuple[Any, ...]] = deque(maxlen=LIMIT)
         self._append = self.log.append
         self._base = base
+        self.moves = 0     # locks taken and released: a request that is refused again and again moves nothing
 
     def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:
         task.chain = chain = capture(_getframe(1), self._base)
@@ -49,9 +50,11 @@ class Recorder(Observer):
         self._append((task, "lock_contended", lock, mode, task.chain))
 
     def lock_acquired(self, task: Task, lock: Any, mode: str) -> None:
+        self.moves += 1
         self._append((task, "lock_acquired", lock, mode, task.chain))
 
     def lock_release(self, task: Task, lock: Any, mode: str) -> None:
+        self.moves += 1
         frame = _getframe(1)
         lock_, _, chain = task.held[-1]
         # A `with` block ends in the frame where it began: its calls are known.

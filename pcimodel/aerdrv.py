@@ -1,7 +1,8 @@
 """drivers/pci/pcie/aer/aerdrv.c (v4.14): the AER service of a root port, down to its interrupt.
 
 The interrupt only notes what the port says and queues a work item; aer.py has what that does.
-In C the service is bound to a child device of the port; here the port itself stands for it.
+In C the service is bound to a child device of the port; here the port itself stands for it, and its
+driver (portdrv.py) binds and unbinds the service.
 
 Lock order: e_lock, a spinlock, is held for a few list operations and never while anything sleeps.
 """
@@ -98,7 +99,9 @@ class AerRpc:
         self.prod_idx = 0
         self.cons_idx = 0
         self.isr = False
-        """Whether the interrupt is requested."""
+        """Whether the interrupt is requested.  Changed under ``irq_lock``."""
+        self.irq_lock = threading.Lock()
+        """Stands for a running interrupt handler, for which free_irq() waits."""
         self.e_lock = threading.Lock()
         self.rpc_mutex: Mutex = mutex_init(f"&rpc->rpc_mutex ({rpd.name})", "&rpc->rpc_mutex")
         """Held over all that aer_isr() does: one port has one recovery at a time."""
@@ -142,13 +145,12 @@ class Aerdrv:
 
         Kernel: aer_probe(), drivers/pci/pcie/aer/aerdrv.c
         Locks:  via pci_walk_bus: &pci_bus_sem (read), to turn on reporting below the port
-        Called with: no lock required (in C the service device's mutex)
+        Called with: the port's device lock (in C the service device's too)
         Returns: 0, or -EBUSY if the port has the service already
-        Left out: lack of memory and of an interrupt; the port driver, for which it enables *port*
+        Left out: lack of memory and of an interrupt
         """
         if port in self.aer_services:
             return -errno.EBUSY
-        self.pci_enable_device(port)
         rpc = self.aer_alloc_rpc(port)
         rpc.isr = True
         self.aer_enable_rootport(rpc)
@@ -172,19 +174,22 @@ class Aerdrv:
         """Unbind the AER service from *port*, once all errors it has noted are handled.
 
         Kernel: aer_remove(), drivers/pci/pcie/aer/aerdrv.c
-        Locks:  via flush_work: (work_completion)(&rpc->dpc_handler) (wait), only if it is pending
-        Called with: no lock that aer_isr() can want (in C the service device's mutex)
+        Locks:  via flush_work: (work_completion)(&rpc->dpc_handler) (wait), only if it is pending;
+                via pci_walk_bus: &pci_bus_sem (read), to turn off reporting below the port
+        Called with: the port's device lock (in C the service device's too), and
+            &pci_rescan_remove_lock if the port itself goes; no lock that aer_isr() can want
         Returns: nothing
-        Left out: the port driver, for which it disables *port*
+        Left out: nothing
         """
         rpc = self.get_service_data(port)
         if rpc is None:
             return
-        rpc.isr = False
+        # free_irq(): from here on nothing is noted, and the handler that runs has queued its work.
+        with rpc.irq_lock:
+            rpc.isr = False
         self.flush_work(rpc.dpc_handler)
         self.aer_disable_rootport(rpc)
         del self.aer_services[port]
-        self.pci_disable_device(port)
 
     def aer_enable_rootport(self, rpc: AerRpc) -> None:
         """Forget old errors, turn on reporting below the port and the port's interrupt.
@@ -259,7 +264,14 @@ class Aerdrv:
         Left out: nothing
         """
         rpc = self.get_service_data(port)
-        pos = port.aer_cap
+        if rpc is None:
+            return False
+        with rpc.irq_lock:
+            return rpc.isr and self._note_error(rpc)
+
+    def _note_error(self, rpc: AerRpc) -> bool:
+        """Put what the port says into the ring and queue the work: the handler's body."""
+        port, pos = rpc.rpd, rpc.rpd.aer_cap
         with rpc.e_lock:
             status = self.pci_read_config_dword(port, pos + PCI_ERR_ROOT_STATUS)
             if not status & (PCI_ERR_ROOT_UNCOR_RCV | PCI_ERR_ROOT_COR_RCV):

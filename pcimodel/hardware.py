@@ -230,6 +230,7 @@ class Hardware:
         """Make the config space of a port."""
         config = ConfigSpace({
             regs.PCI_VENDOR_ID: port.vendor, regs.PCI_DEVICE_ID: port.device,
+            regs.PCI_CLASS_REVISION: regs.PCI_CLASS_BRIDGE_PCI << 16,
             regs.PCI_HEADER_TYPE: regs.PCI_HEADER_TYPE_BRIDGE})
         config.pcie_type = port.kind
         return config

@@ -22,9 +22,9 @@ from .hardware import Hardware, Machine
 from .iov import Iov
 from .iov_init import IovInit
 from .locking import init_rwsem, msleep, mutex_init
-from .pci import Pci, PciBus, pci_pcie_type
+from .pci import Pci, PciBus
 from .pci_driver import PciDriverCore
-from .pci_regs import PCI_EXP_TYPE_ROOT_PORT
+from .portdrv import Portdrv
 from .printk import Printk
 from .probe import Probe
 from .remove import Remove
@@ -33,9 +33,9 @@ from .sysfs import Sysfs
 from .workqueue import Workqueues
 
 
-class Kernel(Sysfs, Iov, IovInit, Aer, Err, Remove, Probe, Bus, Search, Aspm,
+class Kernel(Sysfs, Iov, IovInit, Portdrv, Aer, Err, Remove, Probe, Bus, Search, Aspm,
              PciDriverCore, Pci, Access, DriverCore, BaseBus, DeviceCore, Workqueues, Printk):
-    """A kernel that has booted on *machine*: enumerated, AER on at each root port, no drivers.
+    """A kernel that has booted on *machine*: enumerated, AER on at each root port, no other drivers.
 
     Args:
         machine: what enumeration finds; the default is an empty machine.
@@ -66,7 +66,7 @@ class Kernel(Sysfs, Iov, IovInit, Aer, Err, Remove, Probe, Bus, Search, Aspm,
         return f"<Kernel {self.name}>"
 
     def start_kernel(self) -> None:
-        """Run the initcalls, enumerate, bind the AER service to its ports.
+        """Run the initcalls, enumerate, bind the port driver to the ports.
 
         Kernel: start_kernel(), init/main.c
         Locks:  via pci_device_add: &pci_bus_sem (write), once for each device;
@@ -82,9 +82,7 @@ class Kernel(Sysfs, Iov, IovInit, Aer, Err, Remove, Probe, Bus, Search, Aspm,
         self.aer_inject_init()
         root = self.pci_scan_root_bus(0)
         self.pci_bus_add_devices(root)
-        for port in list(self.for_each_pci_dev()):
-            if pci_pcie_type(port) == PCI_EXP_TYPE_ROOT_PORT and port.aer_cap:
-                self.aer_probe(port)
+        self.pcie_portdrv_init()
 
     def msleep(self, milliseconds: float) -> None:
         """Sleep by the clock of this world.

@@ -16,8 +16,6 @@ from .device import Device, DeviceDriver
 from .hardware import ConfigSpace
 from .locking import Mutex
 from .pci_regs import (
-    PCI_BRIDGE_CONTROL,  # noqa: F401 -- pci.h gives its users pci_regs.h too
-    PCI_BRIDGE_CTL_BUS_RESET,  # noqa: F401
     PCI_COMMAND,
     PCI_COMMAND_MEMORY,
     PCI_EXP_TYPE_ENDPOINT,
@@ -38,6 +36,9 @@ class PciDeviceId(NamedTuple):
 
     vendor: int = PCI_ANY_ID
     device: int = PCI_ANY_ID
+    class_: int = 0
+    class_mask: int = 0
+    """The bits of the class that count; none by default."""
 
 
 class PciErrorHandlers:
@@ -60,7 +61,7 @@ class PciDriver(DeviceDriver):
     negative errno; ``remove(dev)`` returns nothing.
     """
 
-    def __init__(self, name: str, id_table: Sequence[tuple[int, int]] = (), *,
+    def __init__(self, name: str, id_table: Sequence[tuple[int, ...]] = (), *,
                  probe: Callable[[PciDev, PciDeviceId], int] | None = None,
                  remove: Callable[[PciDev], None] | None = None,
                  sriov_configure: Callable[[PciDev, int], int] | None = None,
@@ -119,6 +120,7 @@ class PciDev(Device):
         self.devfn = 0
         self.vendor = 0
         self.device = 0
+        self.class_ = 0
         self.hdr_type = PCI_HEADER_TYPE_NORMAL
         self.pcie_type = PCI_EXP_TYPE_ENDPOINT
         self.multifunction = False

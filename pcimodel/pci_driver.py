@@ -48,10 +48,11 @@ class PciDriverCore:
         Locks:  none
         Called with: no lock required
         Returns: the line, or None
-        Left out: driver_override, dynamic ids, subsystem ids, classes
+        Left out: driver_override, dynamic ids, subsystem ids
         """
         for line in drv.id_table:
-            if line.vendor in (PCI_ANY_ID, dev.vendor) and line.device in (PCI_ANY_ID, dev.device):
+            if (line.vendor in (PCI_ANY_ID, dev.vendor) and line.device in (PCI_ANY_ID, dev.device)
+                    and not (line.class_ ^ dev.class_) & line.class_mask):
                 return line
         return None
 

@@ -16,7 +16,8 @@ from .hardware import BUS_END, Hardware
 from .locking import RWSemaphore, down_write, mutex_init
 from .pci import PciBus, PciDev, pci_domain_nr, pci_is_bridge
 from .pci_regs import (
-    PCI_DEVICE_ID, PCI_EXP_TYPE_DOWNSTREAM, PCI_EXP_TYPE_ROOT_PORT, PCI_EXT_CAP_ID_ERR,
+    PCI_CLASS_REVISION, PCI_DEVICE_ID, PCI_EXP_TYPE_DOWNSTREAM, PCI_EXP_TYPE_ROOT_PORT,
+    PCI_EXT_CAP_ID_ERR,
     PCI_HEADER_TYPE, PCI_HEADER_TYPE_BRIDGE, PCI_HEADER_TYPE_MULTIFUNC, PCI_HEADER_TYPE_NORMAL,
     PCI_SECONDARY_BUS, PCI_SUBORDINATE_BUS, PCI_VENDOR_ID,
 )
@@ -167,13 +168,14 @@ class Probe:
         Locks:  via pci_dev_assign_slot: &pci_slot_mutex (mutex)
         Called with: the PF's lock if it is a VF, else &pci_rescan_remove_lock
         Returns: 0, or -EIO for a header that makes no sense (all ones: nobody answers)
-        Left out: classes, BARs, interrupts, quirks
+        Left out: BARs, interrupts, quirks
         """
         dev.name = f"0000:{dev.bus.number:02x}:{dev.devfn >> 3:02x}.{dev.devfn & 7}"
         dev.config = self.hardware.config(dev.bus.number, dev.devfn)
         dev.cfg_lock = mutex_init(f"block_cfg_access({dev.name})", "dev->block_cfg_access")
         hdr_type = self.pci_read_config_byte(dev, PCI_HEADER_TYPE)
         dev.parent = dev.bus.bridge
+        dev.class_ = self.pci_read_config_dword(dev, PCI_CLASS_REVISION) >> 8
         dev.hdr_type = hdr_type & 0x7F
         dev.multifunction = bool(hdr_type & PCI_HEADER_TYPE_MULTIFUNC)
         self.pci_dev_assign_slot(dev)

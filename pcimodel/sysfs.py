@@ -4,7 +4,8 @@ A store function gets the text that was written and returns its length or a nega
 
 Lock order: sriov_numvfs takes the PF's device lock, then whatever enabling takes; remove and
 rescan take pci_rescan_remove_lock, then device locks.  bind and unbind are in base_bus.py.
-The active reference of the file, which makes its removal wait for a running call, is left out.
+The active reference of a file, which makes its removal wait for a running call, is left out but for
+one thing: the files of a device that is gone give -ENODEV.
 """
 
 from __future__ import annotations
@@ -46,18 +47,20 @@ USHRT_MAX = (1 << 16) - 1
 class Sysfs:
     """The functions of drivers/pci/pci-sysfs.c that add and remove devices."""
 
-    def sriov_totalvfs_show(self, pdev: PciDev) -> str:
+    def sriov_totalvfs_show(self, pdev: PciDev) -> str | int:
         """Show how many VFs may be asked for: a read of sriov_totalvfs.
 
         Kernel: sriov_totalvfs_show(), drivers/pci/pci-sysfs.c
         Locks:  none
         Called with: no lock required
-        Returns: the number as text
+        Returns: the number as text, or -ENODEV if the device is gone
         Left out: the file's active reference
         """
+        if not self.device_is_registered(pdev):
+            return -errno.ENODEV
         return f"{self.pci_sriov_get_totalvfs(pdev)}\n"
 
-    def sriov_numvfs_show(self, pdev: PciDev) -> str:
+    def sriov_numvfs_show(self, pdev: PciDev) -> str | int:
         """Show how many VFs there are: a read of sriov_numvfs.
 
         The value may be old: the device lock is taken here only since v5.6.
@@ -65,9 +68,11 @@ class Sysfs:
         Kernel: sriov_numvfs_show(), drivers/pci/pci-sysfs.c
         Locks:  none
         Called with: no lock required
-        Returns: the number as text
+        Returns: the number as text, or -ENODEV if the device is gone
         Left out: the file's active reference
         """
+        if not self.device_is_registered(pdev):
+            return -errno.ENODEV
         return f"{pdev.sriov.num_VFs}\n"
 
     def sriov_numvfs_store(self, pdev: PciDev, buf: str) -> int:
@@ -76,9 +81,12 @@ class Sysfs:
         Kernel: sriov_numvfs_store(), drivers/pci/pci-sysfs.c
         Locks:  &dev->mutex (mutex), of the PF, for all of sriov_configure (since v4.13)
         Called with: no device lock
-        Returns: the length of *buf*; -EINVAL, -ERANGE, -ENOENT, -EBUSY, or the driver's errno
+        Returns: the length of *buf*; -EINVAL, -ERANGE, -ENOENT, -EBUSY, -ENODEV if the
+            device is gone, or the driver's errno
         Left out: the file's active reference
         """
+        if not self.device_is_registered(pdev):
+            return -errno.ENODEV
         num_vfs = kstrtoul(buf, USHRT_MAX)
         if num_vfs < 0:
             return num_vfs
@@ -119,9 +127,11 @@ class Sysfs:
         Kernel: sriov_drivers_autoprobe_store(), drivers/pci/pci-sysfs.c
         Locks:  none
         Called with: no lock required
-        Returns: the length of *buf*, or -EINVAL
+        Returns: the length of *buf*, -EINVAL, or -ENODEV if the device is gone
         Left out: the file's active reference
         """
+        if not self.device_is_registered(pdev):
+            return -errno.ENODEV
         answer = buf.strip().lower()
         if answer not in ("0", "1", "y", "n", "on", "off"):
             return -errno.EINVAL
@@ -150,9 +160,11 @@ class Sysfs:
                 via device_release_driver_internal: &dev->mutex (mutex), of each, one at a time;
                 via pci_destroy_dev: &pci_bus_sem (write), once for each
         Called with: no device lock
-        Returns: the length of *buf*, or -EINVAL
+        Returns: the length of *buf*, -EINVAL, or -ENODEV if the device is gone
         Left out: the file's active reference
         """
+        if not self.device_is_registered(pdev):
+            return -errno.ENODEV
         val = kstrtoul(buf, ULONG_MAX)
         if val < 0:
             return -errno.EINVAL
@@ -168,9 +180,11 @@ class Sysfs:
                 via pci_rescan_bus: &pci_bus_sem (write), once for each new device;
                 via pci_rescan_bus: &dev->mutex (mutex), of each new device, for all of its probe
         Called with: no device lock
-        Returns: the length of *buf*, or -EINVAL
+        Returns: the length of *buf*, -EINVAL, or -ENODEV if the device is gone
         Left out: the file's active reference
         """
+        if not self.device_is_registered(pdev):
+            return -errno.ENODEV
         val = kstrtoul(buf, ULONG_MAX)
         if val < 0:
             return -errno.EINVAL
@@ -179,7 +193,7 @@ class Sysfs:
                 self.pci_rescan_bus(pdev.bus)
         return len(buf)
 
-    def rescan_store(self, buf: str) -> int:
+    def bus_rescan_store(self, buf: str) -> int:
         """Look for new devices everywhere: a write to /sys/bus/pci/rescan.
 
         Kernel: bus_rescan_store(), drivers/pci/pci-sysfs.c

@@ -76,7 +76,7 @@ def sysfs(tree):
     disk = find(kernel, "0000:05:00.0")
     port = disk.bus.self
     kernel.remove_store(disk, "1")
-    kernel.rescan_store("1")
+    kernel.bus_rescan_store("1")
     kernel.remove_store(find(kernel, "0000:05:00.0"), "1")
     kernel.dev_rescan_store(port, "1")
     kernel.remove_store(pf, "1")
@@ -138,7 +138,7 @@ def recovery(tree):
             settle()
     kernel.awaited = {"rpc->dpc_handler"}
     kernel.aer_inject(pf, AER_NONFATAL)
-    kernel.aer_remove(kernel.pcie_find_root_port(pf))
+    kernel.unbind_store(kernel.pcie_portdriver, kernel.pcie_find_root_port(pf).name)
     settle()
 
 

@@ -118,7 +118,7 @@ class World:
 
     def rescan(self) -> Callable[[], None]:
         """Return the role that rescans the machine."""
-        return lambda: self.kernel.rescan_store("1")
+        return lambda: self.kernel.bus_rescan_store("1")
 
     def recovery(self, dev: PciDev | None = None, fatal: bool = False) -> Callable[[], None]:
         """Return the role of the CPU that gets the interrupt for an error of *dev* (the PF) and recovers.

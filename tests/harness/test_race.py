@@ -337,3 +337,25 @@ def test_wrong_arguments_are_refused_in_one_clear_line(wrong, text):
     with pytest.raises(ScenarioError) as caught:
         wrong()
     assert (text in str(caught.value), "\n" in str(caught.value)) == (True, False)
+
+
+def test_a_role_that_waits_outside_our_locks_for_one_held_back_lets_everybody_go():
+    # The poller runs, so nobody is idle, and the setter would never start: the watcher notices.
+    def world():
+        lock, gone = Mutex("lock"), threading.Event()
+
+        def poller():
+            assert gone.wait(20)
+            with lock:
+                pass
+
+        def setter():
+            with lock:
+                pass
+            gone.set()
+
+        return Scenario({"poller": poller, "setter": setter},
+                        meet=Meet(At("poller", "lock", holding="never"), At("setter", "lock")))
+
+    result = force(world, timeout=0.4)
+    assert result.verdict is Verdict.NOT_REACHED, result

@@ -7,11 +7,7 @@ import traceback
 
 import pytest
 
-from pcimodel.aer import AER_MAX_MULTI_ERR_DEVICES
-from pcimodel.aerdrv import (
-    AER_CORRECTABLE, AER_ERROR_SOURCES_MAX, AER_FATAL, AER_NONFATAL, AER_RECOVER_RING_SIZE,
-    AerErrInfo,
-)
+from pcimodel.aerdrv import AER_CORRECTABLE, AER_FATAL, AER_NONFATAL, AerErrInfo
 from pcimodel.err import PCI_ERS_RESULT_CAN_RECOVER
 from pcimodel.hardware import Endpoint, Machine, RootPort
 from pcimodel.pci import PciDriver, PciErrorHandlers
@@ -86,16 +82,16 @@ def test_interrupt_without_error_is_not_ours():
     assert not world.kernel.get_service_data(world.port).dpc_handler.pending
 
 
-def test_full_ring_drops_errors_silently():
+def test_full_ring_of_100_keeps_99_errors_and_drops_the_rest_silently():
     world = World()
     world.load_driver()
     world.kernel.setup_log_buf(1000)
-    for _ in range(AER_ERROR_SOURCES_MAX + 20):
+    for _ in range(120):
         assert world.kernel.aer_inject(world.nic, AER_CORRECTABLE) == 0
     assert not world.kernel.dmesg
     world.worker.worker_thread()
     received = [line for line in world.kernel.dmesg if "error received" in line]
-    assert len(received) == AER_ERROR_SOURCES_MAX - 1
+    assert len(received) == 99
 
 
 def test_handling_runs_under_the_mutex_of_the_port():
@@ -162,7 +158,7 @@ def test_id_of_no_device_is_logged_and_registers_are_not_asked():
     world.load_driver()
     world.nic.config.raise_bits(world.nic.aer_cap + PCI_ERR_UNCOR_STATUS, 0x10)
     assert world.kernel.find_source_device(world.port, AerErrInfo(id=0x0508)) is False
-    assert world.kernel.dmesg[-1] == f"pci {PORT}: can't find device of ID0508"
+    assert world.kernel.dmesg[-1] == f"pcieport {PORT}: can't find device of ID0508"
 
 
 def test_single_error_without_bus_number_is_found_by_the_registers():
@@ -201,7 +197,7 @@ def test_multiple_errors_note_five_devices_and_take_no_reference():
     before = [dev.refcount for dev in functions]
     info = AerErrInfo(id=0x0103, multi_error_valid=True)
     assert world.kernel.find_source_device(world.port, info) is True
-    assert info.dev == functions[:AER_MAX_MULTI_ERR_DEVICES]
+    assert info.dev == functions[:5]
     assert world.kernel.find_device_iter(functions[5], info) == 1
     assert [dev.refcount for dev in functions] == before
 
@@ -266,12 +262,12 @@ def test_firmware_error_is_recovered_without_the_mutex_of_the_port():
 def test_firmware_errors_beyond_sixteen_are_logged_and_lost():
     world = World()
     world.load_driver()
-    for _ in range(AER_RECOVER_RING_SIZE + 1):
+    for _ in range(17):
         world.kernel.aer_recover_queue(0, 1, 0, AER_NONFATAL)
     assert world.kernel.dmesg[-1] == (
         "AER recover: Buffer overflow when recovering AER for 0000:01:00:0")
     world.worker.worker_thread()
-    assert len(world.log) == AER_RECOVER_RING_SIZE
+    assert len(world.log) == 16
 
 
 def test_firmware_error_of_an_absent_device_is_logged_and_the_next_one_handled():
@@ -282,3 +278,24 @@ def test_firmware_error_of_an_absent_device_is_logged_and_the_next_one_handled()
     world.worker.worker_thread()
     assert "AER recover: Can not find pci_dev for 0000:09:00:0" in world.kernel.dmesg
     assert world.log == [NIC]
+
+
+def test_ring_has_a_hundred_places():
+    world = World()
+    assert len(world.kernel.get_service_data(world.port).e_sources) == 100
+
+
+def test_all_devices_are_printed_before_the_first_is_handled():
+    world, calls = World(SEVEN_FUNCTIONS), []
+    devices = [world.find(f"0000:01:00.{fn}") for fn in range(3)]
+    for dev in devices:
+        dev.config.raise_bits(dev.aer_cap + PCI_ERR_UNCOR_STATUS, 0x10)
+
+    def handle(port, dev, info):
+        calls.append(("handle", dev.devfn))
+        # What this does to its neighbour is seen: each is read again before it is handled.
+        world.kernel.pci_cleanup_aer_uncorrect_error_status(devices[1])
+    world.kernel.handle_error_source = handle
+    world.kernel.aer_print_error = lambda dev, info: calls.append(("print", dev.devfn))
+    world.kernel.aer_process_err_devices(world.port, AerErrInfo(dev=devices))
+    assert calls == [("print", 0), ("print", 1), ("print", 2), ("handle", 0), ("handle", 2)]

@@ -123,3 +123,13 @@ def test_bus_references_are_counted():
     assert kernel.pci_bus_get(bus) is bus and bus.refcount == 3
     kernel.pci_bus_put(bus)
     assert bus.refcount == 2
+
+
+def test_nothing_behind_a_bridge_that_could_not_be_added_is_added():
+    class Failing(V4_14):
+        def device_attach(self, dev):
+            return -errno.EIO if dev.name == "0000:01:00.0" else super().device_attach(dev)
+    kernel = Failing(Machine({"03.0": RootPort({"00.0": Switch({"00.0": Endpoint()})})}))
+    added = {dev.name: dev.is_added for dev in kernel.for_each_pci_dev()}
+    assert added == {"0000:00:03.0": True, "0000:01:00.0": False, "0000:02:00.0": False,
+                     "0000:03:00.0": False}

@@ -36,7 +36,7 @@ def test_device_that_appears_is_probed_under_its_own_lock_only():
     kernel, held = boot(), []
     kernel.pci_stop_and_remove_bus_device_locked(find(kernel, PF))
     load(kernel, probe=held_by(kernel, held))
-    kernel.rescan_store("1")
+    kernel.bus_rescan_store("1")
     assert held == [(False, True)]
 
 
@@ -79,7 +79,7 @@ def test_failed_probe_lets_the_next_driver_try():
     load(kernel, "first", probe=lambda dev, id: -errno.EIO)
     load(kernel, "second")
     load(kernel, "third")
-    kernel.rescan_store("1")
+    kernel.bus_rescan_store("1")
     assert find(kernel, PF).driver.name == "second"
 
 
@@ -107,7 +107,7 @@ def test_bound_device_is_not_probed_again():
 
 def test_driver_sees_its_pointer_in_the_device_while_it_probes():
     kernel, seen = boot(), []
-    load(kernel, probe=lambda dev, id: seen.append((dev.driver.name, dev.dev_driver.name, id)) or 0)
+    load(kernel, probe=lambda dev, id: seen.append((dev.driver.name, dev.dev_driver.name, id[:2])) or 0)
     assert seen == [("igb", "igb", IGB)]
 
 
@@ -206,3 +206,56 @@ def worker_probe(kernel, threads):
         threads.append(threading.current_thread().name)
         return 0
     return probe
+
+
+def test_driver_that_comes_second_does_not_touch_a_bound_device():
+    kernel = boot()
+    first, second = load(kernel), load(kernel, "second")
+    pf = find(kernel, PF)
+    assert (pf.driver, pf.dev_driver, pf.refcount) == (first, first, 2)
+    assert (first.klist_devices.items(), second.klist_devices.items()) == ([pf], [])
+
+
+def test_device_is_not_unbound_from_a_driver_that_it_has_no_more():
+    kernel = boot()
+    driver, other = load(kernel), PciDriver("other", [IGB])
+    pf = find(kernel, PF)
+    kernel.device_release_driver_internal(pf, other, pf.parent)
+    assert pf.driver is driver
+    kernel.device_release_driver_internal(pf, driver, pf.parent)
+    assert pf.driver is None
+
+
+def test_driver_is_forgotten_after_its_remove_and_before_the_reference_goes():
+    kernel, seen = boot(), []
+    pf = find(kernel, PF)
+    put = kernel.pci_dev_put
+
+    def note(dev):
+        seen.append((dev.driver is not None, dev.dev_driver is not None, dev.refcount,
+                     [user.name for user in driver.klist_devices.items()]))
+    driver = load(kernel, remove=note)
+    kernel.pci_dev_put = lambda dev: (note(dev), put(dev))
+    kernel.device_release_driver(pf)
+    assert seen == [(True, True, 2, [PF]), (False, True, 2, [PF])]
+
+
+def test_user_space_hears_of_binding_and_unbinding_when_they_are_complete():
+    kernel, seen = boot(), []
+    pf = find(kernel, PF)
+    driver = PciDriver("igb", [IGB], probe=lambda dev, id: setattr(dev, "driver_data", 1) or 0)
+    kernel.kobject_uevent = lambda dev, action: seen.append(
+        (action, dev.dev_driver, dev.driver_data, driver.klist_devices.items()))
+    kernel.pci_register_driver(driver)
+    kernel.pci_unregister_driver(driver)
+    assert seen == [("bind", driver, 1, [pf]), ("unbind", None, None, [])]
+
+
+def test_user_space_hears_of_a_removal_when_the_driver_is_gone_but_not_the_directory():
+    kernel, seen = boot(), []
+    pf = find(kernel, PF)
+    load(kernel)
+    kernel.kobject_uevent = lambda dev, action: seen.append(
+        (action, dev.dev_driver, dev in kernel.klist_devices.items(), dev.name in kernel.devices_kset))
+    kernel.device_del(pf)
+    assert seen == [("unbind", None, False, True), ("remove", None, False, True)]

@@ -17,7 +17,9 @@ from pcimodel.hardware import Endpoint, Machine, RootPort, Sriov, Switch
 from pcimodel.pci import (
     PciDriver, PciErrorHandlers, pci_channel_io_frozen, pci_channel_io_normal,
 )
-from pcimodel.pci_regs import PCI_ERR_UNCOR_STATUS
+from pcimodel.pci_regs import (
+    PCI_ERR_ROOT_COMMAND, PCI_ERR_ROOT_NONFATAL_RCV, PCI_ERR_ROOT_STATUS, PCI_ERR_UNCOR_STATUS,
+)
 from pcimodel.trees.v4_14 import V4_14
 
 VOTES = (NONE, CAN, REC, RESET, DISC, NOAER)
@@ -130,7 +132,7 @@ def test_fatal_error_resets_the_link_and_still_calls_mmio_enabled():
     load_driver(kernel, 0x12, log)
     kernel.do_recovery(find(kernel, DISK), AER_FATAL)
     assert log == [f"{DISK} {stage}" for stage in ("error_detected", "mmio_enabled", "resume")]
-    assert "pci 0000:00:04.0: Root Port link has been reset" in kernel.dmesg
+    assert "pcieport 0000:00:04.0: Root Port link has been reset" in kernel.dmesg
 
 
 @pytest.mark.parametrize("vote", [DISC, NOAER, NONE])
@@ -230,7 +232,7 @@ def test_downstream_port_is_reset_without_the_aer_service():
     log = []
     kernel = boot_switch(log)
     kernel.do_recovery(find(kernel, "0000:03:00.0"), AER_FATAL)
-    assert "pci 0000:02:00.0: downstream link has been reset" in kernel.dmesg
+    assert "pcieport 0000:02:00.0: downstream link has been reset" in kernel.dmesg
     assert {line.split()[0] for line in log} == {"0000:03:00.0"}
 
 
@@ -275,3 +277,18 @@ def test_fatal_error_of_a_vf_on_a_virtual_bus_is_a_null_pointer():
     kernel, pf = boot_with_vfs([], offset=0x100)
     with pytest.raises(KernelOops, match="NULL pointer"):
         kernel.do_recovery(find(kernel, "0000:02:00.0"), AER_FATAL)
+
+
+def test_root_port_reports_no_errors_while_its_link_is_reset_and_forgets_those_of_the_reset():
+    kernel, during = V4_14(TWO_PORTS), []
+    port = find(kernel, PORT)
+
+    def register(where):
+        return kernel.pci_read_config_dword(port, port.aer_cap + where)
+
+    def reset(dev):
+        during.append(register(PCI_ERR_ROOT_COMMAND))
+        dev.config.raise_bits(dev.aer_cap + PCI_ERR_ROOT_STATUS, PCI_ERR_ROOT_NONFATAL_RCV)
+    kernel.pci_reset_bridge_secondary_bus = reset
+    assert kernel.aer_root_reset(port) == REC
+    assert (during, register(PCI_ERR_ROOT_COMMAND), register(PCI_ERR_ROOT_STATUS)) == ([0], 7, 0)

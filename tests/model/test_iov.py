@@ -342,3 +342,38 @@ def test_driver_may_limit_the_vfs_while_they_are_off():
     answers += [kernel.pci_sriov_set_totalvfs(pf, 2)]
     answers += [kernel.pci_num_vf(dev) for dev in (pf, port)]
     assert answers == [0, -errno.EINVAL, 3, -errno.ENOSYS, -errno.EBUSY, 1, 0]
+
+
+def test_vf_holds_its_pf_before_anybody_can_see_it():
+    class Looking(V4_14):
+        def pci_device_add(self, dev, bus):
+            if dev.is_virtfn:
+                seen.append((dev.physfn.name, dev.physfn.refcount, dev.parent.name))
+            super().pci_device_add(dev, bus)
+    seen = []
+    assert enable(boot(tree=Looking), 2) == 0
+    assert seen == [(PF, 2, PORT), (PF, 3, PORT)]
+
+
+def test_vfs_before_the_one_that_failed_are_removed_the_last_first():
+    class Noting(V4_14):
+        def pci_iov_remove_virtfn(self, dev, vf_id, reset=0):
+            removed.append(vf_id)
+            super().pci_iov_remove_virtfn(dev, vf_id, reset)
+    removed = []
+    assert enable(boot(Sriov(unreadable_vfs=frozenset({3})), Noting), 5) == -errno.EIO
+    assert removed == [2, 1, 0]
+
+
+@pytest.mark.parametrize("unreadable, at_the_hook", [((), (2, 2, False)), ((1,), (0, 2, False))])
+def test_platform_cleans_up_after_vf_enable_was_cleared_and_before_the_number_is(
+        unreadable, at_the_hook):
+    class Noting(V4_14):
+        def pcibios_sriov_disable(self, dev):
+            seen.append((*sriov_state(self, dev), dev.cfg_lock.locked()))
+            return super().pcibios_sriov_disable(dev)
+    seen = []
+    kernel = boot(Sriov(unreadable_vfs=frozenset(unreadable)), Noting)
+    enable(kernel, 2)
+    disable(kernel)
+    assert seen == [(*at_the_hook, False)]

@@ -61,7 +61,7 @@ def test_function_with_a_header_that_makes_no_sense_is_left_out():
     bus = find(kernel, PF).bus
     find(kernel, PF).config.registers[PCI_HEADER_TYPE] = 2
     kernel.remove_store(find(kernel, PF), "1")
-    kernel.rescan_store("1")
+    kernel.bus_rescan_store("1")
     assert names(kernel) == [PORT] and bus.devices == [] and bus.refcount == 1
     assert kernel.dmesg[-1] == f"pci {PF}: unknown header type 02, ignoring device"
 

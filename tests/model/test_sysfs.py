@@ -129,7 +129,7 @@ def test_remove_removes_the_device_and_what_is_below():
 def test_remove_happens_once():
     kernel = boot()
     pf = kernel.pci_dev_get(find(kernel, PF))
-    assert [kernel.remove_store(pf, "1") for _ in range(2)] == [1, 1]
+    assert [kernel.remove_store(pf, "1") for _ in range(2)] == [1, -errno.ENODEV]
     assert pf.refcount == 1 and not [line for line in kernel.dmesg if "WARNING" in line]
 
 
@@ -139,7 +139,7 @@ def test_remove_and_rescan_do_nothing_unless_told_to(text, answer):
     pf, port = find(kernel, PF), find(kernel, PORT)
     assert kernel.remove_store(pf, text) == answer and names(kernel) == [PORT, PF]
     kernel.remove_store(pf, "1")
-    assert kernel.rescan_store(text) == kernel.dev_rescan_store(port, text) == answer
+    assert kernel.bus_rescan_store(text) == kernel.dev_rescan_store(port, text) == answer
     assert names(kernel) == [PORT]
 
 
@@ -148,3 +148,31 @@ def test_rescan_of_a_device_looks_at_its_bus():
     kernel.remove_store(find(kernel, PF), "1")
     assert kernel.dev_rescan_store(find(kernel, PORT), "1") == 1
     assert names(kernel) == [PORT, PF] and not kernel.pci_rescan_remove_lock.locked()
+
+
+def test_error_of_a_driver_that_cannot_disable_reaches_user_space():
+    kernel = boot()
+    load(kernel, sriov_configure=lambda dev, num_vfs: num_vfs or -errno.EBUSY)
+    pf = find(kernel, PF)
+    pf.sriov.num_VFs = 2
+    assert kernel.sriov_numvfs_store(pf, "0") == -errno.EBUSY
+    pf.sriov.num_VFs = 0
+
+
+def test_second_write_to_remove_that_is_already_running_does_nothing():
+    kernel = boot()
+    pf = find(kernel, PF)
+    assert kernel.device_remove_file_self(pf, "remove") is True
+    assert kernel.remove_store(pf, "1") == 1 and names(kernel) == [PORT, PF]
+
+
+def test_files_of_a_device_that_is_gone_give_enodev():
+    kernel, pf, calls = with_driver()
+    kernel.pci_dev_get(pf)
+    kernel.remove_store(pf, "1")
+    kernel.pci_dev_get(pf)
+    answers = [kernel.sriov_numvfs_show(pf), kernel.sriov_totalvfs_show(pf)]
+    answers += [store(pf, "1") for store in (
+        kernel.sriov_numvfs_store, kernel.sriov_drivers_autoprobe_store, kernel.remove_store,
+        kernel.dev_rescan_store)]
+    assert answers == [-errno.ENODEV] * 6 and calls == [] and names(kernel) == [PORT]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import Mutex, runner
+from harness import Mutex, crew, runner
 from harness.lock_harness import LockHarness, limits
 
 HANGS = """
@@ -120,10 +120,10 @@ def test_every_tool(lock_harness, monkeypatch):
 def test_limits_leave_time_to_judge_and_to_end(left, asked):
     timeout, seconds = limits(left, *asked)
     judged = min(timeout * (1 + 1 / runner.SLICES), seconds)
-    grace = min(runner.GRACE, left / 2)    # with less than two graces left we cannot promise it
+    grace = min(crew.GRACE, left / 2)    # with less than two graces left we cannot promise it
     assert 0 < judged + grace <= left
     assert timeout <= asked[0] and seconds <= (asked[1] or math.inf)
-    assert timeout * (1 + 1 / runner.SLICES) < max(left / 2, left - 2 * runner.GRACE)
+    assert timeout * (1 + 1 / runner.SLICES) < max(left / 2, left - 2 * crew.GRACE)
 
 
 @pytest.mark.parametrize("left", [math.inf, 0, -1])
