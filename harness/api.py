@@ -23,6 +23,7 @@ from .settings import settled
 from .verdict import Finding, Outcome, Result, Verdict
 
 TIMEOUT = 5.0
+ON_THE_WAY = "Found on the way: the roles had not met as the scenario asks."
 DETECT = ("block", "timeout")
 MOST_WAYS = 200     # how many ways to meet `force` tries on a scenario that declares no meeting
 MOST_ORDERS = 24    # in how many orders of the roles it tries each
@@ -168,6 +169,8 @@ def _try_meetings(scenario: Callable[[], Any], made: Scenario, crew: Crew, detec
         outcome = Run(made, [meetings], detect, timeout, tally.deadline).play(crew)
         outcome.tried = tried
         if outcome.findings:
+            if not meetings.all_reached:
+                outcome.notes.append(ON_THE_WAY)
             return outcome
         if meetings.all_reached:
             outcome.notes.append("the roles met as asked and nothing came of it")

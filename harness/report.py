@@ -165,22 +165,18 @@ def _is_open(event: Event, state: RoleState) -> bool:
 def _rows(events: list[Event], shown: dict[str, RoleState], roles: tuple[RoleState, ...],
           names: Callable[[Any], str]) -> list[_Row]:
     rows: list[_Row] = []
-    last: dict[str, tuple[Any, ...]] = {}
+    last: dict[str, list[tuple[int, str]]] = {}
     for event in events:
         role = event.task.name
         if event.event == "lock_acquire":
             continue   # what came of the request is the row
-        calls = [code for code, _ in reversed(split(event.chain)[1])]
-        # The role's own function says no more than the head of its column does.
-        if calls and (calls[0] is _THREAD_RUN or names(calls[0]) in (role, "<lambda>")):
-            calls = calls[1:]
-        before = last.get(role, ())
+        calls = _calls(event, role, names)
+        before = last.get(role, [])
         common = 0
-        while common < min(len(before), len(calls)) and before[common] is calls[common]:
+        while common < min(len(before), len(calls)) and before[common] == calls[common]:
             common += 1
-        rows += [_Row(role, depth, f"{names(calls[depth])}()")
-                 for depth in range(common, len(calls))]
-        last[role] = tuple(calls)
+        rows += [_Row(role, depth, f"{calls[depth][1]}()") for depth in range(common, len(calls))]
+        last[role] = calls
         state = shown.get(role)
         waiting = event.event == "lock_contended" and state is not None \
             and event.chain is state.chain
@@ -192,6 +188,19 @@ def _rows(events: list[Event], shown: dict[str, RoleState], roles: tuple[RoleSta
             mark = "<-- had to wait"
         rows.append(_Row(role, len(calls), text, mark))
     return rows
+
+
+def _calls(event: Event, role: str, names: Callable[[Any], str]) -> list[tuple[int, str]]:
+    """Return the calls that led to *event*, outermost first, as (identity, name).
+
+    Without what says nothing: the role's own function, functions without a name, and one that calls the one it overrides.
+    """
+    named = [(id(code), names(code)) for code, _ in reversed(split(event.chain)[1])
+             if code is not _THREAD_RUN]
+    if named and named[0][1] == role:
+        del named[0]
+    return [call for i, call in enumerate(named)
+            if call[1] not in ("", "<lambda>") and (not i or named[i - 1][1] != call[1])]
 
 
 def _layout(order: list[str], titles: Mapping[str, str], rows: list[_Row]) -> str:

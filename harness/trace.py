@@ -113,10 +113,11 @@ def place(chain: Chain) -> str:
     return place_of(*calls[0]) if calls else ""
 
 
-def function(chain: Chain) -> str:
-    """Return the name of the function that called the verb."""
+def function(chain: Chain, names: Any = None) -> str:
+    """Return the name of the function that called the verb, as *names* calls it if that is given."""
     _, calls = split(chain)
-    return function_name(calls[0][0]) if calls else ""
+    told = [(names or function_name)(code) for code, _ in calls]
+    return next(filter(None, told), "")
 
 
 def verb(event: Event) -> str:

@@ -129,7 +129,7 @@ class Result:
             events = events[:self.finding.events]
         return [{"role": event.task.name, "event": event.event, "lock": str(event.lock),
                  "mode": event.mode, "verb": verb(event),
-                 "function": function(event.chain)} for event in events]
+                 "function": function(event.chain, self.names)} for event in events]
 
     @property
     def findings(self) -> list[dict[str, str]]:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from pcimodel.__main__ import main
+from pcimodel.fixes import FIXES
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(\S+)(?: (\S+))?\n(.*?)^```$", re.S | re.M)
@@ -41,6 +44,29 @@ def test_commands_print_what_the_readme_says(command, output, tmp_path):
                           env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"})
     assert done.stderr == ""
     assert as_pattern(output).fullmatch(done.stdout.rstrip()), done.stdout
+
+
+def inline_commands():
+    """Return the commands that stand in the text, between back quotes."""
+    text = BLOCK.sub("", README)
+    found = re.findall(r"`python -m ((?:pcimodel|harness|benchmarks)[^`]*)`", text)
+    return sorted({command for command in found if not re.search(r"my-fix|TOKEN|benchmarks", command)})
+
+
+@pytest.mark.parametrize("command", inline_commands())
+def test_commands_in_the_text_work(command, tmp_path):
+    done = subprocess.run([sys.executable, "-m", *command.split()], cwd=tmp_path, text=True,
+                          capture_output=True, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"})
+    assert (done.returncode in (0, 1, 3), done.stderr) == (True, "")
+
+
+def test_the_recipe_for_a_fix_makes_a_fix_that_is_compared(monkeypatch, capsys):
+    recipe = next(text for _, _, text in BLOCKS if "class MyFix" in text)
+    made = {}
+    exec(recipe, made)
+    monkeypatch.setitem(FIXES, made["MyFix"].name, made["MyFix"])
+    assert main(["--fix", "my-fix", "--scenario", "probe-vs-aer"]) == 0
+    assert re.search(r"^probe-vs-aer +deadlock +not-reached$", capsys.readouterr().out, re.M)
 
 
 def test_python_blocks_are_python():

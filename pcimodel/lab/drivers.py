@@ -13,9 +13,12 @@ IGBVF = (0x8086, 0x1520)
 NVME = (0x144D, 0xA808)
 
 
-def igb(kernel: Any, max_vfs: int = 0,
+def igb(kernel: Any, max_vfs: int = 0, looks_around: bool = False,
         error_detected: Callable[[PciDev, int], int] | None = None) -> PciDriver:
-    """Return a PF driver like igb; with *max_vfs* its probe enables so many VFs, as the module parameter does."""
+    """Return a PF driver like igb.
+
+    Its probe enables *max_vfs* VFs, as the module parameter does; if it *looks_around*, it reads the bus lists.
+    """
 
     def igb_enable_sriov(pdev: PciDev, num_vfs: int) -> int:
         return kernel.pci_enable_sriov(pdev, num_vfs)
@@ -25,6 +28,8 @@ def igb(kernel: Any, max_vfs: int = 0,
         if err:
             return err
         kernel.pci_save_state(pdev)
+        if looks_around:
+            kernel.pci_dev_put(kernel.pci_get_slot(pdev.bus, pdev.devfn | 1))
         if max_vfs and pdev.is_physfn:
             # igb goes on without its VFs if it cannot have them.
             igb_enable_sriov(pdev, max_vfs)

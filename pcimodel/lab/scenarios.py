@@ -83,18 +83,19 @@ def scenario(name: str, kernel: str = "v4.14", fixes: Sequence[str] = (),
 
 @lru_cache
 def _kernel_names(tree: type) -> Callable[[Any], str]:
-    """Return what reports call a function of *tree*: the name its docstring's `Kernel:` line gives."""
-    names = {}
+    """Return what reports call a function of *tree*: the name of its docstring's `Kernel:` line.
+
+    A function that C has as a part of another one is left out ("").
+    """
+    names: dict[int, str] = {}
     for cls in tree.__mro__:
         for function in vars(cls).values():
             code = getattr(function, "__code__", None)
             found = re.search(r"Kernel:\s*(\w+)\(\)", getattr(function, "__doc__", None) or "")
             if code is not None and found:
-                # A head of a loop and the like name the function they are part of: keep ours then.
-                true_name = found[1]
-                names[id(code)] = true_name if true_name.lstrip("_") == \
-                    code.co_name.lstrip("_") else code.co_name
-    return lambda code: names.get(id(code), code.co_name)
+                same = found[1].lstrip("_") == code.co_name.lstrip("_")
+                names[id(code)] = found[1] if same else ""
+    return lambda code: names.get(id(code), "" if code.co_name == "<lambda>" else code.co_name)
 
 
 # -- the mail and its relatives -----------------------------------------------------------------
@@ -150,24 +151,21 @@ def _(world: World) -> dict[str, Callable[[], Any]]:
     return {"CPU0": CPU0, "CPU1": world.recovery()}
 
 
-def _disk_out(prepare: Callable[[World], None]) -> Callable[[World], None]:
-    """Return *prepare* with the disk taken out after it."""
-    def both(world: World) -> None:
-        prepare(world)
-        world.remove_disk()
-    return both
-
-
-@_entry("reader-behind-writer", prepare=_disk_out(World.load_igb), machine={"overflow": True},
+@_entry("reader-behind-writer", prepare=World.remove_disk,
         meet=Meet(At("CPU2", SEM, "exclusive"), At("CPU0", SEM, "shared", holding=PF),
                   At("CPU1", PF, "exclusive", holding=SEM)),
-        titles={"CPU0": "echo > sriov_numvfs", "CPU1": "aer_isr", "CPU2": "echo 1 > rescan"})
+        titles={"CPU0": "modprobe igb", "CPU1": "aer_isr", "CPU2": "echo 1 > rescan"})
 def _(world: World) -> dict[str, Callable[[], Any]]:
-    """[S4] a mere read of the bus lists under the PF's lock, behind the writer of a third task"""
-    return {"CPU0": world.numvfs(2), "CPU1": world.recovery(), "CPU2": world.rescan()}
+    """[S4] a probe that only reads the bus lists (pci_get_slot), behind the writer of a third task"""
+    driver = world.igb_that_looks_around()
+
+    def CPU0() -> None:
+        world.kernel.pci_register_driver(driver)
+
+    return {"CPU0": CPU0, "CPU1": world.recovery(), "CPU2": world.rescan()}
 
 
-@_entry("nested-walk", prepare=_disk_out(World.load_igb_that_looks_around),
+@_entry("nested-walk", prepare=World.load_igb_that_looks_around,
         meet=Meet(At("CPU0", SEM, "exclusive"), At("CPU1", SEM, "shared", holding=SEM)),
         titles={"CPU0": "echo 1 > rescan", "CPU1": "aer_isr"})
 def _(world: World) -> dict[str, Callable[[], Any]]:
@@ -180,7 +178,7 @@ def _(world: World) -> dict[str, Callable[[], Any]]:
                   At("kworker/0:0", PF, "exclusive")),
         titles={"CPU0": "echo 2 > sriov_numvfs; unbind"})
 def _(world: World) -> dict[str, Callable[[], Any]]:
-    """VFs are enabled and the driver unbound at once, and a VF does not answer: what stopping a deferred add costs"""
+    """[deferral] VFs are enabled, one does not answer, the driver is unbound: the worker is waited for"""
     return {"CPU0": _enable_then_unbind(world)}
 
 
@@ -190,7 +188,7 @@ def _(world: World) -> dict[str, Callable[[], Any]]:
                   At("CPU1", PF, "exclusive", holding=SEM)),
         titles={"CPU0": "echo 2 > sriov_numvfs; unbind", "CPU1": "aer_isr"})
 def _(world: World) -> dict[str, Callable[[], Any]]:
-    """as unbind-vs-vf-add, while an error is recovered"""
+    """[deferral] VFs are enabled and the driver is unbound while an error is recovered"""
     return {"CPU0": _enable_then_unbind(world), "CPU1": world.recovery()}
 
 

@@ -1,19 +1,20 @@
 """The worlds of the scenarios: a machine, a booted kernel, and the parts that roles are made of.
 
 The canonical machine has two root ports: below 0000:00:03.0 a network card with SR-IOV (PF 0000:01:00.0), below 0000:00:04.0 a
-disk. With random numbers, for stress, the VFs, a switch, a third device, the reporter of the error and its severity vary.
+disk. With random numbers, for stress, vary: the number of VFs, whether they sit on a bus number of their own, a switch, a second function
+beside the PF, the device that reports the error, and its severity.
 """
 
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Callable, Collection
 from typing import Any
 
 from ..aerdrv import AER_FATAL, AER_NONFATAL
 from ..hardware import Endpoint, Machine, RootPort, Sriov, Switch
 from ..pci import PciDev, PciDriver
+from ..pci_regs import PCI_SRIOV_CTRL, PCI_SRIOV_CTRL_VFE, PCI_SRIOV_NUM_VF
 from . import drivers
 
 OVERFLOW = 0x100   # a VF offset that puts every VF on the next bus number
@@ -33,16 +34,17 @@ class World:
     def __init__(self, tree: type, policy: str, rng: random.Random | None, *, overflow: bool = False,
                  switch: bool = False, unreadable_vfs: Collection[int] = ()) -> None:
         self.rng = rng
-        self.overflow = overflow
-        switch = switch or (rng is not None and rng.random() < 0.3)
+        switch = switch or self._perhaps(0.3)
+        overflow = overflow or self._perhaps(0.2)
         sriov = Sriov(offset=OVERFLOW if overflow else 0x80, unreadable_vfs=frozenset(unreadable_vfs))
         card, disk = Endpoint(*drivers.IGB, sriov=sriov), Endpoint(*drivers.NVME)
         if switch:
-            below: dict[str, Any] = {"00.0": Switch({"00.0": card}, {"00.0": disk})}
+            below: dict[str, Any] = {"00.0": Switch({"00.0": card}, {"00.0": disk},
+                                                    spare_buses=int(overflow))}
         else:
             below = {"00.0": card}
-            if rng is not None and rng.random() < 0.3:
-                below["01.0"] = Endpoint(*drivers.NVME)
+            if self._perhaps(0.3):
+                below["00.1"] = disk
         ports = {"03.0": RootPort(below, spare_buses=int(overflow)), "04.0": RootPort({"00.0": disk})}
         self.kernel = tree(Machine(ports), policy=policy)
         self.kernel.pci_register_driver(drivers.nvme(self.kernel))
@@ -51,6 +53,10 @@ class World:
         disks = [dev for dev in endpoints if not dev.is_physfn]
         self.sibling, self.other = disks[0], disks[-1]
         self.pf_driver: PciDriver | None = None
+
+    def _perhaps(self, chance: float) -> bool:
+        """Throw the dice in a random world; in the canonical one nothing is left to chance."""
+        return self.rng is not None and self.rng.random() < chance
 
     # -- before the roles start -----------------------------------------------------------
 
@@ -70,11 +76,12 @@ class World:
         self._enable()
 
     def load_igb_that_looks_around(self) -> None:
-        """Bind the PF with a driver whose error handler looks a bus up, which reads the bus lists."""
+        """Take the disk out, and bind the PF with a driver whose error handler looks a bus up: that reads the bus lists."""
         def igb_io_error_detected(pdev: PciDev, state: int) -> int:
             self.kernel.pci_find_bus(0, pdev.bus.number)
             return drivers.PCI_ERS_RESULT_CAN_RECOVER
 
+        self.remove_disk()
         self._load(drivers.igb(self.kernel, error_detected=igb_io_error_detected))
 
     def remove_disk(self) -> None:
@@ -88,9 +95,9 @@ class World:
     def _enable(self) -> None:
         self.kernel.sriov_numvfs_store(self.pf, str(self.number_of_vfs()))
         # A kernel with a fix may add VFs in the background: the world is ready when they are there.
-        for thread in threading.enumerate():
-            if thread.name.startswith("kworker/"):
-                thread.join()
+        work = getattr(self.pf.sriov, "add_work", None)
+        if work is not None:
+            self.kernel.flush_work(work)
 
     def number_of_vfs(self) -> int:
         """Return how many VFs this world enables."""
@@ -103,6 +110,11 @@ class World:
         self.pf_driver = drivers.igb(self.kernel, max_vfs)
         return self.pf_driver
 
+    def igb_that_looks_around(self) -> PciDriver:
+        """Return a driver of the PF whose probe looks for another function of its slot, as drivers of multi-port cards do."""
+        self.pf_driver = drivers.igb(self.kernel, looks_around=True)
+        return self.pf_driver
+
     def igbvf(self) -> PciDriver:
         """Return the VFs' driver."""
         return drivers.igbvf(self.kernel)
@@ -111,10 +123,7 @@ class World:
         """Return the role that writes *number* into the PF's sriov_numvfs (0 stays 0 in any world)."""
         text = str(number and self.number_of_vfs())
 
-        def CPU0() -> None:
-            self.kernel.sriov_numvfs_store(self.pf, text)
-
-        return CPU0
+        return lambda: self.kernel.sriov_numvfs_store(self.pf, text)
 
     def rescan(self) -> Callable[[], None]:
         """Return the role that rescans the machine."""
@@ -126,8 +135,7 @@ class World:
         The interrupt queues the work; then the role is that CPU's kworker.
         """
         dev = dev or self._reporter()
-        if self.rng is not None:
-            fatal = fatal or self.rng.random() < 0.3
+        fatal = fatal or self._perhaps(0.3)
         worker = self.kernel.create_worker(1)
 
         def CPU1() -> None:
@@ -139,21 +147,29 @@ class World:
 
     def _reporter(self) -> PciDev:
         """Return who reports the error: the PF, or in a random world perhaps the port above it."""
-        if self.rng is not None and self.rng.random() < 0.3:
+        if self._perhaps(0.3):
             return self.kernel.pcie_find_root_port(self.pf)
         return self.pf
 
     # -- at the end -----------------------------------------------------------------------
 
     def check(self) -> None:
-        """Assert what holds at rest: every VF that the hardware has is a device, or its failure was logged."""
-        if self.pf.sriov is None:
-            return
-        vfs = [dev for dev in self.kernel.for_each_pci_dev() if dev.physfn is self.pf]
-        number = self.pf.sriov.num_VFs
-        logged = sum("not added" in line for line in map(str, self.kernel.dmesg))
-        assert len(vfs) <= number, f"{len(vfs)} VFs exist, but num_VFs is {number}"
-        assert len(vfs) + logged >= number, \
-            f"num_VFs is {number}, but only {len(vfs)} exist and {logged} failures were logged"
+        """Assert what holds at rest of the PF, its registers and its references (KERNEL.md 10: I12, I15, I16)."""
+        pf, sriov = self.pf, self.pf.sriov
+        if pf not in pf.bus.devices:
+            return   # removed with all it had
+        vfs = [dev for dev in self.kernel.for_each_pci_dev() if dev.physfn is pf]
+        failed = sum("enabled but not added" in str(line) for line in self.kernel.dmesg)
+        enabled = bool(pf.config.read(sriov.pos + PCI_SRIOV_CTRL, 2) & PCI_SRIOV_CTRL_VFE)
+        register = pf.config.read(sriov.pos + PCI_SRIOV_NUM_VF, 2)
+        number = sriov.num_VFs
+        assert number == register, f"num_VFs is {number}, the register NumVFs {register}"
+        assert enabled == bool(number), f"num_VFs is {number}, but VF Enable is {enabled}"
+        assert len(vfs) <= number <= len(vfs) + failed, \
+            f"num_VFs is {number}, but {len(vfs)} VFs exist and {failed} failures were logged"
         for vf in vfs:
             assert vf.config.responds, f"{vf.name} is a device, but gone from the hardware"
+        expected = 1 + (pf.driver is not None) + len(vfs)
+        assert pf.refcount == expected, \
+            f"{pf.name} has {pf.refcount} references: expected 1 for its creation, " \
+            f"{int(pf.driver is not None)} for its driver, {len(vfs)} for its VFs"
