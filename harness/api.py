@@ -90,7 +90,7 @@ def run(scenario: Callable[[], Any], *, runs: int = 1, seconds: float | None = N
 
     Args:
         seconds: stop after this time: the run under way is unwound as `inconclusive`, no other is begun.
-        timeout: seconds without any lock event after which what still waits is judged a hang.
+        timeout: seconds in which no lock was taken or released, after which what there is is judged.
         detect: "block" looks for a cycle at the moment a thread begins to wait; "timeout" lets the threads
             hang and judges when nothing has moved for *timeout* seconds.
         observers: called before each run; returns the observers of that run.

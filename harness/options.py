@@ -67,7 +67,7 @@ def add_run_options(command: argparse.ArgumentParser, *wanted: str) -> None:
         "seconds": {"type": positive_seconds, "metavar": "S", "help": "stop after S seconds"},
         "seed": {"type": int, "metavar": "N", "help": "seed of everything random"},
         "timeout": {"type": positive_seconds, "metavar": "S", "default": TIMEOUT,
-                    "help": "judge when nothing has moved for S seconds (default %(default)s)"},
+                    "help": "judge when no lock was taken or released for S seconds (default %(default)s)"},
         "detect": {"choices": DETECT, "default": "block",
                    "help": "find a deadlock when a thread blocks, or let the threads hang"},
         "policy": {"choices": tuple(POLICIES), "help": "who goes first at a reader/writer lock"},

@@ -32,10 +32,13 @@ class Verdict(enum.Enum):
     @property
     def graveness(self) -> int:
         """Larger is graver."""
-        return len(Verdict) - list(Verdict).index(self)
+        return _GRAVENESS[self]
 
     def __str__(self) -> str:
         return self.value
+
+
+_GRAVENESS = {verdict: len(Verdict) - i for i, verdict in enumerate(Verdict)}
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,9 @@ class Aer(Aerdrv, AerInject):
         """Handle all errors that the interrupt of a root port has noted.
 
         Kernel: aer_isr(), drivers/pci/pcie/aer/aerdrv_core.c
-        Locks:  &rpc->rpc_mutex (mutex), held over all that follows
+        Locks:  &rpc->rpc_mutex (mutex), held over all that follows;
+                via pci_walk_bus: &pci_bus_sem (read);
+                via report_error_detected: &dev->mutex (mutex), of each device, one at a time
         Called with: no lock required; in a kworker
         Returns: nothing, once the ring is empty
         Left out: nothing
@@ -120,7 +122,8 @@ class Aer(Aerdrv, AerInject):
         """Handle what one interrupt of *port* noted: first correctable, then uncorrectable.
 
         Kernel: aer_isr_one_error(), drivers/pci/pcie/aer/aerdrv_core.c
-        Locks:  via pci_walk_bus: &pci_bus_sem (read), to find the source
+        Locks:  via pci_walk_bus: &pci_bus_sem (read), to find the source;
+                via report_error_detected: &dev->mutex (mutex), of each device, one at a time
         Called with: &rpc->rpc_mutex
         Returns: nothing
         Left out: nothing
@@ -216,7 +219,8 @@ class Aer(Aerdrv, AerInject):
         """Print what all sources say, then handle them one by one.
 
         Kernel: aer_process_err_devices(), drivers/pci/pcie/aer/aerdrv_core.c
-        Locks:  none
+        Locks:  via pci_walk_bus: &pci_bus_sem (read), only if uncorrectable;
+                via report_error_detected: &dev->mutex (mutex), of each device, one at a time
         Called with: &rpc->rpc_mutex
         Returns: nothing
         Left out: nothing
@@ -259,7 +263,8 @@ class Aer(Aerdrv, AerInject):
         """Clear a correctable error of *dev*, or recover from an uncorrectable one.
 
         Kernel: handle_error_source(), drivers/pci/pcie/aer/aerdrv_core.c
-        Locks:  via pci_walk_bus: &pci_bus_sem (read), only if uncorrectable
+        Locks:  via pci_walk_bus: &pci_bus_sem (read), only if uncorrectable;
+                via report_error_detected: &dev->mutex (mutex), of each device, one at a time
         Called with: &rpc->rpc_mutex
         Returns: nothing
         Left out: nothing
@@ -319,7 +324,8 @@ class Aer(Aerdrv, AerInject):
         """Recover from all errors that the firmware has reported.
 
         Kernel: aer_recover_work_func(), drivers/pci/pcie/aer/aerdrv_core.c
-        Locks:  via pci_walk_bus: &pci_bus_sem (read), once per broadcast
+        Locks:  via pci_walk_bus: &pci_bus_sem (read), once per broadcast;
+                via report_error_detected: &dev->mutex (mutex), of each device, one at a time
         Called with: no lock required, not even a port's rpc_mutex
         Returns: nothing, once the ring is empty
         Left out: printing the registers that the firmware passed along

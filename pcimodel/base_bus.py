@@ -78,7 +78,7 @@ class BaseBus:
         """Call *fn* on every driver of the bus until it returns non-zero.
 
         Kernel: bus_for_each_drv(), drivers/base/bus.c
-        Locks:  none
+        Locks:  the callback's
         Called with: any locks
         Returns: what *fn* returned last, 0 without drivers
         Left out: the references on drivers
@@ -134,7 +134,9 @@ class BaseBus:
         """Put *drv* on the klist of its bus and try it on every device.
 
         Kernel: bus_add_driver(), drivers/base/bus.c
-        Locks:  via _driver_attach: &dev->mutex (mutex), of the parent and of each device it matches
+        Locks:  via _driver_attach: &dev->mutex (mutex), of parent and device;
+                via flush_work: (work_completion)(&wfc.work) (wait), only with probe_on_worker;
+                the driver's
         Called with: no device lock
         Returns: 0
         Left out: sysfs files of the driver
@@ -146,7 +148,8 @@ class BaseBus:
         """Take *drv* off the klist of its bus and away from every device.
 
         Kernel: bus_remove_driver(), drivers/base/bus.c
-        Locks:  via device_release_driver_internal: &dev->mutex (mutex), of parent and device
+        Locks:  via device_release_driver_internal: &dev->mutex (mutex), of parent and device;
+                the driver's
         Called with: no device lock
         Returns: nothing
         Left out: sysfs files of the driver
@@ -158,7 +161,8 @@ class BaseBus:
         """Bind the device named in *buf* to *drv*: a write to the driver's file ``bind``.
 
         Kernel: bind_store(), drivers/base/bus.c
-        Locks:  &dev->mutex (mutex), of the parent, then of the device, for all of its probe
+        Locks:  &dev->mutex (mutex), of the parent, then of the device, for all of its probe;
+                the driver's
         Called with: no device lock
         Returns: the length of *buf*, -ENODEV, or the errno of the probe
         Left out: the file's active reference
@@ -181,7 +185,8 @@ class BaseBus:
 
         Kernel: unbind_store(), drivers/base/bus.c
         Locks:  &dev->mutex (mutex), of the parent;
-                via device_release_driver: &dev->mutex (mutex), of the device, for all of its remove
+                via device_release_driver: &dev->mutex (mutex), for all of its remove;
+                the driver's
         Called with: no device lock
         Returns: the length of *buf*, or -ENODEV if *drv* does not have the device
         Left out: the file's active reference

@@ -29,7 +29,8 @@ class Bus:
         visited unless it is *top*.
 
         Kernel: pci_walk_bus(), drivers/pci/bus.c
-        Locks:  &pci_bus_sem (read), held across every call of cb
+        Locks:  &pci_bus_sem (read), held across every call of cb;
+                the callback's
         Called with: not &pci_bus_sem; no lock that a writer of it may hold, if cb sleeps
         Returns: nothing; a non-zero value from cb ends the walk
         Left out: nothing
@@ -54,7 +55,8 @@ class Bus:
         """Let drivers have *dev*, and look for one now.
 
         Kernel: pci_bus_add_device(), drivers/pci/bus.c
-        Locks:  via _device_attach: &dev->mutex (mutex), for all of the driver's probe
+        Locks:  via _device_attach: &dev->mutex (mutex), for all of the driver's probe;
+                the driver's
         Called with: any device lock but that of *dev* (SR-IOV holds the PF's)
         Returns: nothing; a failed attach is logged and leaves is_added off
         Left out: fixups; files in sysfs and proc
@@ -70,7 +72,8 @@ class Bus:
         """Let drivers have every new device on *bus* and below.
 
         Kernel: pci_bus_add_devices(), drivers/pci/bus.c
-        Locks:  via _device_attach: &dev->mutex (mutex), of each new device, for all of its probe
+        Locks:  via _device_attach: &dev->mutex (mutex), of each new device, for all of its probe;
+                the driver's
         Called with: &pci_rescan_remove_lock, which is what keeps the lists still
         Returns: nothing
         Left out: nothing

@@ -31,15 +31,43 @@ class DriverCore:
         Locks:  none
         Called with: nothing running yet
         Returns: nothing
-        Left out: the work item that tries again
+        Left out: the work item that tries again, and with it the deadlock reported from it in 2025
         """
         self.deferred_probe_pending = []
+
+    def driver_deferred_probe_add(self, dev: Device) -> None:
+        """Note that the driver of *dev* asked to be tried later.
+
+        Kernel: driver_deferred_probe_add(), drivers/base/dd.c
+        Locks:  none (deferred_probe_mutex is held for the change of the list only)
+        Called with: the device lock
+        Returns: nothing; a device is on the list once
+        Left out: nothing
+        """
+        with self._atomic:
+            if dev not in self.deferred_probe_pending:
+                self.deferred_probe_pending.append(dev)
+
+    def driver_deferred_probe_del(self, dev: Device) -> None:
+        """Forget that *dev* is to be tried later: it is bound now, or gone.
+
+        Kernel: driver_deferred_probe_del(), drivers/base/dd.c
+        Locks:  none (deferred_probe_mutex is held for the change of the list only)
+        Called with: any locks
+        Returns: nothing
+        Left out: nothing
+        """
+        with self._atomic:
+            if dev in self.deferred_probe_pending:
+                self.deferred_probe_pending.remove(dev)
 
     def driver_register(self, drv: DeviceDriver) -> int:
         """Add *drv* to its bus and try it on every device there.
 
         Kernel: driver_register(), drivers/base/driver.c
-        Locks:  via _driver_attach: &dev->mutex (mutex), of the parent and of each device it matches
+        Locks:  via _driver_attach: &dev->mutex (mutex), of parent and device;
+                via flush_work: (work_completion)(&wfc.work) (wait), only with probe_on_worker;
+                the driver's
         Called with: no device lock
         Returns: 0, or -EBUSY if the bus has a driver of that name
         Left out: sysfs groups
@@ -52,7 +80,8 @@ class DriverCore:
         """Take *drv* off its bus and away from every device.
 
         Kernel: driver_unregister(), drivers/base/driver.c
-        Locks:  via device_release_driver_internal: &dev->mutex (mutex), of parent and device
+        Locks:  via device_release_driver_internal: &dev->mutex (mutex), of parent and device;
+                the driver's
         Called with: no device lock
         Returns: nothing
         Left out: sysfs groups
@@ -74,7 +103,9 @@ class DriverCore:
         """Try *drv* on every device of its bus.
 
         Kernel: driver_attach(), drivers/base/dd.c
-        Locks:  via _driver_attach: &dev->mutex (mutex), of the parent and of each device it matches
+        Locks:  via _driver_attach: &dev->mutex (mutex), of parent and device;
+                via flush_work: (work_completion)(&wfc.work) (wait), only with probe_on_worker;
+                the driver's
         Called with: no device lock
         Returns: 0, whatever the probes said
         Left out: nothing
@@ -87,7 +118,9 @@ class DriverCore:
         """Try *drv* on *dev* if the bus says that they match.
 
         Kernel: __driver_attach(), drivers/base/dd.c
-        Locks:  &dev->mutex (mutex), of the parent, then of the device, for all of its probe
+        Locks:  &dev->mutex (mutex), of the parent, then of the device, for all of its probe;
+                via flush_work: (work_completion)(&wfc.work) (wait), only with probe_on_worker;
+                the driver's
         Called with: no device lock
         Returns: 0, also if the probe failed: the next device has to be tried
         Left out: a match that asks for deferral
@@ -104,7 +137,8 @@ class DriverCore:
         """Look for a driver for *dev*.
 
         Kernel: device_attach(), drivers/base/dd.c
-        Locks:  via _device_attach: &dev->mutex (mutex), for all of its probe
+        Locks:  via _device_attach: &dev->mutex (mutex), for all of its probe;
+                the driver's
         Called with: no device lock of *dev*; its parent's is not taken
         Returns: 1 bound, 0 no driver, or a negative errno
         Left out: nothing
@@ -126,7 +160,8 @@ class DriverCore:
         """Try each driver of the bus on *dev* until one binds.
 
         Kernel: __device_attach(), drivers/base/dd.c
-        Locks:  &dev->mutex (mutex), for all of its probe
+        Locks:  &dev->mutex (mutex), for all of its probe;
+                the driver's
         Called with: no device lock of *dev*
         Returns: 1 bound, 0 no driver, or a negative errno
         Left out: asynchronous probing, device_bind_driver
@@ -140,7 +175,7 @@ class DriverCore:
         """Try *drv* on *dev* if the bus says that they match.
 
         Kernel: __device_attach_driver(), drivers/base/dd.c
-        Locks:  none
+        Locks:  the driver's
         Called with: the device lock
         Returns: 1 bound, 0 not, or a negative errno
         Left out: asynchronous probing
@@ -153,7 +188,8 @@ class DriverCore:
         """Let *drv* probe *dev*, if it is still there.
 
         Kernel: driver_probe_device(), drivers/base/dd.c
-        Locks:  none
+        Locks:  via flush_work: (work_completion)(&wfc.work) (wait), only with probe_on_worker;
+                the driver's
         Called with: the device lock; the parent's too where the driver appeared
         Returns: 1 bound, 0 not, -ENODEV if *dev* is not registered
         Left out: runtime power management of parent and suppliers
@@ -166,7 +202,8 @@ class DriverCore:
         """Call the bus's probe and keep the driver if it likes *dev*.
 
         Kernel: really_probe(), drivers/base/dd.c
-        Locks:  none
+        Locks:  via flush_work: (work_completion)(&wfc.work) (wait), only with probe_on_worker;
+                the driver's
         Called with: the device lock
         Returns: 1 bound; 0 on every failure, so that the next driver may try
         Left out: pins, DMA, power domains, managed resources
@@ -180,7 +217,7 @@ class DriverCore:
         dev.driver_data = None
         if ret == -EPROBE_DEFER:
             self.dev_info(dev, f"Driver {drv.name} requests probe deferral")
-            self.deferred_probe_pending.append(dev)
+            self.driver_deferred_probe_add(dev)
         elif ret not in (-errno.ENODEV, -errno.ENXIO):
             self.printk(KERN_WARNING, f"{drv.name}: probe of {dev.name} failed with error {ret}")
         return 0
@@ -195,15 +232,15 @@ class DriverCore:
         Left out: notifiers; the new try of deferred devices
         """
         dev.dev_driver.klist_devices.add_tail(dev)
-        if dev in self.deferred_probe_pending:
-            self.deferred_probe_pending.remove(dev)
+        self.driver_deferred_probe_del(dev)
         self.kobject_uevent(dev, "bind")
 
     def device_release_driver(self, dev: Device) -> None:
         """Unbind *dev*, if it is bound.
 
         Kernel: device_release_driver(), drivers/base/dd.c
-        Locks:  via device_release_driver_internal: &dev->mutex (mutex), for all of its remove
+        Locks:  via device_release_driver_internal: &dev->mutex (mutex), for all of its remove;
+                the driver's
         Called with: no device lock of *dev*
         Returns: nothing
         Left out: nothing
@@ -215,7 +252,8 @@ class DriverCore:
         """Unbind *dev*; with *drv*, only if that is still its driver.
 
         Kernel: device_release_driver_internal(), drivers/base/dd.c
-        Locks:  &dev->mutex (mutex), of *parent* if given, then of *dev*, for all of its remove
+        Locks:  &dev->mutex (mutex), of *parent* if given, then of *dev*, for all of its remove;
+                the driver's
         Called with: no device lock of *dev* or *parent*
         Returns: nothing
         Left out: nothing
@@ -229,7 +267,7 @@ class DriverCore:
         """Call the bus's remove and forget the driver.
 
         Kernel: __device_release_driver(), drivers/base/dd.c
-        Locks:  none
+        Locks:  the driver's
         Called with: the device lock
         Returns: nothing
         Left out: consumers linked to the device, notifiers, managed resources
@@ -247,7 +285,8 @@ class DriverCore:
         """Unbind every device of *drv*, the last one bound first.
 
         Kernel: driver_detach(), drivers/base/dd.c
-        Locks:  via device_release_driver_internal: &dev->mutex (mutex), of parent and device
+        Locks:  via device_release_driver_internal: &dev->mutex (mutex), of parent and device;
+                the driver's
         Called with: no device lock
         Returns: nothing
         Left out: nothing

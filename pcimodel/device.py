@@ -200,6 +200,7 @@ class DeviceCore:
         Left out: the wait for running sysfs calls (kernfs active references)
         """
         self.bus_remove_device(dev)
+        self.driver_deferred_probe_del(dev)
         self.kobject_uevent(dev, "remove")
         del self.devices_kset[dev.name]
         dev.links.clear()

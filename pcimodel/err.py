@@ -141,7 +141,8 @@ class Err:
         """Call *cb* on every device that the error reported by *dev* affects.
 
         Kernel: broadcast_error_message(), drivers/pci/pcie/aer/aerdrv_core.c
-        Locks:  via pci_walk_bus: &pci_bus_sem (read), held across every call of cb
+        Locks:  via pci_walk_bus: &pci_bus_sem (read), held across every call of cb;
+                via report_error_detected: &dev->mutex (mutex), of each device, one at a time
         Called with: no device lock
         Returns: the merged votes, a PCI_ERS_RESULT_* value
         Left out: nothing
@@ -168,7 +169,8 @@ class Err:
         """Lead the drivers of the affected subtree through recovery from an error of *dev*.
 
         Kernel: do_recovery(), drivers/pci/pcie/aer/aerdrv_core.c
-        Locks:  via pci_walk_bus: &pci_bus_sem (read), once per broadcast
+        Locks:  via pci_walk_bus: &pci_bus_sem (read), once per broadcast;
+                via report_error_detected: &dev->mutex (mutex), of each device, one at a time
         Called with: no device lock; from aer_isr() with the port's rpc_mutex held
         Returns: nothing; the log says whether the device recovered
         Left out: nothing

@@ -64,7 +64,8 @@ class Iov:
         Locks:  via virtfn_add_bus: &pci_bus_sem (read), only if the VF is on another bus number;
                 via virtfn_add_bus: &pci_bus_sem (write), only if that bus does not exist yet;
                 via pci_device_add: &pci_bus_sem (write);
-                via pci_bus_add_device: &dev->mutex (mutex), of the VF, for all of its probe
+                via pci_bus_add_device: &dev->mutex (mutex), of the VF, for all of its probe;
+                via pci_dev_assign_slot: &pci_slot_mutex (mutex)
         Called with: the PF's lock
         Returns: 0, -ENOMEM without a bus or memory, -EIO for a bad header, or a link's errno
         Left out: BARs; *reset*, which is always 0
@@ -98,7 +99,7 @@ class Iov:
     def pci_iov_link_virtfn(self, dev: PciDev, virtfn: PciDev, vf_id: int) -> int:
         """Make the links from PF to VF and back: both, or none.
 
-        Kernel: pci_iov_add_virtfn(), drivers/pci/iov.c (pci_iov_sysfs_link() since v5.13)
+        Kernel: pci_iov_add_virtfn(), drivers/pci/iov.c (its two links)
         Locks:  none
         Called with: the PF's lock
         Returns: 0 or the errno of the link that failed
@@ -118,7 +119,9 @@ class Iov:
         Kernel: pci_iov_remove_virtfn(), drivers/pci/iov.c
         Locks:  via device_release_driver_internal: &dev->mutex (mutex), of the VF;
                 via pci_destroy_dev: &pci_bus_sem (write);
-                via pci_remove_bus: &pci_bus_sem (write), only if a virtual bus became empty
+                via pci_remove_bus: &pci_bus_sem (write), only if a virtual bus became empty;
+                via pcie_aspm_exit_link_state: &pci_bus_sem (read);
+                via pcie_aspm_exit_link_state: &aspm_lock (mutex)
         Called with: the PF's lock
         Returns: nothing; a VF that does not exist is no error
         Left out: *reset*, which is always 0
@@ -147,7 +150,9 @@ class Iov:
                 dev->block_cfg_access (mutex), while VF Enable is set and settles, and again when
                 it is cleared after a failure;
                 via sriov_add_vfs: &pci_bus_sem (write), once for each VF;
-                via sriov_add_vfs: &dev->mutex (mutex), of each VF, for all of its probe
+                via sriov_add_vfs: &dev->mutex (mutex), of each VF, for all of its probe;
+                via pcie_aspm_exit_link_state: &aspm_lock (mutex);
+                via pci_dev_assign_slot: &pci_slot_mutex (mutex)
         Called with: the PF's lock
         Returns: 0; -EINVAL, -EIO, -ENOMEM, -ENODEV, -ENOSYS for the PF's own reasons; what the
             platform answers; the errno of the first VF that could not be added
@@ -254,9 +259,13 @@ class Iov:
     def sriov_add_vfs(self, dev: PciDev, num_vfs: int) -> int:
         """Make the devices of VFs 0 to *num_vfs* - 1: all, or none.
 
+        After a failure those that were made are removed, the last one first.
+
         Kernel: sriov_enable(), drivers/pci/iov.c (its loop; sriov_add_vfs() since v5.0)
         Locks:  via pci_iov_add_virtfn: &pci_bus_sem (write), once for each VF;
-                via pci_iov_add_virtfn: &dev->mutex (mutex), of each VF, for all of its probe
+                via pci_iov_add_virtfn: &dev->mutex (mutex), of each VF, for all of its probe;
+                via pci_iov_add_virtfn: as pci_iov_add_virtfn;
+                via pci_iov_remove_virtfn: as pci_iov_remove_virtfn
         Called with: the PF's lock
         Returns: 0 or the errno of the first VF that could not be added
         Left out: nothing
@@ -275,7 +284,9 @@ class Iov:
 
         Kernel: sriov_disable(), drivers/pci/iov.c (its loop; sriov_del_vfs() since v5.0)
         Locks:  via pci_iov_remove_virtfn: &dev->mutex (mutex), of each VF, one at a time;
-                via pci_iov_remove_virtfn: &pci_bus_sem (write), once for each VF
+                via pci_iov_remove_virtfn: &pci_bus_sem (write), once for each VF;
+                via pcie_aspm_exit_link_state: &pci_bus_sem (read);
+                via pcie_aspm_exit_link_state: &aspm_lock (mutex)
         Called with: the PF's lock
         Returns: nothing
         Left out: nothing
@@ -289,7 +300,9 @@ class Iov:
         Kernel: sriov_disable(), drivers/pci/iov.c
         Locks:  via sriov_del_vfs: &dev->mutex (mutex), of each VF, one at a time;
                 via sriov_del_vfs: &pci_bus_sem (write), once for each VF;
-                via sriov_turn_off: dev->block_cfg_access (mutex)
+                via sriov_turn_off: dev->block_cfg_access (mutex);
+                via pcie_aspm_exit_link_state: &pci_bus_sem (read);
+                via pcie_aspm_exit_link_state: &aspm_lock (mutex)
         Called with: the PF's lock
         Returns: nothing
         Left out: nothing
@@ -305,7 +318,8 @@ class Iov:
         Kernel: pci_enable_sriov(), drivers/pci/iov.c
         Locks:  via sriov_enable: dev->block_cfg_access (mutex);
                 via sriov_enable: &pci_bus_sem (write), once for each VF;
-                via sriov_enable: &dev->mutex (mutex), of each VF, for all of its probe
+                via sriov_enable: &dev->mutex (mutex), of each VF, for all of its probe;
+                via sriov_enable: as sriov_enable
         Called with: the PF's lock (probe, sriov_configure)
         Returns: 0, -ENOSYS if *dev* is not a PF, or the errno of sriov_enable
         Left out: nothing
@@ -320,7 +334,9 @@ class Iov:
         Kernel: pci_disable_sriov(), drivers/pci/iov.c
         Locks:  via sriov_disable: &dev->mutex (mutex), of each VF, one at a time;
                 via sriov_disable: &pci_bus_sem (write), once for each VF;
-                via sriov_disable: dev->block_cfg_access (mutex)
+                via sriov_disable: dev->block_cfg_access (mutex);
+                via pcie_aspm_exit_link_state: &pci_bus_sem (read);
+                via pcie_aspm_exit_link_state: &aspm_lock (mutex)
         Called with: the PF's lock (remove, sriov_configure)
         Returns: nothing; nothing is done if *dev* is not a PF
         Left out: nothing

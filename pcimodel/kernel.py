@@ -35,7 +35,7 @@ from .workqueue import Workqueues
 
 class Kernel(Sysfs, Iov, IovInit, Portdrv, Aer, Err, Remove, Probe, Bus, Search, Aspm,
              PciDriverCore, Pci, Access, DriverCore, BaseBus, DeviceCore, Workqueues, Printk):
-    """A kernel that has booted on *machine*: enumerated, AER on at each root port, no other drivers.
+    """A kernel that has booted on *machine*: enumerated, ports bound, no other drivers.
 
     Args:
         machine: what enumeration finds; the default is an empty machine.
@@ -69,8 +69,9 @@ class Kernel(Sysfs, Iov, IovInit, Portdrv, Aer, Err, Remove, Probe, Bus, Search,
         """Run the initcalls, enumerate, bind the port driver to the ports.
 
         Kernel: start_kernel(), init/main.c
-        Locks:  via pci_device_add: &pci_bus_sem (write), once for each device;
-                via pci_bus_add_devices: &dev->mutex (mutex), of each device
+        Locks:  via pci_scan_root_bus: as pci_scan_root_bus;
+                via pci_bus_add_devices: as pci_bus_add_devices;
+                via pcie_portdrv_init: as pcie_portdrv_init
         Called with: nothing else running
         Returns: nothing
         Left out: everything else

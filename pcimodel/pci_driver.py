@@ -23,7 +23,9 @@ class PciDriverCore:
         """Register *drv*: what loading its module does.
 
         Kernel: pci_register_driver(), include/linux/pci.h
-        Locks:  via _driver_attach: &dev->mutex (mutex), of the parent and of each device it matches
+        Locks:  via _driver_attach: &dev->mutex (mutex), of parent and device;
+                via flush_work: (work_completion)(&wfc.work) (wait), only with probe_on_worker;
+                the driver's
         Called with: no device lock
         Returns: 0, or -EBUSY if there is a driver of that name
         Left out: dynamic ids
@@ -34,7 +36,8 @@ class PciDriverCore:
         """Unregister *drv*: what removing its module does.
 
         Kernel: pci_unregister_driver(), drivers/pci/pci-driver.c
-        Locks:  via device_release_driver_internal: &dev->mutex (mutex), of parent and device
+        Locks:  via device_release_driver_internal: &dev->mutex (mutex), of parent and device;
+                the driver's
         Called with: no device lock
         Returns: nothing
         Left out: dynamic ids
@@ -84,7 +87,8 @@ class PciDriverCore:
         """Probe *dev* with the driver that the core chose; keep a reference while it is bound.
 
         Kernel: pci_device_probe(), drivers/pci/pci-driver.c
-        Locks:  none
+        Locks:  via flush_work: (work_completion)(&wfc.work) (wait), only with probe_on_worker;
+                the driver's
         Called with: the device lock
         Returns: 0, -ENODEV, or the driver's errno
         Left out: interrupts
@@ -101,7 +105,8 @@ class PciDriverCore:
         """Call the driver's probe if its table has *dev*.
 
         Kernel: __pci_device_probe(), drivers/pci/pci-driver.c
-        Locks:  none
+        Locks:  via flush_work: (work_completion)(&wfc.work) (wait), only with probe_on_worker;
+                the driver's
         Called with: the device lock
         Returns: 0, -ENODEV, or the driver's errno
         Left out: nothing
@@ -128,7 +133,8 @@ class PciDriverCore:
         """Call the driver's probe on the right thread.
 
         Kernel: pci_call_probe(), drivers/pci/pci-driver.c
-        Locks:  via flush_work: (work_completion)(&wfc.work) (wait), only with probe_on_worker
+        Locks:  via flush_work: (work_completion)(&wfc.work) (wait), only with probe_on_worker;
+                the driver's
         Called with: the device lock
         Returns: 0 or the driver's errno
         Left out: which CPU is near the device: the worker is one of the caller's CPU
@@ -147,7 +153,7 @@ class PciDriverCore:
         """Call the driver's probe on this thread.
 
         Kernel: local_pci_probe(), drivers/pci/pci-driver.c
-        Locks:  none
+        Locks:  the driver's
         Called with: the device lock, held by this thread or by the one that waits for it
         Returns: 0 or the driver's errno; a positive answer counts as 0
         Left out: runtime power management
@@ -166,7 +172,7 @@ class PciDriverCore:
         """Call the driver's remove and drop the reference of the binding.
 
         Kernel: pci_device_remove(), drivers/pci/pci-driver.c
-        Locks:  none
+        Locks:  the driver's
         Called with: the device lock
         Returns: nothing
         Left out: interrupts, runtime power management

@@ -54,7 +54,8 @@ class Probe:
         """Enumerate everything below one host bridge.
 
         Kernel: pci_scan_root_bus(), drivers/pci/probe.c
-        Locks:  via pci_device_add: &pci_bus_sem (write), once for each device
+        Locks:  via pci_register_host_bridge: as pci_register_host_bridge;
+                via pci_scan_child_bus: as pci_scan_child_bus
         Called with: no lock required
         Returns: the root bus; its devices still have to be added for drivers
         Left out: resources
@@ -244,7 +245,8 @@ class Probe:
 
         Kernel: pci_scan_single_device(), drivers/pci/probe.c
         Locks:  via pci_get_slot: &pci_bus_sem (read);
-                via pci_device_add: &pci_bus_sem (write), only if it is new
+                via pci_setup_device: &pci_slot_mutex (mutex), only if one answers;
+                via pci_device_add: as pci_device_add, only if it is new
         Called with: &pci_rescan_remove_lock
         Returns: the device without a reference, or None
         Left out: nothing
@@ -274,9 +276,8 @@ class Probe:
         """Find the functions of one slot.
 
         Kernel: pci_scan_slot(), drivers/pci/probe.c
-        Locks:  via pci_get_slot: &pci_bus_sem (read);
-                via pci_device_add: &pci_bus_sem (write), once for each new device;
-                via pcie_aspm_init_link_state: &pci_bus_sem (read), only if something is new
+        Locks:  via pci_scan_single_device: as pci_scan_single_device;
+                via pcie_aspm_init_link_state: as pcie_aspm_init_link_state, only if any is new
         Called with: &pci_rescan_remove_lock
         Returns: how many are new
         Left out: functions beyond 7 (ARI)
@@ -302,7 +303,8 @@ class Probe:
 
         Kernel: pci_scan_bridge(), drivers/pci/probe.c
         Locks:  via pci_find_next_bus: &pci_bus_sem (read);
-                via pci_add_new_bus: &pci_bus_sem (write), only if the bus is new
+                via pci_add_new_bus: &pci_bus_sem (write), only if the bus is new;
+                via pci_scan_child_bus: as pci_scan_child_bus
         Called with: &pci_rescan_remove_lock
         Returns: the highest bus number behind it
         Left out: giving out bus numbers; the firmware did
@@ -322,8 +324,8 @@ class Probe:
         """Enumerate *bus* and everything below it.
 
         Kernel: pci_scan_child_bus(), drivers/pci/probe.c
-        Locks:  via pci_scan_slot: &pci_bus_sem (read);
-                via pci_device_add: &pci_bus_sem (write), once for each new device
+        Locks:  via pci_scan_slot: as pci_scan_slot;
+                via pci_scan_bridge: as pci_scan_bridge, for each bridge
         Called with: &pci_rescan_remove_lock
         Returns: the highest bus number found
         Left out: the second pass, which gives out bus numbers
@@ -340,9 +342,8 @@ class Probe:
         """Enumerate *bus* again and give what is new to its drivers.
 
         Kernel: pci_rescan_bus(), drivers/pci/probe.c
-        Locks:  via pci_scan_slot: &pci_bus_sem (read);
-                via pci_device_add: &pci_bus_sem (write), once for each new device;
-                via _device_attach: &dev->mutex (mutex), of each new device, for all of its probe
+        Locks:  via pci_scan_child_bus: as pci_scan_child_bus;
+                via pci_bus_add_devices: as pci_bus_add_devices
         Called with: &pci_rescan_remove_lock
         Returns: the highest bus number found
         Left out: resources

@@ -35,7 +35,9 @@ class Remove:
 
         Kernel: pci_stop_dev(), drivers/pci/remove.c
         Locks:  via device_release_driver_internal: &dev->mutex (mutex), for all of its remove;
-                via pcie_aspm_exit_link_state: &pci_bus_sem (read)
+                via pcie_aspm_exit_link_state: &pci_bus_sem (read);
+                via pcie_aspm_exit_link_state: &aspm_lock (mutex);
+                the driver's
         Called with: &pci_rescan_remove_lock, or the PF's lock if it is a VF
         Returns: nothing
         Left out: files in sysfs and proc (gone before the driver, in v4.14); wake-up events
@@ -81,7 +83,10 @@ class Remove:
         """Stop *dev* and everything below it, children in reverse order.
 
         Kernel: pci_stop_bus_device(), drivers/pci/remove.c
-        Locks:  via device_release_driver_internal: &dev->mutex (mutex), of each, one at a time
+        Locks:  via device_release_driver_internal: &dev->mutex (mutex), of each, one at a time;
+                via pcie_aspm_exit_link_state: &pci_bus_sem (read);
+                via pcie_aspm_exit_link_state: &aspm_lock (mutex);
+                the driver's
         Called with: &pci_rescan_remove_lock, or the PF's lock if it is a VF
         Returns: nothing
         Left out: nothing
@@ -116,7 +121,10 @@ class Remove:
 
         Kernel: pci_stop_and_remove_bus_device(), drivers/pci/remove.c
         Locks:  via device_release_driver_internal: &dev->mutex (mutex), of each, one at a time;
-                via pci_destroy_dev: &pci_bus_sem (write), once for each
+                via pci_destroy_dev: &pci_bus_sem (write), once for each;
+                via pcie_aspm_exit_link_state: &pci_bus_sem (read);
+                via pcie_aspm_exit_link_state: &aspm_lock (mutex);
+                the driver's
         Called with: &pci_rescan_remove_lock, or the PF's lock if it is a VF
         Returns: nothing
         Left out: nothing
@@ -130,7 +138,10 @@ class Remove:
         Kernel: pci_stop_and_remove_bus_device_locked(), drivers/pci/remove.c
         Locks:  via pci_lock_rescan_remove: &pci_rescan_remove_lock (mutex), around all the rest;
                 via device_release_driver_internal: &dev->mutex (mutex), of each, one at a time;
-                via pci_destroy_dev: &pci_bus_sem (write), once for each
+                via pci_destroy_dev: &pci_bus_sem (write), once for each;
+                via pcie_aspm_exit_link_state: &pci_bus_sem (read);
+                via pcie_aspm_exit_link_state: &aspm_lock (mutex);
+                the driver's
         Called with: no device lock
         Returns: nothing
         Left out: nothing

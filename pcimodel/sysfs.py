@@ -79,7 +79,8 @@ class Sysfs:
         """Ask the PF's driver for that many VFs: a write to sriov_numvfs.
 
         Kernel: sriov_numvfs_store(), drivers/pci/pci-sysfs.c
-        Locks:  &dev->mutex (mutex), of the PF, for all of sriov_configure (since v4.13)
+        Locks:  &dev->mutex (mutex), of the PF, for all of sriov_configure (since v4.13);
+                the driver's
         Called with: no device lock
         Returns: the length of *buf*; -EINVAL, -ERANGE, -ENOENT, -EBUSY, -ENODEV if the
             device is gone, or the driver's errno
@@ -100,7 +101,7 @@ class Sysfs:
         """Check that the PF's driver can be asked, and ask it.
 
         Kernel: sriov_numvfs_store(), drivers/pci/pci-sysfs.c (its part under the lock)
-        Locks:  none
+        Locks:  the driver's
         Called with: the PF's lock
         Returns: 0 or more, -ENOENT, -EBUSY, or the driver's errno
         Left out: nothing
@@ -158,7 +159,10 @@ class Sysfs:
         Kernel: remove_store(), drivers/pci/pci-sysfs.c
         Locks:  via pci_lock_rescan_remove: &pci_rescan_remove_lock (mutex), around all the rest;
                 via device_release_driver_internal: &dev->mutex (mutex), of each, one at a time;
-                via pci_destroy_dev: &pci_bus_sem (write), once for each
+                via pci_destroy_dev: &pci_bus_sem (write), once for each;
+                via pcie_aspm_exit_link_state: &pci_bus_sem (read);
+                via pcie_aspm_exit_link_state: &aspm_lock (mutex);
+                the driver's
         Called with: no device lock
         Returns: the length of *buf*, -EINVAL, or -ENODEV if the device is gone
         Left out: the file's active reference
@@ -177,8 +181,7 @@ class Sysfs:
 
         Kernel: dev_rescan_store(), drivers/pci/pci-sysfs.c
         Locks:  via pci_lock_rescan_remove: &pci_rescan_remove_lock (mutex), around all the rest;
-                via pci_rescan_bus: &pci_bus_sem (write), once for each new device;
-                via pci_rescan_bus: &dev->mutex (mutex), of each new device, for all of its probe
+                via pci_rescan_bus: as pci_rescan_bus
         Called with: no device lock
         Returns: the length of *buf*, -EINVAL, or -ENODEV if the device is gone
         Left out: the file's active reference
@@ -199,8 +202,7 @@ class Sysfs:
         Kernel: bus_rescan_store(), drivers/pci/pci-sysfs.c
         Locks:  via pci_lock_rescan_remove: &pci_rescan_remove_lock (mutex), around all the rest;
                 via pci_find_next_bus: &pci_bus_sem (read);
-                via pci_rescan_bus: &pci_bus_sem (write), once for each new device;
-                via pci_rescan_bus: &dev->mutex (mutex), of each new device, for all of its probe
+                via pci_rescan_bus: as pci_rescan_bus
         Called with: no device lock
         Returns: the length of *buf*, or -EINVAL
         Left out: the file's active reference

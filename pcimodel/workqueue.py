@@ -247,7 +247,7 @@ class Workqueues:
         """Call the function of *work*, then wake those who flush it.
 
         Kernel: process_one_work(), kernel/workqueue.c
-        Locks:  none
+        Locks:  the work item's
         Called with: no lock required
         Returns: nothing
         Left out: lockdep's map of the work item

@@ -82,6 +82,21 @@ def sysfs(tree):
     kernel.remove_store(pf, "1")
 
 
+def probes_that_enable_vfs(tree):
+    kernel = boot(tree)
+    igb = drivers.igb(kernel, max_vfs=1)
+    kernel.pci_register_driver(igb)
+    settle()
+    kernel.unbind_store(igb, PF)
+    kernel.bind_store(igb, PF)
+    settle()
+    for rescan in (kernel.bus_rescan_store,
+                   lambda buf: kernel.dev_rescan_store(find(kernel, "0000:00:04.0"), buf)):
+        kernel.remove_store(find(kernel, PF).bus.self, "1")
+        rescan("1")
+        settle()
+
+
 def functions_that_depend_on_each_other(tree):
     kernel = boot(tree, Sriov(link=1), second=Endpoint(*drivers.IGB, sriov=Sriov()))
     kernel.pci_register_driver(drivers.igb(kernel))
@@ -168,5 +183,5 @@ def work_items(tree):
     settle()
 
 
-PATHS = [module_load_and_unload, sysfs, functions_that_depend_on_each_other, vfs_on_another_bus, vfs_that_fail, disable_while_vfs_are_added,
+PATHS = [module_load_and_unload, sysfs, probes_that_enable_vfs, functions_that_depend_on_each_other, vfs_on_another_bus, vfs_that_fail, disable_while_vfs_are_added,
          unplug_while_vfs_are_added, recovery, recovery_by_firmware, probe_on_a_worker, work_items]

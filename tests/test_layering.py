@@ -14,7 +14,8 @@ HARNESS = sorted((ROOT / "harness").rglob("*.py"))
 PCIMODEL = sorted((ROOT / "pcimodel").rglob("*.py"))
 LABELS = ("Kernel:", "Locks:", "Called with:", "Returns:", "Left out:")
 LOCK_ITEM = re.compile(
-    r"(?:via (?P<callee>\w+): )?(?P<lock>\S.*?) \((?P<mode>mutex|read|write|wait)\)(?:, .+)?")
+    r"(?:(?:via (?P<callee>\w+): )?(?P<lock>\S.*?) \((?P<mode>mutex|read|write|wait)\)"
+    r"|via (?P<whole>\w+): as (?P=whole)|the (?:driver|callback|work item)'s)(?:, .+)?")
 # Names that Python or a dunder protocol gives.
 PROTOCOL = re.compile(r"__\w+__")
 

@@ -62,7 +62,8 @@ class CollectThenLock:
         """Call *cb* on every device that is on or below *top* now, without pci_bus_sem.
 
         Kernel: aer_pci_walk_bus(), drivers/pci/pcie/aer/aerdrv_core.c, in the author's tree
-        Locks:  via pci_walk_bus: &pci_bus_sem (read), released before the first call of cb
+        Locks:  via pci_walk_bus: &pci_bus_sem (read), released before the first call of cb;
+                the callback's, for each device, after that
         Called with: no device lock
         Returns: nothing; *cb* is called on all of them, whatever it returns
         Left out: nothing

@@ -62,7 +62,8 @@ class DeferVfAdd:
 
         Kernel: none; the work item that the mail proposes, for drivers/pci/iov.c
         Locks:  via pci_device_add: &pci_bus_sem (write), once for each VF;
-                via _device_attach: &dev->mutex (mutex), of each VF, for all of its probe
+                via _device_attach: &dev->mutex (mutex), of each VF, for all of its probe;
+                via pci_iov_add_virtfn: as pci_iov_add_virtfn
         Called with: no lock; in a kworker
         Returns: nothing
         Left out: nothing
@@ -89,7 +90,8 @@ class DeferVfAdd:
 
         Kernel: sriov_del_vfs(), drivers/pci/iov.c, as the mail's proposal needs it
         Locks:  via cancel_work_sync: (work_completion)(&iov->add_work) (wait), only if it runs;
-                via pci_destroy_dev: &pci_bus_sem (write), once for each VF that exists
+                via pci_destroy_dev: &pci_bus_sem (write), once for each VF that exists;
+                via pci_iov_remove_virtfn: as pci_iov_remove_virtfn
         Called with: the PF's device lock
         Returns: nothing
         Left out: nothing
@@ -102,7 +104,10 @@ class DeferVfAdd:
 
         Kernel: pci_stop_dev(), drivers/pci/remove.c, as the mail's proposal needs it
         Locks:  via device_release_driver_internal: &dev->mutex (mutex), for all of its remove;
-                via cancel_work_sync: (work_completion)(&iov->add_work) (wait), only if it runs
+                via cancel_work_sync: (work_completion)(&iov->add_work) (wait), only if it runs;
+                via pcie_aspm_exit_link_state: &pci_bus_sem (read);
+                via pcie_aspm_exit_link_state: &aspm_lock (mutex);
+                the driver's
         Called with: &pci_rescan_remove_lock, which the worker does not take
         Returns: nothing
         Left out: nothing

@@ -9,12 +9,20 @@ from ..kernel import Kernel
 
 
 class V4_14(Kernel):
-    """Linux 4.14.  What later versions changed and this one has:
+    """Linux 4.14 takes a parent's device lock at every probe and no references in recovery.
+
+    What later versions changed and this one has:
 
     - a driver that appears takes the parent's device lock before the device's, on every bus;
     - sriov_numvfs is written under the device lock and read without one;
     - a failed pci_setup_device leaks the VF's struct;
     - recovery takes no references on the devices that reported an error.
+
+    Where the model is in doubt about 4.14:
+
+    - unbind_store() compares the driver without the device's lock and does not compare it again;
+    - a VF whose PF has sriov_drivers_autoprobe off answers every driver with -ENODEV, also bind;
+    - the link's power state is dropped with the last function behind the port, VFs included.
     """
 
     name = "v4.14"

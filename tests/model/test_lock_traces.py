@@ -64,13 +64,10 @@ def test_device_is_on_the_list_first_and_looked_at_by_the_driver_core_after():
 
 def test_device_is_deleted_first_then_taken_off_the_list_then_put():
     def act(kernel, trace):
-        device_del, put = kernel.device_del, kernel.put_device
+        pf, device_del, put = find(kernel, PF), kernel.device_del, kernel.put_device
         kernel.device_del = lambda dev: trace.say("device_del") or device_del(dev)
         kernel.put_device = lambda dev: dev is pf and trace.say("put") or put(dev)
-        pf = find(kernel, PF)
-        trace.lines.clear()
         kernel.pci_destroy_dev(pf)
-        kernel.put_device = put
     assert traced(act, boot) == ["device_del", *around(PF), *around(WRITE), "put"]
 
 
