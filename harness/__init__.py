@@ -2,8 +2,9 @@
 
     from harness import Mutex, RWSemaphore, Completion, run, force, stress
 
-A scenario is a callable that builds a fresh world and returns its roles. `run` lets them race, `force` makes them meet where
-it hurts, `stress` tries until something breaks; `str()` of what they return is a report to paste into a mail.
+A scenario is a callable that builds a fresh world and returns its roles. `run` lets them race,
+`force` makes them meet where it hurts, `stress` tries until something breaks; `str()` of what they
+return is a report to paste into a mail.
 """
 
 from __future__ import annotations

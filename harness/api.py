@@ -1,7 +1,7 @@
 """run and force: a scenario, once or many times, on real threads.
 
-Both take a scenario (a callable that builds a fresh world and returns its roles) and return a `Result`. Workers are reused
-from run to run inside one call and have ended when it returns.
+Both take a scenario (a callable that builds a fresh world and returns its roles) and return a
+`Result`. Workers are reused from run to run inside one call and have ended when it returns.
 """
 
 from __future__ import annotations
@@ -89,10 +89,12 @@ def run(scenario: Callable[[], Any], *, runs: int = 1, seconds: float | None = N
     """Let the roles of *scenario* race, *runs* times.
 
     Args:
-        seconds: stop after this time: the run under way is unwound as `inconclusive`, no other is begun.
-        timeout: seconds in which no lock was taken or released, after which what there is is judged.
-        detect: "block" looks for a cycle at the moment a thread begins to wait; "timeout" lets the threads
-            hang and judges when nothing has moved for *timeout* seconds.
+        seconds: stop after this time: the run under way is unwound as `inconclusive`, no other is
+            begun.
+        timeout: seconds in which no lock was taken or released, after which what there is is
+            judged.
+        detect: "block" looks for a cycle at the moment a thread begins to wait; "timeout" lets the
+            threads hang and judges when nothing has moved for *timeout* seconds.
         observers: called before each run; returns the observers of that run.
 
     Raises:
@@ -110,8 +112,9 @@ def force(scenario: Callable[[], Any], *, runs: int = 1, seconds: float | None =
           timeout: float = TIMEOUT, detect: str = "block") -> Result:
     """Make the roles of *scenario* meet where it says, *runs* times; arguments as for `run`.
 
-    If the meeting cannot be set up the verdict is `not-reached`, unless something was found. A scenario that declares no
-    meeting is tried at every combination of requests that its roles make with a lock in hand, within a bound.
+    If the meeting cannot be set up the verdict is `not-reached`, unless something was found. A
+    scenario that declares no meeting is tried at every combination of requests that its roles make
+    with a lock in hand, within a bound.
     """
     def once(made: Scenario, crew: Crew) -> Outcome:
         try_ = _try_meetings if made.meet else _try_nested
@@ -162,7 +165,9 @@ def _orders(made: Scenario) -> list[tuple[int, ...]]:
 
 def _try_meetings(scenario: Callable[[], Any], made: Scenario, crew: Crew, detect: str,
                   timeout: float, tally: _Deadline) -> Outcome:
-    """Hold the meetings that the scenario declares; in another order of start if they are missed."""
+    """Hold the meetings that the scenario declares; in another order of start if they are
+    missed.
+    """
     missed = ""
     for tried, order in enumerate(_orders(made), 1):
         meetings = Meetings(made.meet, order)
@@ -183,7 +188,9 @@ def _try_meetings(scenario: Callable[[], Any], made: Scenario, crew: Crew, detec
 
 def _try_nested(scenario: Callable[[], Any], made: Scenario, crew: Crew, detect: str, timeout: float,
                 tally: _Deadline) -> Outcome:
-    """Try the meetings that the roles' nested requests offer, in every order of the roles, nearest first."""
+    """Try the meetings that the roles' nested requests offer, in every order of the roles, nearest
+    first.
+    """
     orders = _orders(made)
     todo = [(0,) * len(made.roles)]
     seen = set(todo)

@@ -1,4 +1,6 @@
-"""Steps that must not be cut short by a signal handler that raises, and so must not run in the main thread."""
+"""Steps that must not be cut short by a signal handler that raises, and so must not run in the
+main thread.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,9 @@ PATIENCE = 3.0   # seconds that a step gets to end after an interrupt
 def aside(step: Callable[[], Any]) -> Any:
     """Return what *step* returns, called once in a thread of its own; raise what it raises.
 
-    A signal handler that raises does so in the main thread, at any instruction: were the guard held there, it would never
-    be given up. An interrupt that comes while *step* is under way does not cut it short; it is raised when it has ended.
+    A signal handler that raises does so in the main thread, at any instruction: were the guard held
+    there, it would never be given up. An interrupt that comes while *step* is under way does not
+    cut it short; it is raised when it has ended.
     """
     once, done = threading.Lock(), threading.Semaphore(0)
     answers: list[Any] = []

@@ -1,4 +1,6 @@
-"""The threads that perform roles: reused from run to run inside one call, ended when it returns or raises."""
+"""The threads that perform roles: reused from run to run inside one call, ended when it returns or
+raises.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """What a lock tells: four events, named after the kernel's lock tracepoints, and two for roles.
 
-Everything the harness can do is an `Observer` of these six. A hook that a class does not override is never called
-and costs nothing. Waits for completions, work items and threads use the first three events with mode ``wait``.
+Everything the harness can do is an `Observer` of these six. A hook that a class does not override
+is never called and costs nothing. Waits for completions, work items and threads use the first three
+events with mode ``wait``.
 """
 
 from __future__ import annotations
@@ -20,25 +21,30 @@ HOOKS = ("lock_acquire", "lock_contended", "lock_acquired", "lock_release", "rol
 class Observer:
     """Sees what the roles of one run do; serves as documentation of the hooks.
 
-    `mode` is ``exclusive``, ``shared`` or ``wait``. A hook runs in the thread of *task*. An exception in a hook
-    is an error of that role.
+    `mode` is ``exclusive``, ``shared`` or ``wait``. A hook runs in the thread of *task*. An
+    exception in a hook is an error of that role.
     """
 
     def attach(self, run: Run) -> None:
         """Learn the run, before any role starts."""
 
     def hold_back(self, tasks: list[Task]) -> list[Task]:
-        """Return which of the roles, all at the start barrier, do not start yet; `idle` must let them go.
+        """Return which of the roles, all at the start barrier, do not start yet; `idle` must let
+        them go.
 
         Called with the guard held.
         """
         return []
 
     def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:
-        """See *task* about to ask for *lock* (`task.trylock`: only if free). It may be held up here."""
+        """See *task* about to ask for *lock* (`task.trylock`: only if free). It may be held up
+        here.
+        """
 
     def lock_contended(self, task: Task, lock: Any, mode: str) -> None:
-        """See that *task* could not have *lock* and is now queued. The guard is held: be quick, take no lock."""
+        """See that *task* could not have *lock* and is now queued. The guard is held: be quick,
+        take no lock.
+        """
 
     def lock_acquired(self, task: Task, lock: Any, mode: str) -> None:
         """See that *task* has *lock* (mode ``wait``: that its wait is over)."""
@@ -53,7 +59,8 @@ class Observer:
         """See the role of *task* end, by return or exception. The guard is held."""
 
     def idle(self) -> bool:
-        """See that no role of the run can go on by itself (but by a time limit); return whether this let one go on.
+        """See that no role of the run can go on by itself (but by a time limit); return whether
+        this let one go on.
 
         Called with the guard held.
         """

@@ -1,10 +1,13 @@
-"""Mutex and Completion: real locks that know who has them, and tell the run of the thread that uses them.
+"""Mutex and Completion: real locks that know who has them, and tell the run of the thread that uses
+them.
 
-Outside a run a `Mutex` is a `threading.Lock` that knows its owner. Inside one, four events go to the observers
-of the run (see events.py), and a thread that must wait does so in the parking lot of task.py, where it can be let go.
+Outside a run a `Mutex` is a `threading.Lock` that knows its owner. Inside one, four events go to
+the observers of the run (see events.py), and a thread that must wait does so in the parking lot of
+task.py, where it can be let go.
 
-A mutex is held when its raw lock is locked. Release unlocks the raw lock first and looks for waiters after; a
-waiter queues first and tries the raw lock after. One of the two always sees the other.
+A mutex is held when its raw lock is locked. Release unlocks the raw lock first and looks for
+waiters after; a waiter queues first and tries the raw lock after. One of the two always sees the
+other.
 
 This file knows nothing of detection. Do not add features here: write an Observer.
 """
@@ -35,7 +38,9 @@ def set_active(active: bool) -> None:
 
 
 def label(name: str, lock_class: str) -> str:
-    """Return what reports call a lock: its class and its own name, or one of them where that says both."""
+    """Return what reports call a lock: its class and its own name, or one of them where that says
+    both.
+    """
     if name.startswith(lock_class):
         return name
     return lock_class if lock_class.endswith(f"(&{name})") else f"{lock_class} ({name})"
@@ -45,7 +50,8 @@ class Node:
     """What a task can wait for: a name, a class, and who must act before the wait can end.
 
     Attributes:
-        name: what the verbs print, as in ``device_lock(0000:01:00.0)``. Default: the place of creation.
+        name: what the verbs print, as in ``device_lock(0000:01:00.0)``. Default: the place of
+            creation.
         lock_class: what all locks of one kind share, as in lockdep. Default: the name.
     """
 
@@ -138,8 +144,9 @@ def ended_wait(task: Task) -> bool:
 class Mutex(Node):
     """A `threading.Lock` with an owner: the kernel's mutex, or a drop-in for `Lock`.
 
-    Not recursive: asking again without a time limit raises outside a run and is a deadlock of one inside.
-    Costs about 1.8 times a bare lock while no run is under way. Cannot see what happens to other locks.
+    Not recursive: asking again without a time limit raises outside a run and is a deadlock of one
+    inside. Costs about 1.8 times a bare lock while no run is under way. Cannot see what happens to
+    other locks.
     """
 
     __slots__ = ("_lock", "_owner", "_waiters")
@@ -165,7 +172,8 @@ class Mutex(Node):
         else:
             self._owner = None
             self._lock.release()
-            # A role that waits has looked at the raw lock since it queued, and its run began before.
+            # A role that waits has looked at the raw lock since it queued, and its run began
+            # before.
             if _active and self._waiters:
                 self._hand_over()
 

@@ -1,6 +1,7 @@
 """What the command lines of `harness` and `pcimodel` share: options, output, exit statuses.
 
-Bad input and bad usage end with status 2 and one clear line on standard error; Ctrl-C with the report so far and 130.
+Bad input and bad usage end with status 2 and one clear line on standard error; Ctrl-C with the
+report so far and 130.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Places in code: from a code object and an instruction offset to "file:line", for reports.
 
-A place is kept as the pair a frame gives for nothing (`f_code`, `f_lasti`) and resolved when it is printed.
+A place is kept as the pair a frame gives for nothing (`f_code`, `f_lasti`) and resolved when it is
+printed.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Any
 from readerwriterlock import rwlock
 
 Call = tuple[CodeType, int]
-# Calls, innermost first, as one flat tuple: code, offset, code, offset, ... One object for each event, not one a call.
+# Calls, innermost first, as one flat tuple: code, offset, code, offset, ... One object for each
+# event, not one a call.
 Chain = tuple[Any, ...]
 
 _vocabulary = {os.path.dirname(os.path.abspath(file)) + os.sep for file in (__file__, rwlock.__file__)}
@@ -23,8 +25,8 @@ _vocabulary = {os.path.dirname(os.path.abspath(file)) + os.sep for file in (__fi
 def vocabulary(path: str) -> None:
     """Declare the file *path* part of the locking vocabulary.
 
-    Its functions are verbs: a report prints ``device_lock(x)`` for what such a function did, and takes
-    the function that called it for the place.
+    Its functions are verbs: a report prints ``device_lock(x)`` for what such a function did, and
+    takes the function that called it for the place.
     """
     _vocabulary.add(path)
 

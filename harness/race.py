@@ -1,8 +1,9 @@
 """Meetings: hold roles at lock events until all are there, then let them go on in a given order.
 
-A meeting is an observer; the program under test knows nothing of it. It looks at the locks held, not at the lock asked for alone:
-a repaired program asks for the same lock with nothing in its hands. It opens unmet when a partner can no longer come (it
-ended, or nobody can go on by himself while some wait at the meeting), never after some time.
+A meeting is an observer; the program under test knows nothing of it. It looks at the locks held,
+not at the lock asked for alone: a repaired program asks for the same lock with nothing in its
+hands. It opens unmet when a partner can no longer come (it ended, or nobody can go on by himself
+while some wait at the meeting), never after some time.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class At:
         role: name of the role (or of a thread that a role starts).
         lock: the lock, its name or its class.
         mode: ``exclusive``, ``shared`` or ``wait``; None for any.
-        holding: what it must hold then, each a lock, a name or a class. What else it holds does not matter.
+        holding: what it must hold then, each a lock, a name or a class. What else it holds does not
+            matter.
         function: name of the function that asks; None for any.
     """
 
@@ -84,9 +86,9 @@ class Meet:
 class OneByOne(Observer):
     """Let one role run at a time, so that every run with the same arguments is the same run.
 
-    The roles start in *order*, each when nobody who went before can go on. Where several could go on (a thread was started, a
-    lock was handed over), the youngest thread goes first, then the roles in order. If a role waits outside our locks for one
-    that is held back, everybody goes.
+    The roles start in *order*, each when nobody who went before can go on. Where several could go
+    on (a thread was started, a lock was handed over), the youngest thread goes first, then the
+    roles in order. If a role waits outside our locks for one that is held back, everybody goes.
     """
 
     def __init__(self, order: Sequence[int]) -> None:
@@ -235,9 +237,11 @@ class Meetings(OneByOne):
 
 
 class NestedRequests(OneByOne):
-    """The meeting for a scenario that declares none: hold each role at one request made with a lock held.
+    """The meeting for a scenario that declares none: hold each role at one request made with a lock
+    held.
 
-    Role i is held at its `which[i]`-th such request. When all that can queue up is queued, those held go on, in order.
+    Role i is held at its `which[i]`-th such request. When all that can queue up is queued, those
+    held go on, in order.
     """
 
     def __init__(self, which: Sequence[int], order: Sequence[int]) -> None:

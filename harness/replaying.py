@@ -1,8 +1,9 @@
 """Replay: run the lock operations of a recorded run again, in the same order.
 
-A schedule is the order in which the roles passed their lock operations (requests and releases); it counts operations, not
-instructions, so it holds in another process and on another Python. A token carries it with the reference of the scenario
-and the seed of its world, in characters that are safe in a shell and in a mail.
+A schedule is the order in which the roles passed their lock operations (requests and releases); it
+counts operations, not instructions, so it holds in another process and on another Python. A token
+carries it with the reference of the scenario and the seed of its world, in characters that are safe
+in a shell and in a mail.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ _VERSION = 1
 def schedule_of(events: Sequence[Event]) -> Schedule:
     """Return the order in which the roles passed their operations.
 
-    A request stands where its outcome was recorded. A thread may record that it had to wait before the one that was faster has
-    recorded that it has the lock: such a request is moved behind the one that it lost to.
+    A request stands where its outcome was recorded. A thread may record that it had to wait before
+    the one that was faster has recorded that it has the lock: such a request is moved behind the
+    one that it lost to.
     """
     schedule: Schedule = []
     asked: dict[Task, tuple[Any, str]] = {}    # requests without an outcome yet

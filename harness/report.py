@@ -1,8 +1,9 @@
-"""The report: one line of verdict, the diagram, the proof, what to do next. Text is made here and nowhere else.
+"""The report: one line of verdict, the diagram, the proof, what to do next. Text is made here and
+nowhere else.
 
-The diagram is the one kernel developers draw in mails: a column per role, a row per acquisition still held or request that
-waits, in true order, with the calls that led there, each printed once. Plain text of at most 100 columns; the same
-run gives the same text.
+The diagram is the one kernel developers draw in mails: a column per role, a row per acquisition
+still held or request that waits, in true order, with the calls that led there, each printed once.
+Plain text of at most 100 columns; the same run gives the same text.
 """
 
 from __future__ import annotations
@@ -98,7 +99,9 @@ def proof(finding: Finding) -> list[str]:
 
 
 def blocked_by(state: RoleState, roles: tuple[RoleState, ...]) -> str:
-    """Say who blocks the request of *state*, and whether by holding the lock or by waiting for it."""
+    """Say who blocks the request of *state*, and whether by holding the lock or by waiting for
+    it.
+    """
     phrases = []
     for name in state.waits_for:
         other = next((role for role in roles if role.role == name), None)
@@ -193,7 +196,8 @@ def _rows(events: list[Event], shown: dict[str, RoleState], roles: tuple[RoleSta
 def _calls(event: Event, role: str, names: Callable[[Any], str]) -> list[tuple[int, str]]:
     """Return the calls that led to *event*, outermost first, as (identity, name).
 
-    Without what says nothing: the role's own function, functions without a name, and one that calls the one it overrides.
+    Without what says nothing: the role's own function, functions without a name, and one that calls
+    the one it overrides.
     """
     named = [(id(code), names(code)) for code, _ in reversed(split(event.chain)[1])
              if code is not _THREAD_RUN]
@@ -240,7 +244,8 @@ def _text(row: _Row, indent: int) -> str:
 def _offsets(heads: dict[str, str], rows: list[_Row], indent: int) -> dict[str, int] | None:
     """Return where each column begins, or None if they do not fit.
 
-    A row belongs to one role, so it may run on into the columns to its right: what stands there is empty.
+    A row belongs to one role, so it may run on into the columns to its right: what stands there is
+    empty.
     """
     order = list(heads)
     longest = {role: max(len(_text(row, indent)) for row in rows if row.role == role)

@@ -1,9 +1,9 @@
 """Roles on real threads: start together, end together, leave nothing behind.
 
-A `Run` is one run of one scenario. Its account of who runs (`running`) falls to zero exactly when nobody can go on by
-himself; that, and a thread that begins to wait, are the two moments at which it looks for a deadlock. After a verdict
-every role that waits is let go with `Unwind`, its locks are released on the way out, and `Run.play` returns when the last
-has ended.
+A `Run` is one run of one scenario. Its account of who runs (`running`) falls to zero exactly when
+nobody can go on by himself; that, and a thread that begins to wait, are the two moments at which it
+looks for a deadlock. After a verdict every role that waits is let go with `Unwind`, its locks are
+released on the way out, and `Run.play` returns when the last has ended.
 """
 
 from __future__ import annotations
@@ -134,14 +134,18 @@ class Run:
         self._done.acquire(True, min(GRACE, self.timeout))
 
     def _stop_holding_back(self) -> None:
-        """Tell observers that hold roles back that someone seems to wait for those outside our locks."""
+        """Tell observers that hold roles back that someone seems to wait for those outside our
+        locks.
+        """
         enter()
         if not self.unwinding:
             self._tell(self._on_standstill)
         leave()
 
     def _last_resort(self) -> bool:
-        """Let roles go that an observer holds before anyone is judged: it may be the cause of the standstill."""
+        """Let roles go that an observer holds before anyone is judged: it may be the cause of the
+        standstill.
+        """
         enter()
         gone = not self.unwinding and any([self._tell((hook,)) for hook in self._on_idle])
         leave()
@@ -255,7 +259,9 @@ class Run:
         return locks.OUTSIDE if isinstance(who, threading.Thread) else None
 
     def contended(self, task: Task, again: bool) -> bool:
-        """Take note that *task* begins to wait; False if it must unwind. Called with the guard held."""
+        """Take note that *task* begins to wait; False if it must unwind. Called with the guard
+        held.
+        """
         if self.unwinding:
             return False
         if not again:

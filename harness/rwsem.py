@@ -1,11 +1,14 @@
-"""RWSemaphore: a reader/writer lock of `readerwriterlock`, with the kernel's names and an account of its own.
+"""RWSemaphore: a reader/writer lock of `readerwriterlock`, with the kernel's names and an account
+of its own.
 
-Who waits and who goes next is decided by the package's own code. We give it its inner locks (`lock_factory`), so
-that a role that must wait does so in the parking lot of task.py, where it can be let go; the package then sees
-a failed acquire and rolls back. It never sees an exception, which would break it for good.
+Who waits and who goes next is decided by the package's own code. We give it its inner locks
+(`lock_factory`), so that a role that must wait does so in the parking lot of task.py, where it can
+be let go; the package then sees a failed acquire and rolls back. It never sees an exception, which
+would break it for good.
 
-Inside a run every call into the package is made with the guard held, so that it is never interrupted half way: an inner
-lock that is taken means that someone waits or holds, not that a thread was preempted. Owners are kept here, by
+Inside a run every call into the package is made with the guard held, so that it is never
+interrupted half way: an inner lock that is taken means that someone waits or holds, not that a
+thread was preempted. Owners are kept here, by
 task: the package's inner locks are taken by the first reader and released by the last.
 
 This file knows nothing of detection. Do not add features here: write an Observer.
@@ -66,7 +69,8 @@ class _Inner:
         return False
 
     def _wait_outside(self, task: Task, timeout: float) -> bool:
-        """Wait in a thread that is in no run. Ctrl-C or an alarm is raised when the package is done.
+        """Wait in a thread that is in no run. Ctrl-C or an alarm is raised when the package is
+        done.
 
         The package heeds a refusal while it acquires, not while it rolls back or releases.
         """
@@ -140,11 +144,13 @@ class RWSemaphore(Node):
     """The kernel's rw_semaphore over a reader/writer lock of `readerwriterlock`.
 
     Args:
-        policy: "writer" (default: a queued writer keeps every new reader out, also one that holds a read
-            already), "fair" (in order of arrival) or "reader" (readers enter while readers hold).
+        policy: "writer" (default: a queued writer keeps every new reader out, also one that holds a
+            read already), "fair" (in order of arrival) or "reader" (readers enter while readers
+            hold).
 
-    `down_read` and `down_write` acquire when called; use ``with sem.down_read():`` or call `up_read` later.
-    Not recursive. Costs about 1.2 times the package's own lock while no run is under way.
+    `down_read` and `down_write` acquire when called; use ``with sem.down_read():`` or call
+    `up_read` later. Not recursive. Costs about 1.2 times the package's own lock while no run is
+    under way.
     """
 
     __slots__ = ("policy", "_rw", "_reader", "_writer_lock", "_inner", "_readers", "_writer", "_hold",
@@ -368,8 +374,9 @@ class RWSemaphore(Node):
     def blockers(self, task: Task, mode: str) -> list[Task]:
         """Return who must act before *task* can have it in *mode*: the policy, in one place.
 
-        A writer waits for every holder (its own read hold included: no upgrade); a reader for the writer
-        that holds and, by policy, for writers that are queued: all (writer), those before it (fair), none (reader).
+        A writer waits for every holder (its own read hold included: no upgrade); a reader for the
+        writer that holds and, by policy, for writers that are queued: all (writer), those before it
+            (fair), none (reader).
         """
         blockers = [self._writer] if self._writer is not None else []
         if mode == EXCLUSIVE:

@@ -26,9 +26,12 @@ class Scenario:
     Args:
         roles: role name -> what it does. The order is the order of the report's columns.
         meet: a `Meet`, or several that follow each other: where the roles must meet (see race.py).
-        check: called with no argument when every role has ended; raises AssertionError if the world is wrong.
-        invariants: name -> callable, called after each lock event; raises AssertionError if broken. Must take no lock.
-        function_name: what reports call a function, given its code object. Default: its qualified name.
+        check: called with no argument when every role has ended; raises AssertionError if the world
+            is wrong.
+        invariants: name -> callable, called after each lock event; raises AssertionError if broken.
+            Must take no lock.
+        function_name: what reports call a function, given its code object. Default: its qualified
+            name.
         title: role name -> a word on what it is, for the head of its column.
     """
 
@@ -81,7 +84,8 @@ def _takes_rng(factory: Callable[..., Any]) -> bool:
 
 
 def reference_of(factory: Any) -> tuple[str, dict[str, Any]] | None:
-    """Return how to find *factory* in another process: MODULE:NAME and arguments; None if that cannot be.
+    """Return how to find *factory* in another process: MODULE:NAME and arguments; None if that
+    cannot be.
 
     A factory made by a function says so itself, in its attribute `reference`.
     """

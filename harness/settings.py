@@ -1,7 +1,7 @@
 """State of the process that a call changes, and puts back.
 
-Real-thread runs want all their threads on one CPU: a hand-over between two CPUs costs three to ten times as much.
-Where `os.sched_setaffinity` does not exist nothing is changed.
+Real-thread runs want all their threads on one CPU: a hand-over between two CPUs costs three to ten
+times as much. Where `os.sched_setaffinity` does not exist nothing is changed.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def settled(switch_interval: float | None = None) -> Iterator[None]:
 
 
 class _SwitchInterval:
-    """The process-wide switch interval: changed by the first of several calls side by side, put back by the last."""
+    """The process-wide switch interval: changed by the first of several calls side by side, put
+    back by the last.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -1,7 +1,8 @@
-"""stress: race again and again, with random noise at lock events and, where the scenario offers it, in random worlds.
+"""stress: race again and again, with random noise at lock events and, where the scenario offers it,
+in random worlds.
 
-A passing stress run proves nothing; its report says how much was tried. The first failure is kept with a token that shows
-it again.
+A passing stress run proves nothing; its report says how much was tried. The first failure is kept
+with a token that shows it again.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ SWITCH_INTERVAL = 1e-4   # seconds between the interpreter's own thread switches
 
 
 class Noise(Observer):
-    """Delay roles at random before they ask for a lock. The same seed makes the same choices for each role."""
+    """Delay roles at random before they ask for a lock. The same seed makes the same choices for
+    each role.
+    """
 
     def __init__(self, seed: str) -> None:
         self._seed = seed

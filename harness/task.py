@@ -1,12 +1,14 @@
 """Threads as the harness knows them, and how they wait.
 
-A *task* is a thread with a serial number of ours (the interpreter recycles `get_ident()` values). Inside a
-run a task is a role or a thread that a role started; every other thread is an outsider, whose task has no run.
+A *task* is a thread with a serial number of ours (the interpreter recycles `get_ident()` values).
+Inside a run a task is a role or a thread that a role started; every other thread is an outsider,
+whose task has no run.
 
-All waiting happens here, in a parking lot: a task that cannot have a lock waits in one uninterrupted acquire of
-a raw lock of its own, so that a detector can let it go without touching the lock it waits for. The account of
-who holds and who waits is guarded by one lock for the process. The guard is a baton: `leave()` hands it straight
-to a task that was woken, so that no third thread sees a lock between its release and the next grant.
+All waiting happens here, in a parking lot: a task that cannot have a lock waits in one
+uninterrupted acquire of a raw lock of its own, so that a detector can let it go without touching
+the lock it waits for. The account of who holds and who waits is guarded by one lock for the
+process. The guard is a baton: `leave()` hands it straight to a task that was woken, so that no
+third thread sees a lock between its release and the next grant.
 
 This file knows nothing of locks, runs or detection. Do not add them here.
 """
@@ -32,8 +34,8 @@ class Unwind(BaseException):
 class Task:
     """One thread: what it holds, what it waits for.
 
-    States: running (`waits_on` is None), parked at a lock (`waits_on` is that lock), parked by an observer
-    (`paused`), ended. `held` lists (lock, mode, chain) in the order of acquisition.
+    States: running (`waits_on` is None), parked at a lock (`waits_on` is that lock), parked by an
+    observer (`paused`), ended. `held` lists (lock, mode, chain) in the order of acquisition.
     """
 
     __slots__ = ("serial", "name", "run", "thread", "held", "waits_on", "mode", "timed", "chain",
@@ -68,8 +70,8 @@ class Task:
 class _Local(threading.local):
     """Gives each thread that never entered a run its outsider task.
 
-    `created` counts the unnamed locks made at each place, so that a second fork made in a loop is called #2; it starts
-    afresh with each world, so that every run uses the same names.
+    `created` counts the unnamed locks made at each place, so that a second fork made in a loop is
+    called #2; it starts afresh with each world, so that every run uses the same names.
     """
 
     def __init__(self) -> None:
@@ -149,7 +151,9 @@ def park(task: Task, timeout: float = -1) -> bool:
 
 
 def unpark(task: Task) -> None:
-    """Wake *task*, if it is parked, as soon as the caller leaves the guard. Called with the guard held."""
+    """Wake *task*, if it is parked, as soon as the caller leaves the guard. Called with the guard
+    held.
+    """
     if not task.parked:
         return
     task.parked = False
@@ -161,7 +165,9 @@ def unpark(task: Task) -> None:
 
 
 def pause(task: Task) -> None:
-    """Hold *task*, the caller's, until someone wakes it, without its waiting for a lock. Guard as for `park`."""
+    """Hold *task*, the caller's, until someone wakes it, without its waiting for a lock. Guard as
+    for `park`.
+    """
     if task.run.unwinding:
         return   # who would wake it has been and gone
     task.paused = True

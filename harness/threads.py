@@ -1,8 +1,9 @@
 """Threads that a role starts join its run.
 
-While a run is under way, `threading.Thread.start` and `join` are ours: a thread started by a role becomes a task
-of that role's run (and a daemon, so that it can never keep the process alive), and a role that joins one waits in the
-wait-for graph. For every other thread they do what they always did, and with the last run they are put back.
+While a run is under way, `threading.Thread.start` and `join` are ours: a thread started by a role
+becomes a task of that role's run (and a daemon, so that it can never keep the process alive), and a
+role that joins one waits in the wait-for graph. For every other thread they do what they always
+did, and with the last run they are put back.
 """
 
 from __future__ import annotations

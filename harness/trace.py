@@ -1,7 +1,7 @@
 """What happened, in order: the recorder, and what a verdict freezes of the roles.
 
-The recorder is one observer. It takes the calls that led to each request once, when the lock is about to be asked for;
-the events that follow from the request share them.
+The recorder is one observer. It takes the calls that led to each request once, when the lock is
+about to be asked for; the events that follow from the request share them.
 """
 
 from __future__ import annotations
@@ -114,7 +114,9 @@ def place(chain: Chain) -> str:
 
 
 def function(chain: Chain, names: Any = None) -> str:
-    """Return the name of the function that called the verb, as *names* calls it if that is given."""
+    """Return the name of the function that called the verb, as *names* calls it if that is
+    given.
+    """
     _, calls = split(chain)
     told = [(names or function_name)(code) for code, _ in calls]
     return next(filter(None, told), "")

@@ -1,8 +1,9 @@
 """Who waits for whom, and whether that is a circle.
 
-The edges are computed, never stored: each lock answers who blocks a request (`blockers`). A thread in a timed wait will
-go on by itself, so no cycle through it is a deadlock. A cycle closes when a thread begins to wait, never when one is
-granted a lock: looking from the thread that begins to wait is enough.
+The edges are computed, never stored: each lock answers who blocks a request (`blockers`). A thread
+in a timed wait will go on by itself, so no cycle through it is a deadlock. A cycle closes when a
+thread begins to wait, never when one is granted a lock: looking from the thread that begins to wait
+is enough.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ def blockers(task: Task) -> list[Task]:
 def find_cycle(start: Task) -> list[Task] | None:
     """Return a shortest cycle of waits through *start*, beginning with it, or None.
 
-    Every edge must end before a wait can end (a writer needs each reader gone), so one way back is enough.
+    Every edge must end before a wait can end (a writer needs each reader gone), so one way back is
+    enough.
     """
     came_from: dict[Task, Task] = {}
     todo = deque([start])

@@ -1,6 +1,7 @@
 """The comparison: every scenario on a tree and on the tree with each fix, side by side.
 
-What a cell says is what runs showed: the race is forced, and where that finds nothing it is also run with noise. Nothing is looked up.
+What a cell says is what runs showed: the race is forced, and where that finds nothing it is also
+run with noise. Nothing is looked up.
 """
 
 from __future__ import annotations
@@ -118,7 +119,9 @@ def _why(result: Result) -> tuple[str, ...]:
 
 
 def _what_policies_change(cells: Sequence[Cell]) -> str:
-    """Say which forced races end otherwise where pci_bus_sem prefers others than the kernel's writers."""
+    """Say which forced races end otherwise where pci_bus_sem prefers others than the kernel's
+    writers.
+    """
     lines = []
     for policy in ("fair", "reader"):
         for cell in cells:

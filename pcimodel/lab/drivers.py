@@ -17,7 +17,8 @@ def igb(kernel: Any, max_vfs: int = 0, looks_around: bool = False,
         error_detected: Callable[[PciDev, int], int] | None = None) -> PciDriver:
     """Return a PF driver like igb.
 
-    Its probe enables *max_vfs* VFs, as the module parameter does; if it *looks_around*, it reads the bus lists.
+    Its probe enables *max_vfs* VFs, as the module parameter does; if it *looks_around*, it reads
+    the bus lists.
     """
 
     def igb_enable_sriov(pdev: PciDev, num_vfs: int) -> int:
@@ -75,7 +76,9 @@ def _endpoint_driver(kernel: Any, name: str, id: tuple[int, int], vote: int) -> 
 
 def _handlers(name: str, vote: int,
               error_detected: Callable[[PciDev, int], int] | None = None) -> PciErrorHandlers:
-    """Return error handlers that vote *vote* while the channel works, and for a reset when it is frozen."""
+    """Return error handlers that vote *vote* while the channel works, and for a reset when it is
+    frozen.
+    """
 
     def io_error_detected(pdev: PciDev, state: int) -> int:
         return PCI_ERS_RESULT_NEED_RESET if state == pci_channel_io_frozen else vote

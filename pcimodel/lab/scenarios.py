@@ -1,7 +1,7 @@
 """The scenarios: who does what on which machine, and where they must meet.
 
-Names in brackets are those of the catalogue of real cases the model is built from: S1 the mail, S2 the same by sysfs, S4 a
-reader behind a queued writer, S5 a nested walk, S6 the disable path.
+Names in brackets are those of the catalogue of real cases the model is built from: S1 the mail, S2
+the same by sysfs, S4 a reader behind a queued writer, S5 a nested walk, S6 the disable path.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ SCENARIOS: dict[str, Entry] = {}
 
 
 def _entry(name: str, **fields: Any) -> Callable[[Any], Any]:
-    """Register the decorated function as the roles of scenario *name*; its docstring is the summary."""
+    """Register the decorated function as the roles of scenario *name*; its docstring is the
+    summary.
+    """
     def register(roles: Any) -> Any:
         SCENARIOS[name] = Entry(" ".join(roles.__doc__.split()), roles, **fields)
         return roles
@@ -156,7 +158,9 @@ def _(world: World) -> dict[str, Callable[[], Any]]:
                   At("CPU1", PF, "exclusive", holding=SEM)),
         titles={"CPU0": "modprobe igb", "CPU1": "aer_isr", "CPU2": "echo 1 > rescan"})
 def _(world: World) -> dict[str, Callable[[], Any]]:
-    """[S4] a probe that only reads the bus lists (pci_get_slot), behind the writer of a third task"""
+    """[S4] a probe that only reads the bus lists (pci_get_slot), behind the writer of a third
+    task
+    """
     driver = world.igb_that_looks_around()
 
     def CPU0() -> None:
@@ -178,7 +182,9 @@ def _(world: World) -> dict[str, Callable[[], Any]]:
                   At("kworker/0:0", PF, "exclusive")),
         titles={"CPU0": "echo 2 > sriov_numvfs; unbind"})
 def _(world: World) -> dict[str, Callable[[], Any]]:
-    """[deferral] VFs are enabled, one does not answer, the driver is unbound: the worker is waited for"""
+    """[deferral] VFs are enabled, one does not answer, the driver is unbound: the worker is waited
+    for
+    """
     return {"CPU0": _enable_then_unbind(world)}
 
 

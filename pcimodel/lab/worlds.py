@@ -1,8 +1,9 @@
 """The worlds of the scenarios: a machine, a booted kernel, and the parts that roles are made of.
 
-The canonical machine has two root ports: below 0000:00:03.0 a network card with SR-IOV (PF 0000:01:00.0), below 0000:00:04.0 a
-disk. With random numbers, for stress, vary: the number of VFs, whether they sit on a bus number of their own, a switch, a second function
-beside the PF, the device that reports the error, and its severity.
+The canonical machine has two root ports: below 0000:00:03.0 a network card with SR-IOV (PF
+0000:01:00.0), below 0000:00:04.0 a disk. With random numbers, for stress, vary: the number of VFs,
+whether they sit on a bus number of their own, a switch, a second function beside the PF, the device
+that reports the error, and its severity.
 """
 
 from __future__ import annotations
@@ -76,7 +77,9 @@ class World:
         self._enable()
 
     def load_igb_that_looks_around(self) -> None:
-        """Take the disk out, and bind the PF with a driver whose error handler looks a bus up: that reads the bus lists."""
+        """Take the disk out, and bind the PF with a driver whose error handler looks a bus up:
+        that reads the bus lists.
+        """
         def igb_io_error_detected(pdev: PciDev, state: int) -> int:
             self.kernel.pci_find_bus(0, pdev.bus.number)
             return drivers.PCI_ERS_RESULT_CAN_RECOVER
@@ -111,7 +114,9 @@ class World:
         return self.pf_driver
 
     def igb_that_looks_around(self) -> PciDriver:
-        """Return a driver of the PF whose probe looks for another function of its slot, as drivers of multi-port cards do."""
+        """Return a driver of the PF whose probe looks for another function of its slot, as drivers
+        of multi-port cards do.
+        """
         self.pf_driver = drivers.igb(self.kernel, looks_around=True)
         return self.pf_driver
 
@@ -120,7 +125,9 @@ class World:
         return drivers.igbvf(self.kernel)
 
     def numvfs(self, number: int) -> Callable[[], None]:
-        """Return the role that writes *number* into the PF's sriov_numvfs (0 stays 0 in any world)."""
+        """Return the role that writes *number* into the PF's sriov_numvfs (0 stays 0 in any
+        world).
+        """
         text = str(number and self.number_of_vfs())
 
         return lambda: self.kernel.sriov_numvfs_store(self.pf, text)
@@ -130,7 +137,8 @@ class World:
         return lambda: self.kernel.bus_rescan_store("1")
 
     def recovery(self, dev: PciDev | None = None, fatal: bool = False) -> Callable[[], None]:
-        """Return the role of the CPU that gets the interrupt for an error of *dev* (the PF) and recovers.
+        """Return the role of the CPU that gets the interrupt for an error of *dev* (the PF) and
+        recovers.
 
         The interrupt queues the work; then the role is that CPU's kworker.
         """
@@ -154,7 +162,9 @@ class World:
     # -- at the end -----------------------------------------------------------------------
 
     def check(self) -> None:
-        """Assert what holds at rest of the PF, its registers and its references (KERNEL.md 10: I12, I15, I16)."""
+        """Assert what holds at rest of the PF, its registers and its references (KERNEL.md 10:
+        I12, I15, I16).
+        """
         pf, sriov = self.pf, self.pf.sriov
         if pf not in pf.bus.devices:
             return   # removed with all it had
