@@ -62,7 +62,8 @@ class Observer:
         """See that no role of the run can go on by itself (but by a time limit); return whether
         this let one go on.
 
-        Called with the guard held.
+        Called with the guard held: take no lock, and complete nothing (`Completion.finish` is for
+        here). True without letting anyone go keeps the run from being judged.
         """
         return False
 

@@ -5,6 +5,7 @@ In C the service is bound to a child device of the port; here the port itself st
 driver (portdrv.py) binds and unbinds the service.
 
 Lock order: e_lock, a spinlock, is held for a few list operations and never while anything sleeps.
+The service leaves under the port's device lock, and waits there for the work item.
 """
 
 from __future__ import annotations

@@ -153,7 +153,6 @@ class PciBus:
     def __init__(self, number: int, parent: PciBus | None = None) -> None:
         self.number = number
         self.busn_res_end = number
-        self.name = ""
         self.parent = parent
         self.self: PciDev | None = None
         self.bridge: Device | None = None

@@ -17,9 +17,8 @@ from .locking import RWSemaphore, down_write, mutex_init
 from .pci import PciBus, PciDev, pci_domain_nr, pci_is_bridge
 from .pci_regs import (
     PCI_CLASS_REVISION, PCI_DEVICE_ID, PCI_EXP_TYPE_DOWNSTREAM, PCI_EXP_TYPE_ROOT_PORT,
-    PCI_EXT_CAP_ID_ERR,
-    PCI_HEADER_TYPE, PCI_HEADER_TYPE_BRIDGE, PCI_HEADER_TYPE_MULTIFUNC, PCI_HEADER_TYPE_NORMAL,
-    PCI_SECONDARY_BUS, PCI_SUBORDINATE_BUS, PCI_VENDOR_ID,
+    PCI_EXT_CAP_ID_ERR, PCI_HEADER_TYPE, PCI_HEADER_TYPE_BRIDGE, PCI_HEADER_TYPE_MULTIFUNC,
+    PCI_HEADER_TYPE_NORMAL, PCI_SECONDARY_BUS, PCI_SUBORDINATE_BUS, PCI_VENDOR_ID,
 )
 
 
@@ -302,9 +301,8 @@ class Probe:
         """Enumerate what is behind the bridge *dev*.
 
         Kernel: pci_scan_bridge(), drivers/pci/probe.c
-        Locks:  via pci_find_next_bus: &pci_bus_sem (read);
-                via pci_add_new_bus: &pci_bus_sem (write), only if the bus is new;
-                via pci_scan_child_bus: as pci_scan_child_bus
+        Locks:  via pci_find_bus: as pci_find_bus; via pci_scan_child_bus: as pci_scan_child_bus;
+                via pci_add_new_bus: &pci_bus_sem (write), only if the bus is new
         Called with: &pci_rescan_remove_lock
         Returns: the highest bus number behind it
         Left out: giving out bus numbers; the firmware did
@@ -324,8 +322,7 @@ class Probe:
         """Enumerate *bus* and everything below it.
 
         Kernel: pci_scan_child_bus(), drivers/pci/probe.c
-        Locks:  via pci_scan_slot: as pci_scan_slot;
-                via pci_scan_bridge: as pci_scan_bridge, for each bridge
+        Locks:  via pci_scan_slot: as pci_scan_slot; via pci_scan_bridge: as pci_scan_bridge
         Called with: &pci_rescan_remove_lock
         Returns: the highest bus number found
         Left out: the second pass, which gives out bus numbers

@@ -1,7 +1,8 @@
 """The `Locks:` line of every model function against what runs observe.
 
 The entry paths below are driven in runs of one role (and its kworkers); each lock operation is then charged to the function whose
-body called the locking verb, and to every function that was running above it.
+body called the locking verb, and to every function that was running above it. What a line says must be seen, and what is seen
+below a function, in its own thread, must be said by its line: by name, by "as" its callee, or as taken by what it was given.
 """
 
 from __future__ import annotations

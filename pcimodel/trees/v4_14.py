@@ -9,7 +9,7 @@ from ..kernel import Kernel
 
 
 class V4_14(Kernel):
-    """Linux 4.14 takes a parent's device lock at every probe and no references in recovery.
+    """Linux 4.14 is the kernel of the mail: recovery takes device locks inside pci_bus_sem.
 
     What later versions changed and this one has:
 

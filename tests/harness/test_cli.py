@@ -231,7 +231,7 @@ def test_a_closed_pipe_is_no_traceback(in_another_process):
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signals to processes here")
-def test_ctrl_c_ends_with_status_130_and_a_report_of_who_waited_for_whom():
+def test_ctrl_c_ends_with_status_130_and_a_report_of_who_waited_for_whom(ctrl_c_interrupts):
     """A thread outside the run holds what the roles want, so nothing is judged before Ctrl-C."""
     here = Path(small_worlds.__file__).parent
     path = os.pathsep.join([str(here.parents[1]), os.environ.get("PYTHONPATH", "")])

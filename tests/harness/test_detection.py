@@ -545,7 +545,7 @@ class CtrlC(Observer):
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signals to single threads here")
-def test_ctrl_c_while_roles_wait_raises_with_a_report_of_who_waited_for_whom():
+def test_ctrl_c_while_roles_wait_raises_with_a_report_of_who_waited_for_whom(ctrl_c_interrupts):
     lock, held, outside = Mutex("lock"), threading.Event(), threading.Event()
 
     def holder():   # outside the run, so that no hang is found first

@@ -151,7 +151,7 @@ def test_progress_is_a_line_on_standard_error(capsys):
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signals to single threads here")
-def test_ctrl_c_gives_the_summary_so_far():
+def test_ctrl_c_gives_the_summary_so_far(ctrl_c_interrupts):
     runs = iter(range(100))
 
     def world():

@@ -116,7 +116,8 @@ def test_bound_device_is_not_probed_again():
 
 def test_driver_sees_its_pointer_in_the_device_while_it_probes():
     kernel, seen = boot(), []
-    load(kernel, probe=lambda dev, id: seen.append((dev.driver.name, dev.dev_driver.name, id[:2])) or 0)
+    load(kernel, probe=lambda dev, id: seen.append(
+        (dev.driver.name, dev.dev_driver.name, id[:2])) or 0)
     assert seen == [("igb", "igb", IGB)]
 
 
@@ -264,7 +265,8 @@ def test_user_space_hears_of_a_removal_when_the_driver_is_gone_but_not_the_direc
     kernel, seen = boot(), []
     pf = find(kernel, PF)
     load(kernel)
-    kernel.kobject_uevent = lambda dev, action: seen.append(
-        (action, dev.dev_driver, dev in kernel.klist_devices.items(), dev.name in kernel.devices_kset))
+    kernel.kobject_uevent = lambda dev, action: seen.append((
+        action, dev.dev_driver, dev in kernel.klist_devices.items(),
+        dev.name in kernel.devices_kset))
     kernel.device_del(pf)
     assert seen == [("unbind", None, False, True), ("remove", None, False, True)]

@@ -1,4 +1,4 @@
-"""Whole sequences of locks: what a function takes and gives back, by name, and what it does when."""
+"""Whole sequences of locks: what a function takes and gives back, and what it does when."""
 
 from model_traces import around, traced
 from model_worlds import IGB, PF, PORT, boot, find, load
@@ -118,7 +118,8 @@ def test_error_state_is_written_under_the_lock_of_the_device():
         kernel.report_error_detected(pf, data)
         kernel.report_resume(pf, data)
     trace_of = None
-    assert traced(act, boot) == (around(PF, "state 2", "detected") + around(PF, "state 1", "resume"))
+    assert traced(act, boot) == [*around(PF, "state 2", "detected"),
+                                 *around(PF, "state 1", "resume")]
 
 
 def test_number_of_vfs_is_compared_under_the_lock_of_the_pf():
