@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -66,7 +67,8 @@ def _list(args: Any) -> int:
         print(f"{title}:")
         width = max(map(len, entries)) + 2
         for name, summary in entries.items():
-            print(f"  {name.ljust(width)}{summary}")
+            print(textwrap.fill(summary, 100, initial_indent=f"  {name.ljust(width)}",
+                                subsequent_indent=" " * (width + 2)))
     return 0
 
 
