@@ -110,7 +110,13 @@ def _one(args: Any) -> int:
     except ValueError as exc:
         raise ScenarioError(str(exc)) from None
     with options.json_file(args.json) as write:
-        results = [_result(args, name, len(names)) for name in names]
+        results: list[Result] = []
+        try:
+            for name in names:
+                results.append(_result(args, name, len(names)))
+        except KeyboardInterrupt:
+            print("\n\n".join(map(str, results)))   # what was done is not lost
+            raise
         gravest = max(results, key=lambda result: result.verdict.graveness)
         if every:
             if args.json != "-":

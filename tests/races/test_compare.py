@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from harness import stress
 from pcimodel.__main__ import main
 from pcimodel.fixes import FIXES
 from pcimodel.lab.scenarios import SCENARIOS
@@ -94,3 +95,17 @@ def test_a_file_that_stands_is_kept_when_the_input_is_bad(tmp_path, capsys):
     file.write_text("precious")
     assert run_main(capsys, "force", "no-such-race", "--json", str(file))[0] == 2
     assert file.read_text() == "precious"
+
+
+def test_an_interrupt_keeps_the_scenarios_that_were_done(capsys, monkeypatch):
+    done = []
+
+    def stress_two(factory, **options):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(factory.scenario_name)
+        return stress(factory, runs=1, seed=1)
+
+    monkeypatch.setattr("pcimodel.__main__.stress", stress_two)
+    status, out, _ = run_main(capsys, "stress", "all")
+    assert (status, [name in out for name in done]) == (130, [True, True])
