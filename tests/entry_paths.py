@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 from pcimodel.aerdrv import AER_CORRECTABLE, AER_FATAL, AER_NONFATAL
 from pcimodel.hardware import Endpoint, Machine, RootPort, Sriov, Switch
@@ -25,7 +24,7 @@ def boot(tree, sriov=None, second=None, **world):
             def linger(item):
                 func(item)
                 while item.name in self.awaited and not item.running_barriers:
-                    time.sleep(0)
+                    pass    # the interpreter lets the others run by itself
             work.func = linger
             try:
                 super().process_one_work(worker, work)
@@ -178,7 +177,7 @@ def work_items(tree):
     for wait in kernel.flush_work, kernel.cancel_work_sync:
         kernel.schedule_work(work)
         while work.worker is None:
-            time.sleep(0)
+            pass    # until a kworker has it
         wait(work)
     settle()
 
