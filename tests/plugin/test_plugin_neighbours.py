@@ -24,13 +24,13 @@ def test_after(lock_harness):
 @pytest.mark.parametrize("method", ["signal", "thread"])
 def test_verdict_comes_before_pytest_timeout_ends_the_test(inner, method):
     pytest.importorskip("pytest_timeout")
-    result = inner(HANGS, "--timeout=3", f"--timeout-method={method}", in_process=False)
+    result = inner(HANGS, "--timeout=2.4", f"--timeout-method={method}", in_process=False)
     result.assert_outcomes(passed=1, failed=2)
     result.stdout.fnmatch_lines(["DEADLOCK: 2 threads wait for each other*",
                                  "HANG: nothing moved for * s and no cycle explains it*",
-                                 "Limited so as to end before pytest-timeout ends the test *3 s",
+                                 "Limited so as to end before pytest-timeout ends the test *2.4 s",
                                  "Outside our locks, and left running: stuck at *"])
-    result.stdout.no_fnmatch_line("*Timeout (>3*")
+    result.stdout.no_fnmatch_line("*Timeout (>2*")
 
 
 def test_alarm_in_the_middle_of_a_run_shows_who_waited_for_whom(inner):
