@@ -3,7 +3,8 @@
 A meeting is an observer; the program under test knows nothing of it. It looks at the locks held,
 not at the lock asked for alone: a repaired program asks for the same lock with nothing in its
 hands. It opens unmet when a partner can no longer come (it ended, or nobody can go on by himself
-while some wait at the meeting), never after some time.
+while some wait at the meeting). Time opens it in one case alone: before a standstill of the whole
+run is judged, lest a role that waits outside our locks for one held here be blamed for it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from .events import Observer
 from .locks import Node
 from .task import EXCLUSIVE, SHARED, WAIT, Task, enter, leave, pause, unpark
 from .trace import function
-
 
 
 def matches(lock: Any, what: Any) -> bool:

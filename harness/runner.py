@@ -119,13 +119,13 @@ class Run:
                 last, moved = self.recorder.moves, now
             if self.deadline is not None and now >= self.deadline:
                 aside(lambda: self._judge(Verdict.INCONCLUSIVE,
-                                           "the time given was up while roles still ran"))
+                                          "the time given was up while roles still ran"))
                 break
             if now - moved >= self.timeout and aside(self._last_resort):
                 moved = now
             elif now - moved >= self.timeout:
                 aside(lambda: self._judge(Verdict.HANG, f"nothing moved for {self.timeout:g} s "
-                                                         f"and no cycle explains it"))
+                                                        f"and no cycle explains it"))
                 break
             elif now - moved >= self.timeout / SLICES:
                 aside(self._stop_holding_back)
@@ -226,7 +226,8 @@ class Run:
         if self._starting:
             pause(task)
         else:
-            held_back = [held for hook in self._hold_back for held in hook(self.tasks)]
+            held_back = [held for hook in self._hold_back
+                         for held in self._tell((hook,), self.tasks) or ()]
             for other in self.tasks:
                 if other not in held_back:
                     unpark(other)

@@ -13,6 +13,7 @@ from typing import Any
 from harness import Result, Verdict, force, stress
 from harness.api import ON_THE_WAY
 from harness.report import blocked_by, diagram
+from harness.rwsem import POLICIES
 
 from .scenarios import SCENARIOS, scenario
 
@@ -27,6 +28,8 @@ class Cell:
     scenario: str
     kernel: str
     fix: str | None
+    policy: str
+    forced: Verdict | None     # what forcing the race came to; None for a control
     result: Result
 
     def as_dict(self) -> dict[str, Any]:
@@ -38,21 +41,23 @@ class Cell:
 def compare(names: Sequence[str], kernel: str, fixes: Sequence[str], *, timeout: float,
             policy: str) -> list[Cell]:
     """Fill the table: *names* of scenarios by the plain tree and each of *fixes*."""
-    return [Cell(name, kernel, fix, _judge(name, kernel, fix, timeout, policy))
+    return [_judge(name, kernel, fix, timeout, policy)
             for name in names for fix in (None, *fixes)]
 
 
-def _judge(name: str, kernel: str, fix: str | None, timeout: float, policy: str) -> Result:
+def _judge(name: str, kernel: str, fix: str | None, timeout: float, policy: str) -> Cell:
     """Return what runs show for one cell, the graver of a forced race and of noise."""
     factory = scenario(name, kernel, [fix] if fix else [], policy)
     forced = force(factory, timeout=timeout) if SCENARIOS[name].has_meeting else None
     if forced is not None and forced.verdict.exit_status == 1:
-        return forced
+        return Cell(name, kernel, fix, policy, forced.verdict, forced)
     noisy = stress(factory, runs=NOISY_RUNS, seed=SEED, timeout=timeout)
-    if forced is None or noisy.verdict.graveness > forced.verdict.graveness:
-        return noisy
+    if forced is None:
+        return Cell(name, kernel, fix, policy, None, noisy)
+    if noisy.verdict.graveness > forced.verdict.graveness:
+        return Cell(name, kernel, fix, policy, forced.verdict, noisy)
     forced.coverage["runs_with_noise"] = NOISY_RUNS
-    return forced
+    return Cell(name, kernel, fix, policy, forced.verdict, forced)
 
 
 def render(cells: Sequence[Cell]) -> str:
@@ -119,19 +124,18 @@ def _why(result: Result) -> tuple[str, ...]:
 
 
 def _what_policies_change(cells: Sequence[Cell]) -> str:
-    """Say which forced races end otherwise where pci_bus_sem prefers others than the kernel's
-    writers.
-    """
+    """Say which forced races end otherwise where pci_bus_sem prefers others."""
+    used = cells[0].policy
     lines = []
-    for policy in ("fair", "reader"):
+    for policy in POLICIES:
         for cell in cells:
-            if SCENARIOS[cell.scenario].has_meeting:
+            if policy != used and cell.forced is not None:
                 fixes = [cell.fix] if cell.fix else []
                 other = force(scenario(cell.scenario, cell.kernel, fixes, policy)).verdict
-                if other is not cell.result.verdict:
+                if other is not cell.forced:
                     lines.append(f"  {policy}: {cell.scenario} on {_column(cell)}: {other}, "
-                                 f"not {cell.result.verdict}")
-    return "\n".join(["What another policy of &pci_bus_sem than writer changes:",
+                                 f"not {cell.forced}")
+    return "\n".join([f"What another policy of &pci_bus_sem than {used} changes:",
                       *(lines or ["  nothing"])])
 
 

@@ -109,3 +109,13 @@ def test_an_interrupt_keeps_the_scenarios_that_were_done(capsys, monkeypatch):
     monkeypatch.setattr("pcimodel.__main__.stress", stress_two)
     status, out, _ = run_main(capsys, "stress", "all")
     assert (status, [name in out for name in done]) == (130, [True, True])
+
+
+@pytest.mark.parametrize("policy, changed", [
+    ("writer", "  reader: nested-walk on v4.14: clean, not deadlock"),
+    ("reader", "  writer: nested-walk on v4.14: deadlock, not clean")])
+def test_the_comparison_says_what_another_policy_changes(policy, changed, capsys):
+    _, out, _ = run_main(capsys, "--policy", policy, "--scenario", "nested-walk", "--fix",
+                         "collect-then-lock")
+    assert f"What another policy of &pci_bus_sem than {policy} changes:" in out
+    assert changed in out.splitlines()
