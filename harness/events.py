@@ -2,7 +2,8 @@
 
 Everything the harness can do is an `Observer` of these six. A hook that a class does not override
 is never called and costs nothing. Waits for completions, work items and threads use the first three
-events with mode ``wait``.
+events with mode ``wait``; who ends such waits (`Completion.complete`) tells it as a
+``lock_release`` with that mode.
 """
 
 from __future__ import annotations
@@ -50,7 +51,10 @@ class Observer:
         """See that *task* has *lock* (mode ``wait``: that its wait is over)."""
 
     def lock_release(self, task: Task, lock: Any, mode: str) -> None:
-        """See *task* about to release *lock*."""
+        """See *task* about to release *lock* (mode ``wait``: to change who may pass it)."""
+
+    def thread_start(self, task: Task, thread: Task) -> None:
+        """See *task* about to start *thread*, which becomes part of the run. The guard is held."""
 
     def role_start(self, task: Task) -> None:
         """See the role of *task* start."""

@@ -312,6 +312,7 @@ class Completion(Node):
 
     def complete(self) -> None:
         """Let one wait pass: the one that came first, else the next to come."""
+        self._tell_release()
         enter()
         if self._waiters:
             grant(self._waiters.popleft())
@@ -321,6 +322,7 @@ class Completion(Node):
 
     def complete_all(self) -> None:
         """Let every wait pass, from now on."""
+        self._tell_release()
         enter()
         self.finish()
         leave()
@@ -333,7 +335,14 @@ class Completion(Node):
 
     def reinit(self) -> None:
         """Make it as new: later waits wait again."""
+        self._tell_release()
         self._done = 0
+
+    def _tell_release(self) -> None:
+        task = current()
+        if task.run is not None:
+            for hook in task.run.on_release:
+                hook(task, self, WAIT)
 
     def done(self) -> bool:
         """Say whether a wait would pass at once."""

@@ -22,7 +22,7 @@ from .events import Observer, overridden
 from .place import first_line, place_of, raised_at, user_traceback
 from .scenario import Scenario
 from .stacks import all_stacks
-from .task import EXCLUSIVE, Task, Unwind, _local, become, enter, leave, pause, unpark
+from .task import EXCLUSIVE, Task, Unwind, _local, become, current, enter, leave, pause, unpark
 from .trace import Recorder, freeze, place
 from .verdict import Finding, Outcome, Verdict
 from .waitgraph import blockers, find_cycle
@@ -78,6 +78,7 @@ class Run:
         self.on_acquired = overridden(self.observers, "lock_acquired")
         self.on_release = overridden(self.observers, "lock_release")
         self._on_start = overridden(self.observers, "role_start")
+        self._on_thread = overridden(self.observers, "thread_start")
         self._on_end = overridden(self.observers, "role_end")
         self._on_idle = overridden(self.observers, "idle")
         self._hold_back = overridden(self.observers, "hold_back")
@@ -245,6 +246,7 @@ class Run:
         self.tasks.append(task)
         self.running += 1
         self.unfinished += 1
+        self._tell(self._on_thread, current(), task)
         leave()
         return task
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 from readerwriterlock.rwlock import RWLockFair, RWLockRead, RWLockWrite
@@ -28,6 +29,31 @@ from .locks import OUTSIDE, Node, drop, ended_wait, grant, wait
 from .task import EXCLUSIVE, SHARED, Task, _local, enter, leave
 
 POLICIES = {"writer": RWLockWrite, "fair": RWLockFair, "reader": RWLockRead}
+
+
+def blocked_by(policy: str, writer: Any, readers: Iterable[Any], queue: Iterable[tuple[Any, str]],
+               who: Any, mode: str) -> list[Any]:
+    """Return who must act before *who* can have a semaphore in *mode*: the policy, in one place.
+
+    A writer waits for every holder (its own read hold included: no upgrade); a reader for the
+    writer that holds and, by policy, for writers that are queued: all (writer), those before it
+    (fair), none (reader).
+
+    Args:
+        writer: who holds it for writing, or None.
+        readers: who hold it for reading.
+        queue: (who, mode) of those that wait, by arrival; *who* may be among them.
+    """
+    blockers = [writer] if writer is not None else []
+    if mode == EXCLUSIVE:
+        blockers += readers
+    for waiter, wanted in queue:
+        if waiter == who:
+            if policy == "fair":
+                break
+        elif wanted == EXCLUSIVE and (policy == "fair" or policy == "writer" and mode == SHARED):
+            blockers.append(waiter)
+    return blockers
 
 
 class _Inner:
@@ -372,22 +398,8 @@ class RWSemaphore(Node):
     # -- the account ----------------------------------------------------------------------
 
     def blockers(self, task: Task, mode: str) -> list[Task]:
-        """Return who must act before *task* can have it in *mode*: the policy, in one place.
-
-        A writer waits for every holder (its own read hold included: no upgrade); a reader for the
-        writer that holds and, by policy, for writers that are queued: all (writer), those before it
-            (fair), none (reader).
-        """
-        blockers = [self._writer] if self._writer is not None else []
-        if mode == EXCLUSIVE:
-            blockers += self._readers
-        for waiter, wanted in self._queue:
-            if waiter is task:
-                if self.policy == "fair":
-                    break
-            elif wanted == EXCLUSIVE and (self.policy == "fair"
-                                          or self.policy == "writer" and mode == SHARED):
-                blockers.append(waiter)
+        """Return who must act before *task* can have it in *mode*: see `blocked_by`."""
+        blockers = blocked_by(self.policy, self._writer, self._readers, self._queue, task, mode)
         if not blockers and task.waits_on is self:
             return [OUTSIDE]   # about to take note of it, or to let it go: see Mutex.blockers
         return blockers

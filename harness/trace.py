@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 from .events import Observer
 from .place import Chain, capture, function_name, place_of, split
-from .task import Task
+from .task import WAIT, Task
 from .waitgraph import blockers
 
 _getframe = sys._getframe
 LIMIT = 100_000   # events kept of one run
+_NOTHING: tuple[Any, str, Chain] = None, "", ()
 
 
 class Event(NamedTuple):
@@ -56,7 +57,7 @@ class Recorder(Observer):
     def lock_release(self, task: Task, lock: Any, mode: str) -> None:
         self.moves += 1
         frame = _getframe(1)
-        lock_, _, chain = task.held[-1]
+        lock_, _, chain = task.held[-1] if task.held else _NOTHING
         # A `with` block ends in the frame where it began: its calls are known.
         if lock_ is not lock or frame.f_back.f_code.co_name != "__exit__":
             chain = capture(frame, self._base)
@@ -124,7 +125,7 @@ def function(chain: Chain, names: Any = None) -> str:
 
 def verb(event: Event) -> str:
     """Return the verb a reader knows for what was done: the outermost one of the vocabulary."""
-    if event.event == "lock_release":
+    if event.event == "lock_release" and event.mode != WAIT:
         return event.lock.release_verb(event.mode)
     verbs, _ = split(event.chain)
     name = verbs[-1][0].co_name if verbs else event.mode
