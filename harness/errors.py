@@ -4,23 +4,42 @@ from __future__ import annotations
 
 
 class LockMisuse(RuntimeError):
-    """A rule of locks was broken; inside a run the verdict is `violation`."""
+    """A rule of locks was broken; inside a run the verdict is `violation`.
+
+    `headline`: what the kernel's lock validator calls it.
+    """
+
+    headline = ""
 
 
 class RecursiveAcquire(LockMisuse):
     """A thread asks, without a time limit, for a lock that it holds and that is not recursive."""
 
+    headline = "possible recursive locking detected"
+
 
 class ForeignRelease(LockMisuse):
     """A thread releases a lock that another thread holds."""
+
+    headline = "bad unlock balance detected!"
 
 
 class ReleaseWithoutHold(LockMisuse):
     """A thread releases a lock that nobody holds in that mode."""
 
+    headline = "bad unlock balance detected!"
+
+
+class HeldLockFreed(LockMisuse):
+    """A lock is destroyed or initialised again while a thread holds it."""
+
+    headline = "held lock freed!"
+
 
 class HeldAtEnd(LockMisuse):
     """A role ended while it held a lock."""
+
+    headline = "lock held when returning to user space!"
 
 
 class ScenarioError(ValueError):

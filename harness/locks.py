@@ -19,7 +19,8 @@ import threading
 from collections import deque
 from typing import Any
 
-from .errors import ForeignRelease, RecursiveAcquire, ReleaseWithoutHold
+from .errors import (ForeignRelease, HeldLockFreed, RecursiveAcquire, ReleaseWithoutHold,
+                     ScenarioError)
 from .place import place_of
 from .task import (EXCLUSIVE, WAIT, Task, Unwind, _local, current, enter, leave, park, unpark)
 
@@ -35,6 +36,44 @@ def set_active(active: bool) -> None:
     """Tell the locks whether any run is under way. Called by the runner alone."""
     global _active
     _active = active
+
+
+class LockClass(str):
+    """What all locks of one kind share, with what prediction is to know of it; a plain string will do
+    where there is nothing to say.
+
+    Args:
+        name: as in lockdep, say ``&dev->mutex``.
+        order: called with two locks of the class, one held and one asked for; returns whether that
+            order is legal (lockdep's comparison function). Without it two locks of one class must
+            not nest.
+        exempt: why no finding is wanted for it; empty if it is checked.
+        novalidate: why the kernel's own validator does not see it (`--lockdep` alone heeds that).
+        why: the reason for *order*.
+    """
+
+    __slots__ = ("order", "exempt", "novalidate", "why")
+
+    def __new__(cls, name: str, order: Any = None, exempt: str = "", novalidate: str = "",
+                why: str = "") -> LockClass:
+        made = super().__new__(cls, name)
+        if order is not None and not why:
+            raise ScenarioError(f"lock class {name}: an order needs a reason (why=...)")
+        made.order, made.exempt, made.novalidate, made.why = order, exempt, novalidate, why
+        return made
+
+
+def nested_request(nested: int, why: str, ask: Any, *args: Any) -> Any:
+    """Call *ask* with its request marked as of subclass *nested* (lockdep's mutex_lock_nested)."""
+    if nested not in range(8) or not why:
+        raise ScenarioError(f"nested is {nested!r}, why is {why!r}: expected a subclass from 1 to 7, "
+                            f"and a reason")
+    task = current()
+    before, task.nested = task.nested, (nested, why)
+    try:
+        return ask(*args)
+    finally:
+        task.nested = before
 
 
 def label(name: str, lock_class: str) -> str:
@@ -177,8 +216,14 @@ class Mutex(Node):
             if _active and self._waiters:
                 self._hand_over()
 
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+    def acquire(self, blocking: bool = True, timeout: float = -1, *, nested: int = 0,
+                why: str = "") -> bool:
         """Take the lock, waiting up to *timeout* seconds (negative: for ever) if *blocking*.
+
+        Args:
+            nested: subclass of the request: says to prediction that it may nest inside a lock of the
+                same class (lockdep's mutex_lock_nested).
+            why: the reason, which *nested* needs.
 
         Returns:
             Whether it was taken.
@@ -187,6 +232,8 @@ class Mutex(Node):
             RecursiveAcquire: the caller holds it, and asks without a time limit, outside a run.
             ValueError, OverflowError: as `threading.Lock.acquire`.
         """
+        if nested:
+            return nested_request(nested, why, self.acquire, blocking, timeout)
         if _active:
             task = _local.task
             if task.run is not None:
@@ -212,6 +259,21 @@ class Mutex(Node):
         """Say whether anyone holds it."""
         return self._lock.locked()
 
+    def nested(self, nested: int, why: str) -> _Nested:
+        """Return what takes the lock with a subclass in a ``with`` statement: see `acquire`."""
+        return _Nested(self, nested, why)
+
+    def destroy(self) -> None:
+        """Tell that its memory is freed or initialised again.
+
+        Raises:
+            HeldLockFreed: somebody holds it.
+        """
+        if self.locked():
+            owner = self._owner
+            raise HeldLockFreed(f"{self} is freed, but "
+                                f"{owner.name if isinstance(owner, Task) else 'a thread'} holds it")
+
     def blockers(self, task: Task, mode: str) -> list[Task]:
         """Return the owner, if there is one."""
         owner = self._owner
@@ -225,7 +287,7 @@ class Mutex(Node):
         if timeout != -1:
             threading.Lock().acquire(blocking, timeout)   # the argument rules of a plain lock
         run = task.run
-        task.trylock = not blocking
+        task.trylock, task.timed = not blocking, timeout >= 0
         for hook in run.on_acquire:
             hook(task, self, EXCLUSIVE)
         if not self._lock.acquire(False):
@@ -281,6 +343,21 @@ class Mutex(Node):
         self._lock._at_fork_reinit()   # type: ignore[attr-defined]
         self._owner = None
         self._waiters.clear()
+
+
+class _Nested:
+    """A request with a subclass: entering takes the lock, leaving releases it."""
+
+    __slots__ = ("_mutex", "_nested", "_why")
+
+    def __init__(self, mutex: Mutex, nested: int, why: str) -> None:
+        self._mutex, self._nested, self._why = mutex, nested, why
+
+    def __enter__(self) -> bool:
+        return self._mutex.acquire(nested=self._nested, why=self._why)
+
+    def __exit__(self, a: Any, b: Any, c: Any) -> None:
+        self._mutex.release()
 
 
 def drop(task: Task, lock: Node) -> None:
@@ -362,7 +439,7 @@ class Completion(Node):
         task = current()
         run = task.run
         if run is not None:
-            task.trylock = False
+            task.trylock, task.timed = False, timeout is not None
             for hook in run.on_acquire:
                 hook(task, self, WAIT)
         if not self._wait(task, -1 if timeout is None else max(timeout, 0), by):

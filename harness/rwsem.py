@@ -24,8 +24,8 @@ from typing import Any
 
 from readerwriterlock.rwlock import RWLockFair, RWLockRead, RWLockWrite
 
-from .errors import ForeignRelease, ReleaseWithoutHold, ScenarioError
-from .locks import OUTSIDE, Node, drop, ended_wait, grant, wait
+from .errors import ForeignRelease, HeldLockFreed, ReleaseWithoutHold, ScenarioError
+from .locks import OUTSIDE, Node, drop, ended_wait, grant, nested_request, wait
 from .task import EXCLUSIVE, SHARED, Task, _local, enter, leave
 
 POLICIES = {"writer": RWLockWrite, "fair": RWLockFair, "reader": RWLockRead}
@@ -207,13 +207,17 @@ class RWSemaphore(Node):
 
     # -- acquiring ------------------------------------------------------------------------
 
-    def down_read(self) -> _Guard:
-        """Take it for reading."""
+    def down_read(self, *, nested: int = 0, why: str = "") -> _Guard:
+        """Take it for reading; *nested* and *why* as for `Mutex.acquire`."""
+        if nested:
+            return nested_request(nested, why, self.down_read)
         self._down(SHARED, -1)
         return self._read_guard
 
-    def down_write(self) -> _Guard:
-        """Take it for writing."""
+    def down_write(self, *, nested: int = 0, why: str = "") -> _Guard:
+        """Take it for writing; *nested* and *why* as for `Mutex.acquire`."""
+        if nested:
+            return nested_request(nested, why, self.down_write)
         self._down(EXCLUSIVE, -1)
         return self._write_guard
 
@@ -291,7 +295,7 @@ class RWSemaphore(Node):
 
     def _acquire_in_run(self, task: Task, mode: str, timeout: float) -> bool:
         run = task.run
-        task.trylock = False
+        task.trylock, task.timed = False, timeout >= 0
         for hook in run.on_acquire:
             hook(task, self, mode)
         hold = self._reader() if mode == SHARED else self._writer_lock()
@@ -390,6 +394,16 @@ class RWSemaphore(Node):
             who = ", ".join(holder.name for holder in holders)
             raise ForeignRelease(f"{self}: {verb} by {task.name}, but {who} holds it")
         raise ReleaseWithoutHold(f"{self}: {verb} by {task.name}, but nobody holds it so")
+
+    def destroy(self) -> None:
+        """Tell that its memory is freed or initialised again.
+
+        Raises:
+            HeldLockFreed: somebody holds it.
+        """
+        if self.holders():
+            who = ", ".join(task.name for task, _ in self.holders())
+            raise HeldLockFreed(f"{self} is freed, but {who} holds it")
 
     def release_verb(self, mode: str) -> str:
         """Return the kernel's name for giving it up."""

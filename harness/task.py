@@ -25,6 +25,7 @@ _woken: deque[Task] = deque()
 _serials = itertools.count(1)
 
 EXCLUSIVE, SHARED, WAIT = "exclusive", "shared", "wait"
+NOT_NESTED = 0, ""
 
 
 class Unwind(BaseException):
@@ -39,7 +40,7 @@ class Task:
     """
 
     __slots__ = ("serial", "name", "run", "thread", "held", "waits_on", "mode", "timed", "chain",
-                 "paused", "ended", "request", "trylock", "interrupt", "acquiring",
+                 "paused", "ended", "request", "trylock", "nested", "interrupt", "acquiring",
                  "parked", "_gate", "_baton", "__weakref__")
 
     def __init__(self, name: str, run: Any = None, thread: threading.Thread | None = None) -> None:
@@ -56,6 +57,7 @@ class Task:
         self.ended = False
         self.request: Any = None     # the semaphore acquisition under way, if any
         self.trylock = False
+        self.nested: tuple[int, str] = NOT_NESTED   # subclass of the request under way, and why
         self.interrupt: BaseException | None = None   # raised once the package below is done
         self.acquiring = False       # in the package, where a refusal makes it roll back
         self.parked = False

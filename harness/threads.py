@@ -14,12 +14,22 @@ from weakref import WeakKeyDictionary
 from .locks import Completion, set_active
 from .task import Task, current
 
+class ThreadEnd(Completion):
+    """The end of a thread that a role started; `task` is that thread."""
+
+    __slots__ = ("task",)
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task.name, "thread")
+        self.task = task
+
+
 _install_lock = threading.Lock()
 _runs = 0
 _plain_start = threading.Thread.start
 plain_join = threading.Thread.join
 _tasks: WeakKeyDictionary[threading.Thread, Task] = WeakKeyDictionary()
-_ends: WeakKeyDictionary[threading.Thread, Completion] = WeakKeyDictionary()
+_ends: WeakKeyDictionary[threading.Thread, ThreadEnd] = WeakKeyDictionary()
 
 
 def adopted(thread: threading.Thread) -> bool:
@@ -64,7 +74,7 @@ def _start(thread: threading.Thread) -> None:
     task = run.adopt(thread, thread.name)
     body = thread.run
     _tasks[thread] = task
-    _ends[thread] = Completion(task.name, "thread")
+    _ends[thread] = ThreadEnd(task)
     thread.run = lambda: run.perform(task, body)   # type: ignore[method-assign]
     try:
         thread.daemon = True
