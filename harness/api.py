@@ -158,7 +158,7 @@ def interrupted(exc: KeyboardInterrupt, tally: Tally, **more: Any) -> Interrupte
     return Interrupted(tally.result(**more))
 
 
-def _orders(made: Scenario) -> list[tuple[int, ...]]:
+def orders(made: Scenario) -> list[tuple[int, ...]]:
     """Return the orders in which the roles are started, the roles' own first."""
     return list(itertools.islice(itertools.permutations(range(len(made.roles))), MOST_ORDERS))
 
@@ -169,7 +169,7 @@ def _try_meetings(scenario: Callable[[], Any], made: Scenario, crew: Crew, detec
     missed.
     """
     missed = ""
-    for tried, order in enumerate(_orders(made), 1):
+    for tried, order in enumerate(orders(made), 1):
         meetings = Meetings(made.meet, order)
         outcome = Run(made, [meetings], detect, timeout, tally.deadline).play(crew)
         outcome.tried = tried
@@ -191,12 +191,12 @@ def _try_nested(scenario: Callable[[], Any], made: Scenario, crew: Crew, detect:
     """Try the meetings that the roles' nested requests offer, in every order of the roles, nearest
     first.
     """
-    orders = _orders(made)
+    ways = orders(made)
     todo = [(0,) * len(made.roles)]
     seen = set(todo)
     tried = 0
     for which in todo:
-        for order in orders[:MOST_WAYS - tried]:
+        for order in ways[:MOST_WAYS - tried]:
             tried += 1
             nested = NestedRequests(which, order)
             outcome = Run(made, [nested], detect, timeout, tally.deadline).play(crew)

@@ -22,7 +22,7 @@ from typing import Any
 from .errors import (ForeignRelease, HeldLockFreed, RecursiveAcquire, ReleaseWithoutHold,
                      ScenarioError)
 from .place import place_of
-from .task import (EXCLUSIVE, WAIT, Task, Unwind, _local, current, enter, leave, park, unpark)
+from .task import (EXCLUSIVE, WAIT, Expired, Task, Unwind, _local, current, enter, leave, park, unpark)
 
 get_ident = threading.get_ident
 
@@ -133,6 +133,10 @@ class Node:
         The one answer to "who blocks this request?". Called with the guard held.
         """
         raise NotImplementedError
+
+    def is_free_for(self, task: Task, mode: str) -> bool:
+        """Say whether *task* can have this in *mode* now. Called with the guard held."""
+        return not self.blockers(task, mode)
 
 
 def wait(task: Task, node: Node, mode: str, timeout: float, again: bool = False) -> bool:
@@ -288,8 +292,11 @@ class Mutex(Node):
             threading.Lock().acquire(blocking, timeout)   # the argument rules of a plain lock
         run = task.run
         task.trylock, task.timed = not blocking, timeout >= 0
-        for hook in run.on_acquire:
-            hook(task, self, EXCLUSIVE)
+        try:
+            for hook in run.on_acquire:
+                hook(task, self, EXCLUSIVE)
+        except Expired:
+            return False
         if not self._lock.acquire(False):
             if not blocking:
                 return False
@@ -438,18 +445,25 @@ class Completion(Node):
         """
         task = current()
         run = task.run
-        if run is not None:
-            task.trylock, task.timed = False, timeout is not None
+        if run is None:
+            return self._wait(task, timeout, by) or ended_wait(task)
+        task.trylock, task.timed = False, timeout is not None
+        self._by[task] = by   # an observer may hold the task here, and be asked whom it waits for
+        try:
             for hook in run.on_acquire:
                 hook(task, self, WAIT)
-        if not self._wait(task, -1 if timeout is None else max(timeout, 0), by):
+            granted = self._wait(task, timeout, by)
+        except Expired:
+            return False
+        finally:
+            self._by.pop(task, None)
+        if not granted:
             return ended_wait(task)
-        if run is not None:
-            for hook in run.on_acquired:
-                hook(task, self, WAIT)
+        for hook in run.on_acquired:
+            hook(task, self, WAIT)
         return True
 
-    def _wait(self, task: Task, timeout: float, by: Any) -> bool:
+    def _wait(self, task: Task, timeout: float | None, by: Any) -> bool:
         enter()
         if self._done > 0:
             self._done -= 1
@@ -457,10 +471,10 @@ class Completion(Node):
             return True
         self._waiters.append(task)
         self._by[task] = by
-        granted = wait(task, self, WAIT, timeout)
+        granted = wait(task, self, WAIT, -1 if timeout is None else max(timeout, 0))
         if task in self._waiters:
             self._waiters.remove(task)
-        del self._by[task]
+        self._by.pop(task, None)
         leave()
         return granted
 
@@ -475,6 +489,10 @@ class Completion(Node):
                 task.run.complain(f"{task.name} waits for {self}, and asking who is to end that raised", exc)
         bringer = task.run.find(by) if by is not None and task.run is not None else None
         return [bringer] if bringer is not None and not bringer.ended else []
+
+    def is_free_for(self, task: Task, mode: str) -> bool:
+        """Say whether a wait would pass at once."""
+        return self._done > 0
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} {'done' if self.done() else 'not done'}>"

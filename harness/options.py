@@ -82,6 +82,7 @@ def add_run_options(command: argparse.ArgumentParser, *wanted: str) -> None:
 def again_words(args: argparse.Namespace) -> list[str]:
     """Return the options that the command shown at the end of a report needs to show it again."""
     words = [] if args.detect == "block" else [f"--detect {args.detect}"]
+    words += [f"--policy {args.policy}"] if getattr(args, "policy", None) else []
     return words + ([] if args.timeout == TIMEOUT else [f"--timeout {args.timeout:g}"])
 
 

@@ -10,12 +10,13 @@ run is judged, lest a role that waits outside our locks for one held here be bla
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .errors import ScenarioError
 from .events import Observer
 from .locks import Node
+from .scenario import Scenario
 from .task import EXCLUSIVE, SHARED, WAIT, Task, enter, leave, pause, unpark
 from .trace import function
 
@@ -69,18 +70,50 @@ class Meet:
     """Points at which roles must meet, in the order in which they go on.
 
     Each goes on once the one before has what it asked for or is queued for it.
+
+    Args:
+        writers: semaphores, by name, that a role of these holds then: when all are there, a thread
+            more asks for each of them for writing, and is queued before the roles go on.
     """
 
-    def __init__(self, *points: At) -> None:
+    def __init__(self, *points: At, writers: Sequence[str] = ()) -> None:
         if not all(isinstance(point, At) for point in points):
             raise ScenarioError(f"a meeting is made of At(...) points, not of {points!r}")
         roles = [point.role for point in points]
-        if len(points) < 2 or len(set(roles)) != len(roles):
+        if len(points) + len(writers) < 2 or not points or len(set(roles)) != len(roles):
             raise ScenarioError("a meeting needs at least two points, each of another role")
         self.points = points
+        self.writers = tuple(writers)
 
     def __repr__(self) -> str:
-        return f"Meet({'; '.join(map(str, self.points))})"
+        points = [*map(str, self.points), *(f"{writer_of(name)}, queued" for name in self.writers)]
+        return f"Meet({'; '.join(points)})"
+
+
+def writer_of(semaphore: str) -> str:
+    """Return the name of the further thread that asks for *semaphore* for writing."""
+    return f"writer of {semaphore}"
+
+
+class _Writer:
+    """What a further thread of a meeting does: ask for a semaphore for writing, once it is known."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.semaphore: Any = None
+
+    def down_write(self) -> None:
+        if self.semaphore is not None:
+            with self.semaphore.down_write():
+                pass
+
+
+def with_writers(made: Scenario, meets: Any) -> Scenario:
+    """Return *made* with the further threads that *meets*, a meeting or several, ask for."""
+    more = {writer_of(name): _Writer(name).down_write
+            for meet in ([meets] if isinstance(meets, Meet) else meets)
+            if isinstance(meet, Meet) for name in meet.writers}
+    return replace(made, roles={**made.roles, **more}) if more else made
 
 
 class OneByOne(Observer):
@@ -96,7 +129,8 @@ class OneByOne(Observer):
 
     def attach(self, run: Any) -> None:
         self._run = run
-        self._rank = {task: self._order.index(i) for i, task in enumerate(run.tasks)}
+        self._rank = {task: self._order.index(i) if i in self._order else len(self._order)
+                      for i, task in enumerate(run.tasks)}
         self._free = False
         self._unstarted: list[Task] = []
         self._ready: list[Task] = []         # those that could go on, but for another that runs
@@ -182,6 +216,13 @@ class Meetings(OneByOne):
         self.reached = 0
         self.missed = ""
         self._here: dict[str, Task] = {}     # who waits at the current meeting, by role
+        self._writers: dict[str, Task] = {}  # further threads that wait for their semaphore
+
+    def hold_back(self, tasks: list[Task]) -> list[Task]:
+        names = {writer_of(name) for meet in self._meets for name in meet.writers}
+        self._writers = {task.name: task for task in tasks if task.name in names}
+        roles = [task for task in tasks if task.name not in names]
+        return [*super().hold_back(roles), *self._writers.values()]
 
     @property
     def all_reached(self) -> bool:
@@ -212,7 +253,7 @@ class Meetings(OneByOne):
         if super().idle():
             return True
         if not self._here:
-            return False
+            return self._end_writers()
         missing = [str(point) for point in self._meets[self.reached].points
                    if point.role not in self._here]
         self._give_up(f"nobody could go on, and the meeting still waited for: {'; '.join(missing)}")
@@ -223,11 +264,27 @@ class Meetings(OneByOne):
         points = self._meets[self.reached].points
         if len(self._here) == len(points):
             here, self._here = self._here, {}
+            self._all_go([*self._start_writers(here), *(here[each.role] for each in points)])
             self.reached += 1
-            self._all_go([here[each.role] for each in points])
             if self._ahead is task:
                 return
         pause(task)
+
+    def _start_writers(self, here: dict[str, Task]) -> list[Task]:
+        """Give the further threads of the meeting the semaphores that are held now."""
+        held = [lock for task in here.values() for lock, _, _ in task.held]
+        names = list(map(writer_of, self._meets[self.reached].writers))
+        for name in names:
+            writer = self._run.scenario.roles[name].__self__
+            writer.semaphore = next((lock for lock in held if matches(lock, writer.name)), None)
+        return [self._writers.pop(name) for name in names if name in self._writers]
+
+    def _end_writers(self) -> bool:
+        """Let further threads go that were not needed."""
+        for task in self._writers.values():
+            unpark(task)
+        gone, self._writers = bool(self._writers), {}
+        return gone
 
     def _give_up(self, why: str) -> None:
         self.missed = why

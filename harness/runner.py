@@ -62,7 +62,7 @@ class Run:
         self.observers = [self.recorder, *observers]
         if scenario.invariants:
             self.observers.append(_Invariants(scenario.invariants))
-        self.tasks = [Task(name, self) for name in scenario.roles]
+        self.tasks = [self._new_task(name) for name in scenario.roles]
         self.unwinding = False
         self.running = self.unfinished = len(self.tasks)
         self.timed = 0     # how many of those that run are in a wait with a time limit
@@ -73,6 +73,13 @@ class Run:
         self._done.acquire()
         for observer in self.observers:
             observer.attach(self)
+        self._connect()
+
+    def _new_task(self, name: str, thread: threading.Thread | None = None) -> Task:
+        return Task(name, self, thread)
+
+    def _connect(self) -> None:
+        """Look up whom to tell of what."""
         self.on_acquire = overridden(self.observers, "lock_acquire")
         self.on_contended = overridden(self.observers, "lock_contended")
         self.on_acquired = overridden(self.observers, "lock_acquired")
@@ -242,13 +249,19 @@ class Run:
         taken = {task.name for task in self.tasks}
         unique = next(n for n in [name, *(f"{name}#{i}" for i in range(2, len(taken) + 3))]
                       if n not in taken)
-        task = Task(unique, self, thread)
+        task = self._new_task(unique, thread)
         self.tasks.append(task)
         self.running += 1
         self.unfinished += 1
         self._tell(self._on_thread, current(), task)
         leave()
         return task
+
+    def started(self, task: Task) -> None:
+        """See that the thread of *task*, which `adopt` made part of the run, runs."""
+
+    def step(self, task: Task, on: str) -> None:
+        """See *task* at a point of its own: see points.py."""
 
     def disown(self, task: Task) -> None:
         """Forget a thread that could not be started."""

@@ -26,7 +26,7 @@ from readerwriterlock.rwlock import RWLockFair, RWLockRead, RWLockWrite
 
 from .errors import ForeignRelease, HeldLockFreed, ReleaseWithoutHold, ScenarioError
 from .locks import OUTSIDE, Node, drop, ended_wait, grant, nested_request, wait
-from .task import EXCLUSIVE, SHARED, Task, _local, enter, leave
+from .task import EXCLUSIVE, SHARED, Expired, Task, _local, enter, leave
 
 POLICIES = {"writer": RWLockWrite, "fair": RWLockFair, "reader": RWLockRead}
 
@@ -296,8 +296,11 @@ class RWSemaphore(Node):
     def _acquire_in_run(self, task: Task, mode: str, timeout: float) -> bool:
         run = task.run
         task.trylock, task.timed = False, timeout >= 0
-        for hook in run.on_acquire:
-            hook(task, self, mode)
+        try:
+            for hook in run.on_acquire:
+                hook(task, self, mode)
+        except Expired:
+            return False
         hold = self._reader() if mode == SHARED else self._writer_lock()
         request = _Request(self, task, mode, may_park=True)
         enter()

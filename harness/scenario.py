@@ -7,12 +7,13 @@ import inspect
 import os
 import random
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import ScenarioError
+from .locks import LockClass
 from .place import first_line, raised_at
 from .task import _local
 
@@ -33,6 +34,8 @@ class Scenario:
         function_name: what reports call a function, given its code object. Default: its qualified
             name.
         title: role name -> a word on what it is, for the head of its column.
+        lock_classes: what prediction is to know of classes of locks, each a `LockClass`.
+        program: what the roles do with locks, as a `program.Program`, where that is all they do.
     """
 
     roles: Mapping[str, Role]
@@ -41,6 +44,8 @@ class Scenario:
     invariants: Mapping[str, Role] = field(default_factory=dict)
     function_name: Callable[[Any], str] | None = None
     title: Mapping[str, str] = field(default_factory=dict)
+    lock_classes: Sequence[LockClass] = ()
+    program: Any = None
 
 
 def build(factory: Callable[..., Any], name: str, rng: random.Random | None = None) -> Scenario:
@@ -109,14 +114,28 @@ def name_of(factory: Any) -> str:
     return f"{module}:{qualname}" if module and qualname else repr(factory)
 
 
-def load(reference: str) -> Callable[[], Any]:
-    """Return the scenario factory that *reference* (MODULE:NAME) names.
+def is_file(reference: str) -> bool:
+    """Say whether *reference* is one of the form FILE.json[:CASE[:VERSION]]."""
+    return reference.endswith(".json") or ".json:" in reference
+
+
+def load(reference: str, policy: str | None = None) -> Callable[[], Any]:
+    """Return the scenario factory that *reference* names: MODULE:NAME, or FILE.json with a case (see
+    notation.py).
 
     The module is looked up in the current directory first.
 
+    Args:
+        policy: of the reader/writer locks of a case of a file; a module makes its own locks.
+
     Raises:
-        ScenarioError: there is no such module or name.
+        ScenarioError: there is no such module or name, or file or case.
     """
+    if is_file(reference):
+        from .notation import load_case   # it needs this module
+        return load_case(reference, policy or "writer")
+    if policy is not None:
+        raise ScenarioError(f"a policy goes with FILE.json only: {reference} makes its own locks")
     module_name, colon, attribute = reference.partition(":")
     if not colon or not module_name or not attribute:
         raise ScenarioError(f"{reference!r} is not of the form MODULE:NAME")

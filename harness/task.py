@@ -32,6 +32,10 @@ class Unwind(BaseException):
     """Raised in a role to end it after a verdict; no `except Exception` can swallow it."""
 
 
+class Expired(BaseException):
+    """Raised by an observer of `lock_acquire`: the time of a timed request is up."""
+
+
 class Task:
     """One thread: what it holds, what it waits for.
 
@@ -41,7 +45,7 @@ class Task:
 
     __slots__ = ("serial", "name", "run", "thread", "held", "waits_on", "mode", "timed", "chain",
                  "paused", "ended", "request", "trylock", "nested", "interrupt", "acquiring",
-                 "parked", "_gate", "_baton", "__weakref__")
+                 "parked", "stack", "asked", "_gate", "_baton", "__weakref__")
 
     def __init__(self, name: str, run: Any = None, thread: threading.Thread | None = None) -> None:
         self.serial = next(_serials)
@@ -61,6 +65,8 @@ class Task:
         self.interrupt: BaseException | None = None   # raised once the package below is done
         self.acquiring = False       # in the package, where a refusal makes it roll back
         self.parked = False
+        self.stack: Any = None       # what it holds and asked for last, for the lock order
+        self.asked: Any = None
         self._gate = threading.Lock()     # what it waits in while parked
         self._gate.acquire()
         self._baton = False               # a wake-up hands it the guard

@@ -37,6 +37,11 @@ def adopted(thread: threading.Thread) -> bool:
     return thread in _tasks
 
 
+def end_of(thread: threading.Thread) -> Completion:
+    """Return what those wait for who join *thread*, which a role started."""
+    return _ends[thread]
+
+
 def install() -> None:
     """Count one more run under way."""
     global _runs, _plain_start, plain_join
@@ -82,6 +87,7 @@ def _start(thread: threading.Thread) -> None:
     except BaseException:
         run.disown(task)
         raise
+    run.started(task)
 
 
 def _join(thread: threading.Thread, timeout: float | None = None) -> None:

@@ -113,6 +113,7 @@ class Result:
     names: Any = None        # what the report calls a function: code -> str
     titles: Any = None       # a word on each role, for the head of its column
     full: bool = False       # report every event
+    predictions: list[Any] = field(default_factory=list)   # of predict, gravest first
 
     @property
     def finding(self) -> Finding | None:

@@ -1,0 +1,358 @@
+"""The order in which locks are taken: one more observer.
+
+`LockOrder` keeps, for each role, a tree of the stacks of held locks that were seen: a node is one
+lock on top of those below it. An event costs one look into the node it stands at. Only a stack that
+was never seen before adds edges: from every lock held, not only the last, to the lock asked for,
+with modes, role and places. A trylock or a request with a time limit cannot wait for ever, so it
+makes no edge into its lock, but the lock it gets makes edges out.
+
+Beside the edges it keeps what each role did in order, as operations of program.py, each critical
+section once however often it is repeated: from this prediction.py judges whether a cycle can happen.
+
+Memory grows with the distinct stacks and sections, not with the events.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from .events import Observer
+from .locks import LockClass, Mutex
+from .place import Chain
+from .program import Op
+from .task import EXCLUSIVE, SHARED, WAIT, Task
+from .threads import ThreadEnd
+
+MOST_OPERATIONS = 20_000   # kept of one role; sections that were seen before do not count
+
+
+class Place(NamedTuple):
+    """A lock as one role held it or asked for it."""
+
+    name: str
+    lock_class: str       # with /n for a subclass, as lockdep writes it
+    mode: str
+    chain: Chain
+
+
+class Edge(NamedTuple):
+    """*role* held `held` when it asked for `wanted`.
+
+    `gates`: the other locks it held then, with their modes. `recursive`: the request was for a read
+    that no queued writer keeps out.
+    """
+
+    role: str
+    held: Place
+    wanted: Place
+    gates: tuple[tuple[str, str], ...]
+    recursive: bool = False
+
+
+class Nesting(NamedTuple):
+    """Two locks of one class, one inside the other, and nothing said that this is legal."""
+
+    edge: Edge
+    refused: str     # "" or the reason of the order that was broken
+
+
+class _Stack:
+    """One lock on top of those a role holds, or the empty stack."""
+
+    __slots__ = ("lock", "name", "lock_class", "mode", "parent", "asked", "acquire", "release",
+                 "chain", "exclusive", "others", "append", "role")
+
+    def __init__(self, role: _Role, lock: Any, name: str, lock_class: str, mode: str,
+                 parent: _Stack | None) -> None:
+        self.role, self.lock, self.name, self.lock_class = role, lock, name, lock_class
+        self.mode, self.parent = mode, parent
+        self.asked = False        # whether it was asked for without a way out: it has its edges
+        self.chain: Chain = ()
+        self.exclusive: dict[Any, _Stack] = {}
+        self.others: dict[Any, _Stack] = {}
+        self.append = role.operations.append
+        self.acquire = self.release = _NO_OP
+
+    def below(self) -> Iterator[_Stack]:
+        """Yield what it holds from this lock down, the last first."""
+        node = self
+        while node.parent is not None:
+            yield node
+            node = node.parent
+
+
+_NO_OP = Op("", "")
+_UP = {"lock": "unlock", "take": "unlock", "down_read": "up_read", "take_read": "up_read",
+       "down_write": "up_write", "take_write": "up_write"}
+
+
+class _Role:
+    """What is kept of one role."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.operations: list[Op] = []
+        self.began = 0            # where the section under way begins in `operations`
+        self.plain = True         # no wait in it: a repetition tells nothing new
+        self.seen: set[tuple[Op, ...]] = set()
+        self.cut = False
+        self.waits: tuple[int, Op] | None = None   # how much was done at its last wait, and for what
+        self.root = _Stack(self, None, "", "", "", None)
+
+    def end_section(self) -> None:
+        """Forget the section that just ended if it was seen before."""
+        operations, began = self.operations, self.began
+        if self.plain:
+            section = tuple(operations[began:])
+            if section in self.seen:
+                del operations[began:]
+                return
+            self.seen.add(section)
+        self.plain = True
+        self.trim()
+        self.began = len(operations)
+
+    def trim(self) -> None:
+        """Keep no more than the limit."""
+        if len(self.operations) > MOST_OPERATIONS:
+            del self.operations[MOST_OPERATIONS:]
+            self.cut = True
+
+
+class LockOrder(Observer):
+    """Record the lock order of one run.
+
+    Attributes:
+        edges: one of each kind, the first that was seen.
+        nestings: requests for a lock of a class that is held, unless that was said to be legal.
+        operations: role -> what it did.
+        kinds: lock -> kind, as program.py has them.
+        exempt: class -> why nothing is said about it.
+        asks: (role, lock, mode) -> the first request of that kind.
+        excused: reason -> how often it made an order inside a class legal.
+    """
+
+    def __init__(self) -> None:
+        self.edges: dict[Any, Edge] = {}
+        self.nestings: dict[Any, Nesting] = {}
+        self.kinds: dict[str, str] = {}
+        self.classes: dict[str, str] = {}      # lock -> class
+        self.exempt: dict[str, str] = {}
+        self.novalidate: dict[str, str] = {}
+        self.excused: Counter[str] = Counter()
+        self.asks: dict[tuple[str, str, str], Place] = {}   # (role, lock, mode): the first request
+        self.joins: dict[str, str] = {}        # wait for the end of a thread -> the thread
+        self.policy = "writer"
+        self._roles: dict[str, _Role] = {}
+        self._names: dict[Any, str] = {}
+        self._taken: Counter[str] = Counter()
+        self._declared: dict[str, LockClass] = {}
+
+    def attach(self, run: Any) -> None:
+        self._declared = {str(each): each for each in run.scenario.lock_classes}
+
+    @property
+    def operations(self) -> dict[str, tuple[Op, ...]]:
+        """What each role did, each section once."""
+        return {name: tuple(role.operations) for name, role in self._roles.items()}
+
+    @property
+    def cut(self) -> list[str]:
+        """The roles of which more was done than is kept."""
+        return [name for name, role in self._roles.items() if role.cut]
+
+    # -- the six events -------------------------------------------------------------------
+
+    def role_start(self, task: Task) -> None:
+        task.stack = self._role(task).root
+
+    def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:
+        stack = task.stack
+        if task.nested[0]:
+            node = stack.others.get((lock, mode, task.nested))
+        else:
+            node = stack.exclusive.get(lock) if mode is EXCLUSIVE else stack.others.get((lock, mode))
+        if node is None:
+            node = self._new(task, stack, lock, mode)
+        if not node.asked and not task.trylock and not task.timed:
+            self._ask(task, node)
+        task.asked = node
+
+    def lock_acquired(self, task: Task, lock: Any, mode: str) -> None:
+        node = task.asked
+        if task.trylock or task.timed:
+            node.append(_taken(node.acquire))
+        else:
+            node.append(node.acquire)
+        if mode is WAIT:
+            node.role.plain = False
+        else:
+            task.stack = node
+
+    def lock_release(self, task: Task, lock: Any, mode: str) -> None:
+        stack = task.stack
+        if mode is WAIT:
+            stack.append(Op("set", self._name(lock)))
+            stack.role.plain = False
+            return
+        if stack.lock is lock:
+            parent = stack.parent
+            stack.append(stack.release)
+        else:
+            parent = self._without(stack, lock, mode)
+        task.stack = parent
+        if parent.parent is None:
+            parent.role.end_section()
+        elif len(parent.role.operations) > 2 * MOST_OPERATIONS:
+            parent.role.trim()
+
+    def thread_start(self, task: Task, thread: Task) -> None:
+        role = self._role(task)
+        role.operations.append(Op("set", started(thread.name)))
+        role.plain = False
+        self._role(thread).operations.append(Op("wait", started(thread.name)))
+
+    def lock_contended(self, task: Task, lock: Any, mode: str) -> None:
+        role = self._role(task)
+        role.waits = len(role.operations), task.asked.acquire
+
+    def role_end(self, task: Task) -> None:
+        role = self._role(task)
+        if role.waits is not None and role.waits[0] == len(role.operations):
+            role.operations.append(role.waits[1])   # it never got what it waited for last
+
+    # -- what was never seen before -------------------------------------------------------
+
+    def _role(self, task: Task) -> _Role:
+        role = self._roles.get(task.name)
+        if role is None:
+            role = self._roles[task.name] = _Role(task.name)
+        return role
+
+    def _name(self, lock: Any) -> str:
+        name = self._names.get(lock)
+        if name is None:
+            name = str(lock)
+            self._taken[name] += 1
+            if self._taken[name] > 1:
+                name = f"{name}#{self._taken[name]}"
+            self._names[lock] = name
+            self.classes[name] = str(lock.lock_class)
+        return name
+
+    def _class_of(self, lock: Any) -> LockClass | None:
+        """Return what was said about the class of *lock*."""
+        lock_class = lock.lock_class
+        told = self._declared.get(lock_class)
+        return told if told is not None else \
+            lock_class if isinstance(lock_class, LockClass) else None
+
+    def _new(self, task: Task, below: _Stack, lock: Any, mode: str) -> _Stack:
+        nested = task.nested[0]
+        name = self._name(lock)
+        lock_class = f"{lock.lock_class}/{nested}" if nested else str(lock.lock_class)
+        node = _Stack(below.role, lock, name, lock_class, mode, below)
+        node.chain = task.chain
+        if isinstance(lock, ThreadEnd):
+            node.acquire = Op("join", lock.task.name)
+            self.joins[name] = lock.task.name
+        elif mode is WAIT:
+            node.acquire = Op("wait", name)
+        elif isinstance(lock, Mutex):
+            self.kinds[name] = "mutex"
+            node.acquire = Op("lock", name)
+        else:
+            self.kinds[name], self.policy = "rwsem", getattr(lock, "policy", self.policy)
+            node.acquire = Op("down_read" if mode is SHARED else "down_write", name)
+        if mode is not WAIT:
+            node.release = Op(_UP[node.acquire.op], name)
+        if nested:
+            below.others[lock, mode, task.nested] = node
+        elif mode is EXCLUSIVE:
+            below.exclusive[lock] = node
+        else:
+            below.others[lock, mode] = node
+        return node
+
+    def _ask(self, task: Task, node: _Stack) -> None:
+        """Add the edges into *node* from every lock below it."""
+        node.asked = True
+        node.chain = task.chain
+        told = self._class_of(node.lock)
+        if told is not None and told.novalidate:
+            self.novalidate[str(told)] = told.novalidate
+        if told is not None and told.exempt:
+            self.exempt[str(told)] = told.exempt
+            return
+        held = [hold for hold in node.parent.below() if not self._is_exempt(hold.lock)]
+        recursive = node.mode == SHARED and getattr(node.lock, "policy", "") == "reader"
+        wanted = Place(node.name, node.lock_class, node.mode, node.chain)
+        self.asks.setdefault((node.role.name, node.name, node.mode), wanted)
+        for hold in held:
+            gates = tuple([(other.name, other.mode) for other in held if other is not hold])
+            edge = Edge(node.role.name, Place(hold.name, hold.lock_class, hold.mode, hold.chain),
+                        wanted, gates, recursive)
+            self.edges.setdefault((edge.role, hold.name, hold.lock_class, hold.mode, node.name,
+                                   node.lock_class, node.mode, gates), edge)
+            if str(hold.lock.lock_class) == str(node.lock.lock_class) and node.mode is not WAIT:
+                self._nest(task, edge, hold, node, told)
+
+    def _nest(self, task: Task, edge: Edge, hold: _Stack, node: _Stack,
+              told: LockClass | None) -> None:
+        """Judge a request for a lock of a class that is held."""
+        if hold.lock_class != node.lock_class:
+            self.excused[task.nested[1] or "a lock of another subclass is held"] += 1
+            return
+        if edge.recursive and hold.mode == SHARED:
+            return
+        refused = ""
+        if told is not None and told.order is not None and hold.lock is not node.lock:
+            if told.order(hold.lock, node.lock):
+                self.excused[told.why] += 1
+                return
+            refused = told.why
+        self.nestings.setdefault((edge.role, hold.name, node.name), Nesting(edge, refused))
+
+    def _is_exempt(self, lock: Any) -> bool:
+        told = self._class_of(lock)
+        return told is not None and bool(told.exempt)
+
+    def _without(self, stack: _Stack, lock: Any, mode: str) -> _Stack:
+        """Return *stack* after the latest hold of *lock* left its middle."""
+        above: list[_Stack] = []
+        node: _Stack | None = stack
+        while node is not None and not (node.lock is lock and node.mode == mode):
+            above.append(node)
+            node = node.parent
+        if node is None:
+            return stack   # a release of what is not held: the lock itself refuses it
+        stack.append(node.release)
+        at = node.parent
+        assert at is not None
+        for hold in reversed(above):
+            found = at.exclusive.get(hold.lock) if hold.mode is EXCLUSIVE \
+                else at.others.get((hold.lock, hold.mode))
+            if found is None or found.lock_class != hold.lock_class:
+                found = _Stack(hold.role, hold.lock, hold.name, hold.lock_class, hold.mode, at)
+                found.chain, found.acquire, found.release = hold.chain, hold.acquire, hold.release
+                if hold.mode is EXCLUSIVE:
+                    at.exclusive.setdefault(hold.lock, found)
+                else:
+                    at.others.setdefault((hold.lock, hold.mode), found)
+            at = found
+        return at
+
+
+def started(thread: str) -> str:
+    """Return the flag that says that *thread* was started."""
+    return f"start of {thread}"
+
+
+_TAKE = {"lock": "take", "down_read": "take_read", "down_write": "take_write"}
+
+
+def _taken(op: Op) -> Op:
+    """Return the operation for a request that would have given up rather than wait."""
+    return Op(_TAKE[op.op], op.target) if op.op in _TAKE else op
