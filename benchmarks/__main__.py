@@ -14,7 +14,7 @@ from typing import Any
 
 from harness import options
 
-from . import forcing, honesty, locking
+from . import forcing, honesty, locking, predicting
 from .measure import Row
 
 QUICK = 0.1   # the scale of --quick
@@ -58,7 +58,7 @@ def _measure(scale: float) -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "pinned": hasattr(os, "sched_setaffinity"),
         "scale": scale,
-        "rows": [row for part in (locking, forcing) for row in part.rows(scale)],
+        "rows": [row for part in (locking, forcing, predicting) for row in part.rows(scale)],
         "honesty": honesty.table(scale),
     }
 

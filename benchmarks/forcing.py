@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from harness import At, Meet, Mutex, Observer, Scenario, Verdict, force, runner, waitgraph
-from harness.api import Meetings
+from harness.race import Meetings
 from harness.runner import Crew, Run
 from harness.settings import settled
 

@@ -1,6 +1,6 @@
 """Find, force and explain deadlocks of real threads on real locks.
 
-    from harness import Mutex, RWSemaphore, Completion, run, force, stress
+    from harness import Mutex, RWSemaphore, Completion, run, force, predict, explore, stress
 
 A scenario is a callable that builds a fresh world and returns its roles. `run` lets them race,
 `force` makes them meet where it hurts, `stress` tries until something breaks; `str()` of what they
@@ -16,7 +16,9 @@ _HOME = {
     "Mutex": "locks", "Completion": "locks", "RWSemaphore": "rwsem",
     "Scenario": "scenario", "ScenarioError": "errors", "LockMisuse": "errors",
     "Meet": "race", "At": "race", "Observer": "events", "Verdict": "verdict", "Result": "verdict",
-    "run": "api", "force": "api", "stress": "stress_loop", "replay": "replaying", "vocabulary": "place",
+    "run": "api", "force": "forcing", "predict": "prediction",
+    "explore": "exploring", "step": "points",
+    "LockClass": "locks", "stress": "stress_loop", "replay": "replaying", "vocabulary": "place",
 }
 __all__ = list(_HOME)
 __version__ = "0.1.0"

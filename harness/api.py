@@ -1,12 +1,11 @@
-"""run and force: a scenario, once or many times, on real threads.
+"""run: a scenario, once or many times, on real threads; and what all such calls share.
 
-Both take a scenario (a callable that builds a fresh world and returns its roles) and return a
+A call takes a scenario (a callable that builds a fresh world and returns its roles) and returns a
 `Result`. Workers are reused from run to run inside one call and have ended when it returns.
 """
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
 from collections import Counter
@@ -16,17 +15,14 @@ from typing import Any
 from .errors import ScenarioError
 from .events import Observer
 from .place import Chain
-from .race import Meetings, NestedRequests
-from .runner import Crew, Run
+from .crew import Crew
+from .runner import Run
 from .scenario import Scenario, build, name_of
 from .settings import settled
 from .verdict import Finding, Outcome, Result, Verdict
 
 TIMEOUT = 5.0
-ON_THE_WAY = "Found on the way: the roles had not met as the scenario asks."
 DETECT = ("block", "timeout")
-MOST_WAYS = 200     # how many ways to meet `force` tries on a scenario that declares no meeting
-MOST_ORDERS = 24    # in how many orders of the roles it tries each
 
 
 class Interrupted(KeyboardInterrupt):
@@ -73,7 +69,7 @@ class Tally:
             coverage["verdicts"] = dict(self.counts)
             coverage["distinct_reports"] = len(self._distinct)
         if self.tried > self.runs:
-            coverage["ways_to_meet_tried"] = self.tried
+            coverage["runs_to_get_there"] = self.tried
         coverage.update(more.pop("coverage", {}))
         verdict = kept.verdict if self.runs else Verdict.INCONCLUSIVE
         how = kept.gravest.how if kept.gravest else "observed"
@@ -104,27 +100,11 @@ def run(scenario: Callable[[], Any], *, runs: int = 1, seconds: float | None = N
     def once(made: Scenario, crew: Crew) -> Outcome:
         return Run(made, list(observers()), detect, timeout, tally.deadline).play(crew)
 
-    tally = _Deadline(name_of(scenario), seconds)
-    return _repeat(scenario, tally, runs, timeout, detect, once)
+    tally = Deadline(name_of(scenario), seconds)
+    return repeat(scenario, tally, runs, timeout, detect, once)
 
 
-def force(scenario: Callable[[], Any], *, runs: int = 1, seconds: float | None = None,
-          timeout: float = TIMEOUT, detect: str = "block") -> Result:
-    """Make the roles of *scenario* meet where it says, *runs* times; arguments as for `run`.
-
-    If the meeting cannot be set up the verdict is `not-reached`, unless something was found. A
-    scenario that declares no meeting is tried at every combination of requests that its roles make
-    with a lock in hand, within a bound.
-    """
-    def once(made: Scenario, crew: Crew) -> Outcome:
-        try_ = _try_meetings if made.meet else _try_nested
-        return try_(scenario, made, crew, detect, timeout, tally)
-
-    tally = _Deadline(name_of(scenario), seconds)
-    return _repeat(scenario, tally, runs, timeout, detect, once)
-
-
-class _Deadline(Tally):
+class Deadline(Tally):
     """A tally with an end."""
 
     def __init__(self, scenario: str, seconds: float | None) -> None:
@@ -133,7 +113,7 @@ class _Deadline(Tally):
         self.deadline = None if seconds is None else time.monotonic() + seconds
 
 
-def _repeat(scenario: Callable[[], Any], tally: _Deadline, runs: int, timeout: float, detect: str,
+def repeat(scenario: Callable[[], Any], tally: Deadline, runs: int, timeout: float, detect: str,
             once: Callable[[Scenario, Crew], Outcome]) -> Result:
     check_arguments(runs, tally.seconds, timeout, detect)
     try:
@@ -156,67 +136,6 @@ def interrupted(exc: KeyboardInterrupt, tally: Tally, **more: Any) -> Interrupte
     if outcome is not None and (tally.kept is None or not tally.kept.findings):
         tally.kept = outcome
     return Interrupted(tally.result(**more))
-
-
-def orders(made: Scenario) -> list[tuple[int, ...]]:
-    """Return the orders in which the roles are started, the roles' own first."""
-    return list(itertools.islice(itertools.permutations(range(len(made.roles))), MOST_ORDERS))
-
-
-def _try_meetings(scenario: Callable[[], Any], made: Scenario, crew: Crew, detect: str,
-                  timeout: float, tally: _Deadline) -> Outcome:
-    """Hold the meetings that the scenario declares; in another order of start if they are
-    missed.
-    """
-    missed = ""
-    for tried, order in enumerate(orders(made), 1):
-        meetings = Meetings(made.meet, order)
-        outcome = Run(made, [meetings], detect, timeout, tally.deadline).play(crew)
-        outcome.tried = tried
-        if outcome.findings:
-            if not meetings.all_reached:
-                outcome.notes.append(ON_THE_WAY)
-            return outcome
-        if meetings.all_reached:
-            outcome.notes.append("the roles met as asked and nothing came of it")
-            return outcome
-        missed = missed or meetings.missed
-        made = build(scenario, tally.scenario)
-    return _not_reached(outcome, f"the race could not be set up in {tried} orders of start; "
-                                 f"in the first, {missed}")
-
-
-def _try_nested(scenario: Callable[[], Any], made: Scenario, crew: Crew, detect: str, timeout: float,
-                tally: _Deadline) -> Outcome:
-    """Try the meetings that the roles' nested requests offer, in every order of the roles, nearest
-    first.
-    """
-    ways = orders(made)
-    todo = [(0,) * len(made.roles)]
-    seen = set(todo)
-    tried = 0
-    for which in todo:
-        for order in ways[:MOST_WAYS - tried]:
-            tried += 1
-            nested = NestedRequests(which, order)
-            outcome = Run(made, [nested], detect, timeout, tally.deadline).play(crew)
-            outcome.tried = tried
-            if outcome.findings:
-                return outcome
-            for i, count in enumerate(nested.counts):
-                step = (*which[:i], which[i] + 1, *which[i + 1:])
-                if step[i] < count and step not in seen:
-                    seen.add(step)
-                    todo.append(step)
-            made = build(scenario, tally.scenario)
-    return _not_reached(outcome, f"no meeting is declared, and none of {tried} ways to let the roles meet "
-                                 f"at requests made with a lock held ended in a deadlock")
-
-
-def _not_reached(outcome: Outcome, text: str) -> Outcome:
-    outcome.findings.append(Finding(Verdict.NOT_REACHED, "observed", text,
-                                    events=len(outcome.log)))
-    return outcome
 
 
 def check_arguments(runs: int, seconds: float | None, timeout: float, detect: str) -> None:

@@ -1,9 +1,9 @@
 """cases: every case of a file against what it expects.
 
 A version of a program has two judges: the fast engine, which goes through all its states, and
-prediction, which runs it on real threads and forces what it found. A case is ok if both say what the
-file expects; where they contradict each other it differs, whatever is expected. A case of a validator
-is judged by the validator's rules (lockdep.py), headline included.
+prediction, which runs it on real threads and forces what it found. A case is ok if both say what
+the file expects; where they contradict each other it differs, whatever is expected. A case of a
+validator is judged by the validator's rules (lockdep.py), headline included.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from . import engine
 from .api import TIMEOUT
+from .errors import HeldAtEnd
 from .lockdep import validate
 from .notation import Case, File, ProgramCase, ValidatorCase, Version
 from .prediction import GUARDED, NEEDS_WRITER, ONE_ROLE, predict
@@ -70,12 +71,15 @@ def judge_version(case: ProgramCase, version: Version, timeout: float = TIMEOUT)
     result = predict(case.scenario(version.name), timeout=timeout)
     found = _found(result)
     got = {"clean": "ok"}.get(answer.verdict, answer.verdict)
+    if found == "kept":
+        found = "hangs" if got in HANGS else "unclear"
     seen = f"{answer.states:,} states" + (", not all" if not answer.complete else "")
     if found != "unclear" and (got in HANGS) != (found == "hangs"):
         ok, why = False, f"the judges CONTRADICT each other: the engine says {answer.verdict} " \
                          f"({seen}), real threads say {result.verdict}{_statuses(result)}"
     else:
-        ok = found != "unclear" and (got in HANGS if version.expected == "deadlock" else got == "ok")
+        as_expected = got in HANGS if version.expected == "deadlock" else got == "ok"
+        ok = found != "unclear" and as_expected
         why = f"{seen}; on real threads {result.verdict}{_statuses(result)}"
     return Judged(f"{case.name}:{version.name}", version.expected, got, ok, why,
                   {"engine": answer.verdict, "states": answer.states, "complete": answer.complete,
@@ -84,9 +88,13 @@ def judge_version(case: ProgramCase, version: Version, timeout: float = TIMEOUT)
 
 
 def _found(result: Result) -> str:
-    """Return what real threads say: ``hangs``, ``ok``, or ``unclear``."""
+    """Return what real threads say: ``hangs``, ``ok``, ``kept`` (a thread ended with a lock), or
+    ``unclear``.
+    """
     if str(result.verdict) in HANGS:
         return "hangs"
+    if result.finding is not None and HeldAtEnd.__name__ in result.finding.text:
+        return "kept"    # the run was ended at once; whoever wants that lock waits for ever
     harmless = all(each.status in HARMLESS for each in result.predictions)
     return "ok" if harmless and result.verdict in (Verdict.CLEAN, Verdict.PREDICTED) else "unclear"
 
@@ -97,7 +105,7 @@ def _statuses(result: Result) -> str:
 
 
 def judge_validator_case(case: ValidatorCase) -> Judged:
-    """Compare what the validator's rules say with what is expected, the kind of complaint included."""
+    """Compare what the validator's rules say with what is expected, kind of complaint included."""
     headline = validate(case.operations, case.locks)
     got = "clean" if headline is None else "splat"
     kind_is_right = case.expected_report in (None, headline)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 from . import options
-from .api import force, run
 from .cases import show_cases
+from .commands import add_commands, perform
 from .replaying import replay
 from .scenario import load
-from .stress_loop import stress
 
-DESCRIPTION = "Race, force and stress scenarios of threads and locks. SCENARIO is MODULE:NAME, a " \
+DESCRIPTION = "Race, force, predict and stress scenarios of threads and locks. SCENARIO is MODULE:NAME, a " \
               "callable that builds a fresh world and returns its roles, or " \
               "FILE.json[:CASE[:VERSION]], a lock program as data."
 
@@ -22,16 +20,7 @@ DESCRIPTION = "Race, force and stress scenarios of threads and locks. SCENARIO i
 def _parser() -> Any:
     top = options.parser("harness", DESCRIPTION)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, help_, wanted in (
-            ("run", "let the roles race",
-             ("runs", "seconds", "timeout", "policy", "detect", "json", "full")),
-            ("force", "make the roles meet where it hurts",
-             ("runs", "seconds", "timeout", "policy", "detect", "json", "full")),
-            ("stress", "race with random noise until something breaks",
-             ("runs", "seconds", "seed", "timeout", "policy", "detect", "json", "full"))):
-        command = commands.add_parser(name, help=help_, allow_abbrev=False)
-        command.add_argument("scenario", metavar="SCENARIO")
-        options.add_run_options(command, *wanted)
+    add_commands(commands, "SCENARIO")
     command = commands.add_parser("replay", help="show a finding of stress again", allow_abbrev=False)
     command.add_argument("token", metavar="TOKEN")
     options.add_run_options(command, "timeout", "json", "full")
@@ -62,11 +51,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _call(args: Any) -> Any:
     scenario = load(args.scenario, args.policy)
-    common = {"seconds": args.seconds, "timeout": args.timeout, "detect": args.detect}
-    if args.command == "stress":
-        return stress(scenario, runs=args.runs, seed=args.seed, progress=sys.stderr.isatty(),
-                      **common)
-    result = (run if args.command == "run" else force)(scenario, runs=args.runs or 1, **common)
-    result.again = " ".join([f"python -m harness {args.command} {shlex.quote(args.scenario)}",
-                             *options.again_words(args)])
-    return result
+    words = [shlex.quote(args.scenario), *([f"--policy {args.policy}"] if args.policy else [])]
+    return perform(args, scenario, lambda name: " ".join([f"python -m harness {name}", *words]))

@@ -18,52 +18,40 @@ with one method, `choose`; this file knows nothing of why it chooses.
 
 from __future__ import annotations
 
-import os
+import re
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from . import threads
 from .aside import aside
 from .crew import GRACE
-from .dependence import (ASK_LOCK, ASK_READ, ASK_TRY, ASK_TRY_READ, ASK_TRY_WRITE, ASK_WAIT,
-                         ASK_WRITE, COMPLETE, COMPLETE_ALL, LOCK, PASS, PASS_ALL, QUEUEING, READ,
-                         REINIT, STEP, UNLOCK, UP_READ, UP_WRITE, WRITE, outcome)
-from .errors import ScenarioError
+from .dependence import (ANY, ASK_ANY, ASK_LOCK, ASK_READ, ASK_TRY, ASK_TRY_READ, ASK_TRY_WRITE,
+                         ASK_WAIT, ASK_WRITE, COMPLETE, COMPLETE_ALL, LOCK, LOOK, PASS, PASS_ALL,
+                         QUEUEING, READ, REINIT, STEP, UNLOCK, UP_READ, UP_WRITE, WRITE, outcome)
 from .events import Observer
-from .locks import Completion, Node
+from .hands import Hands, park, wake
+from .locks import Completion, Mutex
+from .numbering import Names, Taken
+from .place import user_traceback
 from .runner import Run, _perform, _said, _unwind
 from .rwsem import RWSemaphore
 from .scenario import Scenario
-from .place import user_traceback
+from .stacks import all_stacks
 from .task import (EXCLUSIVE, WAIT, Expired, Task, Unwind, _local, become, current, enter, leave)
-from .trace import Recorder
 from .verdict import Outcome, Verdict
 from .waitgraph import blockers, find_cycle
 
-_ONE = (1).to_bytes(8, "little")
 _GAINS = {LOCK: 1, READ: 1, WRITE: 1, UNLOCK: -1, UP_READ: -1, UP_WRITE: -1}
+_GAIN = tuple(_GAINS.get(kind, 0) for kind in range(STEP + 1))   # locks held more after a step
+_NOT_LOOKED = -1
+_TOO_LONG = -2
+_NUMBERED = re.compile(r"Thread-\d+( \(|$)")    # the name of a thread that was given none
+_new = tuple.__new__
+_EXACT = (Mutex, RWSemaphore)    # of whose requests it is known what they come to
 _MOST_STEPS = 100_000    # of one schedule; a role that spins on a trylock goes on for ever
-
-
-class Taken(NamedTuple):
-    """One step of a schedule that was taken.
-
-    Attributes:
-        label: who, and whether by giving up: twice the number of the role, plus 1 if so.
-        lock: number of the lock (see `Names`).
-        kind: what was done, see dependence.py.
-        ask: what was asked for.
-    """
-
-    label: int
-    lock: int
-    kind: int
-    ask: int
-    timed: bool = False
 
 
 class Chooser(Protocol):
@@ -71,49 +59,6 @@ class Chooser(Protocol):
 
     def choose(self, run: ControlledRun, moves: list[int]) -> int:
         """Return one of *moves*, the labels that can be chosen; -1 to end the schedule here."""
-
-
-class Names:
-    """Numbers for roles and locks that mean the same in every schedule of one scenario.
-
-    A role is known by its name, a thread that a role starts by its parent and which of its threads
-    it is, a lock by its class and name. Two locks of one world that share class and name share the
-    number too: `ambiguous` has it.
-    """
-
-    def __init__(self) -> None:
-        self.roles: list[str] = []
-        self.locks: list[Any] = []
-        self.policies: dict[int, str] = {}
-        self.shown: dict[int, str] = {}
-        self.ambiguous: set[int] = set()
-        self._role_numbers: dict[str, int] = {}
-        self._lock_numbers: dict[Any, int] = {}
-
-    def role(self, key: str) -> int:
-        """Return the number of a role."""
-        number = self._role_numbers.get(key)
-        if number is None:
-            number = self._role_numbers[key] = len(self.roles)
-            self.roles.append(key)
-        return number
-
-    def lock(self, lock: Any) -> int:
-        """Return the number of a lock, or of what `harness.step` names (a string)."""
-        if isinstance(lock, str):
-            key: Any = lock
-        else:
-            name = lock._name
-            if not isinstance(name, str):
-                name = id(name[0]), *name[1:]   # a code object hashes slowly
-            key = type(lock), name, lock._class
-        number = self._lock_numbers.get(key)
-        if number is None:
-            number = self._lock_numbers[key] = len(self.locks)
-            self.locks.append(key)
-            self.policies[number] = getattr(lock, "policy", "")
-            self.shown[number] = str(lock)
-        return number
 
 
 class ControlledTask(Task):
@@ -154,35 +99,41 @@ class ControlledRun(Run):
 
     Attributes:
         steps: what was taken, in order.
-        cut: whether the chooser ended it.
+        cut: whether it was ended before its end: by the chooser, or for its length.
+        late: whether it was ended by the deadline.
         stuck: the roles that could not go on at the end, if it is no clean end.
+        deadlocked: those of them that wait for each other.
     """
 
     tasks: list[ControlledTask]   # type: ignore[assignment]
 
     def __init__(self, scenario: Scenario, chooser: Chooser, names: Names, timeout: float = 5.0,
-                 deadline: float | None = None, full: bool = False, to_the_end: bool = False) -> None:
+                 deadline: float | None = None, full: bool = False,
+                 to_the_end: bool = False) -> None:
         """Args:
             full: record events with their call chains, as for a report.
             to_the_end: a broken invariant does not end the schedule.
         """
         self.names = names
         self.steps: list[Taken] = []
-        self.cut = False
+        self.cut = self.late = False
         self.stuck: list[ControlledTask] = []
         self.deadlocked: tuple[ControlledTask, ...] = ()
         self._full = full
         self._to_the_end = to_the_end
+        self.chooser: Any = chooser
         self._choose_label = chooser.choose
         self._lock_numbers: dict[Any, int] = {}
         self._seen_numbers: dict[int, Any] = {}
-        self._last: Any = None              # the lock of the last step
+        self._by_label: dict[int, ControlledTask] = {}
+        self._changed = -1                  # the lock of the last step
         self._last_task: Any = None
-        self._completing: tuple[Completion, float] | None = None
+        self._completing: Completion | None = None
         self._unstarted: deque[ControlledTask] = deque()
-        self._crew: Any = None
+        self.hands: Any = None
         super().__init__(scenario, [], "block", timeout, deadline)
         self._unstarted.extend(self.tasks)
+        self._starting = 1
 
     def _new_task(self, name: str, thread: threading.Thread | None = None) -> ControlledTask:
         key = name
@@ -191,11 +142,14 @@ class ControlledRun(Run):
             parent = current()
             parent.children += 1
             key = f"{parent.key}/{parent.children}"
+            if _NUMBERED.match(name):
+                name = key    # the interpreter's own number is another one in each schedule
         task = ControlledTask(name, self, thread, key, self.names.role(key))
+        self._by_label[task.label] = task
         if thread is not None:
             task.birth = len(self.steps) - 1
             task.starter = parent
-            task.fd = self._crew.pipe()
+            task.fd = self.hands.pipe()
         return task
 
     def _connect(self) -> None:
@@ -221,11 +175,11 @@ class ControlledRun(Run):
     def play(self, crew: Hands) -> Outcome:   # type: ignore[override]
         """Run the schedule on the threads of *crew*; `threads.install` has been called."""
         began = time.perf_counter()
-        self._crew = crew
+        self.hands = crew
         try:
             for task, function in zip(self.tasks, self.scenario.roles.values()):
                 crew.assign(self, task, function)
-            _wake(self._unstarted.popleft())
+            wake(self._unstarted.popleft())
             self._watch()
             stuck = self._stuck()
             crew.finish(self.tasks)
@@ -250,7 +204,7 @@ class ControlledRun(Run):
             if len(self.steps) != last:
                 last, moved = len(self.steps), now
             if self.deadline is not None and now >= self.deadline and not self.findings:
-                self.cut = True
+                self.cut = self.late = True
                 aside(self._cut_short)
                 break
             if now - moved >= self.timeout:
@@ -268,21 +222,39 @@ class ControlledRun(Run):
 
     def _judge_standstill(self) -> None:
         """Name the role that does not come back: it waits, or works, outside our locks."""
+        stacks = all_stacks(self.tasks)
         enter()
-        outside = [task for task in self.tasks if not task.ended and task is self._last_task]
-        able = [task.name for task in self.tasks if task.kind or task.give_up]
+        if not self.unwinding and self.unfinished:
+            verdict, text = self._standstill()
+            self._show_waits()
+            self._stop(self._finding(verdict, "timed out",
+                                     f"nothing moved for {self.timeout:g} s{text}", stacks))
         leave()
-        what = f"nothing moved for {self.timeout:g} s"
+
+    def _standstill(self) -> tuple[Verdict, str]:
+        outside = next((task.name for task in self.tasks
+                        if task is self._last_task and task.lock is None and not task.ended), "")
+        able = [task.name for task in self.tasks if task.lock and (task.kind or task.give_up)]
         if not outside:
-            self._judge(Verdict.HANG, f"{what} and no cycle explains it")
-        elif able:
-            self._judge(Verdict.INCONCLUSIVE,
-                        f"{what}: {outside[0].name} waits outside our locks, or computes, while "
-                        f"{' and '.join(able)} {'is' if len(able) == 1 else 'are'} held back; such "
-                        f"waits cannot be explored")
-        else:
-            self._judge(Verdict.HANG, f"{what}: {outside[0].name} waits outside our locks, or "
-                                      f"computes, and no other role can go on")
+            return Verdict.HANG, " and no cycle explains it"
+        if able:
+            return Verdict.INCONCLUSIVE, (
+                f": {outside} waits outside our locks, or computes, while {' and '.join(able)} "
+                f"{'is' if len(able) == 1 else 'are'} held back; such waits cannot be explored")
+        return Verdict.HANG, (f": {outside} waits outside our locks, or computes, and no other role "
+                              f"can go on")
+
+    def _show_waits(self) -> None:
+        """Let it be seen who waits for what. Called with the guard held, before all are let go."""
+        for task in self.tasks:
+            if task.lock is not None and not task.kind and not task.ended:
+                task.waits_on = task.lock
+
+    def _abandon(self, crew: Hands) -> None:   # type: ignore[override]
+        enter()
+        self._show_waits()
+        leave()
+        super()._abandon(crew)   # type: ignore[arg-type]
 
     # -- in the roles' threads -----------------------------------------------------------
 
@@ -308,7 +280,7 @@ class ControlledRun(Run):
 
     def started(self, task: Task) -> None:
         """Wait until the thread of *task*, just started, stands at its first stop or has ended."""
-        _park(current())   # type: ignore[arg-type]
+        park(current())   # type: ignore[arg-type]
         self._last_task = current()
 
     def disown(self, task: Task) -> None:
@@ -325,20 +297,22 @@ class ControlledRun(Run):
             raise Unwind
         task.ask = STEP
         task.timed = False
-        self._stop_at(task, on)
+        self._stop_at(task, f"step {on}")
         if self.unwinding:
             raise Unwind
 
     def _at_acquire(self, task: Any, lock: Any, mode: str) -> None:
-        if mode is WAIT:
-            task.ask = ASK_WAIT
+        if isinstance(lock, Mutex):
+            task.ask = ASK_TRY if task.trylock else ASK_LOCK
         elif isinstance(lock, RWSemaphore):
             if mode is EXCLUSIVE:
                 task.ask = ASK_TRY_WRITE if task.trylock else ASK_WRITE
             else:
                 task.ask = ASK_TRY_READ if task.trylock else ASK_READ
+        elif isinstance(lock, Completion):
+            task.ask = LOOK if task.trylock else ASK_WAIT
         else:
-            task.ask = ASK_TRY if task.trylock else ASK_LOCK
+            task.ask = ANY if task.trylock else ASK_ANY
         task.mode = mode
         self._stop_at(task, lock)
         if self.unwinding:
@@ -349,66 +323,60 @@ class ControlledRun(Run):
 
     def _at_release(self, task: Any, lock: Any, mode: str) -> None:
         if mode is WAIT:
-            task.ask = COMPLETE
+            task.ask = COMPLETE if isinstance(lock, Completion) else ANY
         elif isinstance(lock, RWSemaphore):
             task.ask = UP_WRITE if mode is EXCLUSIVE else UP_READ
         else:
-            task.ask = UNLOCK
+            task.ask = UNLOCK if isinstance(lock, Mutex) else ANY
         task.mode, task.timed = mode, False
         self._stop_at(task, lock)
-        if mode is WAIT:
-            self._completing = lock, lock._done
+        if task.ask == COMPLETE:
+            self._completing = lock
 
     def _stop_at(self, task: ControlledTask, lock: Any) -> None:
         """Hand over to whoever is chosen; return when *task* is."""
-        if len(task.held) != task.due:
+        if len(task.held) != task.due >= 0:
             self._refused(task)
-        task.lock = lock
         number = self._lock_numbers.get(lock)
         task.lock_number = self._number(lock) if number is None else number
+        task.lock = lock
+        task.kind = _NOT_LOOKED
         task.since = len(self.steps)
-        task.queued = False
-        self._look_again()
-        self._account(task)
-        if task.starter is not None:
-            heir: ControlledTask | None = task.starter
-            task.starter = None
-        elif self._unstarted:
-            heir = self._unstarted.popleft()
-        else:
-            heir = self._next()
+        heir = self._to_be_started(task) if self._starting or task.starter else self._next()
         if heir is task:
             return
         if heir is not None:
-            _wake(heir)
+            wake(heir)
         if not self.unwinding:
-            _park(task)
+            park(task)
         if self.unwinding:
             self._leave_queue(task)
         self._last_task = task
 
+    def _to_be_started(self, task: ControlledTask) -> ControlledTask | None:
+        """Return who goes on when *task* has come to its first stop, or has ended before."""
+        starter, task.starter = task.starter, None
+        if starter is not None:
+            return starter
+        if self._unstarted:
+            return self._unstarted.popleft()
+        self._starting = 0
+        return self._next()
+
     def _number(self, lock: Any) -> int:
         """Return the number of a lock met for the first time in this schedule."""
-        number = self._lock_numbers[lock] = self.names.lock(lock)
+        known = lock
+        for task in self.tasks if isinstance(lock, Completion) else ():
+            if threads.adopted(task.thread) and threads.end_of(task.thread) is lock:
+                known = f"end of {task.key}"
+        number = self._lock_numbers[lock] = self.names.lock(known)
         if self._seen_numbers.setdefault(number, lock) is not lock and not isinstance(lock, str):
-            self.names.ambiguous.add(number)
+            self.names.unknown.add(number)
         return number
 
-    def _look_again(self) -> None:
-        """See what the last step has changed for those who stand at its lock."""
-        last = self._last
-        if last is None:
-            return
-        self._last = None
-        if self._completing is not None:
-            self._name_completion(*self._completing)
-            self._completing = None
-        for task in self.tasks:
-            if task.lock is last:
-                self._account(task)
-
-    def _name_completion(self, lock: Completion, before: float) -> None:
+    def _name_completion(self, lock: Completion) -> None:
         """Find out whether the last step was complete, complete_all or reinit."""
+        self._completing = None
         kind = REINIT if not lock._done else COMPLETE
         if lock._done == float("inf"):
             kind = COMPLETE_ALL
@@ -417,56 +385,57 @@ class ControlledRun(Run):
                 self.steps[i] = self.steps[i]._replace(kind=kind)
                 break
 
-    def _account(self, task: ControlledTask) -> None:
-        """Find out what *task* could do next, as the account of the lock says."""
-        ask = task.ask
-        if ask < ASK_LOCK:
-            task.kind = ask
-            return
-        lock = task.lock
-        if ask == ASK_LOCK:
-            task.kind = LOCK if lock.is_free_for(task, EXCLUSIVE) else 0
-            task.give_up = 0
-            if not task.timed:
-                return
-        enter()
-        free = lock.is_free_for(task, task.mode)
-        leave()
-        task.kind, task.give_up = outcome(free, ask, task.queued, task.timed)
-        if task.kind == PASS and lock._done == float("inf"):
-            task.kind = PASS_ALL
-
     def _next(self) -> ControlledTask | None:
-        """Let the chooser choose until a role can go on; None if it or nobody can."""
+        """Let the chooser choose until a role can go on; None if it or nobody can.
+
+        The hot path: one pass over the roles, in which those who have just stopped, and those at
+        the lock of the last step, are looked at anew.
+        """
         while True:
             moves = []
+            changed, self._changed = self._changed, -1
+            if self._completing is not None:
+                self._name_completion(self._completing)
             for task in self.tasks:
+                if task.lock is None:
+                    continue
+                if task.kind == _NOT_LOOKED or task.lock_number == changed:
+                    if task.ask < ASK_LOCK:
+                        task.kind = task.ask
+                    else:
+                        self._look(task)
                 if task.kind:
                     moves.append(task.label)
                 if task.give_up:
                     moves.append(task.label + 1)
             if not moves:
-                self._nobody()
-                return None
-            label = self._choose_label(self, moves)
-            if label < 0 or len(self.steps) >= _MOST_STEPS:
+                if self._nobody():
+                    return None
+                continue
+            label = self._choose_label(self, moves) if len(self.steps) < _MOST_STEPS else _TOO_LONG
+            if label < 0:
                 self._cut(label)
                 return None
-            heir = self.by_label(label)
+            heir = self._by_label[label & ~1]
             if self._grant(heir, label):
                 return heir
 
-    def by_label(self, label: int) -> ControlledTask:
-        """Return the role of a label."""
-        label &= ~1
-        for task in self.tasks:
-            if task.label == label:
-                return task
-        raise KeyError(label)
+    def _look(self, task: ControlledTask) -> None:
+        """Find out what *task* could do next, as the account of the lock says."""
+        lock = task.lock
+        if task.ask == ASK_LOCK and not task.timed:
+            task.kind = 0 if lock.blockers(task, EXCLUSIVE) else LOCK
+            return
+        enter()
+        free = lock.is_free_for(task, task.mode)
+        leave()
+        task.kind, task.give_up = outcome(free, task.ask, task.queued, task.timed)
+        if task.kind == PASS and lock._done == float("inf"):
+            task.kind = PASS_ALL
 
     def would(self, label: int) -> Taken:
         """Return the step that *label*, one of the moves, would be."""
-        task = self.by_label(label)
+        task = self._by_label[label & ~1]
         kind = task.give_up if label & 1 else task.kind
         return Taken(label, task.lock_number, kind, task.ask, task.timed)
 
@@ -474,24 +443,21 @@ class ControlledRun(Run):
         """Take a step; return whether *task* goes on with it, or has only been queued."""
         kind = task.give_up if label & 1 else task.kind
         lock = task.lock
-        self.steps.append(Taken(label, task.lock_number, kind, task.ask, task.timed))
+        self._changed = number = task.lock_number
+        self.steps.append(_new(Taken, (label, number, kind, task.ask, task.timed)))
         if kind in QUEUEING:
             enter()
             lock._queue.append((task, task.mode))
             task.queued = True
             self._tell(self.on_contended, task, lock, task.mode)
             leave()
-            for other in self.tasks:
-                if other.lock is lock:
-                    self._account(other)
             return False
         if task.queued:
             self._leave_queue(task)
-        task.kind = task.give_up = 0
+        task.give_up = 0
         task.expired = label & 1 == 1
-        task.due = len(task.held) + _GAINS.get(kind, 0)
+        task.due = len(task.held) + _GAIN[kind] if type(lock) in _EXACT else -1
         task.lock = None
-        self._last = lock
         return True
 
     def _leave_queue(self, task: ControlledTask) -> None:
@@ -511,7 +477,8 @@ class ControlledRun(Run):
 
     def _internal(self, text: str) -> None:
         enter()
-        self._stop(self._finding(Verdict.ERROR, "observed", f"internal error of the harness: {text}"))
+        self._stop(self._finding(Verdict.ERROR, "observed",
+                                 f"internal error of the harness: {text}"))
         leave()
 
     def contended(self, task: Task, again: bool) -> bool:
@@ -535,7 +502,7 @@ class ControlledRun(Run):
         if adopted and not self.unwinding:
             task.ask, task.mode, task.timed = COMPLETE_ALL, WAIT, False
             self._stop_at(task, threads.end_of(task.thread))
-        if len(task.held) != task.due and not self.unwinding:
+        if len(task.held) != task.due >= 0 and not self.unwinding:
             self._refused(task)
         enter()
         task.ended = True
@@ -545,19 +512,17 @@ class ControlledRun(Run):
         self.unfinished -= 1
         last = not self.unfinished
         leave()
-        starter, task.starter = task.starter, None
         if last:
             self._done.release()
-        elif starter is not None:
-            _wake(starter)
-        elif not self.unwinding:
-            self._look_again()
-            heir = self._unstarted.popleft() if self._unstarted else self._next()
+        elif not self.unwinding or task.starter is not None:
+            heir = self._to_be_started(task) if self._starting or task.starter else self._next()
             if heir is not None:
-                _wake(heir)
+                wake(heir)
 
-    def _nobody(self) -> None:
-        """Judge: nobody can go on. If a thread outside may still let one, wait for it."""
+    def _nobody(self) -> bool:
+        """Judge, and return True: nobody can go on. If a thread outside may still let one, wait for
+        it; False if it did.
+        """
         blocked = sorted((task for task in self.tasks if not task.ended),
                          key=lambda task: task.since)
         while not self.unwinding:
@@ -571,12 +536,12 @@ class ControlledRun(Run):
                 task.waits_on = None
             leave()
             time.sleep(0.001)     # the timeout judges, if it comes to that
-            for task in blocked:
-                self._account(task)
-            if any(task.kind for task in blocked):
-                return
+            if any(task.lock.is_free_for(task, task.mode) for task in blocked):
+                for task in blocked:
+                    task.kind = _NOT_LOOKED
+                return False
         else:
-            return
+            return True
         self.stuck = blocked
         if self._full:
             for task in blocked:
@@ -584,6 +549,7 @@ class ControlledRun(Run):
                     self._tell(self.on_contended, task, task.lock, task.mode)
         self._judge_stuck(blocked)
         leave()
+        return True
 
     def _judge_stuck(self, blocked: list[ControlledTask]) -> None:
         cycle: Any = next(filter(None, map(find_cycle, reversed(blocked))), None)
@@ -600,7 +566,7 @@ class ControlledRun(Run):
         """End the schedule: the chooser asks for it, or it is too long."""
         enter()
         self.cut = True
-        if label >= 0:
+        if label == _TOO_LONG:
             self.findings.append(self._finding(
                 Verdict.INCONCLUSIVE, "observed", f"stopped after {_MOST_STEPS:,} steps of one "
                 f"schedule"))
@@ -619,22 +585,7 @@ class ControlledRun(Run):
         for task in self.tasks:
             task.waits_on = None
             if not task.ended:
-                _wake(task)
-
-
-def _wake(task: ControlledTask) -> None:
-    task.go = True
-    os.write(task.fd[1], _ONE)
-
-
-def _park(task: ControlledTask) -> None:
-    """Wait until *task*, the caller's, is woken. A wake-up meant for an earlier wait does not
-    count.
-    """
-    fd = task.fd[0]
-    while not task.go:
-        os.read(fd, 8)
-    task.go = False
+                wake(task)
 
 
 class _Invariants(Observer):
@@ -661,111 +612,3 @@ class _Invariants(Observer):
                     return
                 run.violated(task, text, user_traceback(exc))
                 raise Unwind from None
-
-
-# -- the threads -------------------------------------------------------------------------------
-
-
-def _pipe() -> tuple[int, int]:
-    """Return what one thread waits in and others wake it by: half the cost of a lock, since writing
-    gives up the interpreter before it wakes.
-    """
-    if hasattr(os, "eventfd"):
-        fd = os.eventfd(0, os.EFD_CLOEXEC)
-        return fd, fd
-    return os.pipe()
-
-
-def _close(fd: tuple[int, int]) -> None:
-    for end in set(fd):
-        with suppress(OSError):
-            os.close(end)
-
-
-class _Hand:
-    """A daemon thread that performs one role after another until told to end."""
-
-    def __init__(self) -> None:
-        self.fd = _pipe()
-        self.job: Any = None
-        self._quit = False
-        self.thread = threading.Thread(target=self._loop, name="harness worker", daemon=True)
-        self.thread.start()
-
-    def _loop(self) -> None:
-        fd = self.fd[0]
-        while True:
-            while self.job is None or not self.job[1].go:
-                if self._quit:
-                    _close(self.fd)
-                    return
-                os.read(fd, 8)
-            run, task, function = self.job
-            self.job = None
-            task.go = False
-            run.perform(task, function)
-            del run, task, function   # keep nothing of the world alive
-
-    def quit(self) -> None:
-        self._quit = True
-        os.write(self.fd[1], _ONE)
-
-
-class Hands:
-    """The workers of one call: reused from schedule to schedule, ended when the call returns or
-    raises.
-    """
-
-    def __init__(self) -> None:
-        self._hands: list[_Hand] = []
-        self._busy: list[tuple[ControlledTask, _Hand]] = []
-        self._pipes: list[tuple[int, int]] = []
-        self._lent: list[tuple[int, int]] = []
-
-    def __enter__(self) -> Hands:
-        threads.install()
-        return self
-
-    def __exit__(self, *exc: Any) -> None:
-        threads.uninstall()
-        for hand in self._hands:
-            hand.quit()
-        for hand in self._hands:
-            hand.thread.join()
-        for fd in self._pipes:
-            _close(fd)
-
-    def assign(self, run: ControlledRun, task: ControlledTask, function: Any) -> None:
-        """Let a free worker perform *function* as *task*, when *task* is woken."""
-        if len(self._busy) == len(self._hands):
-            self._hands.append(_Hand())
-        hand = self._hands[len(self._busy)]
-        task.thread, task.fd = hand.thread, hand.fd
-        if run._full:
-            hand.thread.name = task.name
-        self._busy.append((task, hand))
-        hand.job = run, task, function
-
-    def pipe(self) -> tuple[int, int]:
-        """Return what a thread that a role starts waits in."""
-        fd = self._pipes.pop() if self._pipes else _pipe()
-        self._lent.append(fd)
-        return fd
-
-    def finish(self, tasks: list[ControlledTask]) -> None:
-        """Take back the workers whose roles have ended; give up on the rest."""
-        for task, hand in self._busy:
-            if not task.ended:
-                self._hands.remove(hand)
-                hand.quit()   # it ends, should its role ever do so
-        self._busy.clear()
-        for task in tasks:
-            if task.ended and task.thread is not None and threads.adopted(task.thread):
-                threads.plain_join(task.thread)
-        if all(task.ended for task in tasks):
-            self._pipes += self._lent
-        self._lent.clear()
-
-
-__all__ = ["Chooser", "ControlledRun", "ControlledTask", "Hands", "Names", "Taken", "ScenarioError",
-           "Recorder", "Node"]

@@ -9,9 +9,10 @@ Nothing here knows how threads are run.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 from . import lockdep
@@ -81,13 +82,15 @@ class Record:
         self.classes: dict[str, str] = {}
         self.joins: dict[str, str] = {}
         self.exempt: dict[str, str] = {}
+        self.novalidate: dict[str, str] = {}
+        self.done: set[str] = set()
+        self.policies: dict[str, str] = {}
+        self.cut: set[str] = set()      # roles of which more was done than was kept
         self.paths: dict[str, list[Path]] = defaultdict(list)
         self.nestings: dict[object, Edge] = {}
         self.refused: dict[str, str] = {}
         for order in self.orders:
             self._add(order)
-        self.policy = next((order.policy for order in self.orders if order.policy != "writer"),
-                           "writer")
 
     def _add(self, order: LockOrder) -> None:
         for key, edge in order.edges.items():
@@ -102,9 +105,12 @@ class Record:
         self.classes.update(order.classes)
         self.joins.update(order.joins)
         self.exempt.update(order.exempt)
-        cut = order.cut
+        self.novalidate.update(order.novalidate)
+        self.done |= order.done
+        self.policies.update(order.policies)
+        self.cut.update(order.cut)
         for role, path in order.operations.items():
-            if role not in cut and path not in self.paths[role]:
+            if path not in self.paths[role]:
                 self.paths[role].append(path)
 
     def base(self, name: str, order: LockOrder | None = None) -> str:
@@ -115,6 +121,8 @@ class Record:
     def roles(self) -> list[str]:
         """Every role that did anything with locks."""
         return list(self.paths)
+
+    too_many = False    # cycles by instance: some were left out
 
     def legs(self) -> list[Leg]:
         """Return every leg there is."""
@@ -130,25 +138,26 @@ class Record:
     def _brought(self, name: str, wait: Place) -> Iterator[Leg]:
         """Yield what each role that can end the wait *name* must have before."""
         for role, paths in self.paths.items():
-            wanted: dict[tuple[str, str], None] = {}
-            for path in paths:
-                before = self._before(role, path, name)
-                wanted.update(dict.fromkeys((op.target, op.op) for op in path[:before]))
+            before = {(op.op, op.target) for path in paths
+                      for op in path[:self._before(role, path, name)]}
             for (asked_role, lock, mode), place in self.asked.items():
-                if asked_role == role and lock != name and self._asks(wanted, lock, mode):
+                if asked_role == role and lock != name and self._asks(before, lock, mode):
                     yield Leg(role, wait, place, brings=True)
 
     def _before(self, role: str, path: Path, name: str) -> int:
-        """Return how many operations *role* does before it ends the wait *name*; 0 if it does not."""
+        """Return how many operations *role* does before it last ends the wait *name*; 0 if it does
+        not.
+        """
         if name in self.joins:
             return len(path) if self.joins[name] == role else 0
-        return next((i for i, op in enumerate(path) if op == ("set", name, None)), 0)
+        return max((i for i, op in enumerate(path)
+                    if op.target == name and op.op in ("set", "complete")), default=0)
 
-    def _asks(self, wanted: dict[tuple[str, str], None], lock: str, mode: str) -> bool:
+    def _asks(self, operations: set[tuple[str, str]], lock: str, mode: str) -> bool:
+        """Say whether *operations* ask for *lock*."""
         if mode == WAIT:
-            return ("wait", lock) in wanted or ("join", self.joins.get(lock, lock)) in wanted
-        return any((lock, op) in ((target, op_) for target, op_ in wanted)
-                   for op in ("lock", "down_read", "down_write"))
+            return ("wait", lock) in operations or ("join", self.joins.get(lock, lock)) in operations
+        return any((op, lock) in operations for op in ("lock", "down_read", "down_write"))
 
 
 # -- by instance ----------------------------------------------------------------------------------
@@ -158,8 +167,10 @@ def groups(record: Record) -> list[Group]:
     """Return the findings of *record*: all cycles, grouped by class, in the order of the record."""
     legs = record.legs()
     found: dict[tuple[str, ...], Group] = {}
-    for candidate in _candidates(legs, len(record.roles)):
-        key = _reduced([record.base(leg.held.name) for leg in candidate.legs])
+    candidates = list(islice(_candidates(legs, len(record.roles)), MOST_CYCLES + 1))
+    record.too_many = len(candidates) > MOST_CYCLES
+    for candidate in candidates[:MOST_CYCLES]:
+        key = reduced([record.base(leg.held.name) for leg in candidate.legs])
         found.setdefault(key, Group(key)).candidates.append(candidate)
     for edge in record.nestings.values():
         key = (record.base(edge.held.name),)
@@ -167,12 +178,19 @@ def groups(record: Record) -> list[Group]:
         if not group.witness:
             group.witness = (Leg(edge.role, edge.held, edge.wanted, edge.gates, edge.recursive),)
     for cycle in _by_class(legs):
-        key = _reduced([record.base(leg.held.name) for leg in cycle])
-        if key not in found and len(key) > 1:
+        key = reduced([record.base(leg.held.name) for leg in cycle])
+        if key not in found and len(key) > 1 and not _says_little(cycle):
             found[key] = Group(key, witness=cycle)
     for group in found.values():
-        group.candidates.sort(key=lambda each: (len(each.read_read), len(each.legs)))
+        group.candidates.sort(key=lambda each: (len(each.read_read), _common_gates(each.legs),
+                                                len(each.legs)))
     return list(found.values())
+
+
+def _common_gates(cycle: Cycle) -> int:
+    """Return how many locks beside the cycle more than one leg holds."""
+    held = Counter(gate for leg in cycle for gate, _ in leg.gates)
+    return sum(n > 1 for n in held.values())
 
 
 def _candidates(legs: Sequence[Leg], roles: int) -> Iterator[Candidate]:
@@ -181,7 +199,6 @@ def _candidates(legs: Sequence[Leg], roles: int) -> Iterator[Candidate]:
     for leg in legs:
         out[leg.held.name].append(leg)
     rank = {name: i for i, name in enumerate(out)}
-    left = MOST_CYCLES
     seen = set()
     for start in legs:
         for cycle in _through(start, [start], out, rank, roles):
@@ -193,9 +210,6 @@ def _candidates(legs: Sequence[Leg], roles: int) -> Iterator[Candidate]:
             read_read = _junctions(cycle)
             if read_read is not None:
                 yield Candidate(cycle, read_read)
-                left -= 1
-                if not left:
-                    return
 
 
 def _through(start: Leg, path: list[Leg], out: dict[str, list[Leg]], rank: dict[str, int],
@@ -245,6 +259,12 @@ def _by_class(legs: Sequence[Leg]) -> Iterator[Cycle]:
             yield _of_most_roles([example[each] for each in (edge, *path)])
 
 
+def _says_little(cycle: Cycle) -> bool:
+    """Say whether *cycle* is only that a role waits, with a lock in hand, for what it set going."""
+    roles = [leg.role for leg in cycle]
+    return any(leg.brings for leg in cycle) and len(set(roles)) < len(roles)
+
+
 def _of_most_roles(choices: list[list[Leg]]) -> Cycle:
     """Return one leg of each of *choices*, of as many roles as that can easily be."""
     cycle: list[Leg] = []
@@ -256,7 +276,7 @@ def _of_most_roles(choices: list[list[Leg]]) -> Cycle:
     return tuple(cycle)
 
 
-def _reduced(classes: list[str]) -> tuple[str, ...]:
+def reduced(classes: list[str]) -> tuple[str, ...]:
     """Return a cycle of classes with repetitions merged, beginning with the least."""
     merged = [each for i, each in enumerate(classes) if each != classes[i - 1]] or classes[:1]
     first = merged.index(min(merged))
@@ -269,3 +289,41 @@ def assignment(choices: Sequence[Iterable[str]], taken: frozenset[str] = frozens
     if not choices:
         return True
     return any(assignment(choices[1:], taken | {role}) for role in choices[0] if role not in taken)
+
+
+# -- what the kernel would say --------------------------------------------------------------------
+
+_TRACKED_WAITS = ("(work_completion)", "(wq_completion)")
+
+
+def unseen(record: Record, classes: Iterable[str]) -> list[str]:
+    """Return why the kernel's validator does not see locks of *classes*, a line for each it does not
+    see.
+    """
+    lines = [f"{each}: {record.novalidate[each]}" for each in classes if each in record.novalidate]
+    waits = {record.base(place.name) for place in record.asked.values() if place.mode == WAIT}
+    return lines + [f"{each}: it tracks no waits for threads, flags or completions"
+                    for each in classes if each in waits and not each.startswith(_TRACKED_WAITS)]
+
+
+def validated(record: Record) -> lockdep.Report | None:
+    """Return the one report the kernel's validator would have printed for *record*, if any: the
+    first; then it turns itself off.
+    """
+    graph = lockdep.ClassGraph()
+    nested = {(edge.role, edge.wanted.name, edge.wanted.chain) for edge in record.nestings.values()}
+    for leg in record.legs():
+        classes = record.base(leg.held.name), record.base(leg.wanted.name)
+        if unseen(record, classes):
+            continue
+        if (leg.role, leg.wanted.name, leg.wanted.chain) in nested:   # looked for before any circle
+            return lockdep.Report(lockdep.RECURSIVE, classes[1:])
+        if leg.held.lock_class == leg.wanted.lock_class:
+            continue
+        edge = lockdep.Edge(leg.held.lock_class, leg.wanted.lock_class, leg.held.mode == SHARED,
+                            leg.recursive)
+        path = graph.strong_path(edge)
+        if path is not None:
+            return lockdep.Report(lockdep.CIRCULAR, (edge.source, *(each.source for each in path)))
+        graph.add(edge)
+    return None

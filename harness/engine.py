@@ -212,7 +212,8 @@ class _Search:
         self.run()
         states = [self.closed] if self.closed is not None else self._ends()
         stuck = [found for found in map(self._stuck, states) if found is not None]
-        misuse = {(found.thread, found.op): found for found in map(self._misuse, reversed(self.misused))}
+        misuse = {(found.thread, found.op): found
+                  for found in map(self._misuse, reversed(self.misused))}
         left = sum(self.look.off_path(state) for state in self.final)
         verdict = ("deadlock" if any(found.circle for found in stuck) else "hang" if stuck else
                    "violation" if misuse else "clean" if self.complete else "inconclusive")
@@ -275,12 +276,18 @@ class _Look:
         """
         waits = {thread: self._blockers(state, thread) for thread in self.threads
                  if self._stands(state, thread)}
+        nobody_moves = all(thread in waits or self.machine.ended(state, thread)
+                           for thread in self.threads)
+        standing = len(waits)
         freed = True
         while freed:
             freed = [thread for thread, (blockers, enough) in waits.items()
                      if self._may_go_on(state, thread, blockers, enough, waits)]
             for thread in freed:
                 del waits[thread]
+        if nobody_moves and len(waits) < standing:
+            raise AssertionError("nobody has a step, yet somebody is said to be able to go on: the "
+                                 "rules and the account of who blocks whom disagree")
         return {thread: blockers for thread, (blockers, _) in waits.items()}
 
     def _stands(self, state: int, thread: int) -> bool:
@@ -375,7 +382,7 @@ class _Look:
 
     def _semaphore(self, state: int, thread: int, op: Op) -> list[int]:
         queue = self._queue(state, op.target, thread)
-        return blocked_by(self.machine.program.policy, self._owner(state, op.target),
+        return blocked_by(self.machine.program.policy_of(op.target), self._owner(state, op.target),
                           self._holders(state, op.target), queue, thread, mode_of(op))
 
     def _queue(self, state: int, lock: str, thread: int) -> list[tuple[int, str]]:

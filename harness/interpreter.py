@@ -1,27 +1,29 @@
 """Programs on real threads: each thread of a `Program` as a role, each operation on a real lock.
 
-Mutexes and semaphores are the harness's own. What else a program waits for (flags, ends of threads,
-references) is a `Completion` that passes while something holds of the world. A thread becomes one
-compiled function whose statements stand where its operations stand in the file they come from, so
-that reports name that place.
+Everything is made of the harness's own locks, so whatever observes those sees programs too:
+mutexes and semaphores, completions for flags and the ends of threads. A thread becomes one function
+whose statements stand where its operations stand in the file they come from (lined.py), so that
+reports name that place.
 
-Which operations there are, and what they mean, is said in program.py; nothing is checked again here.
+Some operations are several steps here: see `_Role`. Which operations there are, and what they mean,
+is said in program.py; nothing is checked again here.
 """
 
 from __future__ import annotations
 
-import ast
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .errors import LockMisuse, ReleaseWithoutHold
-from .locks import Completion, Mutex, Node, drop, ended_wait, grant, wait
-from .program import MUTEXES, SEMAPHORES, Op, Program
+from .errors import LockMisuse
+from .lined import compiled
+from .locks import Node
+from .program import MUTEXES, SEMAPHORES, THREAD_OPS, Op, Program
+from .program_locks import Condition, Flag, ProgramMutex, ReentrantMutex, References
 from .rwsem import RWSemaphore
 from .scenario import Scenario
-from .task import EXCLUSIVE, SHARED, WAIT, Task, current, enter, leave
+from .task import Task, Unwind, current, enter, leave, unpark
 
 THE_END = 1 << 30    # skipping that many operations ends every thread
 Lines = Mapping[str, Sequence[int]]   # thread -> line of each operation
@@ -45,320 +47,13 @@ def scenario_of(program: Program, name: str = "program", file: str = "", lines: 
     def factory() -> Scenario:
         world = _World(program)
         return Scenario({thread: functools.partial(functions[thread], role, role.steps())
-                         for thread, role in world.roles.items()}, program=program)
+                         for thread, role in world.roles.items()}, program=program,
+                        at=lambda name: world.roles[name].at)
 
     factory.program, factory.scenario_name = program, name    # type: ignore[attr-defined]
     if reference is not None:
         factory.reference = reference                         # type: ignore[attr-defined]
     return factory
-
-
-def compiled(name: str, count: int, file: str, lines: Sequence[int] = ()) -> Callable[..., None]:
-    """Return a function called *name* that performs *count* steps, each at its line of *file*.
-
-    It is called with a role, told before each step where it is (`role.at`) and when it ends
-    (`role.exit`), and with the steps. A step returns how many of the next ones to skip; None is none.
-    """
-    body = "\n".join(f"  role.at = {i}; skip = skip - 1 if skip else steps[{i}]() or 0"
-                     for i in range(count))
-    tree = ast.parse(f"def role(role, steps):\n skip = 0\n try:\n{body}\n finally:\n  role.exit()\n")
-    function: Any = tree.body[0]
-    guarded = function.body[1]
-    wanted = list(lines) or list(range(1, count + 1))
-    for i, line in enumerate(wanted):
-        for statement in guarded.body[2 * i:2 * i + 2]:
-            _put_at(statement, line)
-    for statement in (function, function.body[0], guarded, function.args):
-        _put_at(statement, wanted[0], deep=False)
-    _put_at(guarded.finalbody[0], wanted[-1])
-    namespace: dict[str, Any] = {}
-    exec(compile(tree, file, "exec"), namespace)
-    made = namespace["role"]
-    made.__code__ = made.__code__.replace(co_name=name, co_qualname=name)
-    return made
-
-
-def _put_at(node: ast.AST, line: int, deep: bool = True) -> None:
-    for each in ast.walk(node) if deep else [node]:
-        if hasattr(each, "lineno"):
-            each.lineno = each.end_lineno = line   # type: ignore[attr-defined]
-
-
-# -- what threads wait for ------------------------------------------------------------------------
-
-
-def _either(candidates: Iterable[Task], what: str = " or ") -> list[Task]:
-    """Return who blocks a wait that any one of *candidates* could end: one task that stands for all
-    of them, which waits for nobody. So no cycle leads through it: it would be none while one can go
-    on. When nobody can, that is a hang.
-    """
-    found = list(dict.fromkeys(candidates))
-    return found[:1] if len(found) < 2 else [Task(what.join(task.name for task in found), found[0].run)]
-
-
-class _Condition(Completion):
-    """A completion that is done while *holds* says so; `bringers` says who can make it so."""
-
-    __slots__ = ("_holds", "_bringers")
-
-    def __init__(self, name: str, holds: Callable[[], bool],
-                 bringers: Callable[[Any], list[Task]], lock_class: str | None = None) -> None:
-        super().__init__(name, lock_class)
-        self._holds, self._bringers = holds, bringers
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Look again, and let those go who waited for it. Called with the guard held."""
-        if self._holds():
-            self.finish()
-        else:
-            self._done = 0
-
-    def blockers(self, task: Task, mode: str) -> list[Task]:
-        """Return who must act before the wait can end."""
-        return [] if self._holds() else self._bringers(task.run)
-
-
-def _tell(node: Node) -> None:
-    """Say that the calling task is about to change who may pass *node*."""
-    task = current()
-    for hook in task.run.on_release:
-        hook(task, node, WAIT)
-
-
-def _change(nodes: Sequence[Node], act: Callable[[], Any]) -> None:
-    """Do *act*, which may end waits for *nodes*, as one step; say so before."""
-    for node in nodes:
-        _tell(node)
-    enter()
-    act()
-    for node in nodes:
-        if isinstance(node, _Condition):
-            node.refresh()
-    leave()
-
-
-def _look(node: Node) -> None:
-    """Say that the calling task is about to look at *node*, without waiting: like a trylock, this is
-    an event, since what it sees depends on others.
-    """
-    task = current()
-    task.trylock, task.timed = True, False
-    for hook in task.run.on_acquire:
-        hook(task, node, WAIT)
-
-
-class _Flag:
-    """A flag: one node for those who wait until it is set, one for those who wait until it is clear.
-
-    `unless` holds those who wait for a mutex or the flag: task -> mutex.
-    """
-
-    def __init__(self, name: str, world: _World) -> None:
-        self.is_set = name in world.program.flags
-        self.unless: dict[Task, _Exclusive] = {}
-        self.setters = functools.partial(world.threads_with, "set", name)
-        clearers = functools.partial(world.threads_with, "clear", name)
-        self.when_set = _Condition(name, lambda: self.is_set, lambda run: _either(self.setters(run)))
-        self.when_clear = _Condition(f"not {name}", lambda: not self.is_set,
-                                     lambda run: _either(clearers(run)))
-        # Only what somebody asks for: each is a step of its own to those who observe.
-        self._nodes: list[Node] = [world.nodes[op.target] for op in world.operations()
-                                   if op.op == "lock_unless" and op.flag == name]
-        self._nodes += [self.when_clear] if world.uses("wait_clear", name) else []
-        self._nodes.append(self.when_set)
-
-    def change(self, to: bool) -> None:
-        """Set or clear it."""
-        def act() -> None:
-            self.is_set = to
-            for task, mutex in list(self.unless.items()) if to else ():
-                mutex.give_up_waiting(task)
-        _change(list(dict.fromkeys(self._nodes)), act)
-
-
-class _Exclusive(Mutex):
-    """A mutex that can be waited for unless a flag is set, and says ``unlock``."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self._unless: dict[Task, _Flag] = {}
-
-    def release_verb(self, mode: str) -> str:
-        """Return the operation that releases it."""
-        return "unlock"
-
-    def blockers(self, task: Task, mode: str) -> list[Task]:
-        """Return the owner; with a flag, who else could let *task* go on."""
-        owners, flag = super().blockers(task, mode), self._unless.get(task)
-        if flag is None or not owners:
-            return owners
-        return [] if flag.is_set else _either([*owners, *flag.setters(task.run)])
-
-    def acquire_unless(self, flag: _Flag) -> bool:
-        """Take it, or return False once *flag* is set and it is not free."""
-        task = current()
-        task.trylock = task.timed = False
-        self._unless[task] = flag
-        try:
-            for hook in task.run.on_acquire:
-                hook(task, self, EXCLUSIVE)
-            go_on = self._take_or_wait(task, flag)
-        finally:
-            del self._unless[task]
-        if not go_on:
-            return ended_wait(task)
-        if self._owner is not task:
-            return False
-        task.held.append((self, EXCLUSIVE, task.chain))
-        for hook in task.run.on_acquired:
-            hook(task, self, EXCLUSIVE)
-        return True
-
-    def _take_or_wait(self, task: Task, flag: _Flag) -> bool:
-        """Return whether *task* may go on: as the owner, or without it for the flag's sake."""
-        enter()
-        self._waiters.append(task)     # before the lock is tried: see the header of locks.py
-        flag.unless[task] = self
-        go_on = True
-        if self._lock.acquire(False):
-            self._owner = task
-        elif not flag.is_set:
-            go_on = wait(task, self, EXCLUSIVE, -1)
-        del flag.unless[task]
-        if task in self._waiters:
-            self._waiters.remove(task)
-        leave()
-        return go_on
-
-    def give_up_waiting(self, task: Task) -> None:
-        """Let *task* go on without it. Called with the guard held."""
-        if task in self._waiters and task.waits_on is self:
-            self._waiters.remove(task)
-            grant(task)
-
-
-class _Reentrant(_Exclusive):
-    """A mutex that its holder may take again: that is no event."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self._depth = 0
-
-    def _again(self) -> bool:
-        if self._owner is not current():
-            return False
-        self._depth += 1
-        return True
-
-    def acquire(self, *args: Any, **kwargs: Any) -> bool:
-        """Take it, once more if the caller holds it."""
-        return self._again() or super().acquire(*args, **kwargs)
-
-    def acquire_unless(self, flag: _Flag) -> bool:
-        """Take it, once more if the caller holds it, unless *flag* is set."""
-        return self._again() or super().acquire_unless(flag)
-
-    def release(self) -> None:
-        """Give it up, if this is the last hold."""
-        if self._depth and self._owner is current():
-            self._depth -= 1
-        else:
-            super().release()
-
-
-class _References(Node):
-    """Active references, as lockdep sees them: a reader that never waits, a drain that writes.
-
-    Who takes a reference does not wait for a drain (once one has begun, none is given); a drain waits
-    until all have been given back.
-    """
-
-    __slots__ = ("_holders", "_waiters", "_draining")
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name, None)
-        self._holders: list[Task] = []
-        self._waiters: list[Task] = []
-        self._draining = False
-
-    def release_verb(self, mode: str) -> str:
-        """Return what reports call the end of a hold."""
-        return "drained" if mode == EXCLUSIVE else "put"
-
-    def blockers(self, task: Task, mode: str) -> list[Task]:
-        """Return the holders for a drain, nobody for a new reference."""
-        return list(self._holders) if mode == EXCLUSIVE else []
-
-    def get(self) -> bool:
-        """Take a reference; False once a drain has begun."""
-        task = current()
-        task.trylock, task.timed = True, False
-        for hook in task.run.on_acquire:
-            hook(task, self, SHARED)
-        enter()
-        refused = self._draining
-        if not refused:
-            self._holders.append(task)
-        leave()
-        return not refused and self._taken(task, SHARED)
-
-    def _taken(self, task: Task, mode: str) -> bool:
-        task.held.append((self, mode, task.chain))
-        for hook in task.run.on_acquired:
-            hook(task, self, mode)
-        return True
-
-    def up_read(self) -> None:
-        """Give a reference back.
-
-        Raises:
-            ReleaseWithoutHold: the caller has none.
-        """
-        task = current()
-        if task not in self._holders:
-            raise ReleaseWithoutHold(f"{self}: {task.name} has no reference to give back")
-        self._dropped(task, SHARED)
-        enter()
-        self._holders.remove(task)
-        if not self._holders:
-            for waiter in self._waiters:
-                grant(waiter)
-            self._waiters.clear()
-        leave()
-
-    def _dropped(self, task: Task, mode: str) -> None:
-        for hook in task.run.on_release:
-            hook(task, self, mode)
-        drop(task, self)
-
-    def begin_drain(self) -> None:
-        """Give no references from now on."""
-        _change([self], lambda: setattr(self, "_draining", True))
-
-    def drain(self) -> None:
-        """Wait until there are none."""
-        task = current()
-        task.trylock = task.timed = False
-        for hook in task.run.on_acquire:
-            hook(task, self, EXCLUSIVE)
-        enter()
-        drained = not self._holders
-        if not drained:
-            self._waiters.append(task)
-            drained = wait(task, self, EXCLUSIVE, -1)
-            if task in self._waiters:
-                self._waiters.remove(task)
-        leave()
-        if drained:
-            self._taken(task, EXCLUSIVE)
-            self.up_write()
-        else:
-            ended_wait(task)
-
-    def up_write(self) -> None:
-        """End the drain."""
-        self._dropped(current(), EXCLUSIVE)
 
 
 # -- the world and its roles ----------------------------------------------------------------------
@@ -369,51 +64,99 @@ class _World:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.nodes = {name: self._lock(name, kind) for name, kind in program.locks.items()}
+        self._escapes = [op for ops in program.threads.values() for op in ops
+                         if op.op == "lock_unless"]
+        self.locks = {name: self._lock(name, kind) for name, kind in program.locks.items()}
+        self.flags = {name: self._flag(name) for name in dict.fromkeys(
+            op.flag for ops in program.threads.values() for op in ops if op.flag is not None)}
         self.roles = {name: _Role(name, ops, self) for name, ops in program.threads.items()}
-        flags = {op.flag for ops in program.threads.values() for op in ops if op.flag is not None}
-        self.flags = {name: _Flag(name, self) for name in flags}
+        for condition in (*(each for flag in self.flags.values() for each in flag.conditions),
+                          *(each for role in self.roles.values() for each in role.conditions)):
+            condition.cancellers = self.cancellers
+            condition.is_cancelled = self.is_cancelled
 
     def _lock(self, name: str, kind: str) -> Node:
         if kind in SEMAPHORES:
             return RWSemaphore(name, policy=self.program.policy)
         if kind in MUTEXES:
-            return _Reentrant(name) if kind == "mutex_re" else _Exclusive(name)
-        return _References(name)
+            made = ReentrantMutex if kind == "mutex_re" else ProgramMutex
+            return made(name, any(op.target == name for op in self._escapes))
+        # A drain keeps new references out, as a queued writer does; `srcu_sync` does not.
+        return References(name, "writer" if kind == "kernfs" else "reader")
 
-    def operations(self) -> Iterator[Op]:
-        """Yield every operation of every thread."""
-        return itertools.chain.from_iterable(self.program.threads.values())
+    def _flag(self, name: str) -> Flag:
+        return Flag(name, name in self.program.flags, self.count("wait_clear", name) > 0,
+                    any(op.flag == name for op in self._escapes),
+                    functools.partial(self.before, "set", name),
+                    functools.partial(self.before, "clear", name), self._waited_for_before_begin(name))
 
-    def uses(self, operation: str, target: str) -> bool:
-        """Say whether any thread has this operation."""
-        return any(op[:2] == (operation, target) for op in self.operations())
+    def _waited_for_before_begin(self, flag: str) -> str | None:
+        """Return the thread that may be cancelled while it waits for *flag*, if there is one, as
+        `_Role` calls what it shares.
+        """
+        for name, ops in self.program.threads.items():
+            before = itertools.takewhile(lambda op: op.op != "begin", ops)
+            if self.count("sync", name) and any(op.flag == flag for op in before):
+                return f"thread {name}"
+        return None
 
-    def threads_with(self, operation: str, target: str, run: Any) -> list[Task]:
+    def count(self, operation: str, target: str) -> int:
+        """Return how often this operation is in the program."""
+        return sum(op[:2] == (operation, target)
+                   for ops in self.program.threads.values() for op in ops)
+
+    def cancellers(self, task: Task) -> list[Task]:
+        """Return who may yet end a wait of *task* by cancelling it."""
+        role = self.roles.get(task.name)
+        if role is None or role.begun.done():
+            return []
+        return self.before("sync", role.name, task.run)
+
+    def is_cancelled(self, task: Task) -> bool:
+        """Say whether *task* goes no further, whatever it waits for."""
+        role = self.roles.get(task.name)
+        return role is not None and role.cancelled
+
+    def before(self, operation: str, target: str, run: Any) -> list[Task]:
         """Return the tasks that have the operation before them still."""
         return [task for name, ops in self.program.threads.items()
                 if any(op[:2] == (operation, target) for op in ops[self.roles[name].at:])
-                for task in self.roles[name].bringers(run)]
+                for task in self.roles[name].task(run)]
 
 
 class _Role:
     """One thread of the program: an operation is the method of that name.
 
+    These are several steps each:
+
+    - ``kn_drain``, ``srcu_sync``: to write, and to release at once.
+    - ``sync``: look whether it has begun, and wait for its end. A thread that is cancelled goes no
+      further once it has what it waits for (it waits for nothing if it begins first of all).
+    - ``set`` and ``clear`` of a flag that somebody waits to be clear.
+
     Attributes:
         at: index of the operation it is at.
-        begun: node for those who ask whether it has begun; nobody waits for that.
-        ended: node for those who wait for its end.
+        begun, ended: for those who ask or wait for it.
+        cancelled: it goes no further.
     """
 
     def __init__(self, name: str, ops: Sequence[Op], world: _World) -> None:
         self.name, self._ops, self._world = name, ops, world
         self.at = 0
-        self._has_begun = self._is_over = self._cancelled = False
-        self.begun = _Condition(f"begin of {name}", lambda: True, lambda run: [])
-        self.ended = _Condition(name, lambda: self._is_over, self.bringers)
-        self._may_be_cancelled = world.uses("sync", name)
-        self._is_awaited = self._may_be_cancelled or world.uses("join", name)
+        syncs = world.count("sync", name)
+        shares = f"thread {name}" if syncs else None    # who looks whether it has begun may cancel it
+        self.begun = Condition(f"begin of {name}", self.task, shares)
+        self.ended = Condition(name, self.task, shares)
+        self.cancel = Condition(f"cancel of {name}", lambda run: world.before("sync", name, run), shares)
+        self._may_be_cancelled = syncs > 0
+        self._awaited_by = syncs + world.count("join", name)
+        self.cancelled = False
         self._steps: list[Callable[[], int | None]] = []
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """What others wait for."""
+        return self.begun, self.ended
 
     def steps(self) -> list[Callable[[], int | None]]:
         """Return its operations, ready to be called."""
@@ -422,63 +165,66 @@ class _Role:
 
     def _step(self, op: Op) -> Callable[[], int | None]:
         world = self._world
-        if op.target in world.roles and op.op in ("begin", "join", "sync") or op.target == "-":
-            target: Any = world.roles.get(op.target, self)
+        if op.op in THREAD_OPS:
+            target: Any = world.roles.get(op.target, self)    # "-" is the own one
         else:
-            target = world.flags[op.target] if op.flag == op.target else world.nodes[op.target]
+            target = world.flags[op.target] if op.flag == op.target else world.locks[op.target]
         more: list[Any] = [op.skip] if op.arg is not None else []
         if op.op == "lock_unless":
             more.append(world.flags[op.flag or ""])
-        return functools.partial(getattr(self, op.op), target, *more)
+        step = functools.partial(getattr(self, op.op), target, *more)
+        return functools.partial(self._unless_cancelled, step) if self._may_be_cancelled else step
 
-    def bringers(self, run: Any) -> list[Task]:
-        """Return its task, unless it is over."""
-        task = None if run is None or self._is_over else run.find(self.name)
+    def _unless_cancelled(self, step: Callable[[], int | None]) -> int | None:
+        """Do *step*, unless it was cancelled; until it has begun that is for others to say."""
+        if not self.begun.done() and self.cancel.poll():
+            return THE_END
+        return step()
+    def task(self, run: Any) -> list[Task]:
+        """Return its task in *run*, unless it is over."""
+        task = None if run is None or self.ended.done() else run.find(self.name)
         return [task] if task is not None and not task.ended else []
-
-    def has_begun_or_is_cancelled(self) -> bool:
-        """Let it go no further if it has not begun; return whether it had.
-
-        To those who observe this is a request, so that it can be held up until the thread has begun,
-        and that is met only if it has.
-        """
-        task = current()
-        task.trylock = task.timed = False
-        for hook in task.run.on_acquire:
-            hook(task, self.begun, WAIT)
-        enter()
-        begun = self._has_begun
-        if not begun:
-            self._cancelled = self._is_over = True
-            self._steps[:] = [lambda: THE_END] * len(self._steps)
-            self.ended.refresh()
-        leave()
-        if begun:
-            for hook in task.run.on_acquired:
-                hook(task, self.begun, WAIT)
-        return begun
 
     def exit(self) -> None:
         """Tell those who wait for its end."""
         self.at = len(self._ops)
-        if self._is_awaited and not self._cancelled:
-            _change([self.ended], lambda: setattr(self, "_is_over", True))
+        for lock, _, _ in current().held:
+            if isinstance(lock, ReentrantMutex):
+                lock.leave_once()
+        if self._awaited_by and not self.cancelled:
+            self.ended.complete_all()
+
+    def is_cancelled(self) -> bool:
+        """Let it go no further if it has not begun; return whether that is so."""
+        self.cancel.complete_all()
+        enter()
+        self.cancelled = self.cancelled or not self.begun.done()
+        if self.cancelled:
+            for task in self.task(current().run):
+                task.interrupt = Unwind()    # it goes no further, if it waits or is about to
+                if task.waits_on is not None:
+                    unpark(task)
+            self.ended.finish()
+        leave()
+        if self.cancelled and self._awaited_by > 1:
+            self.ended.complete_all()
+        return self.cancelled
 
     # exclusive locks
 
-    def lock(self, mutex: _Exclusive) -> None:
+    def lock(self, mutex: ProgramMutex) -> None:
         mutex.acquire()
 
-    def unlock(self, mutex: _Exclusive) -> None:
+    def unlock(self, mutex: ProgramMutex) -> None:
         mutex.release()
 
-    def trylock(self, mutex: _Exclusive, skip: int) -> int:
+    def trylock(self, mutex: ProgramMutex, skip: int) -> int:
         return 0 if mutex.acquire(False) else skip
 
-    def lock_unless(self, mutex: _Exclusive, skip: int, flag: _Flag) -> int:
+    def lock_unless(self, mutex: ProgramMutex, skip: int, flag: Flag) -> int:
         return 0 if mutex.acquire_unless(flag) else skip
 
-    def take(self, mutex: _Exclusive) -> None:
+    def take(self, mutex: ProgramMutex) -> None:
         self._taken(mutex.acquire(False))
 
     # reader/writer locks
@@ -514,57 +260,62 @@ class _Role:
 
     # references
 
-    def kn_get(self, node: _References) -> int:
-        return 0 if node.get() else THE_END
+    def kn_get(self, references: References) -> int:
+        if not references.down_read_trylock():
+            return THE_END
+        if references.dead:
+            references.up_read()
+            return THE_END
+        return 0
 
-    def kn_put(self, node: _References) -> None:
-        node.up_read()
+    def kn_put(self, references: References) -> None:
+        references.up_read()
 
-    def kn_drain(self, node: _References) -> None:
-        node.begin_drain()
-        node.drain()
+    def kn_drain(self, references: References) -> None:
+        references.down_write()
+        references.dead = True
+        references.up_write()
 
-    def srcu_read(self, node: _References) -> None:
-        node.get()
+    def srcu_read(self, references: References) -> None:
+        references.down_read()
 
-    def srcu_unread(self, node: _References) -> None:
-        node.up_read()
+    def srcu_unread(self, references: References) -> None:
+        references.up_read()
 
-    def srcu_sync(self, node: _References) -> None:
-        node.drain()
+    def srcu_sync(self, references: References) -> None:
+        references.down_write()
+        references.up_write()
 
     # flags
 
-    def set(self, flag: _Flag) -> None:
-        flag.change(True)
+    def set(self, flag: Flag) -> None:
+        flag.set()
 
-    def clear(self, flag: _Flag) -> None:
-        flag.change(False)
+    def clear(self, flag: Flag) -> None:
+        flag.clear()
 
-    def wait(self, flag: _Flag) -> None:
+    def wait(self, flag: Flag) -> None:
         flag.when_set.wait()
 
-    def wait_clear(self, flag: _Flag) -> None:
+    def wait_clear(self, flag: Flag) -> None:
         flag.when_clear.wait()
 
-    def jump_if(self, flag: _Flag, skip: int) -> int:
-        _look(flag.when_set)
-        return skip if flag.is_set else 0
+    def jump_if(self, flag: Flag, skip: int) -> int:
+        return skip if flag.when_set.poll() else 0
 
-    def jump_unless(self, flag: _Flag, skip: int) -> int:
-        _look(flag.when_set)
-        return 0 if flag.is_set else skip
+    def jump_unless(self, flag: Flag, skip: int) -> int:
+        return 0 if flag.when_set.poll() else skip
 
     # threads
 
     def begin(self, role: _Role) -> int:
         if role._may_be_cancelled:
-            _change([role.begun], lambda: setattr(role, "_has_begun", True))
-        return THE_END if self._cancelled else 0
+            role.begun.complete_all()
+        return THE_END if self.cancelled else 0
 
     def join(self, role: _Role) -> None:
         role.ended.wait()
 
     def sync(self, role: _Role) -> None:
-        if role.has_begun_or_is_cancelled():
+        if role.begun.poll() or not role.is_cancelled():
             role.ended.wait()

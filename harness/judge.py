@@ -7,18 +7,21 @@ only allows more, so "cannot happen" is an answer; "can happen" is a schedule to
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations, islice, product
 
 from .cycles import Candidate, Cycle, Path, Record
 from .engine import Answer, Stuck, search
-from .program import Op, Program
+from .program import SEMAPHORES, Op, Program
 from .race import writer_of
+from .task import WAIT
 
 MOST_STATES = 100_000     # of one search
 MOST_PATHS = 8            # how many combinations of what the roles did are tried
 
+_NUMBER = "\0"     # between the name of a completion and which of its waits a flag stands for
 _LOCKING = {"lock", "take", "down_read", "down_write", "take_read", "take_write"}
 _UNLOCKING = {"unlock", "up_read", "up_write"}
 
@@ -32,28 +35,46 @@ class Judgement:
         writers: the semaphores on which a thread more had to queue for that.
         guard: what makes it impossible, if it is.
         complete: whether every state was seen.
+        program: what was searched.
     """
 
     stuck: Stuck | None = None
     writers: tuple[str, ...] = ()
     guard: str = ""
     complete: bool = True
+    program: Program | None = None
 
 
-def judge(record: Record, candidate: Candidate) -> Judgement:
-    """Say whether the roles of *record* can get into the cycle, with further writers or without."""
+def judge(record: Record, candidate: Candidate, everything: bool = False) -> Judgement:
+    """Say whether the roles of *record* can get into the cycle, with further writers or without.
+
+    Args:
+        everything: look at every lock there is, not only at those that can matter at once.
+    """
     locks = {leg.held.name for leg in candidate.legs} | {leg.wanted.name for leg in candidate.legs}
-    gates = {gate for leg in candidate.legs for gate, _ in leg.gates}
-    complete = True
-    for paths in _paths(record, candidate.legs):
+    gates = {gate for leg in candidate.legs for gate, _ in leg.gates} | _held_across_waits(record)
+    if everything:
+        gates |= set(record.kinds)
+    gates -= locks
+    complete = not record.cut & {leg.role for leg in candidate.legs}
+    combinations_ = _paths(record, candidate.legs)
+    complete = complete and len(combinations_) <= MOST_PATHS
+    for paths in combinations_[:MOST_PATHS]:
         for writers in _writers(candidate.read_read):
-            answer = _search(record, paths, locks | gates, candidate.legs, writers)
+            program = _program(record, paths, locks | gates, writers, True)
+            answer = _search(program, candidate.legs)
             complete = complete and answer.complete
             if answer.deadlocks:
-                return Judgement(answer.deadlocks[0], writers)
+                return Judgement(answer.deadlocks[0], writers, program=program)
     if not complete:
         return Judgement(complete=False)
     return Judgement(guard=_guard(record, candidate, locks, gates))
+
+
+def _held_across_waits(record: Record) -> set[str]:
+    """Return the locks somebody holds while another works for him: a gate for that other, too."""
+    return {edge.held.name for edge in record.edges.values()
+            if edge.wanted.mode == WAIT and edge.held.mode != WAIT}
 
 
 def by_class(record: Record, cycle: Cycle) -> str:
@@ -74,23 +95,20 @@ def _writers(read_read: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         yield from combinations(names, n)
 
 
-def _paths(record: Record, legs: Cycle) -> Iterator[dict[str, Path]]:
-    """Yield combinations of what the roles did, those first in which each leg's role asks for its
-    lock.
+def _paths(record: Record, legs: Cycle) -> list[dict[str, Path]]:
+    """Return combinations of what the roles did, those first in which each leg's role asks for its
+    lock; one more than the bound if there are more.
     """
     wanted = {leg.role: {leg.wanted.name, leg.held.name} for leg in legs}
-    choices = []
+    choices: list[list[tuple[str, Path]]] = []
     for role, paths in record.paths.items():
         names = wanted.get(role, set())
         choices.append([(role, path) for path in sorted(
             paths, key=lambda path: len(names - {op.target for op in path}))])
-    for combination in islice(product(*choices), MOST_PATHS):
-        yield dict(combination)
+    return [dict(combination) for combination in islice(product(*choices), MOST_PATHS + 1)]
 
 
-def _search(record: Record, paths: dict[str, Path], locks: set[str], legs: Cycle,
-            writers: tuple[str, ...], waits: bool = True) -> Answer:
-    program = _program(record, paths, locks, writers, waits)
+def _search(program: Program, legs: Cycle) -> Answer:
     roles = {leg.role for leg in legs}
     answer = search(program, max_states=MOST_STATES, first=True)
     if answer.deadlocks and not roles <= set(answer.deadlocks[0].circle):
@@ -103,21 +121,59 @@ def _search(record: Record, paths: dict[str, Path], locks: set[str], legs: Cycle
 def _program(record: Record, paths: dict[str, Path], locks: set[str], writers: tuple[str, ...],
              waits: bool) -> Program:
     """Return what the roles do with *locks*, and *writers*."""
+    paths = _numbered(paths)
     threads = {role: _project(path, locks, paths if waits else {}) for role, path in paths.items()}
     flags = {op.target for ops in threads.values() for op in ops if op.op == "set"}
-    given = {op.target for ops in threads.values() for op in ops if op.op == "wait"} - flags
-    for name in writers:
-        threads[writer_of(name)] = (Op("down_write", name), Op("up_write", name))
+    waited = {op.target for ops in threads.values() for op in ops if op.op == "wait"}
+    given = waited - flags | {name for name in waited if real_name(name) in record.done}
     kinds = {name: kind for name, kind in record.kinds.items() if name in locks}
-    return Program(kinds, {role: ops for role, ops in threads.items() if ops or waits},
-                   frozenset(given), record.policy)
+    program = Program(kinds, threads, frozenset(given), policies=record.policies)
+    return with_threads(program, writers)
+
+
+def _numbered(paths: dict[str, Path]) -> dict[str, Path]:
+    """Return *paths* with a flag for each `Completion.complete` that lets one wait pass.
+
+    Which wait passes by which is known where one role completes and one waits; elsewhere a wait is
+    taken to pass by any.
+    """
+    users: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for role, path in paths.items():
+        for op in path:
+            users[op.target][op.op].add(role)
+    counted = {name for name, by in users.items()
+               if len(by["complete"]) == len(by["wait"]) == 1 and not by["set"] and not by["clear"]}
+    return {role: tuple(_number(path, counted)) for role, path in paths.items()}
+
+
+def _number(path: Path, counted: set[str]) -> Iterator[Op]:
+    numbers: Counter[Op] = Counter()
+    for op in path:
+        verb = "set" if op.op == "complete" else op.op
+        if op.target in counted:
+            numbers[op] += 1
+            yield Op(verb, f"{op.target}{_NUMBER}{numbers[op]}")
+        else:
+            yield op._replace(op=verb)
+
+
+def real_name(flag: str) -> str:
+    """Return the name of the wait that a flag of a program stands for."""
+    return flag.partition(_NUMBER)[0]
+
+
+def with_threads(program: Program, writers: tuple[str, ...]) -> Program:
+    """Return *program* with a further thread for each of *writers*, which writes once."""
+    more = {writer_of(name): (Op("down_write", name), Op("up_write", name))
+            for name in writers if program.locks.get(name, "rwsem") in SEMAPHORES}
+    return replace(program, threads={**program.threads, **more}) if more else program
 
 
 def _project(path: Path, locks: set[str], threads: Iterable[str]) -> Path:
     """Return the operations of *path* on *locks* and its waits; each section once."""
     threads = set(threads)
     kept = [op for op in path if op.target in locks and op.op in _LOCKING | _UNLOCKING
-            or threads and op.op in ("set", "wait") or op.op == "join" and op.target in threads]
+            or threads and op.op in ("set", "clear", "wait") or op.op == "join" and op.target in threads]
     sections: dict[tuple[Op, ...], None] = {}
     result: list[Op] = []
     section: list[Op] = []
@@ -128,7 +184,9 @@ def _project(path: Path, locks: set[str], threads: Iterable[str]) -> Path:
         if depth <= 0:
             whole = tuple(section)
             plain = all(op.op in _LOCKING | _UNLOCKING for op in whole)
-            if not plain or whole not in sections:
+            if not plain:
+                sections.clear()   # what comes after a wait is another time
+            if whole not in sections:
                 result += whole
             if plain:
                 sections[whole] = None
@@ -140,7 +198,7 @@ def _guard(record: Record, candidate: Candidate, locks: set[str], gates: set[str
     """Name what makes the cycle impossible: without it, it could happen."""
     legs = candidate.legs
     common = [gate for gate in sorted(gates) if _common(gate, legs)]
-    paths = next(_paths(record, legs))
+    paths = _paths(record, legs)[0]
     for gate in common + sorted(gates - set(common)):
         if _possible(record, paths, locks | gates - {gate}, legs, candidate.read_read, True):
             return gate
@@ -157,12 +215,12 @@ def _common(gate: str, legs: Cycle) -> bool:
 
 def _possible(record: Record, paths: dict[str, Path], locks: set[str], legs: Cycle,
               read_read: tuple[str, ...], waits: bool) -> bool:
-    return bool(_search(record, paths, locks, legs, read_read, waits).deadlocks)
+    return bool(_search(_program(record, paths, locks, read_read, waits), legs).deadlocks)
 
 
 def _order(record: Record, paths: dict[str, Path], legs: Cycle) -> str:
     """Name the waits that keep the roles of *legs* apart."""
     roles = {leg.role for leg in legs}
-    named = [f"{role} waits for {op.target}" for role, path in paths.items() if role in roles
+    named = [f"{role} waits for {real_name(op.target)}" for role, path in paths.items() if role in roles
              for op in path if op.op in ("wait", "join")]
     return "; ".join(dict.fromkeys(named)) or "the order of start and join"

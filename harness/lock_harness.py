@@ -13,22 +13,29 @@ import functools
 import json
 import math
 import os
+import random
 import shlex
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
-from . import api, replaying, stress_loop
+from . import api, forcing, prediction, replaying, stress_loop
+from .ambient import AmbientRun
 from .report import proof
 from .crew import GRACE
-from .scenario import name_of, reference_of
+from .scenario import _takes_rng, name_of, reference_of
 from .verdict import Finding, Outcome, Result, Verdict
 
 _TOOLS: dict[str, Callable[..., Result]] = {
-    "run": api.run, "force": api.force, "stress": stress_loop.stress}
+    "run": api.run, "force": forcing.force, "predict": prediction.predict,
+    "stress": stress_loop.stress}   # `explore` would stand here, and be a method like the others
+LONGEST = 10.0    # seconds that the lock order of one watched test is judged for, at most
+_OF_A_CALL = ("timeout", "runs", "seed")                            # settings of every tool
+_FAILS = Verdict.DEADLOCK, Verdict.PREDICTED
+_HANGS = Verdict.DEADLOCK, Verdict.HANG, Verdict.PREDICTED
 
 
 @dataclass(repr=False)
@@ -39,7 +46,8 @@ class LockHarness:
     `expect`: a verdict or its word, or several of them. Each returns the result.
 
     Attributes:
-        settings: timeout, runs, seed: what holds where a call does not say.
+        settings: timeout, runs, seed, baseline: what holds where a call does not say; predict:
+            whether what is run, forced or stressed is predicted, too.
         token: what --replay asked for, or "".
         replay_option: how that option is called.
         alarm: when pytest-timeout ends the test, by time.monotonic(), and after how many seconds.
@@ -57,6 +65,7 @@ class LockHarness:
     replay_option: str = "--replay"
     alarm: tuple[float, float] = (math.inf, math.inf)
     interrupted: str = ""
+    _predicted: list[Any] = field(default_factory=list)
     _results: list[Result] = field(default_factory=list)
     _notes: list[tuple[str, str]] = field(default_factory=list)
 
@@ -72,6 +81,12 @@ class LockHarness:
         __tracebackhide__ = True
         return self._judge(expect, "force", scenario, arguments)
 
+    def predict(self, scenario: Callable[[], Any], *, expect: Any = "clean",
+                **arguments: Any) -> Result:
+        """Name the deadlocks that the order of the locks allows, and make them happen."""
+        __tracebackhide__ = True
+        return self._judge(expect, "predict", scenario, arguments)
+
     def stress(self, scenario: Callable[..., Any], *, expect: Any = "clean",
                **arguments: Any) -> Result:
         """Race with random noise, in random worlds where the scenario offers them."""
@@ -86,11 +101,11 @@ class LockHarness:
         results = [(f"lock harness: {result.scenario}", str(result)) for result in self._results]
         return results + self._notes
 
-    def _judge(self, expect: Any, *call: Any) -> Result:
-        """Fail the test unless the verdict of *call* is expected."""
+    def _judge(self, expect: Any, tool: str, scenario: Any, arguments: dict[str, Any]) -> Result:
+        """Fail the test unless the verdict is expected."""
         __tracebackhide__ = True
         expected = _verdicts(expect)
-        result = self._play(*call)
+        result = self._play(tool, scenario, arguments)
         properties = self.item.user_properties
         properties.append(("harness_verdict", str(result.verdict)))
         if result.replay:
@@ -100,11 +115,34 @@ class LockHarness:
             result.again = self._command(result.replay)
         if result.verdict in expected:
             self._results.append(result)
+            if not set(expected).intersection(_HANGS):
+                self._predict_too(tool, scenario, arguments, result)
             return result
         properties.append(("harness_again", result.again))
         wanted = " or ".join(map(str, expected))
         pytest.fail(str(result) if wanted == "clean" else f"{result}\n\nExpected: {wanted}",
                     pytrace=False)
+
+    def _predict_too(self, tool: str, scenario: Any, arguments: dict[str, Any],
+                     result: Result) -> None:
+        """Fail the test if the lock order of *scenario* allows a deadlock, where that is asked for."""
+        __tracebackhide__ = True
+        key = getattr(scenario, "reference", scenario)
+        if not self.settings.get("predict") or self.token or key in self._predicted:
+            return
+        self._predicted.append(key)
+        if tool == "predict":
+            return
+        if tool == "stress" and _takes_rng(scenario):
+            scenario = _of_seed(scenario, f"{result.coverage['seed']}/0")
+        asked = {name: arguments[name] for name in ("timeout", "detect") if name in arguments}
+        predicted = self._play("predict", scenario, {"runs": None, **asked})
+        if predicted.verdict in _FAILS:
+            predicted.outcome.notes.append(f"The call itself, {tool}, came to {result.verdict}; this is "
+                                           f"what --predict makes of its scenario.")
+            fail_with(self.item, predicted, self._command("", "--predict "))
+        if predicted.verdict is Verdict.INCONCLUSIVE:
+            warn_of(self.item, predicted)
 
     def _play(self, tool: str, scenario: Any, arguments: dict[str, Any]) -> Result:
         """Run, force, stress or replay; keep what is known if that is interrupted."""
@@ -124,7 +162,8 @@ class LockHarness:
             self._note_waits(getattr(exc, "outcome", None))
             raise
         hurried, cut = timeout != asked["timeout"], seconds != asked["seconds"]
-        few = cut and result.coverage["runs"] < (asked.get("runs") or math.inf)
+        few = cut and result.seconds >= (seconds or 0) if tool == "predict" else \
+            cut and result.coverage["runs"] < (asked.get("runs") or math.inf)
         if few and result.verdict is Verdict.CLEAN:
             _make_inconclusive(result)
         if few or (cut and result.verdict is Verdict.INCONCLUSIVE) \
@@ -135,7 +174,11 @@ class LockHarness:
 
     def _with_settings(self, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """Return *arguments*, with the settings for those not given."""
-        asked = {"timeout": api.TIMEOUT, "seconds": None} | dict(self.settings) | arguments
+        settings = {name: self.settings[name] for name in _OF_A_CALL if name in self.settings}
+        asked = {"timeout": api.TIMEOUT, "seconds": None} | settings | arguments
+        if tool == "predict":
+            asked.setdefault("baseline", self.settings.get("baseline"))
+            asked.setdefault("runs", None)
         if tool != "stress":
             if "seed" not in arguments:
                 asked.pop("seed", None)
@@ -165,18 +208,76 @@ class LockHarness:
             return True   # no name to compare, and the token names no other test
         return json.loads(json.dumps(reference_of(named))) == [*recorded]
 
-    def _command(self, token: str) -> str:
+    def _command(self, token: str, options: str = "") -> str:
         """Return the command that runs the test again, from where pytest was called."""
-        config = self.item.config
-        path, colons, name = self.item.nodeid.partition("::")
-        path = os.path.relpath(config.rootpath / path, config.invocation_params.dir)
-        command = f"python -m pytest {shlex.quote(path + colons + name)}"
+        command = command_of(self.item, options)
         return f"{command} {self.replay_option} {token}" if token else command
 
     def _note_waits(self, outcome: Outcome | None) -> None:
         if outcome is not None and outcome.gravest is not None:
             self._notes.append(("lock harness: who waited for whom when the test was ended",
                                 "\n".join(proof(outcome.gravest))))
+
+
+def watched(item: pytest.Item, body: Callable[[], Any], baseline: Mapping[str, str],
+            alarm: float) -> None:
+    """Call the body of a test that --predict watches; fail it for a deadlock that happened or could.
+
+    Args:
+        baseline: cycles that are known.
+        alarm: when pytest-timeout ends the test, by time.monotonic().
+    """
+    __tracebackhide__ = True
+    run = AmbientRun(item.nodeid)
+    again = command_of(item, "--predict ")
+    raised = None
+    try:
+        run.watch(body)
+    except BaseException as exc:
+        if run.waits:
+            item.add_report_section("call", "who waited for whom", run.waits)
+        if not run.findings or isinstance(exc, (KeyboardInterrupt, pytest.exit.Exception)):
+            raise
+        raised = exc
+    if run.findings:
+        if hasattr(item, "_excinfo"):
+            item._excinfo = None   # of unittest, which keeps what unwound the test
+        fail_with(item, run.observed(raised), again)
+    now = time.monotonic()
+    _, seconds = limits(alarm - now, LONGEST, LONGEST)
+    predicted = run.predict(baseline, now + (seconds or 0))
+    if predicted is not None and predicted.verdict in _FAILS:
+        fail_with(item, predicted, again)
+    if predicted is not None and predicted.verdict is Verdict.INCONCLUSIVE:
+        warn_of(item, predicted)
+
+
+def fail_with(item: pytest.Item, result: Result, again: str) -> NoReturn:
+    """Fail the test with the report of *result*, which *again* shows again."""
+    __tracebackhide__ = True
+    result.again = again
+    item.user_properties += [("harness_verdict", str(result.verdict)), ("harness_again", again)]
+    pytest.fail(str(result), pytrace=False)
+
+
+def warn_of(item: pytest.Item, result: Result) -> None:
+    """Warn that prediction did not get to its end."""
+    item.warn(pytest.PytestWarning(f"--predict: {str(result).partition(chr(10))[0]}"))
+
+
+def command_of(item: pytest.Item, options: str = "") -> str:
+    """Return the command that runs *item* again, from where pytest was called."""
+    path, colons, name = item.nodeid.partition("::")
+    path = os.path.relpath(item.config.rootpath / path, item.config.invocation_params.dir)
+    return f"python -m pytest {options}{shlex.quote(path + colons + name)}"
+
+
+def _of_seed(scenario: Callable[..., Any], seed: str) -> Callable[[], Any]:
+    """Return *scenario* with the random world of *seed*."""
+    @functools.wraps(scenario)
+    def seeded() -> Any:
+        return scenario(rng=random.Random(seed))
+    return seeded
 
 
 def limits(left: float, timeout: float, seconds: float | None) -> tuple[float, float | None]:

@@ -120,6 +120,10 @@ class Node:
         """Name of the class of locks it belongs to."""
         return self._class if self._class is not None else self.name
 
+    def set_class(self, lock_class: str) -> None:
+        """Give it another class, or say more about the one it has (a `LockClass`)."""
+        self._class = lock_class
+
     def __str__(self) -> str:
         return label(self.name, self.lock_class)
 
@@ -133,6 +137,13 @@ class Node:
         The one answer to "who blocks this request?". Called with the guard held.
         """
         raise NotImplementedError
+
+    @property
+    def shares(self) -> Any:
+        """Itself; or what several nodes have in common of which one's change may let a role pass
+        another: any object that is equal in each fresh world. For the explorer.
+        """
+        return self
 
     def is_free_for(self, task: Task, mode: str) -> bool:
         """Say whether *task* can have this in *mode* now. Called with the guard held."""
@@ -152,6 +163,8 @@ def wait(task: Task, node: Node, mode: str, timeout: float, again: bool = False)
     """
     run = task.run
     if run is not None:
+        if task.interrupt is not None:
+            return False
         task.waits_on, task.mode, task.timed = node, mode, timeout >= 0
         if not run.contended(task, again):
             task.waits_on = None
@@ -301,7 +314,10 @@ class Mutex(Node):
             if not blocking:
                 return False
             if not self._contend(task, timeout):
-                return ended_wait(task)
+                if not run.over or task.interrupt is not None:
+                    return ended_wait(task)
+                if not self._lock.acquire(True, timeout):
+                    return False
         self._owner = task
         task.held.append((self, EXCLUSIVE, task.chain))
         for hook in run.on_acquired:
@@ -310,6 +326,9 @@ class Mutex(Node):
 
     def _contend(self, task: Task, timeout: float) -> bool:
         enter()
+        if task.run.over:   # no longer parked here: nobody may look for waiters
+            leave()
+            return False
         self._waiters.append(task)
         granted = self._lock.acquire(False) or wait(task, self, EXCLUSIVE, timeout)
         if task in self._waiters:
@@ -396,7 +415,7 @@ class Completion(Node):
 
     def complete(self) -> None:
         """Let one wait pass: the one that came first, else the next to come."""
-        self._tell_release()
+        self._tell_release("complete")
         enter()
         if self._waiters:
             grant(self._waiters.popleft())
@@ -406,7 +425,7 @@ class Completion(Node):
 
     def complete_all(self) -> None:
         """Let every wait pass, from now on."""
-        self._tell_release()
+        self._tell_release("set")
         enter()
         self.finish()
         leave()
@@ -419,11 +438,12 @@ class Completion(Node):
 
     def reinit(self) -> None:
         """Make it as new: later waits wait again."""
-        self._tell_release()
+        self._tell_release("clear")
         self._done = 0
 
-    def _tell_release(self) -> None:
+    def _tell_release(self, how: str) -> None:
         task = current()
+        task.tells = how
         if task.run is not None:
             for hook in task.run.on_release:
                 hook(task, self, WAIT)

@@ -2,29 +2,28 @@
 
 Two notations are read, one case an object each:
 
-- programs: ``locks``, ``threads_before``, ``threads_after`` and ``variants``, each version with what
-  to expect of it (``deadlock`` or ``ok``: whether some order of the operations hangs). What the
-  operations mean is said in program.py.
+- programs: ``locks``, ``threads_before``, ``threads_after`` and ``variants``, each version with
+  what to expect of it (``deadlock`` or ``ok``: whether some order of the operations hangs). What
+  the operations mean is said in program.py.
 - cases of a lock validator: what one task does, ``threads_or_sequence``, and whether the validator
   must complain (``splat`` or ``clean``), in what words.
 
-Reading looks at nothing but the case that is asked for, and says where the file is wrong. Nothing is
-run here: see interpreter.py, sequence.py.
+Reading looks at nothing but the case that is asked for, and says where the file is wrong. Nothing
+is run here: see interpreter.py, sequence.py.
 """
 
 from __future__ import annotations
 
-import bisect
 import difflib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from json import decoder, scanner
 from typing import Any, NoReturn
 
 from .errors import ScenarioError
 from .interpreter import Lines, scenario_of
+from .lined import parse
 from .program import Program
 from .sequence import OPERATIONS, sequence_of
 
@@ -65,7 +64,8 @@ class ProgramCase:
         """
         chosen = self.versions.get(version or BEFORE)
         if chosen is None:
-            _unknown(f"{self.file}: case {self.name!r} has no version", version, list(self.versions))
+            _unknown(f"{self.file}: case {self.name!r} has no version", version,
+                     list(self.versions))
         program = chosen.program
         if policy != program.policy:
             program = Program(program.locks, program.threads, program.flags, policy)
@@ -110,7 +110,8 @@ Case = ProgramCase | ValidatorCase
 
 
 def _reference(file: str, case: str, version: str, policy: str) -> tuple[str, dict[str, Any]]:
-    return f"{__name__}:scenario", {"file": file, "case": case, "version": version, "policy": policy}
+    return f"{__name__}:scenario", {"file": file, "case": case, "version": version,
+                                    "policy": policy}
 
 
 def scenario(file: str, case: str, version: str = "", policy: str = "writer") -> Callable[[], Any]:
@@ -272,8 +273,8 @@ def _validator_case(raw: dict[str, Any], file: str, where: str) -> ValidatorCase
     report = raw.get("expected_report")
     if report is not None and not isinstance(report, str):
         raise ScenarioError(f"{where}: 'expected_report' is {report!r}, expected words or nothing")
-    return ValidatorCase(_name_of(raw), file, locks, [tuple(op) for op in sequence], expected, report,
-                         [op.line for op in sequence])
+    return ValidatorCase(_name_of(raw), file, locks, [tuple(op) for op in sequence], expected,
+                         report, [op.line for op in sequence])
 
 
 def _check_operation(op: Any, locks: Mapping[str, Any], where: str) -> None:
@@ -303,34 +304,15 @@ def _get(raw: dict[str, Any], key: str, kind: type, where: str, default: Any = _
     return value
 
 
-class _List(list):
-    """A list that knows the line it begins at."""
-
-    line = 1
-
-
 def _parse(path: str) -> Any:
     """Return what the JSON file *path* says, each list with its line."""
     try:
         with open(path, encoding="utf-8-sig") as file:
-            text = file.read()
+            return parse(file.read())
     except OSError as exc:
         raise ScenarioError(f"cannot read {path}: {exc.strerror}") from None
     except UnicodeDecodeError:
         raise ScenarioError(f"{path} is no JSON: it is not text in UTF-8") from None
-    ends = [i for i, character in enumerate(text) if character == "\n"]
-
-    def array(begin: tuple[str, int], *how: Any) -> tuple[_List, int]:
-        values, end = decoder.JSONArray(begin, *how)   # type: ignore[attr-defined]
-        made = _List(values)
-        made.line = bisect.bisect_left(ends, begin[1]) + 1
-        return made, end
-
-    reader: Any = json.JSONDecoder()
-    reader.parse_array = array
-    reader.scan_once = scanner.py_make_scanner(reader)   # type: ignore[attr-defined]
-    try:
-        return reader.decode(text)
     except json.JSONDecodeError as exc:
         raise ScenarioError(f"{path} is no JSON: {exc.msg} at line {exc.lineno}, column "
                             f"{exc.colno}") from None

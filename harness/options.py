@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -73,17 +74,28 @@ def add_run_options(command: argparse.ArgumentParser, *wanted: str) -> None:
                    "help": "find a deadlock when a thread blocks, or let the threads hang"},
         "policy": {"choices": tuple(POLICIES), "help": "who goes first at a reader/writer lock"},
         "json": {"metavar": "FILE", "help": "write the result as JSON to FILE, or - for stdout"},
+        "lockdep": {"action": "store_true",
+                    "help": "say what the kernel's own lock validator would have said"},
+        "baseline": {"metavar": "FILE",
+                     "help": "known cycles, a line each: CLASS -> CLASS -> CLASS  # reason"},
         "full": {"action": "store_true", "help": "report every event, not only what is still held"},
     }
     for name in wanted:
         command.add_argument(f"--{name}", **known[name])
 
 
+def detection_words(args: argparse.Namespace) -> list[str]:
+    """Return the options that say how deadlocks are found."""
+    words = [] if args.detect == "block" else [f"--detect {args.detect}"]
+    return words + ([] if args.timeout == TIMEOUT else [f"--timeout {args.timeout:g}"])
+
+
 def again_words(args: argparse.Namespace) -> list[str]:
     """Return the options that the command shown at the end of a report needs to show it again."""
-    words = [] if args.detect == "block" else [f"--detect {args.detect}"]
-    words += [f"--policy {args.policy}"] if getattr(args, "policy", None) else []
-    return words + ([] if args.timeout == TIMEOUT else [f"--timeout {args.timeout:g}"])
+    words = detection_words(args) + (["--lockdep"] if getattr(args, "lockdep", False) else [])
+    if getattr(args, "baseline", None):
+        words.append(f"--baseline {shlex.quote(args.baseline)}")
+    return words
 
 
 @contextmanager

@@ -19,10 +19,10 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from .events import Observer
-from .locks import LockClass, Mutex
+from .locks import Completion, LockClass, Mutex
 from .place import Chain
 from .program import Op
-from .task import EXCLUSIVE, SHARED, WAIT, Task
+from .task import EXCLUSIVE, NOT_NESTED, SHARED, WAIT, Task
 from .threads import ThreadEnd
 
 MOST_OPERATIONS = 20_000   # kept of one role; sections that were seen before do not count
@@ -61,8 +61,8 @@ class Nesting(NamedTuple):
 class _Stack:
     """One lock on top of those a role holds, or the empty stack."""
 
-    __slots__ = ("lock", "name", "lock_class", "mode", "parent", "asked", "acquire", "release",
-                 "chain", "exclusive", "others", "append", "role")
+    __slots__ = ("lock", "name", "lock_class", "mode", "parent", "asked", "acquire", "take",
+                 "release", "chain", "exclusive", "others", "append", "role")
 
     def __init__(self, role: _Role, lock: Any, name: str, lock_class: str, mode: str,
                  parent: _Stack | None) -> None:
@@ -72,8 +72,8 @@ class _Stack:
         self.chain: Chain = ()
         self.exclusive: dict[Any, _Stack] = {}
         self.others: dict[Any, _Stack] = {}
-        self.append = role.operations.append
-        self.acquire = self.release = _NO_OP
+        self.append = role.acts.append
+        self.acquire = self.take = self.release = _NOTHING
 
     def below(self) -> Iterator[_Stack]:
         """Yield what it holds from this lock down, the last first."""
@@ -83,9 +83,18 @@ class _Stack:
             node = node.parent
 
 
-_NO_OP = Op("", "")
-_UP = {"lock": "unlock", "take": "unlock", "down_read": "up_read", "take_read": "up_read",
-       "down_write": "up_write", "take_write": "up_write"}
+class _Act:
+    """An operation that was seen; compared by identity, which is cheap."""
+
+    __slots__ = ("op",)
+
+    def __init__(self, op: str, target: str) -> None:
+        self.op = Op(op, target)
+
+
+_NOTHING = _Act("", "")
+_TAKE = {"lock": "take", "down_read": "take_read", "down_write": "take_write"}
+_UP = {"lock": "unlock", "down_read": "up_read", "down_write": "up_write"}
 
 
 class _Role:
@@ -93,32 +102,34 @@ class _Role:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.operations: list[Op] = []
-        self.began = 0            # where the section under way begins in `operations`
+        self.acts: list[_Act] = []
+        self.began = 0            # where the section under way begins in `acts`
         self.plain = True         # no wait in it: a repetition tells nothing new
-        self.seen: set[tuple[Op, ...]] = set()
+        self.seen: set[tuple[_Act, ...]] = set()
         self.cut = False
-        self.waits: tuple[int, Op] | None = None   # how much was done at its last wait, and for what
+        self.waits: tuple[int, _Act] | None = None   # how much was done at its last wait, and for what
         self.root = _Stack(self, None, "", "", "", None)
 
     def end_section(self) -> None:
-        """Forget the section that just ended if it was seen before."""
-        operations, began = self.operations, self.began
-        if self.plain:
-            section = tuple(operations[began:])
-            if section in self.seen:
-                del operations[began:]
-                return
-            self.seen.add(section)
-        self.plain = True
-        self.trim()
-        self.began = len(operations)
+        """Forget the section that just ended if it was seen before, or if there is no room for it."""
+        acts, began = self.acts, self.began
+        if not self.plain:
+            self.seen.clear()   # after a wait, or the end of one, the same section is another matter
+            self.plain = True
+        section = tuple(acts[began:])
+        if section in self.seen:
+            del acts[began:]
+            return
+        self.seen.add(section)
+        if self.cut or len(acts) > MOST_OPERATIONS:
+            self.cut = True
+            del acts[began:]
+        self.began = len(acts)
 
     def trim(self) -> None:
-        """Keep no more than the limit."""
-        if len(self.operations) > MOST_OPERATIONS:
-            del self.operations[MOST_OPERATIONS:]
-            self.cut = True
+        """Cut a section that does not end: what is kept of it stays unfinished."""
+        self.cut = True
+        del self.acts[MOST_OPERATIONS:]
 
 
 class LockOrder(Observer):
@@ -144,7 +155,8 @@ class LockOrder(Observer):
         self.excused: Counter[str] = Counter()
         self.asks: dict[tuple[str, str, str], Place] = {}   # (role, lock, mode): the first request
         self.joins: dict[str, str] = {}        # wait for the end of a thread -> the thread
-        self.policy = "writer"
+        self.done: set[str] = set()            # waits that would have passed from the start
+        self.policies: dict[str, str] = {}     # semaphore -> policy
         self._roles: dict[str, _Role] = {}
         self._names: dict[Any, str] = {}
         self._taken: Counter[str] = Counter()
@@ -155,8 +167,9 @@ class LockOrder(Observer):
 
     @property
     def operations(self) -> dict[str, tuple[Op, ...]]:
-        """What each role did, each section once."""
-        return {name: tuple(role.operations) for name, role in self._roles.items()}
+        """What each role did, each section once; of a role that was cut, whole sections only."""
+        return {name: tuple([act.op for act in role.acts[:role.began if role.cut else None]])
+                for name, role in self._roles.items()}
 
     @property
     def cut(self) -> list[str]:
@@ -170,7 +183,7 @@ class LockOrder(Observer):
 
     def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:
         stack = task.stack
-        if task.nested[0]:
+        if task.nested is not NOT_NESTED:
             node = stack.others.get((lock, mode, task.nested))
         else:
             node = stack.exclusive.get(lock) if mode is EXCLUSIVE else stack.others.get((lock, mode))
@@ -182,10 +195,7 @@ class LockOrder(Observer):
 
     def lock_acquired(self, task: Task, lock: Any, mode: str) -> None:
         node = task.asked
-        if task.trylock or task.timed:
-            node.append(_taken(node.acquire))
-        else:
-            node.append(node.acquire)
+        node.append(node.take if task.trylock or task.timed else node.acquire)
         if mode is WAIT:
             node.role.plain = False
         else:
@@ -194,7 +204,7 @@ class LockOrder(Observer):
     def lock_release(self, task: Task, lock: Any, mode: str) -> None:
         stack = task.stack
         if mode is WAIT:
-            stack.append(Op("set", self._name(lock)))
+            stack.append(_Act(task.tells, self._name(lock)))
             stack.role.plain = False
             return
         if stack.lock is lock:
@@ -205,23 +215,23 @@ class LockOrder(Observer):
         task.stack = parent
         if parent.parent is None:
             parent.role.end_section()
-        elif len(parent.role.operations) > 2 * MOST_OPERATIONS:
+        elif len(parent.role.acts) > 2 * MOST_OPERATIONS:
             parent.role.trim()
 
     def thread_start(self, task: Task, thread: Task) -> None:
         role = self._role(task)
-        role.operations.append(Op("set", started(thread.name)))
+        role.acts.append(_Act("set", started(thread.name)))
         role.plain = False
-        self._role(thread).operations.append(Op("wait", started(thread.name)))
+        self._role(thread).acts.append(_Act("wait", started(thread.name)))
 
     def lock_contended(self, task: Task, lock: Any, mode: str) -> None:
         role = self._role(task)
-        role.waits = len(role.operations), task.asked.acquire
+        role.waits = len(role.acts), task.asked.acquire
 
     def role_end(self, task: Task) -> None:
         role = self._role(task)
-        if role.waits is not None and role.waits[0] == len(role.operations):
-            role.operations.append(role.waits[1])   # it never got what it waited for last
+        if role.waits is not None and role.waits[0] == len(role.acts):
+            role.acts.append(role.waits[1])   # it never got what it waited for last
 
     # -- what was never seen before -------------------------------------------------------
 
@@ -240,6 +250,8 @@ class LockOrder(Observer):
                 name = f"{name}#{self._taken[name]}"
             self._names[lock] = name
             self.classes[name] = str(lock.lock_class)
+            if isinstance(lock, Completion) and lock.done():
+                self.done.add(name)
         return name
 
     def _class_of(self, lock: Any) -> LockClass | None:
@@ -256,18 +268,21 @@ class LockOrder(Observer):
         node = _Stack(below.role, lock, name, lock_class, mode, below)
         node.chain = task.chain
         if isinstance(lock, ThreadEnd):
-            node.acquire = Op("join", lock.task.name)
+            node.acquire = _Act("join", lock.task.name)
             self.joins[name] = lock.task.name
         elif mode is WAIT:
-            node.acquire = Op("wait", name)
+            node.acquire = _Act("wait", name)
         elif isinstance(lock, Mutex):
             self.kinds[name] = "mutex"
-            node.acquire = Op("lock", name)
+            node.acquire = _Act("lock", name)
         else:
-            self.kinds[name], self.policy = "rwsem", getattr(lock, "policy", self.policy)
-            node.acquire = Op("down_read" if mode is SHARED else "down_write", name)
+            self.kinds[name] = "rwsem"
+            self.policies[name] = getattr(lock, "policy", "writer")
+            node.acquire = _Act("down_read" if mode is SHARED else "down_write", name)
+        verb = node.acquire.op.op
+        node.take = node.acquire
         if mode is not WAIT:
-            node.release = Op(_UP[node.acquire.op], name)
+            node.take, node.release = _Act(_TAKE[verb], name), _Act(_UP[verb], name)
         if nested:
             below.others[lock, mode, task.nested] = node
         elif mode is EXCLUSIVE:
@@ -281,8 +296,10 @@ class LockOrder(Observer):
         node.asked = True
         node.chain = task.chain
         told = self._class_of(node.lock)
-        if told is not None and told.novalidate:
-            self.novalidate[str(told)] = told.novalidate
+        own = node.lock.lock_class
+        for each in (told, own):
+            if isinstance(each, LockClass) and each.novalidate:
+                self.novalidate[str(each)] = each.novalidate
         if told is not None and told.exempt:
             self.exempt[str(told)] = told.exempt
             return
@@ -336,7 +353,8 @@ class LockOrder(Observer):
                 else at.others.get((hold.lock, hold.mode))
             if found is None or found.lock_class != hold.lock_class:
                 found = _Stack(hold.role, hold.lock, hold.name, hold.lock_class, hold.mode, at)
-                found.chain, found.acquire, found.release = hold.chain, hold.acquire, hold.release
+                found.chain, found.acquire = hold.chain, hold.acquire
+                found.take, found.release = hold.take, hold.release
                 if hold.mode is EXCLUSIVE:
                     at.exclusive.setdefault(hold.lock, found)
                 else:
@@ -349,10 +367,3 @@ def started(thread: str) -> str:
     """Return the flag that says that *thread* was started."""
     return f"start of {thread}"
 
-
-_TAKE = {"lock": "take", "down_read": "take_read", "down_write": "take_write"}
-
-
-def _taken(op: Op) -> Op:
-    """Return the operation for a request that would have given up rather than wait."""
-    return Op(_TAKE[op.op], op.target) if op.op in _TAKE else op

@@ -87,6 +87,7 @@ class Program:
         threads: name -> its operations, in order: `Op`, or any sequence that makes one.
         flags: those set at the start.
         policy: of its reader/writer locks, as for `RWSemaphore`.
+        policies: lock -> its policy, where that is another.
 
     Raises:
         ScenarioError: it makes no sense; the text says where.
@@ -96,12 +97,15 @@ class Program:
     threads: Mapping[str, tuple[Op, ...]]
     flags: frozenset[str] = field(default_factory=frozenset)
     policy: str = "writer"
+    policies: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.policy not in POLICIES:
-            raise ScenarioError(f"unknown policy {self.policy!r}; one of {', '.join(POLICIES)}")
+        for policy in (self.policy, *self.policies.values()):
+            if policy not in POLICIES:
+                raise ScenarioError(f"unknown policy {policy!r}; one of {', '.join(POLICIES)}")
         if not isinstance(self.threads, Mapping) or not self.threads:
-            raise ScenarioError(f"a program needs threads: name -> operations, not {self.threads!r}")
+            raise ScenarioError(f"a program needs threads, name -> operations, not "
+                                f"{self.threads!r}")
         threads = {name: tuple(_ops(name, ops)) for name, ops in self.threads.items()}
         locks = _checked_locks(self.locks)
         for name, index, op in _every(threads):
@@ -109,6 +113,10 @@ class Program:
         object.__setattr__(self, "threads", threads)
         object.__setattr__(self, "locks", locks)
         object.__setattr__(self, "flags", frozenset(self.flags))
+
+    def policy_of(self, lock: str) -> str:
+        """Return the policy of a reader/writer lock."""
+        return self.policies.get(lock, self.policy)
 
 
 def _checked_locks(locks: Any) -> dict[str, str]:

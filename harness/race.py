@@ -108,6 +108,12 @@ class _Writer:
                 pass
 
 
+def _writer(run: Any, task: Task) -> Any:
+    """Return what a further thread of a meeting does; None for any other task."""
+    function = run.scenario.roles.get(task.name)
+    return function.__self__ if isinstance(getattr(function, "__self__", None), _Writer) else None
+
+
 def with_writers(made: Scenario, meets: Any) -> Scenario:
     """Return *made* with the further threads that *meets*, a meeting or several, ask for."""
     more = {writer_of(name): _Writer(name).down_write
@@ -120,30 +126,35 @@ class OneByOne(Observer):
     """Let one role run at a time, so that every run with the same arguments is the same run.
 
     The roles start in *order*, each when nobody who went before can go on. Where several could go
-    on (a thread was started, a lock was handed over), the youngest thread goes first, then the
-    roles in order. If a role waits outside our locks for one that is held back, everybody goes.
+    on (a thread was started, a lock was handed over), *threads* says who does: ``first``, the
+    youngest thread, then the roles in order; ``last``, the roles in order, then threads; ``turns``,
+    whoever has not gone on for longest, at each request. If a role waits outside our locks for one
+    that is held back, everybody goes.
     """
 
-    def __init__(self, order: Sequence[int]) -> None:
+    def __init__(self, order: Sequence[int], threads: str = "first") -> None:
         self._order = order
+        self._threads = threads
 
     def attach(self, run: Any) -> None:
         self._run = run
-        self._rank = {task: self._order.index(i) if i in self._order else len(self._order)
+        self._rank = {task: self._order.index(i) if i in self._order else len(run.tasks)
                       for i, task in enumerate(run.tasks)}
         self._free = False
         self._unstarted: list[Task] = []
         self._ready: list[Task] = []         # those that could go on, but for another that runs
         self._going: list[Task] = []         # those of a meeting that have not gone on yet, in order
         self._ahead: Task | None = None      # the one that goes on now
+        self._writers = {task.name: task for task in run.tasks if _writer(run, task) is not None}
 
     def hold_back(self, tasks: list[Task]) -> list[Task]:
-        _, *self._unstarted = sorted(tasks, key=self._rank.__getitem__)
-        return list(self._unstarted)
+        roles = [task for task in tasks if task.name not in self._writers]
+        _, *self._unstarted = sorted(roles, key=self._rank.__getitem__)
+        return [*self._unstarted, *self._writers.values()]
 
     def role_start(self, task: Task) -> None:
         if task not in self._rank:
-            self._rank[task] = -task.serial
+            self._rank[task] = -task.serial if self._threads == "first" else task.serial
             self._wait_turn(task)
 
     def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:
@@ -165,12 +176,31 @@ class OneByOne(Observer):
         if self._ready:
             first = min(self._ready, key=self._rank.__getitem__)
             self._ready.remove(first)
+            if self._threads == "turns":
+                self._rank[first] = max(self._rank.values()) + 1
             unpark(first)
         elif self._unstarted:
             unpark(self._unstarted.pop(0))
         else:
             return False
         return True
+
+    def start_writer(self, name: str) -> Task:
+        """Return the further thread *name*, no longer held back; it asks for its semaphore if somebody
+        holds that now.
+        """
+        task = self._writers.pop(name)
+        writer = _writer(self._run, task)
+        writer.semaphore = next((lock for other in self._run.tasks for lock, _, _ in other.held
+                                 if matches(lock, writer.name)), None)
+        return task
+
+    def end_writers(self) -> bool:
+        """Let further threads go that were not needed; say whether there were any."""
+        for task in self._writers.values():
+            unpark(task)
+        gone, self._writers = bool(self._writers), {}
+        return gone
 
     def standstill(self) -> None:
         self._free = True
@@ -216,13 +246,6 @@ class Meetings(OneByOne):
         self.reached = 0
         self.missed = ""
         self._here: dict[str, Task] = {}     # who waits at the current meeting, by role
-        self._writers: dict[str, Task] = {}  # further threads that wait for their semaphore
-
-    def hold_back(self, tasks: list[Task]) -> list[Task]:
-        names = {writer_of(name) for meet in self._meets for name in meet.writers}
-        self._writers = {task.name: task for task in tasks if task.name in names}
-        roles = [task for task in tasks if task.name not in names]
-        return [*super().hold_back(roles), *self._writers.values()]
 
     @property
     def all_reached(self) -> bool:
@@ -253,7 +276,7 @@ class Meetings(OneByOne):
         if super().idle():
             return True
         if not self._here:
-            return self._end_writers()
+            return self.end_writers()
         missing = [str(point) for point in self._meets[self.reached].points
                    if point.role not in self._here]
         self._give_up(f"nobody could go on, and the meeting still waited for: {'; '.join(missing)}")
@@ -264,69 +287,16 @@ class Meetings(OneByOne):
         points = self._meets[self.reached].points
         if len(self._here) == len(points):
             here, self._here = self._here, {}
-            self._all_go([*self._start_writers(here), *(here[each.role] for each in points)])
+            writers = map(writer_of, self._meets[self.reached].writers)
+            self._all_go([*(self.start_writer(name) for name in writers if name in self._writers),
+                          *(here[each.role] for each in points)])
             self.reached += 1
             if self._ahead is task:
                 return
         pause(task)
-
-    def _start_writers(self, here: dict[str, Task]) -> list[Task]:
-        """Give the further threads of the meeting the semaphores that are held now."""
-        held = [lock for task in here.values() for lock, _, _ in task.held]
-        names = list(map(writer_of, self._meets[self.reached].writers))
-        for name in names:
-            writer = self._run.scenario.roles[name].__self__
-            writer.semaphore = next((lock for lock in held if matches(lock, writer.name)), None)
-        return [self._writers.pop(name) for name in names if name in self._writers]
-
-    def _end_writers(self) -> bool:
-        """Let further threads go that were not needed."""
-        for task in self._writers.values():
-            unpark(task)
-        gone, self._writers = bool(self._writers), {}
-        return gone
 
     def _give_up(self, why: str) -> None:
         self.missed = why
         for task in self._here.values():
             unpark(task)
         self._here = {}
-
-
-class NestedRequests(OneByOne):
-    """The meeting for a scenario that declares none: hold each role at one request made with a lock
-    held.
-
-    Role i is held at its `which[i]`-th such request. When all that can queue up is queued, those
-    held go on, in order.
-    """
-
-    def __init__(self, which: Sequence[int], order: Sequence[int]) -> None:
-        super().__init__(order)
-        self._which = which
-        self.counts = [0] * len(which)       # how many such requests each role made
-
-    def attach(self, run: Any) -> None:
-        super().attach(run)
-        self._index = {task: i for i, task in enumerate(run.tasks)}
-        self._nested: list[Task] = []
-
-    def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:
-        super().lock_acquire(task, lock, mode)
-        i = self._index.get(task)
-        if i is not None and task.held and not task.trylock:
-            self.counts[i] += 1
-            if self.counts[i] == self._which[i] + 1:
-                enter()
-                self._nested.append(task)
-                pause(task)
-                leave()
-
-    def idle(self) -> bool:
-        if super().idle():
-            return True
-        if not self._nested:
-            return False
-        held, self._nested = sorted(self._nested, key=self._rank.__getitem__), []
-        self._all_go(held)
-        return True

@@ -14,7 +14,8 @@ import json
 import random
 import zlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from .api import TIMEOUT, Tally, interrupted
 from .errors import ScenarioError
@@ -26,8 +27,32 @@ from .task import Task, enter, leave, pause, unpark
 from .trace import Event
 from .verdict import Finding, Result, Verdict
 
+if TYPE_CHECKING:
+    from .controlled import ControlledRun
+
 Schedule = list[str]   # role names, one for each lock operation passed
 _VERSION = 1
+_EXPLORED = 2    # version of a token whose schedule says who took each step, of `explore`
+
+
+@dataclass(frozen=True)
+class Moves:
+    """The schedule of an exploration: every step, queueing and giving up included.
+
+    Attributes:
+        steps: (role, whether by giving up a timed request) each.
+        digest: of the kinds of all steps; another one says that the code has changed.
+    """
+
+    steps: tuple[tuple[str, bool], ...]
+    digest: int
+
+    @classmethod
+    def of(cls, run: ControlledRun) -> Moves:
+        """Return the schedule of *run*."""
+        return cls(tuple([(run.names.roles[step.label >> 1], step.label & 1 == 1)
+                          for step in run.steps]),
+                   zlib.crc32(bytes([step.kind for step in run.steps])))
 
 
 def schedule_of(events: Sequence[Event]) -> Schedule:
@@ -128,17 +153,30 @@ class Replayer(Observer):
             unpark(self._going)
 
 
+def token_for(reference: tuple[str, dict[str, Any]], moves: Moves) -> str:
+    """Return the token of one explored schedule."""
+    roles = list(dict.fromkeys(role for role, _ in moves.steps))
+    number = {role: 2 * i for i, role in enumerate(roles)}
+    order = [number[role] + gives_up for role, gives_up in moves.steps]
+    return _packed([_EXPLORED, *reference, str(moves.digest), roles, order])
+
+
 def encode(reference: tuple[str, dict[str, Any]], seed: str, schedule: Schedule) -> str:
     """Return the token of one run."""
     roles = list(dict.fromkeys(schedule))
     number = {role: i for i, role in enumerate(roles)}
     data = [_VERSION, *reference, seed, roles, [number[role] for role in schedule]]
+    return _packed(data)
+
+
+def _packed(data: list[Any]) -> str:
     packed = zlib.compress(json.dumps(data, separators=(",", ":")).encode(), 9)
     return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 
-def decode(token: str) -> tuple[tuple[str, dict[str, Any]], str, Schedule]:
-    """Return the scenario's reference, the seed and the schedule of a token.
+def decode(token: str) -> tuple[tuple[str, dict[str, Any]], str, Schedule | Moves]:
+    """Return the scenario's reference, the seed and the schedule of a token (of `explore`: "" and
+    its `Moves`).
 
     Raises:
         ScenarioError: it is no token, or one of another version.
@@ -146,15 +184,19 @@ def decode(token: str) -> tuple[tuple[str, dict[str, Any]], str, Schedule]:
     try:
         packed = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
         version, name, arguments, seed, roles, order = json.loads(zlib.decompress(packed))
-        schedule = [roles[i] for i in order]
+        schedule: Schedule | Moves
+        if version == _EXPLORED:
+            schedule = Moves(tuple([(roles[i >> 1], i & 1 == 1) for i in order]), int(seed))
+        else:
+            schedule = [roles[i] for i in order]
         if not (isinstance(name, str) and isinstance(arguments, dict) and isinstance(seed, str)
                 and all(isinstance(role, str) for role in roles)):
             raise TypeError
     except (binascii.Error, zlib.error, ValueError, TypeError, IndexError):
         raise ScenarioError("this is no replay token (was it cut short?)") from None
-    if version != _VERSION:
-        raise ScenarioError(f"this token is of version {version}, not {_VERSION}")
-    return (name, arguments), seed, schedule
+    if version not in (_VERSION, _EXPLORED):
+        raise ScenarioError(f"this token is of version {version}, not {_VERSION} or {_EXPLORED}")
+    return (name, arguments), "" if version == _EXPLORED else seed, schedule
 
 
 def token_of(scenario: Any, seed: str, events: Sequence[Event]) -> str:
@@ -174,6 +216,8 @@ def replay(token: str, scenario: Callable[..., Any] | None = None, *,
         ScenarioError: the token or the scenario cannot be used.
     """
     (reference, arguments), seed, schedule = decode(token)
+    if scenario is None and not reference:
+        raise ScenarioError("this token names no scenario: call harness.replay(token, scenario)")
     if scenario is None:
         scenario = load(reference)
         if arguments:
@@ -181,6 +225,9 @@ def replay(token: str, scenario: Callable[..., Any] | None = None, *,
                 scenario = scenario(**arguments)
             except (TypeError, KeyError, ValueError) as exc:
                 raise ScenarioError(f"{reference} cannot be built as this token asks: {exc}") from None
+    if isinstance(schedule, Moves):
+        from .exploring import replay_moves
+        return replay_moves(token, scenario, schedule, timeout)
     replayer = Replayer(schedule)
     tally = Tally(name_of(scenario))
     try:

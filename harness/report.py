@@ -22,7 +22,7 @@ from .verdict import Finding, Result, Verdict
 WIDTH = 100
 WAITING = (Verdict.DEADLOCK, Verdict.HANG, Verdict.INCONCLUSIVE)   # who waits for whom is the story
 MODE = {EXCLUSIVE: "exclusive", SHARED: "shared", WAIT: "wait"}
-_THREAD_RUN = threading.Thread.run.__code__
+THREAD_RUN = threading.Thread.run.__code__
 BLOCKING = "found at the moment of blocking, not by a timeout"
 AT_ONCE = "known at once, not by a timeout"
 TIMED_OUT = "timed out: the threads hung, nothing moved any more"
@@ -32,21 +32,30 @@ def render(result: Result) -> str:
     """Return the report of *result*."""
     finding = result.finding
     parts = [wrapped(headline(result))]
-    if finding is not None and finding.verdict in WAITING:
+    if _was_predicted(result):
+        pass   # its diagram stands with the prediction
+    elif finding is not None and finding.verdict in WAITING:
         parts.append(diagram(result))
         parts.append(wrapped("\n".join(proof(finding))))
     elif result.full and result.outcome.events:
         parts.append(full_trace(result))
+    if finding is not None and finding.headline:
+        parts.append(in_kernel_words(finding))
     if finding is not None and finding.detail:
         parts.append(finding.detail)
-    others = [found for found in result.outcome.findings if found is not finding]
-    parts.extend(wrapped(f"Also: {found.text}") for found in others)
+    others = [found for found in result.outcome.findings
+              if found is not finding or found.verdict is not result.verdict]
+    parts.extend(in_kernel_words(found) if found.headline else
+                 wrapped(f"Also: {found.text}") for found in others)
+    if result.predictions:
+        from .splat import paragraphs
+        parts.extend(paragraphs(result))
     parts.extend(map(wrapped, result.outcome.notes))
     if result.outcome.stuck:
         stuck = "; ".join(result.outcome.stuck)
         parts.append(wrapped(f"Outside our locks, and left running: {stuck}"))
     if result.again:
-        parts.append(f"Again: {result.again}")
+        parts.append("\n".join(commands(result)))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -60,27 +69,62 @@ def headline(result: Result) -> str:
     """Return the line of the verdict, and the line that says what was covered."""
     finding = result.finding
     word = str(result.verdict).upper().replace("-", " ")
-    if finding is None:
+    covered = f"{result.scenario}: {coverage(result.coverage)}"
+    if result.predictions:
+        from . import splat
+        covered = f"{covered}\n{splat.statuses(result)}".rstrip()
+    if result.predictions and (finding is None or finding.verdict is not result.verdict):
+        first = f"{word}: {splat.headline(result)}"
+    elif finding is None and "schedules" in result.coverage:
+        first = f"{word} (all {_number(result.coverage['schedules'], 'schedule')}): nothing found"
+    elif finding is None:
         first = f"{word}: nothing found" if result.coverage.get("runs") else f"{word}: nothing was run"
     elif finding.verdict in (Verdict.DEADLOCK, Verdict.HANG):
         observed = BLOCKING if finding.verdict is Verdict.DEADLOCK else AT_ONCE
         first = f"{word}: {finding.text} ({TIMED_OUT if finding.how == 'timed out' else observed})"
     else:
         first = f"{word}: {finding.text}"
-    return f"{first}\n{result.scenario}: {coverage(result.coverage)}"
+    return f"{first}\n{covered}"
+
+
+def _was_predicted(result: Result) -> bool:
+    """Say whether the run that is reported is the one in which a prediction came true."""
+    return any(each.outcome is result.outcome for each in result.predictions)
+
+
+def commands(result: Result) -> list[str]:
+    """Return what to call next: the same again; what was predicted and came true, at once."""
+    forced = any(each.verdict is Verdict.DEADLOCK for each in result.predictions)
+    return [f"Again: {result.again}", *([f"Force: {result.next}"] if forced and result.next else [])]
+
+
+def banner(text: str) -> str:
+    """Return the kernel's words for a finding between two rules, as its validator prints them."""
+    line = f"WARNING: {text}"
+    return f"{'=' * len(line)}\n{line}\n{'-' * len(line)}"
+
+
+def in_kernel_words(finding: Finding) -> str:
+    """Return the text of *finding* under what the kernel calls it."""
+    return f"{banner(finding.headline)}\n{wrapped(finding.text)}"
+
+
 
 
 def coverage(covered: dict[str, Any]) -> str:
     """Return what was covered, as words."""
-    runs = covered.get("runs", 0)
-    words = [f"{runs:,} run{'' if runs == 1 else 's'}"]
+    what = "schedule" if "schedules" in covered else "run"
+    words = [_number(covered.get(f"{what}s", 0), what)]
     if "verdicts" in covered:
         words.append(", ".join(f"{n:,} {verdict}" for verdict, n in covered["verdicts"].items()))
-        n = covered["distinct_reports"]
-        words.append(f"{n} distinct report{'' if n == 1 else 's'}")
+        words.append(_number(covered["distinct_reports"], "distinct report"))
     words += [f"{key.replace('_', ' ')} {value}" for key, value in covered.items()
-              if key not in ("runs", "verdicts", "distinct_reports")]
+              if key not in ("runs", "schedules", "complete", "verdicts", "distinct_reports")]
     return "; ".join(words)
+
+
+def _number(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def proof(finding: Finding) -> list[str]:
@@ -140,7 +184,7 @@ def diagram(result: Result) -> str:
     events = result.outcome.events[:finding.events]
     if not result.full:
         events = [event for event in events
-                  if event.task.name in shown and _is_open(event, shown[event.task.name])]
+                  if event.task.name in shown and is_open(event, shown[event.task.name])]
     present = {event.task.name for event in events}
     order = [state.role for state in finding.roles if state.role in present]
     if not order:
@@ -158,7 +202,7 @@ def full_trace(result: Result) -> str:
     return _layout(order, result.titles or {}, rows)
 
 
-def _is_open(event: Event, state: RoleState) -> bool:
+def is_open(event: Event, state: RoleState) -> bool:
     """Say whether *event* is a lock that the role still holds, or the request it waits with."""
     if event.event == "lock_contended":
         return event.chain is state.chain
@@ -200,7 +244,7 @@ def _calls(event: Event, role: str, names: Callable[[Any], str]) -> list[tuple[i
     the one it overrides.
     """
     named = [(id(code), names(code)) for code, _ in reversed(split(event.chain)[1])
-             if code is not _THREAD_RUN]
+             if code is not THREAD_RUN]
     if named and named[0][1] == role:
         del named[0]
     return [call for i, call in enumerate(named)

@@ -50,7 +50,14 @@ def _release(lock: Any, mode: str) -> None:
 
 
 class Run:
-    """One run: its tasks, its observers, what was found."""
+    """One run: its tasks, its observers, what was found.
+
+    Attributes:
+        ambient: whether it is made of what a test does by itself: see ambient.py.
+        over: whether that test has ended; threads of it that go on are left alone.
+    """
+
+    ambient = over = False
 
     def __init__(self, scenario: Scenario, observers: list[Observer], detect: str = "block",
                  timeout: float = 5.0, deadline: float | None = None) -> None:
@@ -344,7 +351,8 @@ class Run:
         else:
             verdict, text = Verdict.ERROR, f"{task.name} raised {first_line(exc)}"
         enter()
-        self.findings.append(self._finding(verdict, "observed", text, detail=user_traceback(exc)))
+        self.findings.append(self._finding(verdict, "observed", text, user_traceback(exc),
+                                           headline=getattr(exc, "headline", "")))
         leave()
 
     def _end(self, task: Task) -> None:
@@ -372,7 +380,8 @@ class Run:
             what = " and ".join(f"{lock} (taken at {at})" for lock, at in left)
             self.findings.append(self._finding(
                 Verdict.VIOLATION, "observed",
-                f"{task.name} broke a rule of locks: {HeldAtEnd.__name__}: it ended holding {what}"))
+                f"{task.name} broke a rule of locks: {HeldAtEnd.__name__}: it ended holding {what}",
+                headline=HeldAtEnd.headline))
         leave()
         for lock, mode, _ in reversed(list(task.held)):
             try:
@@ -395,12 +404,12 @@ class Run:
                 unpark(task)
 
     def _finding(self, verdict: Verdict, how: str, text: str, detail: str = "",
-                 cycle: Iterable[Task] = ()) -> Finding:
+                 cycle: Iterable[Task] = (), headline: str = "") -> Finding:
         states = {task: freeze(task) for task in self.tasks}
         # A cycle may lead through another run that uses the same locks.
         in_cycle = tuple([states.get(task) or freeze(task) for task in cycle])
         return Finding(verdict, how, text, in_cycle, tuple(states.values()), detail,
-                       len(self.recorder.log))
+                       len(self.recorder.log), headline)
 
     def _deadlock(self, cycle: list[Task], how: str, detail: str = "") -> Finding:
         first = next((cycle.index(task) for task in self.tasks if task in cycle), 0)

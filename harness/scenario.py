@@ -36,6 +36,7 @@ class Scenario:
         title: role name -> a word on what it is, for the head of its column.
         lock_classes: what prediction is to know of classes of locks, each a `LockClass`.
         program: what the roles do with locks, as a `program.Program`, where that is all they do.
+        at: returns which of the program's operations a role, given by name, is at.
     """
 
     roles: Mapping[str, Role]
@@ -46,6 +47,7 @@ class Scenario:
     title: Mapping[str, str] = field(default_factory=dict)
     lock_classes: Sequence[LockClass] = ()
     program: Any = None
+    at: Callable[[str], int] | None = None
 
 
 def build(factory: Callable[..., Any], name: str, rng: random.Random | None = None) -> Scenario:

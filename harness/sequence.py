@@ -1,8 +1,8 @@
 """Cases of a lock validator on real threads: one task, one role, real locks.
 
-A validator learns from what one task does in program order. So does prediction here: the role does it
-all, one section after the other, and its run is what is judged. A sequence that no thread can do (it
-takes a mutex twice) is what it would be in a kernel: a thread that waits for itself.
+A validator learns from what one task does in program order. So does prediction here: the role does
+it all, one section after the other, and its run is what is judged. A sequence that no thread can do
+(it takes a mutex twice) is what it would be in a kernel: a thread that waits for itself.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from .interpreter import compiled
+from .lined import compiled
 from .locks import Mutex
 from .rwsem import RWSemaphore
 from .scenario import Scenario
@@ -29,8 +29,8 @@ def sequence_of(operations: Sequence[tuple[Any, ...]], locks: dict[str, tuple[st
                 reference: tuple[str, dict[str, Any]] | None = None) -> Callable[[], Scenario]:
     """Return the scenario factory whose one role, `ROLE`, does *operations* in order.
 
-    A lock that is ever read is a semaphore, any other a mutex, whatever its type is called. One that
-    is read recursively lets readers in past writers that wait.
+    A lock that is ever read is a semaphore, any other a mutex, whatever its type is called. One
+    that is read recursively lets readers in past writers that wait.
 
     Args:
         operations: (operation, lock), and a number for ``SUBCLASS``.
@@ -91,7 +91,8 @@ class _Task:
         self._acquire(lock, SHARED)
 
     def _acquire(self, lock: Any, mode: str) -> None:
-        nested = {"nested": self._subclass[lock], "why": _REASON} if self._subclass.get(lock) else {}
+        number = self._subclass.get(lock, 0)
+        nested = {"nested": number, "why": _REASON} if number else {}
         if isinstance(lock, Mutex):
             lock.acquire(**nested)
         else:

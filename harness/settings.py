@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from .errors import ScenarioError
+from .task import current
 
 
 @contextmanager
@@ -37,9 +38,15 @@ def settled(switch_interval: float | None = None) -> Iterator[None]:
             allowed = None   # a sandbox forbids it: slower, nothing else
     if switch_interval is not None:
         _interval.change(switch_interval)
+    task = current()
+    around = task.run if task.run is not None and task.run.ambient else None
+    if around is not None:
+        task.run = None   # of a test that is watched: neither the call nor its threads are part of it
     try:
         yield
     finally:
+        if around is not None:
+            task.run = around
         if switch_interval is not None:
             _interval.put_back()
         if allowed is not None:

@@ -154,8 +154,10 @@ class Machine:
             self.kinds.append([tuple(case.kind for case in cases) for cases in written])
             self.rules.append([tuple(self._rule(thread, place, case) for case in cases)
                                for place, cases in zip(places, written)])
-        self.tables = [(bits.shift, bits.mask >> bits.shift, [tuple(map(tuple, at)) for at in rules])
-                       for bits, rules in zip(self.fields("place").values(), self.rules)]
+        where = self.fields("place").values()
+        self.tables = [(bits.shift, bits.mask >> bits.shift,
+                        [tuple(map(tuple, rules)) for rules in table])
+                       for bits, table in zip(where, self.rules)]
         self.plain = all(op.op in PLAIN for ops in self.ops for op in ops)
 
     def place(self, state: int, thread: int) -> Place:
@@ -214,7 +216,7 @@ class Machine:
         if kind in SEMAPHORES:
             self._new("queue", lock, EXCLUSIVE, largest=everyone)
             self._new("queue", lock, SHARED, largest=everyone)
-            if any(blocking(self.program.policy, mode)[3] for mode in (EXCLUSIVE, SHARED)):
+            if any(blocking(self.program.policy_of(lock), mode)[3] for mode in (EXCLUSIVE, SHARED)):
                 self._new("before", lock, thread, largest=everyone)
         if kind == "kernfs":
             self._new("draining", lock)
@@ -282,7 +284,7 @@ class Machine:
 
     def _semaphore(self, thread: int, place: Place, op: Op) -> Iterator[_Case]:
         lock, mode = op.target, mode_of(op)
-        readers, new, anywhere, before = blocking(self.program.policy, mode)
+        readers, new, anywhere, before = blocking(self.program.policy_of(lock), mode)
         owner = self.field("owner", lock)
         free = owner.mask + (self._mask("holds", lock) if readers else 0)
         hold = self.field("holds", lock, thread).at(1) if mode == SHARED else owner.at(thread + 1)

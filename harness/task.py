@@ -24,6 +24,12 @@ _guard = threading.Lock()
 _woken: deque[Task] = deque()
 _serials = itertools.count(1)
 
+_exposed = 0    # identifier of the thread that gets signals, while it is part of a run
+# Not empty while that thread has the guard: filled in one call with the acquisition, since a signal
+# handler may run, and raise, after any call.
+_inside: deque[bool] = deque()
+_BLOCKING = (True,)
+
 EXCLUSIVE, SHARED, WAIT = "exclusive", "shared", "wait"
 NOT_NESTED = 0, ""
 
@@ -44,8 +50,8 @@ class Task:
     """
 
     __slots__ = ("serial", "name", "run", "thread", "held", "waits_on", "mode", "timed", "chain",
-                 "paused", "ended", "request", "trylock", "nested", "interrupt", "acquiring",
-                 "parked", "stack", "asked", "_gate", "_baton", "__weakref__")
+                 "paused", "ended", "request", "trylock", "tells", "nested", "interrupt", "acquiring",
+                 "parked", "stack", "asked", "signals", "_gate", "_baton", "__weakref__")
 
     def __init__(self, name: str, run: Any = None, thread: threading.Thread | None = None) -> None:
         self.serial = next(_serials)
@@ -61,12 +67,14 @@ class Task:
         self.ended = False
         self.request: Any = None     # the semaphore acquisition under way, if any
         self.trylock = False
+        self.tells = ""              # how it ends waits: for one, "complete"; all, "set"; or "clear"
         self.nested: tuple[int, str] = NOT_NESTED   # subclass of the request under way, and why
         self.interrupt: BaseException | None = None   # raised once the package below is done
         self.acquiring = False       # in the package, where a refusal makes it roll back
         self.parked = False
         self.stack: Any = None       # what it holds and asked for last, for the lock order
         self.asked: Any = None
+        self.signals = False         # of the thread that gets signals: one may end its wait
         self._gate = threading.Lock()     # what it waits in while parked
         self._gate.acquire()
         self._baton = False               # a wake-up hands it the guard
@@ -105,15 +113,43 @@ def become(task: Task) -> Task:
 
 def enter() -> None:
     """Take the guard of the account. Never wait for anything else while it is held."""
-    _guard.acquire()
+    if _exposed and threading.get_ident() == _exposed:
+        if not _inside:   # else it was interrupted in there, and has the guard still
+            _inside.extend(map(_guard.acquire, _BLOCKING))
+    else:
+        _guard.acquire()
 
 
 def leave() -> None:
     """Give the guard up: to the task woken first, if one was, else to anyone."""
+    # A signal handler may run after any call, so the last call is the one that gives up the guard.
     if _woken:
-        _woken.popleft()._gate.release()
+        gate = _woken[0]._gate
+        del _woken[0]
+        if _inside:
+            del _inside[0]
+        gate.release()
     else:
+        if _inside:
+            del _inside[0]
         _guard.release()
+
+
+def expose(ident: int) -> int:
+    """Say which thread gets signals and uses the guard in a run (0: none); return the one before.
+
+    A handler that raises there may do so while the thread has the guard: `enter` finds that out. Of
+    the thread itself, and never with the guard held.
+    """
+    global _exposed
+    before, _exposed = _exposed, ident
+    return before
+
+
+def recover() -> None:
+    """Give the guard up if an interrupt kept the calling thread, the exposed one, from it."""
+    if _inside:
+        leave()
 
 
 def park(task: Task, timeout: float = -1) -> bool:
@@ -131,7 +167,7 @@ def park(task: Task, timeout: float = -1) -> bool:
     # Only an untimed wait of a thread that gets no signals can be handed the guard: any other may
     # leave its wait by itself at the moment the guard is on its way to it.
     task.parked = True
-    task._baton = timeout < 0 and task.run is not None
+    task._baton = timeout < 0 and task.run is not None and not task.signals
     if task._baton:
         run = task.run
         run.running -= 1

@@ -9,7 +9,7 @@ did, and with the last run they are put back.
 from __future__ import annotations
 
 import threading
-from weakref import WeakKeyDictionary
+from typing import Any
 
 from .locks import Completion, set_active
 from .task import Task, current
@@ -28,18 +28,17 @@ _install_lock = threading.Lock()
 _runs = 0
 _plain_start = threading.Thread.start
 plain_join = threading.Thread.join
-_tasks: WeakKeyDictionary[threading.Thread, Task] = WeakKeyDictionary()
-_ends: WeakKeyDictionary[threading.Thread, ThreadEnd] = WeakKeyDictionary()
 
 
 def adopted(thread: threading.Thread) -> bool:
     """Say whether *thread* was started by a role."""
-    return thread in _tasks
+    return hasattr(thread, "_harness_end")
 
 
-def end_of(thread: threading.Thread) -> Completion:
-    """Return what those wait for who join *thread*, which a role started."""
-    return _ends[thread]
+def end_of(thread: threading.Thread) -> Any:
+    """Return what those wait for who join *thread*; None if no role started it."""
+    # Kept with the thread: a table of threads would keep the world of each alive.
+    return getattr(thread, "_harness_end", None)
 
 
 def install() -> None:
@@ -47,8 +46,11 @@ def install() -> None:
     global _runs, _plain_start, plain_join
     with _install_lock:
         if not _runs:
-            _plain_start, plain_join = threading.Thread.start, threading.Thread.join
-            threading.Thread.start, threading.Thread.join = _start, _join   # type: ignore
+            # Ours may be there still: a test may have replaced it, and put it back after the run.
+            if threading.Thread.start is not _start:
+                _plain_start, threading.Thread.start = threading.Thread.start, _start   # type: ignore
+            if threading.Thread.join is not _join:
+                plain_join, threading.Thread.join = threading.Thread.join, _join        # type: ignore
             set_active(True)
         _runs += 1
 
@@ -59,13 +61,16 @@ def uninstall() -> None:
     with _install_lock:
         _runs -= 1
         if not _runs:
-            threading.Thread.start, threading.Thread.join = _plain_start, plain_join   # type: ignore
+            if threading.Thread.start is _start:
+                threading.Thread.start = _plain_start   # type: ignore
+            if threading.Thread.join is _join:
+                threading.Thread.join = plain_join      # type: ignore
             set_active(False)
 
 
 def ended(task: Task) -> None:
     """Let those go who join the thread of *task*. Called with the guard held."""
-    end = _ends.get(task.thread) if task.thread is not None else None
+    end = end_of(task.thread) if task.thread is not None else None
     if end is not None:
         end.finish()
 
@@ -73,16 +78,15 @@ def ended(task: Task) -> None:
 def _start(thread: threading.Thread) -> None:
     run = current().run
     # A thread started before is refused by the interpreter, as ever.
-    if run is None or run.unwinding or thread.ident is not None:
+    if run is None or run.unwinding or run.over or thread.ident is not None:
         _plain_start(thread)
         return
     task = run.adopt(thread, thread.name)
     body = thread.run
-    _tasks[thread] = task
-    _ends[thread] = ThreadEnd(task)
+    thread._harness_end = ThreadEnd(task)   # type: ignore[attr-defined]
     thread.run = lambda: run.perform(task, body)   # type: ignore[method-assign]
     try:
-        thread.daemon = True
+        thread.daemon = thread.daemon or not run.ambient
         _plain_start(thread)
     except BaseException:
         run.disown(task)
@@ -91,8 +95,8 @@ def _start(thread: threading.Thread) -> None:
 
 
 def _join(thread: threading.Thread, timeout: float | None = None) -> None:
-    task, end = current(), _ends.get(thread)
-    if end is not None and task.run is not None and _tasks[thread].run is task.run:
+    task, end = current(), end_of(thread)
+    if end is not None and task.run is not None and end.task.run is task.run:
         if not end.wait(None if timeout is None else max(timeout, 0), by=thread):
             return
     plain_join(thread, timeout)

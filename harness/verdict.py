@@ -52,6 +52,7 @@ class Finding:
         roles: every role of the run, in its order.
         detail: stacks or tracebacks, as text.
         events: how many events of the trace came before it.
+        headline: what the kernel's lock validator calls it, if it is a broken rule of locks.
     """
 
     verdict: Verdict
@@ -61,6 +62,7 @@ class Finding:
     roles: tuple[RoleState, ...] = ()
     detail: str = ""
     events: int = 0
+    headline: str = ""
 
 
 @dataclass
@@ -114,6 +116,8 @@ class Result:
     titles: Any = None       # a word on each role, for the head of its column
     full: bool = False       # report every event
     predictions: list[Any] = field(default_factory=list)   # of predict, gravest first
+    lockdep: list[str] = field(default_factory=list)       # what the kernel's validator would have said
+    next: str = ""           # after a prediction that came true: the command that forces it at once
 
     @property
     def finding(self) -> Finding | None:
@@ -136,16 +140,18 @@ class Result:
                  "function": function(event.chain, self.names)} for event in events]
 
     @property
-    def findings(self) -> list[dict[str, str]]:
-        """Everything found in the reported run, gravest first."""
+    def findings(self) -> list[dict[str, Any]]:
+        """Everything that was predicted, and found in the reported run, gravest first."""
         ordered = sorted(self.outcome.findings, key=lambda found: -found.verdict.graveness)
-        return [{"verdict": str(found.verdict), "how": found.how, "text": found.text}
-                for found in ordered]
+        return [each.as_dict() for each in self.predictions] + [
+            {"verdict": str(found.verdict), "how": found.how, "text": found.text}
+            for found in ordered]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON object of the command line."""
+        told = {"lockdep": self.lockdep} if self.lockdep else {}
         return {"scenario": self.scenario, "verdict": str(self.verdict), "how": self.how,
-                "coverage": self.coverage, "cycle": self.cycle, "findings": self.findings,
+                "coverage": self.coverage, "cycle": self.cycle, "findings": self.findings, **told,
                 "trace": self.trace, "replay": self.replay, "seconds": round(self.seconds, 6)}
 
     def __str__(self) -> str:

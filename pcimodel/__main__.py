@@ -1,4 +1,4 @@
-"""python -m pcimodel: compare the fixes; run, force or stress one scenario."""
+"""python -m pcimodel: compare the fixes; run, force, predict or stress one scenario."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from harness import Result, ScenarioError, force, options, run, stress
+from harness import Result, ScenarioError, options
+from harness.commands import add_commands, perform
 
 from .fixes import FIXES, apply
 from .lab.compare import compare, render
@@ -22,16 +23,8 @@ DESCRIPTION = "A model of Linux's PCI core with real locks on real threads. With
 def _parser() -> Any:
     top = options.parser("pcimodel", DESCRIPTION)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    common = ("runs", "seconds", "timeout", "detect", "policy", "json", "full")
-    for name, help_, wanted in (
-            ("run", "let the roles of a scenario race", common),
-            ("force", "make the roles meet where it hurts", common),
-            ("stress", "race with random noise on random machines; SCENARIO may be 'all'",
-             ("seed", *common))):
-        command = commands.add_parser(name, help=help_, allow_abbrev=False)
-        command.add_argument("scenario", metavar="SCENARIO")
-        _add_kernel_options(command)
-        options.add_run_options(command, *wanted)
+    add_commands(commands, "SCENARIO", _add_kernel_options,
+                 stress="race with random noise on random machines; SCENARIO may be 'all'")
     command = commands.add_parser("compare", help="the table of scenarios and fixes",
                                   allow_abbrev=False)
     command.add_argument("--scenario", action="append", metavar="NAME", dest="scenarios",
@@ -128,14 +121,9 @@ def _one(args: Any) -> int:
 
 def _result(args: Any, name: str, of: int) -> Result:
     factory = scenario(name, args.kernel, args.fixes, args.policy or "writer")
-    common = {"timeout": args.timeout, "detect": args.detect,
-              "seconds": None if args.seconds is None else args.seconds / of}
-    if args.command == "stress":
-        result = stress(factory, runs=args.runs, seed=args.seed, progress=sys.stderr.isatty(),
-                        **common)
-    else:
-        result = (run if args.command == "run" else force)(factory, runs=args.runs or 1, **common)
-        result.again = " ".join([f"python -m pcimodel {args.command} {name}", *_kernel_words(args)])
+    words = [name, *_kernel_words(args)]
+    result = perform(args, factory, lambda command: " ".join([f"python -m pcimodel {command}", *words]),
+                     share=of)
     result.full = args.full
     return result
 
@@ -143,8 +131,7 @@ def _result(args: Any, name: str, of: int) -> Result:
 def _kernel_words(args: Any) -> list[str]:
     words = [] if args.kernel == "v4.14" else [f"--kernel {args.kernel}"]
     words += [f"--fix {fix}" for fix in args.fixes]
-    words += [f"--policy {args.policy}"] if args.policy else []
-    return words + options.again_words(args)
+    return words + ([f"--policy {args.policy}"] if args.policy else [])
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .klist import Klist
-from .locking import Mutex, mutex_init
+from .locking import Mutex, lockdep_set_novalidate_class, mutex_init
 
 
 class KernelOops(Exception):
@@ -138,9 +138,10 @@ class DeviceCore:
         Locks:  none
         Called with: the only pointer to *dev*
         Returns: nothing
-        Left out: the no-validate class that hides every dev->mutex from lockdep; power management
+        Left out: power management
         """
         dev.mutex = mutex_init(dev.name, "&dev->mutex")
+        lockdep_set_novalidate_class(dev.mutex)
         dev.refcount = 1
 
     def device_add(self, dev: Device) -> int:

@@ -17,19 +17,22 @@ from threading import Thread
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from harness import Completion, Mutex, RWSemaphore, vocabulary
+from harness import Completion, LockClass, Mutex, RWSemaphore, vocabulary
 
 if TYPE_CHECKING:
     from .device import Device
     from .pci import PciDev
 
 __all__ = [
-    "Completion", "Mutex", "RWSemaphore", "complete_all", "device_lock", "down_read", "down_write",
-    "init_completion", "init_rwsem", "msleep", "mutex_init", "mutex_lock", "pci_cfg_access_lock",
+    "BLOCK_CFG_ACCESS", "Completion", "Mutex", "RWSemaphore", "complete_all", "device_lock", "down_read", "down_write",
+    "init_completion", "init_rwsem", "lockdep_set_novalidate_class", "msleep", "mutex_init", "mutex_lock", "pci_cfg_access_lock",
     "wait_for_completion",
 ]
 
 vocabulary(__file__)
+
+BLOCK_CFG_ACCESS = LockClass(
+    "dev->block_cfg_access", novalidate="it is a flag and a wait queue, which lockdep does not track")
 
 
 class MutexGuard:
@@ -51,6 +54,11 @@ class MutexGuard:
 def mutex_init(name: str, lock_class: str | None = None) -> Mutex:
     """Make a mutex: mutex_init(), or DEFINE_MUTEX() for a static one."""
     return Mutex(name, lock_class)
+
+
+def lockdep_set_novalidate_class(mutex: Mutex) -> None:
+    """Hide *mutex* from the kernel's lock validator: lockdep_set_novalidate_class(), lockdep.h."""
+    mutex.set_class(LockClass(mutex.lock_class, novalidate="lockdep_set_novalidate_class() exempts it"))
 
 
 def init_rwsem(name: str, lock_class: str | None = None, policy: str = "writer") -> RWSemaphore:

@@ -13,7 +13,7 @@ import errno
 
 from .device import Device
 from .hardware import BUS_END, Hardware
-from .locking import RWSemaphore, down_write, mutex_init
+from .locking import BLOCK_CFG_ACCESS, RWSemaphore, down_write, mutex_init
 from .pci import PciBus, PciDev, pci_domain_nr, pci_is_bridge
 from .pci_regs import (
     PCI_CLASS_REVISION, PCI_DEVICE_ID, PCI_EXP_TYPE_DOWNSTREAM, PCI_EXP_TYPE_ROOT_PORT,
@@ -172,7 +172,7 @@ class Probe:
         """
         dev.name = f"0000:{dev.bus.number:02x}:{dev.devfn >> 3:02x}.{dev.devfn & 7}"
         dev.config = self.hardware.config(dev.bus.number, dev.devfn)
-        dev.cfg_lock = mutex_init(f"block_cfg_access({dev.name})", "dev->block_cfg_access")
+        dev.cfg_lock = mutex_init(f"block_cfg_access({dev.name})", BLOCK_CFG_ACCESS)
         hdr_type = self.pci_read_config_byte(dev, PCI_HEADER_TYPE)
         dev.parent = dev.bus.bridge
         dev.class_ = self.pci_read_config_dword(dev, PCI_CLASS_REVISION) >> 8

@@ -12,7 +12,7 @@ def test_quick_json_gives_every_row_with_a_number(capsys):
     measured = json.loads(capsys.readouterr().out)
     without = [row["what"] for row in measured["rows"]
                if not isinstance(row["now"], float) and not row["note"].startswith("not available")]
-    assert (without, len(measured["rows"])) == ([], 10)
+    assert (without, len(measured["rows"])) == ([], 13)
     assert {"what", "unit", "goal", "now", "ok", "spread"} <= set(measured["rows"][0])
     assert [look["tries"] > 0 for look in measured["honesty"]] == [True] * 5
     assert measured["python"] and measured["cpus"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness import Result, Verdict, force, stress
-from harness.api import ON_THE_WAY
+from harness.forcing import ON_THE_WAY
 from harness.report import blocked_by, diagram
 from harness.rwsem import POLICIES
 

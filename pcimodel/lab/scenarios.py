@@ -74,7 +74,8 @@ def scenario(name: str, kernel: str = "v4.14", fixes: Sequence[str] = (),
             entry.prepare(world)
         roles = entry.roles(world)
         return Scenario(roles, meet=entry.meet or (), check=world.check,
-                        function_name=_kernel_names(tree), title=entry.titles or {})
+                        function_name=_kernel_names(tree), title=entry.titles or {},
+                        lock_classes=world.lock_classes())
 
     words = [name, *([kernel] if kernel != "v4.14" else []), *fixes]
     build.scenario_name = " + ".join(words)   # type: ignore[attr-defined]

@@ -10,15 +10,42 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection
+from functools import cache
 from typing import Any
 
+from harness import LockClass
+
 from ..aerdrv import AER_FATAL, AER_NONFATAL
+from ..device import Device
 from ..hardware import Endpoint, Machine, RootPort, Sriov, Switch
 from ..pci import PciDev, PciDriver
 from ..pci_regs import PCI_SRIOV_CTRL, PCI_SRIOV_CTRL_VFE, PCI_SRIOV_NUM_VF
 from . import drivers
 
 OVERFLOW = 0x100   # a VF offset that puts every VF on the next bus number
+
+
+@cache
+def _with_owners(tree: type) -> type:
+    """Return *tree* as a kernel that remembers whose mutex is whose."""
+
+    def device_initialize(self: Any, dev: Device) -> None:
+        tree.device_initialize(self, dev)   # type: ignore[attr-defined]
+        vars(self).setdefault("mutex_owners", {})[dev.mutex] = dev
+
+    return type(tree.__name__, (tree,), {"device_initialize": device_initialize})
+
+
+def may_nest(held: Device, wanted: Device) -> bool:
+    """Say whether the lock of *wanted* may be taken inside that of *held*: an ancestor before what is
+    below it, a PF before its VFs.
+    """
+    if getattr(wanted, "is_virtfn", False) and wanted.physfn is held:
+        return True
+    above = wanted.parent
+    while above is not None and above is not held:
+        above = above.parent
+    return above is held
 
 
 class World:
@@ -47,7 +74,7 @@ class World:
             if self._perhaps(0.3):
                 below["00.1"] = disk
         ports = {"03.0": RootPort(below, spare_buses=int(overflow)), "04.0": RootPort({"00.0": disk})}
-        self.kernel = tree(Machine(ports), policy=policy)
+        self.kernel = _with_owners(tree)(Machine(ports), policy=policy)
         self.kernel.pci_register_driver(drivers.nvme(self.kernel))
         endpoints = [dev for dev in self.kernel.for_each_pci_dev() if dev.subordinate is None]
         self.pf = next(dev for dev in endpoints if dev.is_physfn)
@@ -58,6 +85,13 @@ class World:
     def _perhaps(self, chance: float) -> bool:
         """Throw the dice in a random world; in the canonical one nothing is left to chance."""
         return self.rng is not None and self.rng.random() < chance
+
+    def lock_classes(self) -> list[LockClass]:
+        """Return what prediction is to know of classes of locks."""
+        owners = self.kernel.mutex_owners
+        return [LockClass(
+            "&dev->mutex", order=lambda held, wanted: may_nest(owners[held], owners[wanted]),
+            why="the driver core locks a device's ancestors before it, SR-IOV a PF before its VFs")]
 
     # -- before the roles start -----------------------------------------------------------
 

@@ -65,7 +65,7 @@ class World:
         self.owner: dict[str, str] = {}
         self.depth: Counter[str] = Counter()             # lock -> how often its owner holds it
         self.readers: Counter[tuple[str, str]] = Counter()      # (lock, thread) -> holds
-        self.queue: dict[str, tuple[tuple[str, str], ...]] = {}  # lock -> (thread, mode), by arrival
+        self.queue: dict[str, tuple[tuple[str, str], ...]] = {}   # lock -> (thread, mode), ...
         self.draining: set[str] = set()
         self.flags = set(program.flags)
         self.begun: set[str] = set()
@@ -95,7 +95,7 @@ class World:
         return [thread for (held, thread), count in self.readers.items() if held == lock and count]
 
     def events(self) -> "list[tuple[Event, World]]":
-        """Every step that can be taken now, with the state after it. A misuse has no state after."""
+        """Every step that can be taken now, with the state after it: None after a misuse."""
         return [found for thread in self.at if (found := self.step(thread)) is not None]
 
     def stuck(self) -> bool:
@@ -410,7 +410,7 @@ def _sections(rng, room, names, every_op):
 
 def _section(rng, inside, every_op):
     skip = len(inside) + 1
-    mutex, semaphore = rng.choice("mn"), rng.choice("st")
+    mutex, semaphore = rng.choice("mn"), rng.choice("sst")
     kinds = [(("lock", mutex), ("unlock", mutex))] * 3 + [
         (("down_read", semaphore), ("up_read", semaphore)),
         (("down_read", semaphore), ("up_read", semaphore)),
@@ -428,7 +428,8 @@ def _section(rng, inside, every_op):
 
 def _single(rng, names):
     """Return an operation that needs no counterpart."""
-    return rng.choice([("set", "f"), ("clear", "f"), ("wait", "f"), ("wait_clear", "f"),
-                       ("jump_if", "f", 0), ("kn_drain", "k"), ("srcu_sync", "u"), ("begin", "-"),
-                       ("begin", rng.choice(names)), ("join", rng.choice(names)),
-                       ("sync", rng.choice(names)), ("unlock", "m")])
+    single = [("set", "f"), ("clear", "f"), ("wait", "f"), ("wait_clear", "f"), ("jump_if", "f", 0),
+              ("jump_unless", "f", 0), ("kn_drain", "k"), ("srcu_sync", "u"), ("begin", "-"),
+              ("begin", rng.choice(names)), ("join", rng.choice(names)),
+              ("sync", rng.choice(names))]
+    return ("unlock", "m") if rng.random() < .04 else rng.choice(single)

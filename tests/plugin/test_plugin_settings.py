@@ -99,8 +99,8 @@ def test_never_runs(lock_harness):
     ("timeout=None", "timeout: 'None' is not a number of seconds"),
     ("runs=2.5", "runs: '2.5' is not a whole number"),
     ("runs=True", "runs: 'True' is not a whole number"),
-    ("3", "unknown argument 3; it takes timeout=, runs=, seed="),
-    ("tries=3, runs=1", "unknown argument tries=; it takes timeout=, runs=, seed=")])
+    ("3", "unknown argument 3; it takes timeout=, runs=, seed=, predict="),
+    ("tries=3, runs=1", "unknown argument tries=; it takes timeout=, runs=, seed=, predict=")])
 def test_bad_marker_is_refused_in_one_line_before_anything_runs(inner, arguments, said):
     result = inner(f"@pytest.mark.lock_harness({arguments}){THAT_NEVER_RUNS}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from harness.commands import COMMANDS
 from harness import stress
 from pcimodel.__main__ import main
 from pcimodel.fixes import FIXES
@@ -106,7 +107,7 @@ def test_an_interrupt_keeps_the_scenarios_that_were_done(capsys, monkeypatch):
         done.append(factory.scenario_name)
         return stress(factory, runs=1, seed=1)
 
-    monkeypatch.setattr("pcimodel.__main__.stress", stress_two)
+    monkeypatch.setitem(COMMANDS, "stress", COMMANDS["stress"]._replace(function=stress_two))
     status, out, _ = run_main(capsys, "stress", "all")
     assert (status, [name in out for name in done]) == (130, [True, True])
 

@@ -1,0 +1,411 @@
+"""explore: every interleaving of a scenario's lock operations, on real threads.
+
+A strategy (search.py, reduction.py) says which schedule comes next, controlled.py runs it, and here
+it is judged, counted and bounded. What fails is made as simple as it can be (shrinking.py), run ten
+times more, and shown with a token that anyone can replay.
+
+A bounded search that finds nothing is `inconclusive`. Exploring covers the order of lock operations
+and of `harness.step`; what roles do to shared data between those is not seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .api import TIMEOUT, Interrupted, check_arguments
+from .controlled import ControlledRun
+from .engine import search
+from .errors import ScenarioError
+from .hands import Hands
+from .numbering import Names
+from .options import positive_int
+from .recorded import program_of
+from .reduction import Reduced
+from .replaying import Moves, token_for
+from .scenario import build, name_of, reference_of
+from .search import PCT, DepthFirst, PreemptionBounded, Random, Strategy, first_difference
+from .settings import settled
+from .shrinking import Failure, follow, shrink
+from .verdict import Finding, Outcome, Result, Verdict
+
+SCHEDULES = 1000     # of a strategy that draws them, when neither schedules nor seconds are given
+REPLAYS = 10         # how often a finding is run again before it is shown
+STATES = 200_000     # that the fast engine goes through: about a second
+STRATEGIES = {
+    "dpor": "depth first, one schedule of each class of equivalent ones",
+    "dfs": "depth first, every schedule",
+    "bounded": "depth first, every schedule with few preemptions",
+    "random": "any move at each stop",
+    "pct": "random priorities that change at a few steps",
+}
+
+
+@dataclass
+class _Found:
+    """The first failing schedule of its verdict.
+
+    Attributes:
+        labels: who took its steps; None if it cannot be run again.
+    """
+
+    verdict: Verdict
+    failure: Failure
+    labels: list[int] | None
+    outcome: Outcome
+
+
+def explore(scenario: Callable[[], Any], *, strategy: str = "dpor",
+            max_schedules: int | None = None, seconds: float | None = None, seed: int | None = None,
+            all: bool = False, timeout: float = TIMEOUT, check_determinism: bool = False,
+            trust_locks: bool = False, engine: bool = True, preemptions: int = 2, depth: int = 3,
+            progress: bool = False) -> Result:
+    """Run *scenario* in one order of its lock operations after another, until one fails.
+
+    Args:
+        strategy: one of `STRATEGIES`.
+        max_schedules, seconds: stop after so many; the default is to go on to the end, or after
+            1000 schedules if they are drawn at random.
+        seed: makes what is drawn repeatable; drawn and reported if None.
+        all: go on after a finding, and count them by verdict.
+        timeout: seconds without a step after which a role is taken to wait outside our locks.
+        check_determinism: run each schedule twice; a role that does something else the second time
+            is an error.
+        trust_locks: the scenario's invariants look only at what locks (or `harness.step`) order:
+            check them in one schedule of each class. Otherwise "dpor" goes through all schedules of
+            a scenario that has invariants.
+        engine: for "dpor" without *all*: first ask the fast engine about the operations of each role
+            as recorded, and try the shortest way to a deadlock that it knows. What real threads say
+            decides; `coverage` says what the engine said.
+        preemptions: for "bounded": how often a role that could go on is made to wait.
+        depth: for "pct": how many orderings a bug needs that is to be found.
+        progress: keep a line on standard error up to date.
+
+    Returns:
+        Verdict clean only if nothing is left to try; `coverage` has "schedules" and "complete".
+
+    Raises:
+        ScenarioError: the scenario or an argument makes no sense.
+        Interrupted: Ctrl-C; its `result` says what was covered.
+    """
+    check_arguments(1 if max_schedules is None else max_schedules, seconds, timeout, "block")
+    seed = random.randrange(2**32) if seed is None else seed
+    way = _strategy(strategy, seed, preemptions, depth)
+    if way.bound and max_schedules is None and seconds is None:
+        max_schedules = SCHEDULES
+    loop = _Exploration(scenario, way, timeout, all, check_determinism, trust_locks)
+    if strategy in ("random", "pct"):
+        loop.coverage["seed"] = seed
+    try:
+        with settled(), Hands() as hands:
+            ask = engine and strategy == "dpor" and not all
+            if not (ask and loop.ask_engine(hands, seconds)):
+                loop.go(hands, max_schedules, seconds, progress)
+            loop.confirm(hands)
+    except KeyboardInterrupt as exc:
+        loop.stopped = "interrupted"
+        raise Interrupted(loop.result(getattr(exc, "outcome", None))) from None
+    finally:
+        if progress:
+            print(file=sys.stderr)
+    return loop.result()
+
+
+def _strategy(name: str, seed: int, preemptions: int, depth: int) -> Strategy:
+    if preemptions < 0:
+        raise ScenarioError(f"preemptions is {preemptions}, expected at least 0")
+    if depth < 1:
+        raise ScenarioError(f"depth is {depth}, expected at least 1")
+    makers: dict[str, Callable[[], Strategy]] = {
+        "dpor": Reduced, "dfs": DepthFirst, "bounded": lambda: PreemptionBounded(preemptions),
+        "random": lambda: Random(seed), "pct": lambda: PCT(seed, depth)}
+    if name not in makers:
+        raise ScenarioError(f"unknown strategy {name!r}; one of {', '.join(STRATEGIES)}")
+    return makers[name]()
+
+
+class _Exploration:
+    """The state of one call of explore."""
+
+    def __init__(self, scenario: Callable[[], Any], strategy: Strategy, timeout: float, all_: bool,
+                 check_determinism: bool, trust_locks: bool) -> None:
+        self.scenario, self.strategy, self.timeout = scenario, strategy, timeout
+        self.name = name_of(scenario)
+        self.names = Names()
+        self.schedules = 0            # that were run to their end
+        self.longest = 0              # steps
+        self.counts: Counter[str] = Counter()
+        self.stopped = ""             # why it ended before there was nothing left to try
+        self.coverage: dict[str, Any] = {}
+        self.found: _Found | None = None
+        self.token = ""
+        self._all, self._check_determinism = all_, check_determinism
+        self._trust_locks = trust_locks
+        self._engine_said = ""
+        self._kinds: set[Failure] = set()
+        self._function_name: Any = None
+        self._titles: Any = None
+        self._began = time.perf_counter()
+        self._shown = 0.0
+
+    # -- the fast engine ----------------------------------------------------------------------
+
+    def ask_engine(self, hands: Hands, seconds: float | None) -> bool:
+        """Ask the fast engine; say whether real threads confirm a deadlock that it knows of."""
+        run, outcome = follow(self, hands, (), strictly=False)
+        if outcome.findings:
+            return False    # the search begins with it
+        program = run.scenario.program or program_of(run)
+        if isinstance(program, str):
+            self.coverage["engine"] = f"not asked: {program}"
+            return False
+        answer = search(program, max_states=STATES, seconds=seconds)
+        every = "all " if answer.complete else ""
+        self.coverage["engine"] = f"{answer.verdict} ({every}{_count(answer.states, 'state')})"
+        self._engine_said = answer.verdict
+        if not answer.deadlocks:
+            return False
+        nearest = answer.deadlocks[0]
+        labels = [2 * self.names.role(step.thread) for step in nearest.schedule]
+        run, outcome = follow(self, hands, labels, strictly=False)
+        self.schedules += 1
+        stuck = {task.key for task in run.deadlocked or run.stuck}
+        if not stuck or stuck != set(nearest.circle or [wait.thread for wait in nearest.waits]):
+            self.coverage["engine"] += ", which real threads did not confirm"
+            return False
+        self.coverage["engine"] += ", confirmed on real threads"
+        self.longest = len(run.steps)
+        self._take(run, outcome)
+        self.stopped = "a deadlock was found"
+        return True
+
+    # -- running ------------------------------------------------------------------------------
+
+    def go(self, hands: Hands, most: int | None, seconds: float | None, progress: bool) -> None:
+        """Run schedules until one fails, a bound is met or nothing is left."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while True:
+            run, outcome = self._once(hands, deadline)
+            if run.late:
+                self.stopped = f"stopped after {seconds:g} s"
+                return
+            more = self.strategy.advance(run)
+            if progress:
+                self._show(most)
+            if self._is_over(run, outcome) or not more:
+                return
+            if most is not None and self.schedules >= most:
+                self.stopped = f"stopped after {_count(self.schedules, 'schedule')}"
+                return
+            if deadline is not None and time.monotonic() >= deadline:
+                self.stopped = f"stopped after {seconds:g} s"
+                return
+
+    def _once(self, hands: Hands, deadline: float | None) -> tuple[ControlledRun, Outcome]:
+        made = build(self.scenario, self.name)
+        self._function_name, self._titles = made.function_name, made.title
+        if made.invariants and not self._trust_locks and isinstance(self.strategy, Reduced):
+            self.strategy = DepthFirst()    # an invariant may see the order of any two steps
+        self.strategy.begin()
+        run = ControlledRun(made, self.strategy, self.names, self.timeout, deadline,
+                            to_the_end=self._all)
+        return run, run.play(hands)
+
+    def _is_over(self, run: ControlledRun, outcome: Outcome) -> bool:
+        """Count a schedule; say whether it is the last."""
+        if self.strategy.changed:
+            self._differs(run, outcome, self.strategy.changed)
+            return True
+        if run.cut and not outcome.findings:
+            return False
+        self.schedules += 1
+        steps = len(run.steps)
+        if steps > self.longest:
+            self.longest = steps
+        if outcome.findings:
+            self._take(run, outcome)
+        else:
+            self.counts["clean"] += 1
+        if self._check_determinism and self._runs_otherwise(run, outcome):
+            return True
+        if outcome.verdict is Verdict.INCONCLUSIVE or outcome.stuck or run.cut:
+            self.stopped = "a schedule could not be run to its end"
+            return True
+        return bool(outcome.findings) and not self._all
+
+    def _take(self, run: ControlledRun, outcome: Outcome) -> None:
+        """Keep a failing schedule if it is the gravest so far."""
+        verdict = outcome.verdict
+        self.counts[str(verdict)] += 1
+        failure = Failure.of(run, outcome)
+        self._kinds.add(failure)
+        if self.found is None or verdict.graveness > self.found.verdict.graveness:
+            self.found = _Found(verdict, failure, [step.label for step in run.steps], outcome)
+
+    def _runs_otherwise(self, run: ControlledRun, outcome: Outcome) -> bool:
+        """Run a schedule again; say whether a role did something else, which is an error."""
+        if outcome.stuck:
+            return False
+        again, _ = follow(self, run.hands, [step.label for step in run.steps])
+        told = first_difference(self.names, run.steps, again.steps)
+        if told:
+            self._differs(run, outcome, told)
+        return bool(told)
+
+    def _differs(self, run: ControlledRun, outcome: Outcome, told: str) -> None:
+        finding = Finding(Verdict.ERROR, "observed",
+                          f"a role behaves differently under the same schedule: {told}")
+        different = Outcome([finding], [], outcome.notes, outcome.stuck, outcome.seconds)
+        self.counts[str(Verdict.ERROR)] += 1
+        self.stopped = "a role behaves differently under the same schedule"
+        self.found = _Found(Verdict.ERROR, Failure(Verdict.ERROR, told), None, different)
+
+    # -- what was found -----------------------------------------------------------------------
+
+    def confirm(self, hands: Hands) -> None:
+        """Simplify the schedule that was found, run it again, and record it as it is shown."""
+        found = self.found
+        if found is None or found.labels is None or found.outcome.stuck:
+            return
+        assert found.outcome.gravest is not None
+        if found.outcome.gravest.how != "timed out":    # that would be waited for each time
+            found.labels = shrink(self, hands, found.labels, found.failure)
+            same = 0
+            for _ in range(REPLAYS):
+                run, outcome = follow(self, hands, found.labels)
+                same += Failure.of(run, outcome) == found.failure
+            self.coverage["replayed"] = f"{same} of {REPLAYS}"
+        run, found.outcome = follow(self, hands, found.labels, full=True)
+        self.token = token_for(reference_of(self.scenario) or ("", {}), Moves.of(run))
+
+    def result(self, cut: Outcome | None = None) -> Result:
+        """Return what was found so far."""
+        found = self.found
+        outcome = found.outcome if found else Outcome([], [])
+        complete = not self.stopped and self.strategy.complete and (found is None or self._all)
+        if found is None and not complete:
+            why = self.stopped or self.strategy.bound
+            if self.strategy.bound and self.stopped:
+                why += f"; {self.strategy.bound}"
+            outcome = cut if cut is not None and cut.findings else outcome
+            outcome.findings.append(Finding(
+                Verdict.INCONCLUSIVE, "observed",
+                f"nothing found, but not every schedule was tried: {why}"))
+        hangs = outcome.verdict in (Verdict.DEADLOCK, Verdict.HANG)
+        if self._engine_said and hangs != (self._engine_said in ("deadlock", "hang")) and (
+                hangs or complete):
+            outcome.notes.append(f"The fast engine says {self._engine_said} of the operations as they "
+                                 f"were recorded once: the roles branch on data.")
+        covered: dict[str, Any] = {
+            "schedules": self.schedules, "complete": complete, "strategy": self.strategy.name}
+        if self._all and found:
+            covered["verdicts"] = dict(self.counts)
+            covered["distinct_reports"] = len(self._kinds)
+        covered["longest"] = self.longest
+        covered |= self.strategy.summary() | self.coverage
+        how = outcome.gravest.how if outcome.gravest else "observed"
+        return Result(self.name, outcome.verdict, how, covered, outcome,
+                      time.perf_counter() - self._began, self._again(), self.token,
+                      self._function_name, self._titles)
+
+    def _again(self) -> str:
+        if not self.token:
+            return ""
+        if reference_of(self.scenario) is None:
+            return f"harness.replay({self.token!r}, scenario)"
+        return f"python -m harness replay {self.token}"
+
+    def _show(self, most: int | None) -> None:
+        """Write the progress line, at most ten times a second."""
+        now = time.perf_counter()
+        if now - self._shown < 0.1:
+            return
+        self._shown = now
+        elapsed = now - self._began
+        tried = self.strategy.fraction()
+        words = [f"{self.schedules:,}{f' of {most:,}' if most else ''} schedules",
+                 f"{self.schedules / elapsed:,.0f}/s", f"{self.longest} steps"]
+        if tried > 0:
+            words.append(f"about {self.schedules / tried:,.0f} in all")
+        words += [f"{n:,} {verdict}" for verdict, n in self.counts.items() if verdict != "clean"]
+        print(f"\r{self.name}: {', '.join(words)} ", end="", file=sys.stderr, flush=True)
+
+
+@dataclass
+class _Replayed:
+    """What a token is a schedule of."""
+
+    scenario: Callable[..., Any]
+    name: str
+    names: Names
+    timeout: float
+
+
+def replay_moves(token: str, scenario: Callable[..., Any], moves: Moves, timeout: float) -> Result:
+    """Run the schedule of an exploration again, as *token* has it; see `replay`."""
+    began = time.perf_counter()
+    world = _Replayed(scenario, name_of(scenario), Names(), timeout)
+    labels = [2 * world.names.role(role) + gives_up for role, gives_up in moves.steps]
+    try:
+        with settled(), Hands() as hands:
+            run, outcome = follow(world, hands, labels, full=True)
+    except KeyboardInterrupt as exc:
+        outcome = getattr(exc, "outcome", None) or Outcome([], [])
+        raise Interrupted(Result(world.name, outcome.verdict, "observed", {"runs": 1}, outcome,
+                                 time.perf_counter() - began, replay=token)) from None
+    follower, scenario_ = run.chooser, run.scenario
+    changed = follower.diverged
+    if not changed and follower.passed < len(labels):
+        changed = f"every role ended after {follower.passed} of {len(labels)} steps"
+    if not changed and Moves.of(run) != moves:
+        changed = "the roles take their steps in the same order, but the steps are others"
+    if changed:
+        note = f"the code has changed since this was recorded: {changed}"
+        if outcome.findings:
+            outcome.notes.append(note)
+        else:
+            outcome.findings.append(Finding(Verdict.NOT_REACHED, "observed", note))
+    how = outcome.gravest.how if outcome.gravest else "observed"
+    return Result(world.name, outcome.verdict, how,
+                  {"runs": 1, "replayed_operations": follower.passed}, outcome,
+                  time.perf_counter() - began, replay=token, names=scenario_.function_name,
+                  titles=scenario_.title)
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def add_explore_options(command: argparse.ArgumentParser) -> None:
+    """Add the options that `explore` alone has; those it shares are in options.py."""
+    words = "; ".join(f"{name}: {what}" for name, what in STRATEGIES.items())
+    command.add_argument("--strategy", choices=tuple(STRATEGIES), default="dpor", metavar="S",
+                         help=f"{words} (default %(default)s)")
+    command.add_argument("--max-schedules", type=positive_int, metavar="N",
+                         help="stop after N schedules")
+    command.add_argument("--all", action="store_true",
+                         help="go on after a finding, and count them by verdict")
+    command.add_argument("--check-determinism", action="store_true",
+                         help="run every schedule twice and compare")
+    command.add_argument("--trust-locks", action="store_true",
+                         help="check invariants once a class: they look at what locks order, no more")
+    command.add_argument("--no-engine", action="store_true",
+                         help="do not ask the fast engine first: real threads alone")
+    command.add_argument("--preemptions", type=int, default=2, metavar="N",
+                         help="for bounded: how often a role that could go on waits (default 2)")
+    command.add_argument("--depth", type=positive_int, default=3, metavar="N",
+                         help="for pct: how many orderings the bug needs (default 3)")
+
+
+def explore_arguments(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments of `explore` that the options give."""
+    return {"strategy": args.strategy, "max_schedules": args.max_schedules,
+            "seconds": args.seconds, "seed": args.seed, "all": args.all, "timeout": args.timeout,
+            "check_determinism": args.check_determinism, "trust_locks": args.trust_locks,
+            "engine": not args.no_engine, "preemptions": args.preemptions, "depth": args.depth}

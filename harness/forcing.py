@@ -1,0 +1,106 @@
+"""force: make the roles of a scenario meet where it hurts, every time.
+
+The points are those the scenario declares, else those that prediction finds. The roles start in one
+order after the other until they meet.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from .api import TIMEOUT, Deadline, repeat
+from .crew import Crew
+from .race import Meet, Meetings, OneByOne, with_writers
+from .runner import Run
+from .scenario import Scenario, build, name_of
+from .verdict import Finding, Outcome, Result, Verdict
+
+MOST_ORDERS = 24    # in how many orders of start a meeting is tried
+ON_THE_WAY = "Found on the way: the roles had not met as the scenario asks."
+
+
+def force(scenario: Callable[[], Any], *, runs: int = 1, seconds: float | None = None,
+          timeout: float = TIMEOUT, detect: str = "block") -> Result:
+    """Make the roles of *scenario* meet where it says, *runs* times; arguments as for `run`.
+
+    A scenario that declares no meeting is predicted first, and the meeting built from what was
+    found. If the roles cannot be made to meet the verdict is `not-reached`, unless something was
+    found.
+    """
+    tally = Deadline(name_of(scenario), seconds)
+    forcer = _Forcer(scenario, tally, timeout, detect)
+    return repeat(scenario, tally, runs, timeout, detect, forcer.once)
+
+
+def orders(made: Scenario) -> list[tuple[int, ...]]:
+    """Return the orders in which the roles are started, the roles' own first."""
+    return list(itertools.islice(itertools.permutations(range(len(made.roles))), MOST_ORDERS))
+
+
+class _Forcer:
+    """One call of force."""
+
+    def __init__(self, scenario: Callable[[], Any], tally: Deadline, timeout: float,
+                 detect: str) -> None:
+        self.scenario, self.tally, self.timeout, self.detect = scenario, tally, timeout, detect
+        self.known: Callable[[Scenario, Crew], Outcome] | None = None   # how it was reached before
+
+    def once(self, made: Scenario, crew: Crew) -> Outcome:
+        """Do one run."""
+        if made.meet:
+            return self.hold(made, crew)
+        return (self.known or self.predict)(made, crew)
+
+    def play(self, made: Scenario, crew: Crew, observer: Any) -> Outcome:
+        return Run(made, [observer], self.detect, self.timeout, self.tally.deadline).play(crew)
+
+    def hold(self, made: Scenario, crew: Crew, found: Meet | None = None) -> Outcome:
+        """Hold the meeting that was *found*, else those that are declared; in another order of start
+        if they are missed.
+        """
+        missed = ""
+        for tried, order in enumerate(orders(made), 1):
+            meet = found or made.meet    # a declared one may name the locks of its world
+            meetings = Meetings(meet, order)
+            outcome = self.play(with_writers(made, meet), crew, meetings)
+            outcome.tried = tried
+            if outcome.findings:
+                if not meetings.all_reached:
+                    outcome.notes.append(ON_THE_WAY)
+                return outcome
+            if meetings.all_reached:
+                outcome.notes.append("the roles met as asked and nothing came of it")
+                return outcome
+            missed = missed or meetings.missed
+            made = build(self.scenario, self.tally.scenario)
+        return not_reached(outcome, f"the race could not be set up in {tried} orders of start; "
+                                    f"in the first, {missed}")
+
+    def predict(self, made: Scenario, crew: Crew) -> Outcome:
+        """Find the meeting that the order of the locks allows, and hold it."""
+        from .prediction import Session   # it needs this module
+
+        session = Session(self.scenario, self.timeout, self.detect, self.tally.deadline, {}, crew)
+        session.observe(None, made)
+        outcome = session.tally.kept
+        assert outcome is not None
+        if outcome.findings:
+            self.known = lambda made, crew: self.play(made, crew, OneByOne(*session.kept_order))
+            return outcome
+        forced = session.first_forced()
+        outcome.tried = session.runs
+        if forced is not None:
+            if (meeting := forced.meeting) is not None:
+                self.known = lambda made, crew: self.hold(made, crew, meeting)
+            return replace(forced.outcome, tried=outcome.tried)
+        return not_reached(outcome, "no meeting is declared, and " + session.why_not())
+
+
+def not_reached(outcome: Outcome, text: str) -> Outcome:
+    """Say of a run that nothing was set up in it."""
+    outcome.findings.append(Finding(Verdict.NOT_REACHED, "observed", text,
+                                    events=len(outcome.log)))
+    return outcome

@@ -1,0 +1,650 @@
+"""explore: verdicts, bounds, strategies, tokens, and what it leaves behind."""
+
+import _thread
+import functools
+import json
+import os
+import threading
+
+import pytest
+import small_worlds
+
+from harness import Completion, Mutex, RWSemaphore, Scenario, ScenarioError, Verdict, replay
+from harness import controlled
+from harness.api import Interrupted
+from harness.exploring import STRATEGIES, explore
+from harness.hands import Hands
+from harness.numbering import Names
+from harness.points import step
+from harness.settings import settled
+from harness.shrinking import Failure, follow, simpler, switches
+
+
+@pytest.mark.parametrize("world, verdict, said", [
+    (small_worlds.abba, "deadlock", "2 threads wait for each other"),
+    (small_worlds.waits_for_nobody, "hang", "1 role waits for ever"),
+    (small_worlds.raises, "error", "clumsy raised KeyError"),
+    (small_worlds.forgets, "violation", "it ended holding lock"),
+    (small_worlds.in_order, "clean", "all 2 schedules")])
+def test_each_schedule_is_judged(world, verdict, said):
+    result = explore(world)
+    assert (str(result.verdict), said in str(result)) == (verdict, True), str(result)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_finds_the_philosophers_deadlock_and_shows_it(strategy):
+    result = explore(small_worlds.philosophers, strategy=strategy, seed=1)
+    assert (result.verdict, len(result.cycle), result.coverage["replayed"]) == (
+        Verdict.DEADLOCK, 3, "10 of 10")
+    assert all(state["at"].startswith("small_worlds.py:") or "small_worlds.py:" in state["at"]
+               for state in result.cycle)
+
+
+def test_the_reader_that_left_is_not_blamed():
+    """The case the best peer cannot find: reader 1 enters, reader 2 joins, reader 1 leaves."""
+    for engine in (True, False):
+        result = explore(small_worlds.handoff, engine=engine)
+        assert (result.verdict, {state["role"] for state in result.cycle}) == (
+            Verdict.DEADLOCK, {"reader2", "writer"})
+
+
+@pytest.mark.parametrize("policy, verdict", [
+    ("writer", Verdict.DEADLOCK), ("fair", Verdict.DEADLOCK), ("reader", Verdict.CLEAN)])
+def test_a_policy_decides(policy, verdict):
+    assert explore(functools.partial(small_worlds.nested_read, policy)).verdict is verdict
+
+
+def forks_in_order():
+    """Two who take two forks each, in the same order, after one of their own."""
+    a, b = Mutex("a"), Mutex("b")
+
+    def role():
+        with Mutex("own"):
+            pass
+        with a, b:
+            pass
+
+    return {"one": role, "other": role}
+
+
+@pytest.mark.parametrize("arguments, said", [
+    ({"max_schedules": 1}, "stopped after 1 schedule"),
+    ({"seconds": 1e-9}, "stopped after 1e-09 s"),
+    ({"strategy": "bounded", "preemptions": 1}, "more than 1 preemption were left out"),
+    ({"strategy": "random", "max_schedules": 5}, "drawn at random"),
+    ({"strategy": "pct", "max_schedules": 5}, "drawn at random")])
+def test_a_bounded_search_that_finds_nothing_is_inconclusive_and_names_the_bound(arguments, said):
+    result = explore(forks_in_order, **arguments)
+    assert (result.verdict, result.coverage["complete"]) == (Verdict.INCONCLUSIVE, False)
+    assert said in result.finding.text
+
+
+def test_a_preemption_bound_that_leaves_nothing_out_is_no_bound():
+    result = explore(small_worlds.in_order, strategy="bounded", preemptions=9)
+    assert (result.verdict, result.coverage["schedules"]) == (Verdict.CLEAN, 2)
+
+
+def test_no_preemption_means_that_roles_are_switched_where_they_wait():
+    """A B b a, or B A a b, one role before the other: no deadlock without a preemption."""
+    found = [explore(small_worlds.abba, strategy="bounded", preemptions=n).verdict for n in (0, 1)]
+    assert found == [Verdict.INCONCLUSIVE, Verdict.DEADLOCK]
+
+
+def test_all_goes_on_and_counts():
+    """See the_mail and crosswise in test_explore_counts.py."""
+    result = explore(small_worlds.abba, strategy="dfs", all=True)
+    assert (result.coverage["schedules"], result.coverage["verdicts"],
+            result.coverage["distinct_reports"], result.coverage["complete"]) == (
+        6, {"clean": 4, "deadlock": 2}, 1, True)
+
+
+def test_the_graver_finding_is_kept():
+    def world():
+        a, b = Mutex("a"), Mutex("b")
+
+        def left():
+            with a:
+                if not b.acquire(False):
+                    raise KeyError("busy")
+                b.release()
+            with a, b:
+                pass
+
+        def right():
+            with b, a:
+                pass
+
+        return {"left": left, "right": right}
+
+    result = explore(world, all=True)
+    assert result.verdict is Verdict.DEADLOCK
+    assert set(result.coverage["verdicts"]) == {"clean", "error", "deadlock"}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_same_seed_draws_the_same_schedules(seed):
+    def once():
+        return explore(small_worlds.philosophers, strategy="random", seed=seed, all=True,
+                       max_schedules=20).coverage["verdicts"]
+
+    assert once() == once()
+
+
+def test_pct_prints_its_guarantee():
+    """Three roles of four steps each: 1 / (3 * 12 ** 2) for a bug of depth 3."""
+    def world():
+        locks = [Mutex(name) for name in "abc"]
+
+        def role(lock):
+            def twice():
+                for _ in range(2):
+                    with lock:
+                        pass
+            return twice
+
+        return {lock.name: role(lock) for lock in locks}
+
+    covered = explore(world, strategy="pct", max_schedules=3).coverage
+    assert "at least 1/432 (3 roles, 12 steps)" in covered["guarantee"]
+
+
+@pytest.mark.parametrize("arguments", [
+    {"strategy": "best"}, {"max_schedules": 0}, {"seconds": 0}, {"timeout": -1}, {"depth": 0},
+    {"preemptions": -1}])
+def test_nonsense_is_refused_in_one_line(arguments):
+    with pytest.raises(ScenarioError) as caught:
+        explore(small_worlds.abba, **arguments)
+    assert "\n" not in str(caught.value)
+
+
+# -- checks, invariants, determinism ---------------------------------------------------------------
+
+
+def lost_update():
+    """Two add one to a variable, which they read and write in two steps."""
+    value = [0]
+
+    def adds():
+        step("value")
+        seen = value[0]
+        step("value")
+        value[0] = seen + 1
+
+    def check():
+        assert value[0] == 2, f"it is {value[0]}"
+
+    return Scenario({"one": adds, "other": adds}, check=check)
+
+
+def test_a_step_is_a_point_and_the_end_is_checked():
+    """Of the six orders two are one role after the other; the other four lose an update."""
+    result = explore(lost_update, all=True)
+    assert (result.verdict, result.coverage["verdicts"]) == (
+        Verdict.VIOLATION, {"clean": 2, "violation": 4})
+    assert "it is 1" in str(result)
+
+
+def never_both():
+    """Each holds a mutex of its own; an invariant says that they never do at the same time."""
+    a, b, inside = Mutex("a"), Mutex("b"), set()
+
+    def role(lock):
+        def enters():
+            with lock:
+                inside.add(lock.name)
+            inside.discard(lock.name)
+        return enters
+
+    def not_both():
+        assert len(inside) < 2, "both are inside"
+
+    return Scenario({"one": role(a), "other": role(b)}, invariants={"not both": not_both})
+
+
+def test_an_invariant_is_checked_in_every_order_of_all_steps():
+    """Lock and unlock of each: six orders. What is inside stays there until its role goes on, so
+    only one role after the other keeps the invariant.
+    """
+    result = explore(never_both, all=True)
+    assert (result.coverage["strategy"], result.coverage["verdicts"]) == (
+        "dfs", {"clean": 2, "violation": 4})
+    assert "not both" in str(result)
+
+
+def test_an_invariant_of_what_locks_order_is_checked_once_a_class():
+    result = explore(never_both, trust_locks=True)
+    assert (result.coverage["strategy"], result.coverage["schedules"]) == ("dpor", 1)
+
+
+def changes_its_mind(every):
+    """A role that takes another lock at each *every*-th run."""
+    count = [0]
+
+    def world():
+        a, b = Mutex("a"), Mutex("b")
+        count[0] += 1
+        first = b if count[0] % every == 0 else a
+
+        def fickle():
+            with first:
+                pass
+
+        def other():
+            with a:
+                pass
+
+        return {"other": other, "fickle": fickle}
+
+    return world
+
+
+def test_a_role_that_behaves_differently_is_reported_with_the_first_difference():
+    result = explore(changes_its_mind(2), check_determinism=True, engine=False)
+    assert result.verdict is Verdict.ERROR
+    assert "step 3 was fickle's lock a and is now fickle's lock b" in result.finding.text
+
+
+def test_a_role_that_differs_before_the_new_step_is_noticed_without_asking():
+    """Ways that part at their last step: the steps before are compared anyway."""
+    count = [0]
+
+    def world():
+        a, b, c = Mutex("a"), Mutex("b"), Mutex("c")
+        count[0] += 1
+        first = b if count[0] == 2 else c
+
+        def role():
+            with first:
+                pass
+            with a:
+                pass
+
+        return {"one": role, "other": lambda: a.acquire() and a.release()}
+
+    result = explore(world, engine=False)
+    assert (result.verdict, "behaves differently" in str(result)) == (Verdict.ERROR, True)
+
+
+# -- threads, and what is outside our locks --------------------------------------------------------
+
+
+def joins_what_wants_its_lock():
+    """A role starts a thread and joins it with a lock in hand that the thread wants."""
+    lock = Mutex("lock")
+
+    def role():
+        def helper():
+            with lock:
+                pass
+        thread = threading.Thread(target=helper)
+        thread.start()
+        with lock:
+            thread.join()
+
+    return {"role": role}
+
+
+def test_a_thread_that_a_role_starts_is_a_role_and_its_join_a_wait():
+    """Two ways: the thread takes the lock first, or the role does, for ever."""
+    result = explore(joins_what_wants_its_lock, strategy="dfs", all=True)
+    assert result.verdict is Verdict.DEADLOCK
+    assert {state["role"]: state["mode"] for state in result.cycle} == {
+        "role": "wait", "role/1": "exclusive"}
+    assert replay(result.replay, joins_what_wants_its_lock).verdict is Verdict.DEADLOCK
+
+
+def test_a_timed_wait_may_expire_and_may_not():
+    """The waiter gives up before the other completes, or waits; the waiter's answer tells."""
+    answers = set()
+
+    def world():
+        done = Completion("done")
+        return {"waits": lambda: answers.add(done.wait(1)), "completes": done.complete}
+
+    assert (explore(world).verdict, answers) == (Verdict.CLEAN, {True, False})
+
+
+def waits_outside():
+    """Two mutexes crosswise, of which one is not ours."""
+    ours, other = Mutex("ours"), threading.Lock()
+
+    def one():
+        with ours, other:
+            pass
+
+    def two():
+        with other, ours:
+            pass
+
+    return {"one": one, "two": two}
+
+
+def test_a_role_that_waits_outside_our_locks_is_named():
+    result = explore(waits_outside, timeout=.1)
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "waits outside our locks" in result.finding.text and "held back" in result.finding.text
+
+
+def test_a_standstill_of_the_last_role_outside_our_locks_is_a_hang():
+    never, before = threading.Event(), set(threading.enumerate())
+    result = explore(lambda: {"waits": never.wait, "ends": lambda: None}, timeout=.1)
+    try:
+        assert (result.verdict, result.how) == (Verdict.HANG, "timed out")
+        assert "waits waits outside our locks" in str(result)
+    finally:
+        never.set()
+        for thread in set(threading.enumerate()) - before:
+            thread.join()
+
+
+def test_a_thread_outside_may_let_a_role_go_on():
+    lock = Mutex("lock")
+
+    def world():
+        taken, wanted = threading.Event(), threading.Event()
+
+        def outsider():
+            with lock:
+                taken.set()
+                wanted.wait()
+
+        threading.Thread(target=outsider).start()
+        taken.wait()
+
+        def role():
+            wanted.set()
+            with lock:
+                pass
+
+        return {"role": role}
+
+    assert explore(world).verdict is Verdict.CLEAN
+
+
+def test_what_a_thread_outside_never_gives_back_is_a_hang():
+    lock = Mutex("lock")
+    with lock:
+        result = explore(lambda: {"role": lambda: lock.acquire()}, timeout=.1)
+    assert (result.verdict, result.how, result.finding.roles[0].wants) == (
+        Verdict.HANG, "timed out", "lock")
+
+
+def test_a_schedule_without_end_is_cut(monkeypatch):
+    monkeypatch.setattr(controlled, "_MOST_STEPS", 100)
+
+    def world():
+        lock, done = Mutex("lock"), Completion("done")
+
+        def holder():
+            with lock:
+                done.wait(by="spins")
+
+        def spins():
+            while not lock.acquire(False):
+                pass
+            lock.release()
+            done.complete()
+
+        return {"holder": holder, "spins": spins}
+
+    result = explore(world)
+    assert (result.verdict, "100 steps" in str(result)) == (Verdict.INCONCLUSIVE, True)
+
+
+def test_an_account_that_lets_two_have_a_lock_is_an_internal_error(monkeypatch):
+    monkeypatch.setattr(Mutex, "blockers", lambda self, task, mode: [])
+    result = explore(small_worlds.abba)
+    assert (result.verdict, "internal error" in str(result)) == (Verdict.ERROR, True)
+
+
+def test_an_account_that_refuses_what_is_free_is_an_internal_error(monkeypatch):
+    """A trylock is foretold to fail, and does not."""
+    def world():
+        lock = Mutex("lock")
+        return {"tries": lambda: lock.acquire(False) and lock.release()}
+
+    monkeypatch.setattr(Mutex, "is_free_for", lambda self, task, mode: False)
+    result = explore(world)
+    assert (result.verdict, "internal error" in str(result)) == (Verdict.ERROR, True)
+
+
+# -- the fast engine -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("world", [
+    small_worlds.abba, small_worlds.philosophers, small_worlds.nested_read, small_worlds.handoff])
+def test_the_engine_s_shortest_way_to_a_deadlock_is_confirmed_on_real_threads(world):
+    result = explore(world)
+    assert (result.verdict, result.coverage["schedules"]) == (Verdict.DEADLOCK, 1)
+    assert result.coverage["engine"].endswith("confirmed on real threads")
+    assert replay(result.replay).verdict is Verdict.DEADLOCK
+
+
+def test_the_engine_goes_through_threads_that_roles_start():
+    """The thread is started first and asks after the role; so the schedule that is recorded ends."""
+    def world():
+        lock = Mutex("lock")
+
+        def role():
+            thread = threading.Thread(target=lambda: lock.acquire() and lock.release())
+            thread.start()
+            lock.acquire(), lock.release()
+            with lock:
+                thread.join()
+
+        return {"role": role}
+
+    results = [explore(world, engine=engine) for engine in (True, False)]
+    assert [result.verdict for result in results] == [Verdict.DEADLOCK] * 2
+
+
+def test_real_threads_decide_where_roles_branch_on_data():
+    """The second locks crosswise, but only if the first has been there: not in the first run."""
+    def world():
+        a, b, seen = Mutex("a"), Mutex("b"), []
+
+        def looks():
+            with a:
+                crosswise = bool(seen)
+            if crosswise:
+                with b, a:
+                    pass
+
+        def leaves_word():
+            with a:
+                seen.append(1)
+            with a, b:
+                pass
+
+        return {"looks": looks, "leaves word": leaves_word}
+
+    result = explore(world)
+    assert (result.verdict, result.coverage["engine"][:5]) == (Verdict.DEADLOCK, "clean")
+    assert "the roles branch on data" in str(result)
+
+
+def test_what_no_program_can_say_is_left_to_real_threads():
+    def world():
+        done = Completion("done")
+        return {"waits": lambda: done.wait(1), "completes": done.complete}
+
+    result = explore(world)
+    assert (result.verdict, "time limit" in result.coverage["engine"]) == (Verdict.CLEAN, True)
+
+
+# -- locks that cannot be told apart ---------------------------------------------------------------
+
+
+def namesakes():
+    """abba, with two mutexes of one name."""
+    a, b = Mutex("lock"), Mutex("lock")
+
+    def left():
+        with a, b:
+            pass
+
+    def right():
+        with b, a:
+            pass
+
+    return {"left": left, "right": right}
+
+
+def test_locks_of_one_name_cost_reduction_and_nothing_else():
+    """Six schedules, two deadlocks: see crosswise in test_explore_counts.py. Not told apart, all steps
+    depend on each other.
+    """
+    result = explore(namesakes, all=True)
+    assert (result.verdict, result.coverage["complete"]) == (Verdict.DEADLOCK, True)
+    assert result.coverage["verdicts"]["deadlock"] == 2
+
+
+# -- the counterexample ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("world, least", [
+    (small_worlds.abba, 1), (small_worlds.philosophers, 2), (small_worlds.nested_read, 2),
+    (lost_update, 2)])
+def test_the_counterexample_has_no_switch_too_many(world, least):
+    """abba: one takes a, the other b and asks for a: one switch. philosophers: each comes once.
+    nested_read: reader, writer, reader. lost_update: the second reads between the first's steps,
+    and goes on; the first writes.
+    """
+    for seed in range(5):
+        result = explore(world, strategy="random", seed=seed)
+        labels = labels_of(result.replay)
+        assert switches(labels) == least, (seed, labels)
+
+
+def labels_of(token):
+    """Return the labels of the steps that a token has."""
+    from harness.replaying import decode
+    names = Names()
+    return [2 * names.role(role) + gives_up for role, gives_up in decode(token)[2].steps]
+
+
+def test_no_single_switch_can_be_taken_out():
+    world = World(small_worlds.handoff)
+    for seed in range(3):
+        labels = labels_of(explore(small_worlds.handoff, strategy="random", seed=seed).replay)
+        with settled(), Hands() as hands:
+            failure = Failure.of(*follow(world, hands, labels))
+            for candidate in simpler(labels):
+                run, outcome = follow(world, hands, candidate, strictly=False)
+                got = [taken.label for taken in run.steps]
+                assert Failure.of(run, outcome) != failure or switches(got) >= switches(labels)
+
+
+class World:
+    """What `follow` needs to know."""
+
+    def __init__(self, scenario):
+        self.scenario, self.name, self.names, self.timeout = scenario, "world", Names(), 5.0
+        for role in scenario().roles:
+            self.names.role(role)
+
+
+# -- tokens ----------------------------------------------------------------------------------------
+
+
+def essence(result):
+    return result.verdict, sorted(map(str, result.cycle))
+
+
+@pytest.mark.parametrize("world", [small_worlds.abba, small_worlds.nested_read,
+                                   small_worlds.handoff])
+@pytest.mark.parametrize("strategy", ["dpor", "random"])
+def test_a_token_shows_the_schedule_again(world, strategy):
+    result = explore(world, strategy=strategy, seed=2)
+    reports = {str(replay(result.replay)) for _ in range(5)}
+    assert len(reports) == 1 and essence(replay(result.replay)) == essence(result)
+    assert result.replay in str(result) and result.replay.replace("-", "_").isidentifier()
+
+
+def test_a_token_works_in_another_process(in_another_process):
+    result = explore(small_worlds.handoff)
+    done = in_another_process("-m", "harness", "replay", result.replay, "--json", "-")
+    data = json.loads(done.stdout)
+    assert (done.returncode, data["verdict"], sorted(map(str, data["cycle"])), data["replay"]) == (
+        1, "deadlock", sorted(map(str, result.cycle)), result.replay)
+
+
+def test_a_scenario_without_an_importable_name_is_replayed_by_call():
+    def world():
+        return small_worlds.abba()
+
+    result = explore(world)
+    assert f"harness.replay({result.replay!r}, scenario)" in str(result)
+    assert replay(result.replay, world).verdict is Verdict.DEADLOCK
+    with pytest.raises(ScenarioError, match=r"call harness.replay\(token, scenario\)"):
+        replay(result.replay)
+
+
+def in_right_order():
+    """abba, with the order put right."""
+    a, b = Mutex("a"), Mutex("b")
+
+    def role():
+        with a, b:
+            pass
+
+    return {"left": role, "right": role}
+
+
+def read_only():
+    """abba, with semaphores read in place of mutexes: the same order, other steps."""
+    a, b = RWSemaphore("a"), RWSemaphore("b")
+
+    def role(first, second):
+        def reads():
+            with first.down_read(), second.down_read():
+                pass
+        return reads
+
+    return {"left": role(a, b), "right": role(b, a)}
+
+
+@pytest.mark.parametrize("changed", [in_right_order, read_only, small_worlds.raises])
+def test_a_replay_says_that_the_code_has_changed(changed):
+    result = replay(explore(small_worlds.abba).replay, changed)
+    assert "the code has changed since this was recorded" in str(result)
+    assert result.verdict in (Verdict.NOT_REACHED, Verdict.ERROR)
+
+
+# -- what is left behind ---------------------------------------------------------------------------
+
+
+def test_explored_deadlocks_leave_no_descriptor_behind():
+    before = os.listdir("/proc/self/fd") if os.path.exists("/proc/self/fd") else []
+    result = explore(small_worlds.abba_bare, strategy="random", seed=1, all=True, max_schedules=300)
+    after = os.listdir("/proc/self/fd") if before else []
+    assert (result.coverage["verdicts"]["deadlock"] > 50, len(after)) == (True, len(before))
+
+
+def test_ctrl_c_tells_what_was_covered(ctrl_c_interrupts):
+    """The fifth world interrupts the caller."""
+    count = [0]
+
+    def world():
+        count[0] += 1
+        roles = dict(small_worlds.philosophers().roles)
+        if count[0] == 5:
+            never = Completion("never")
+
+            def interrupts():
+                _thread.interrupt_main()
+                never.wait(by="nobody")
+            roles["philosopher 0"] = interrupts
+        return roles
+
+    with pytest.raises(Interrupted) as caught:
+        explore(world, strategy="dfs")
+    result = caught.value.result
+    assert (result.verdict, result.coverage["schedules"] >= 4, result.coverage["complete"]) == (
+        Verdict.INCONCLUSIVE, True, False)
+
+
+def test_progress_is_shown(capsys):
+    explore(small_worlds.in_order, strategy="random", max_schedules=2, seed=1, progress=True)
+    shown = capsys.readouterr().err
+    assert "small_worlds:in_order" in shown and "schedules" in shown and shown.endswith("\n")
