@@ -28,7 +28,8 @@ from .judge import judge
 from .locks import Mutex
 from .order import LockOrder
 from .place import first_line, function_name
-from .prediction import UNCONFIRMED, GUARDED, Prediction, Session
+from .predicted import GUARDED, UNCONFIRMED, Prediction
+from .prediction import Session
 from .report import proof
 from .runner import Run, _perform, _release
 from .scenario import Scenario

@@ -18,7 +18,8 @@ from .api import TIMEOUT
 from .errors import HeldAtEnd
 from .lockdep import validate
 from .notation import Case, File, ProgramCase, ValidatorCase, Version
-from .prediction import GUARDED, NEEDS_WRITER, ONE_ROLE, predict
+from .predicted import GUARDED, NEEDS_WRITER, ONE_ROLE
+from .prediction import predict
 from .verdict import Result, Verdict
 
 HANGS = (str(Verdict.DEADLOCK), str(Verdict.HANG))

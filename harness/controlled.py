@@ -48,6 +48,7 @@ _GAINS = {LOCK: 1, READ: 1, WRITE: 1, UNLOCK: -1, UP_READ: -1, UP_WRITE: -1}
 _GAIN = tuple(_GAINS.get(kind, 0) for kind in range(STEP + 1))   # locks held more after a step
 _NOT_LOOKED = -1
 _TOO_LONG = -2
+_NO_PIPE = -1, -1
 _NUMBERED = re.compile(r"Thread-\d+( \(|$)")    # the name of a thread that was given none
 _new = tuple.__new__
 _EXACT = (Mutex, RWSemaphore)    # of whose requests it is known what they come to
@@ -90,7 +91,7 @@ class ControlledTask(Task):
         self.queued = self.go = self.expired = False
         self.birth = -1
         self.starter: ControlledTask | None = None
-        self.fd: tuple[int, int] = (-1, -1)
+        self.fd = _NO_PIPE
         self.due = 0    # how many locks it must hold at its next stop
 
 
@@ -513,6 +514,8 @@ class ControlledRun(Run):
         last = not self.unfinished
         leave()
         if last:
+            if self._completing is not None:
+                self._name_completion(self._completing)
             self._done.release()
         elif not self.unwinding or task.starter is not None:
             heir = self._to_be_started(task) if self._starting or task.starter else self._next()
@@ -584,7 +587,7 @@ class ControlledRun(Run):
         self.on_contended = self.on_release = self._on_start = ()
         for task in self.tasks:
             task.waits_on = None
-            if not task.ended:
+            if not task.ended and task.fd != _NO_PIPE:
                 wake(task)
 
 

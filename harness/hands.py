@@ -20,6 +20,7 @@ _ONE = (1).to_bytes(8, "little")
 
 
 def wake(task: ControlledTask) -> None:
+    """Let *task* go on."""
     task.go = True
     os.write(task.fd[1], _ONE)
 

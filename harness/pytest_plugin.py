@@ -167,7 +167,7 @@ def _yes_or_no(word: str) -> bool:
 
 
 def _read_baseline(path: str) -> dict[str, str]:
-    from .prediction import read_baseline
+    from .predicted import read_baseline
     return read_baseline(path)
 
 

@@ -68,6 +68,11 @@ def first_difference(names: Names, one: list[Taken], other: list[Taken]) -> str:
     return ""
 
 
+def who(run: ControlledRun, moves: list[int]) -> str:
+    """Return the names of those who can go on."""
+    return " or ".join(dict.fromkeys(run.names.roles[label >> 1] for label in moves))
+
+
 def told(names: Names, step: Taken) -> str:
     """Return what a step did, in words."""
     return f"{names.roles[step.label >> 1]}'s {NAMES[step.kind]} {names.shown[step.lock]}".rstrip()
@@ -80,7 +85,8 @@ class DepthFirst(Strategy):
     complete = True
 
     def __init__(self) -> None:
-        self._path: list[list[Any]] = []   # [moves, index of the one being tried]
+        # [what to try, index of the one being tried, what could be chosen] at each step
+        self._path: list[list[Any]] = []
         self._depth = 0
 
     def begin(self) -> None:
@@ -90,11 +96,11 @@ class DepthFirst(Strategy):
         depth, path = self._depth, self._path
         self._depth = depth + 1
         if depth == len(path):
-            path.append([self._order(run, moves), 0])
-        options, index = path[depth]
-        if options[index] not in moves:
-            self.changed = f"at step {depth + 1} {run.names.roles[options[index] >> 1]} could go " \
-                           f"on before, and now cannot"
+            path.append([self._order(run, moves), 0, moves])
+        options, index, before = path[depth]
+        if moves != before:
+            self.changed = f"at step {depth + 1} {who(run, before)} could go on before, and now " \
+                           f"{who(run, moves)}"
             return -1
         return options[index]
 
@@ -115,7 +121,7 @@ class DepthFirst(Strategy):
 
     def fraction(self) -> float:
         done, share = 0.0, 1.0
-        for options, index in self._path:
+        for options, index, _ in self._path:
             share /= len(options)
             done += share * index
         return done
@@ -137,7 +143,7 @@ class PreemptionBounded(DepthFirst):
         depth, moves = self._depth - 1, ahead(run, moves)
         used = 0
         if depth:
-            options, index = self._path[depth - 1]
+            options, index, _ = self._path[depth - 1]
             used = self._used[depth - 1] + (index > 0 and self._free[depth - 1])
         could = bool(run.steps) and moves[0] == run.steps[-1].label
         self._used[depth:], self._free[depth:] = [used], [could]

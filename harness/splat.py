@@ -30,7 +30,7 @@ from .verdict import Outcome, Result, Verdict
 if TYPE_CHECKING:
     from .cycles import Cycle, Leg
     from .order import Place
-    from .prediction import Prediction
+    from .predicted import Prediction
 
 _LOCK = {EXCLUSIVE: "lock", SHARED: "rlock", WAIT: "wait"}
 _ASK = {EXCLUSIVE: "acquire lock", SHARED: "acquire lock", WAIT: "wait for"}

@@ -265,6 +265,22 @@ def test_a_role_that_differs_before_the_new_step_is_noticed_without_asking():
     assert (result.verdict, "behaves differently" in str(result)) == (Verdict.ERROR, True)
 
 
+def test_the_plain_search_notices_that_others_can_go_on_than_before():
+    """From the second run on the first role takes no lock at all."""
+    count = [0]
+
+    def world():
+        a, b = Mutex("a"), Mutex("b")
+        count[0] += 1
+        first = count[0] == 1
+        return {"one": lambda: first and a.acquire() and a.release(),
+                "other": lambda: b.acquire() and b.release()}
+
+    result = explore(world, strategy="dfs")
+    assert (result.verdict, "at step 1 one or other could go on before, and now other"
+            in result.finding.text) == (Verdict.ERROR, True)
+
+
 # -- threads, and what is outside our locks --------------------------------------------------------
 
 

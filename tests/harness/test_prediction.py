@@ -13,7 +13,8 @@ from lock_programs import bare, program, reasons, statuses
 from harness import (At, Completion, Meet, Mutex, RWSemaphore, Scenario, ScenarioError, Verdict,
                      force, run)
 from harness.locks import LockClass
-from harness.prediction import predict, read_baseline
+from harness.predicted import read_baseline
+from harness.prediction import predict
 
 
 def seen(text, flags=(), policy="writer", **locks):
