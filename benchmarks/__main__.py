@@ -1,6 +1,7 @@
-"""python -m benchmarks: measure, and print the table of goals.
+"""python -m benchmarks: measure, and print the table of goals; with --check: run the long checks.
 
-Exit status 0 when it could measure, whatever it measured: a slow machine is no failure.
+Measuring ends with exit status 0 when it could measure, whatever it measured: a slow machine is no
+failure. A check that finds something wrong ends with 1.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ import argparse
 import os
 import platform
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from harness import options
 
-from . import forcing, honesty, locking, predicting
+from . import checking, exploring, forcing, honesty, locking, peers, predicting
 from .measure import Row
 
 QUICK = 0.1   # the scale of --quick
@@ -27,17 +29,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help=f"the same as --scale {QUICK}")
     parser.add_argument("--scale", type=_scale, metavar="F", default=1.0,
                         help="how much to measure (default %(default)s); small is quick and rough")
+    parser.add_argument("--check", action="store_true",
+                        help="run the long checks instead; they take some minutes")
     args = parser.parse_args(argv)
+    scale = QUICK if args.quick else args.scale
 
     def body() -> int:
         with options.json_file(args.json) as write:
-            measured = _measure(QUICK if args.quick else args.scale)
+            if args.check:
+                return _check(scale, write, args.json == "-")
+            measured = _measure(scale)
             if args.json != "-":
                 print(_text(measured))
             write({**measured, "rows": [row.as_dict() for row in measured["rows"]]})
         return 0
 
     return options.guarded("benchmarks", body)
+
+
+def _check(scale: float, write: Callable[[dict[str, Any]], None], quiet: bool) -> int:
+    """Run the checks, and say what each comes to as it ends; return the exit status."""
+    done = []
+    for check in checking.checks(scale):
+        done.append(check)
+        if not quiet:
+            print(check, flush=True)
+    failed = sum(not check.ok for check in done)
+    write({**_where(scale), "checks": [check.as_dict() for check in done],
+           "passed": len(done) - failed, "failed": failed})
+    return 1 if failed else 0
 
 
 def _scale(text: str) -> float:
@@ -50,7 +70,7 @@ def _scale(text: str) -> float:
     return number
 
 
-def _measure(scale: float) -> dict[str, Any]:
+def _where(scale: float) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
@@ -58,9 +78,13 @@ def _measure(scale: float) -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "pinned": hasattr(os, "sched_setaffinity"),
         "scale": scale,
-        "rows": [row for part in (locking, forcing, predicting) for row in part.rows(scale)],
-        "honesty": honesty.table(scale),
     }
+
+
+def _measure(scale: float) -> dict[str, Any]:
+    parts = locking, forcing, predicting, exploring
+    return {**_where(scale), "rows": [row for part in parts for row in part.rows(scale)],
+            "peers": peers.table(scale), "honesty": honesty.table(scale)}
 
 
 def _text(measured: dict[str, Any]) -> str:
@@ -71,7 +95,8 @@ def _text(measured: dict[str, Any]) -> str:
     for row in measured["rows"]:
         lines.append(_line(row))
         if row.note:
-            lines.append(f"    {row.note}")
+            lines += textwrap.wrap(row.note, 120, initial_indent="    ", subsequent_indent="    ")
+    lines += ["", *peers.text(measured["peers"])]
     lines += ["", "The deadlock of the mail on bare locks: what chance finds",
               f"{'':52}{'tries':>8}{'hits':>8}{'seconds':>10}{'per hit':>12}"]
     for look in measured["honesty"]:

@@ -80,10 +80,10 @@ def ratio_row_of(what: str, goal: float | None, pairs: Sequence[tuple[float, flo
 
 
 def rate_row(what: str, unit: str, goal: float | None, work: Callable[[int], None], number: int,
-             times: int = 5) -> Row:
+             times: int = 5, note: str = "") -> Row:
     """Do *work* of *number* pieces *times* times over; return the row of the rate, at the 90th percentile."""
     rates = [number / _time(work, number) for _ in range(times)]
-    return Row(what, unit, goal, percentile(rates, 90), (min(rates), max(rates)), rate=True)
+    return Row(what, unit, goal, percentile(rates, 90), (min(rates), max(rates)), note, rate=True)
 
 
 def _time(work: Rounds, number: int) -> float:

@@ -1,14 +1,14 @@
-"""A test that uses harness locks by itself: its body and the threads it starts are watched as one run.
+"""A test that uses harness locks by itself: its body and its threads are watched as one run.
 
-There is no scenario, so nothing is forced and nothing is run again. The body stays in its own thread,
-which is the one that gets signals. Only a deadlock that really happens is cut short: the threads of
-the circle are unwound, nobody else. All other things are as they are outside a run: exceptions pass,
-threads keep being daemons or not, a mutex that its owner asks for again refuses.
+There is no scenario, so nothing is forced and nothing is run again. The body stays in its own
+thread, which is the one that gets signals. Only a deadlock that really happens is cut short: the
+threads of the circle are unwound, nobody else. All other things are as they are outside a run:
+exceptions pass, threads keep being daemons or not, a mutex that its owner asks for again refuses.
 
 When the body has ended the run is over: threads that go on are told to nobody any more, wait for
 mutexes as any thread outside a run does, and keep nothing of the run installed.
 
-pytest has no part in this: see lock_harness.py and pytest_plugin.py.
+pytest has no part in this: see watched.py.
 """
 
 from __future__ import annotations
@@ -22,20 +22,18 @@ from typing import Any
 
 from . import threads
 from .api import Tally
-from .cycles import Candidate, Group, Record
+from .crew import GRACE
 from .errors import RecursiveAcquire
-from .judge import judge
 from .locks import Mutex
 from .order import LockOrder
 from .place import first_line, function_name
-from .predicted import GUARDED, UNCONFIRMED, Prediction
-from .prediction import Session
 from .report import proof
 from .runner import Run, _perform, _release
 from .scenario import Scenario
 from .task import (WAIT, Task, Unwind, _local, become, current, enter, expose, leave, recover,
                    unpark)
 from .trace import place
+from .unforced import ManyThreads, Unforced
 from .verdict import Finding, Outcome, Result, Verdict
 
 ROLE = "test"       # what reports call the thread of the body
@@ -103,6 +101,9 @@ class AmbientRun(Run):
             if exposed != -1:
                 expose(exposed)
             threads.uninstall()
+            for task in self._unwound:
+                if task is not me:
+                    threads.plain_join(task.thread, GRACE)   # one of a pool goes on
 
     def _end_body(self) -> None:
         """Let everybody go on as if there were no run."""
@@ -133,6 +134,7 @@ class AmbientRun(Run):
     def adopt(self, thread: threading.Thread, name: str) -> Task:
         """Make a thread that the test is about to start part of the run."""
         enter()
+        name = self._stable(name)
         self._names[name] = number = self._names.get(name, 0) + 1
         task = self._new_task(name if number == 1 else f"{name}#{number}", thread)
         self.tasks.append(task)
@@ -224,7 +226,7 @@ class AmbientRun(Run):
         last = next((event for event in reversed(self.recorder.log) if event[0] is self._me), None)
         leave()
         lines = proof(finding) if waiting else []
-        if last is not None and last[1] == "lock_contended":
+        if last is not None and last[1] == "lock_contended" and not self._me.timed:
             lines.append(f"{ROLE} waited for {last[2]} ({last[3]}) at {place(last[4])}")
         return "\n".join(lines)
 
@@ -241,36 +243,13 @@ class AmbientRun(Run):
         """
         if not self.order.edges:
             return None
-        session = _Unforced(self._tally.scenario, 0, "block", deadline, baseline)   # type: ignore
+        session = Unforced(self._tally.scenario, 0, "block", deadline, baseline)   # type: ignore
         session.tally = self._tally
         session.tally.add(Outcome([], self._log()), self.scenario)
-        session.record = Record([_at_rest(self.order)])
+        session.record = ManyThreads([_at_rest(self.order)])
         session.conclude()
         session.predictions.sort(key=lambda each: -each.verdict.graveness)
         return session.result()
-
-
-class _Unforced(Session):
-    """A prediction from one record, with nothing that could be run again."""
-
-    def try_one(self, group: Group, candidate: Candidate) -> Prediction:
-        made = Prediction(group.headline, group.classes, candidate.legs, UNCONFIRMED, "")
-        if self.late:
-            made.reason = "no time was left to judge it"
-            return made
-        judgement = judge(self.record, candidate)
-        if judgement.stuck is not None:
-            # Locks beside the circle may be in the way.
-            judgement = judge(self.record, candidate, everything=True)
-        if judgement.guard:
-            made.status, made.reason = GUARDED, judgement.guard
-            return made
-        made.writers = judgement.writers
-        writers = f" with a writer queued for {' and '.join(made.writers)}" if made.writers else ""
-        can = f"it can happen{writers}, by what was recorded" if judgement.stuck is not None \
-            else "the search for a schedule met its bound"
-        made.reason = f"{can}; not forced, since the body of a test is no scenario"
-        return made
 
 
 def _at_rest(order: LockOrder) -> LockOrder:
@@ -287,14 +266,14 @@ def _nothing() -> None:
 
 
 def _function_name(code: Any) -> str:
-    """Return the name of a function; "" for what runs tests and threads, which is of no interest."""
+    """Return the name of a function; "" for what runs tests and threads."""
     file = code.co_filename
     ours = file.startswith(_STDLIB) and "site-packages" not in file
     return "" if ours or _MACHINERY.search(file) else function_name(code)
 
 
 def name_locks_afresh() -> None:
-    """Let unnamed locks of this thread be counted from 1 again, so that a test's are called the same
-    whatever ran before it.
+    """Let unnamed locks of this thread be counted from 1 again, so that a test's are called the
+    same whatever ran before it.
     """
     _local.created = {}

@@ -1,8 +1,9 @@
 """cases: every case of a file against what it expects.
 
-A version of a program has two judges: the fast engine, which goes through all its states, and
-prediction, which runs it on real threads and forces what it found. A case is ok if both say what
-the file expects; where they contradict each other it differs, whatever is expected. A case of a
+A version of a program has three judges: the fast engine, which goes through all its states;
+exploration, which runs it on real threads in every order of its operations; and prediction, which
+forces on real threads what clean runs told it. A case is ok if all say what the file expects; where
+they contradict each other it differs, whatever is expected. A case of a
 validator is judged by the validator's rules (lockdep.py), headline included.
 """
 
@@ -16,6 +17,7 @@ from typing import Any
 from . import engine
 from .api import TIMEOUT
 from .errors import HeldAtEnd
+from .exploring import explore
 from .lockdep import validate
 from .notation import Case, File, ProgramCase, ValidatorCase, Version
 from .predicted import GUARDED, NEEDS_WRITER, ONE_ROLE
@@ -23,6 +25,7 @@ from .prediction import predict
 from .verdict import Result, Verdict
 
 HANGS = (str(Verdict.DEADLOCK), str(Verdict.HANG))
+MOST_SCHEDULES = 5_000    # explored of one version
 HARMLESS = (GUARDED, ONE_ROLE, NEEDS_WRITER)   # findings that cannot hang with these threads
 
 
@@ -67,35 +70,51 @@ def judge_all(cases: list[Case], timeout: float = TIMEOUT) -> Iterator[Judged]:
 
 
 def judge_version(case: ProgramCase, version: Version, timeout: float = TIMEOUT) -> Judged:
-    """Compare what the engine and prediction say of one version with what is expected of it."""
+    """Compare what the engine, exploration and prediction say of one version with what is expected
+    of it.
+    """
     answer = engine.search(version.program)
-    result = predict(case.scenario(version.name), timeout=timeout)
-    found = _found(result)
+    scenario = case.scenario(version.name)
+    predicted = predict(scenario, timeout=timeout)
+    explored = explore(scenario, engine=False, max_schedules=MOST_SCHEDULES, timeout=timeout)
     got = {"clean": "ok"}.get(answer.verdict, answer.verdict)
-    if found == "kept":
-        found = "hangs" if got in HANGS else "unclear"
-    seen = f"{answer.states:,} states" + (", not all" if not answer.complete else "")
-    if found != "unclear" and (got in HANGS) != (found == "hangs"):
-        ok, why = False, f"the judges CONTRADICT each other: the engine says {answer.verdict} " \
-                         f"({seen}), real threads say {result.verdict}{_statuses(result)}"
-    else:
-        as_expected = got in HANGS if version.expected == "deadlock" else got == "ok"
-        ok = found != "unclear" and as_expected
-        why = f"{seen}; on real threads {result.verdict}{_statuses(result)}"
-    return Judged(f"{case.name}:{version.name}", version.expected, got, ok, why,
+    words = [f"engine {answer.verdict} ({'all ' if answer.complete else ''}{answer.states:,} states)",
+             f"explored {explored.verdict} ({_schedules(explored)})",
+             f"predicted {predicted.verdict}{_statuses(predicted)}"]
+    found = [_found(predicted) or ("hangs" if got in HANGS else "unclear")]
+    if explored.verdict is not Verdict.INCONCLUSIVE:   # else it met its bound, and says so
+        found.append(_found(explored) or ("hangs" if got in HANGS else "unclear"))
+    contradicted = any(each != "unclear" and (each == "hangs") != (got in HANGS) for each in found)
+    ok = not contradicted and "unclear" not in found \
+        and (got in HANGS if version.expected == "deadlock" else got == "ok")
+    if contradicted:
+        words.insert(0, "the judges CONTRADICT each other")
+    return Judged(f"{case.name}:{version.name}", version.expected, got, ok, "; ".join(words),
                   {"engine": answer.verdict, "states": answer.states, "complete": answer.complete,
-                   "real": str(result.verdict),
-                   "statuses": [each.status for each in result.predictions]})
+                   "explored": str(explored.verdict), **_coverage(explored),
+                   "predicted": str(predicted.verdict),
+                   "statuses": [each.status for each in predicted.predictions]})
+
+
+def _schedules(explored: Result) -> str:
+    covered = explored.coverage
+    n = covered["schedules"]
+    return f"{'all ' if covered['complete'] else ''}{n:,} schedule{'' if n == 1 else 's'}"
+
+
+def _coverage(explored: Result) -> dict[str, Any]:
+    return {"schedules": explored.coverage["schedules"],
+            "all_schedules": explored.coverage["complete"]}
 
 
 def _found(result: Result) -> str:
-    """Return what real threads say: ``hangs``, ``ok``, ``kept`` (a thread ended with a lock), or
-    ``unclear``.
+    """Return what real threads say: ``hangs``, ``ok`` or ``unclear``; "" if a thread ended with a lock:
+    then the run was ended at once, and whoever wants that lock would have waited for ever.
     """
     if str(result.verdict) in HANGS:
         return "hangs"
     if result.finding is not None and HeldAtEnd.__name__ in result.finding.text:
-        return "kept"    # the run was ended at once; whoever wants that lock waits for ever
+        return ""
     harmless = all(each.status in HARMLESS for each in result.predictions)
     return "ok" if harmless and result.verdict in (Verdict.CLEAN, Verdict.PREDICTED) else "unclear"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from .cycles import Candidate, Record
@@ -38,7 +39,7 @@ class Confirmer:
         self.runs += 1
         return self._play(made, observers)
 
-    def meet(self, meeting: Meet | None, waits: set[tuple[str, str]]) -> Outcome | None:
+    def meet(self, meeting: Meet | None, waits: dict[str, str]) -> Outcome | None:
         """Hold *meeting* in several orders of start; return the run that ended in a deadlock.
 
         A role that waits for itself needs nobody to meet.
@@ -49,15 +50,15 @@ class Confirmer:
                 outcome = self.play(made, [OneByOne(order)])
             else:
                 outcome = self.play(with_writers(made, meeting), [Meetings(meeting, order)])
-            if _is_deadlock_of(outcome, waits):
-                return outcome
+            if (found := _as_deadlock(outcome, waits)) is not None:
+                return found
             if self._late() or outcome.stuck:
                 break
             made = self._build()
         return None
 
     def follow(self, record: Record, meeting: Meet | None, judgement: Judgement,
-               waits: set[tuple[str, str]]) -> Outcome | None:
+               waits: dict[str, str]) -> Outcome | None:
         """Let the roles follow the engine's schedule; return the run if it ended in a deadlock."""
         program, stuck = judgement.program, judgement.stuck
         if program is None or stuck is None:
@@ -69,19 +70,44 @@ class Confirmer:
         locks |= {name for name, thread in record.joins.items() if thread in program.threads}
         follower = LockFollower(program, stuck.schedule, locks, range(len(made.roles)))
         outcome = self.play(made, [follower])
-        return outcome if _is_deadlock_of(outcome, waits) else None
+        return _as_deadlock(outcome, waits)
 
 
-def _is_deadlock_of(outcome: Outcome, waits: set[tuple[str, str]]) -> bool:
-    """Say whether *outcome* is a deadlock in which these roles wait for these locks."""
+def _as_deadlock(outcome: Outcome, waits: dict[str, str]) -> Outcome | None:
+    """Return *outcome* if it is a deadlock in which each of these roles waits for its lock, one for the
+    next.
+
+    A hang is one too: there somebody waits who did not say who is to end it, but the record does.
+    """
     found = outcome.gravest
-    return found is not None and found.verdict is Verdict.DEADLOCK and waits <= waits_of(found)
+    if found is None:
+        return None
+    if found.verdict is Verdict.DEADLOCK:
+        return outcome if waits.items() <= dict(waits_of(found)).items() else None
+    states = {state.role: state for state in found.roles if state.wants}
+    if found.verdict is not Verdict.HANG or any(
+            role not in states or states[role].wants != lock for role, lock in waits.items()):
+        return None
+    following = [*list(waits)[1:], next(iter(waits))]
+    cycle = tuple([replace(states[role], waits_for=states[role].waits_for or (after,))
+                   for role, after in zip(waits, following)])
+    text = f"{len(cycle)} threads wait for each other"
+    known = replace(found, verdict=Verdict.DEADLOCK, text=text, cycle=cycle, detail="", roles=tuple(
+        [next((each for each in cycle if each.role == state.role), state) for state in found.roles]))
+    return replace(outcome, findings=[known if each is found else each for each in outcome.findings])
 
 
 def points_of(record: Record, candidate: Candidate, judgement: Judgement) -> list[At]:
     """Return where the roles of a cycle meet, in the order in which they go on."""
     points = _points_of_legs(candidate) if judgement.stuck is None else _points_of(record, judgement)
-    return _by_urgency(points, record)
+    return [replace(point, lock=_exactly(point.lock, record),
+                    holding=tuple([_exactly(lock, record) for lock in point.holding]))
+            for point in _by_urgency(points, record)]
+
+
+def _exactly(lock: str, record: Record) -> str:
+    """Return what means *lock* alone, where others share its name."""
+    return f"{lock}#1" if f"{lock}#2" in record.labels else lock
 
 
 def _points_of_legs(candidate: Candidate) -> list[At]:

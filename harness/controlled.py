@@ -75,11 +75,12 @@ class ControlledTask(Task):
         queued: whether it is in the queue of the semaphore.
         since: how many steps had been taken when it stopped.
         birth: number of the step in which it was started, -1 if at the start.
+        parent: the key of who started it, "" of a role.
         starter: who waits until it has come to its first stop.
     """
 
     __slots__ = ("key", "label", "lock", "lock_number", "ask", "kind", "give_up", "queued", "since",
-                 "birth", "starter", "children", "fd", "go", "expired", "due")
+                 "birth", "parent", "starter", "children", "fd", "go", "expired", "due")
 
     def __init__(self, name: str, run: Any, thread: threading.Thread | None, key: str,
                  number: int) -> None:
@@ -89,7 +90,7 @@ class ControlledTask(Task):
         self.lock: Any = None
         self.lock_number = self.ask = self.kind = self.give_up = self.since = self.children = 0
         self.queued = self.go = self.expired = False
-        self.birth = -1
+        self.birth, self.parent = -1, ""
         self.starter: ControlledTask | None = None
         self.fd = _NO_PIPE
         self.due = 0    # how many locks it must hold at its next stop
@@ -148,7 +149,7 @@ class ControlledRun(Run):
         task = ControlledTask(name, self, thread, key, self.names.role(key))
         self._by_label[task.label] = task
         if thread is not None:
-            task.birth = len(self.steps) - 1
+            task.birth, task.parent = len(self.steps) - 1, parent.key
             task.starter = parent
             task.fd = self.hands.pipe()
         return task
@@ -194,7 +195,7 @@ class ControlledRun(Run):
         if not self.findings and not self.cut and self.scenario.check is not None:
             self._check()
         return Outcome(self.findings, list(self.recorder.log), self.notes, stuck,
-                       time.perf_counter() - began)
+                       seconds=time.perf_counter() - began)
 
     def _watch(self) -> None:
         """Wait until every role has ended; judge when nothing has moved for the timeout."""
@@ -242,8 +243,8 @@ class ControlledRun(Run):
             return Verdict.INCONCLUSIVE, (
                 f": {outside} waits outside our locks, or computes, while {' and '.join(able)} "
                 f"{'is' if len(able) == 1 else 'are'} held back; such waits cannot be explored")
-        return Verdict.HANG, (f": {outside} waits outside our locks, or computes, and no other role "
-                              f"can go on")
+        return Verdict.HANG, (f": {outside} waits outside our locks, or computes, and no other "
+                              f"role can go on")
 
     def _show_waits(self) -> None:
         """Let it be seen who waits for what. Called with the guard held, before all are let go."""
@@ -263,7 +264,7 @@ class ControlledRun(Run):
         """Run one role in the calling thread; its turn to start has come."""
         assert isinstance(task, ControlledTask)
         before = become(task)
-        _local.created = {}
+        _local.created, _local.named = {}, {}
         self._last_task = task
         try:
             if self.unwinding:

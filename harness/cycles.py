@@ -80,11 +80,13 @@ class Record:
         self.asked: dict[tuple[str, str, str], Place] = {}
         self.kinds: dict[str, str] = {}
         self.classes: dict[str, str] = {}
+        self.labels: dict[str, str] = {}
         self.joins: dict[str, str] = {}
         self.exempt: dict[str, str] = {}
         self.novalidate: dict[str, str] = {}
-        self.done: set[str] = set()
+        self.done: dict[str, float] = {}
         self.policies: dict[str, str] = {}
+        self.pooled: set[str] = set()
         self.cut: set[str] = set()      # roles of which more was done than was kept
         self.paths: dict[str, list[Path]] = defaultdict(list)
         self.nestings: dict[object, Edge] = {}
@@ -103,10 +105,12 @@ class Record:
                 self.refused[self.base(nesting.edge.held.name, order)] = nesting.refused
         self.kinds.update(order.kinds)
         self.classes.update(order.classes)
+        self.labels.update(order.labels)
         self.joins.update(order.joins)
         self.exempt.update(order.exempt)
         self.novalidate.update(order.novalidate)
-        self.done |= order.done
+        self.done.update(order.done)
+        self.pooled |= order.pooled
         self.policies.update(order.policies)
         self.cut.update(order.cut)
         for role, path in order.operations.items():
@@ -179,7 +183,9 @@ def groups(record: Record) -> list[Group]:
             group.witness = (Leg(edge.role, edge.held, edge.wanted, edge.gates, edge.recursive),)
     for cycle in _by_class(legs):
         key = reduced([record.base(leg.held.name) for leg in cycle])
-        if key not in found and len(key) > 1 and not _says_little(cycle):
+        if len(key) == 1:   # it goes through subclasses of one class
+            key = reduced([leg.held.lock_class for leg in cycle])
+        if key not in found and not _says_little(cycle):
             found[key] = Group(key, witness=cycle)
     for group in found.values():
         group.candidates.sort(key=lambda each: (len(each.read_read), _common_gates(each.legs),

@@ -26,7 +26,7 @@ from .errors import ScenarioError
 from .hands import Hands
 from .numbering import Names
 from .options import positive_int
-from .recorded import program_of
+from .recorded import is_start, program_of
 from .reduction import Reduced
 from .replaying import Moves, token_for
 from .scenario import build, name_of, reference_of
@@ -80,9 +80,9 @@ def explore(scenario: Callable[[], Any], *, strategy: str = "dpor",
         trust_locks: the scenario's invariants look only at what locks (or `harness.step`) order:
             check them in one schedule of each class. Otherwise "dpor" goes through all schedules of
             a scenario that has invariants.
-        engine: for "dpor" without *all*: first ask the fast engine about the operations of each role
-            as recorded, and try the shortest way to a deadlock that it knows. What real threads say
-            decides; `coverage` says what the engine said.
+        engine: for "dpor" without *all*: first ask the fast engine about the operations of each
+            role as recorded, and try the shortest way to a deadlock that it knows. What real threads
+            say decides; `coverage` says what the engine said.
         preemptions: for "bounded": how often a role that could go on is made to wait.
         depth: for "pct": how many orderings a bug needs that is to be found.
         progress: keep a line on standard error up to date.
@@ -172,7 +172,8 @@ class _Exploration:
         if not answer.deadlocks:
             return False
         nearest = answer.deadlocks[0]
-        labels = [2 * self.names.role(step.thread) for step in nearest.schedule]
+        labels = [2 * self.names.role(step.thread) for step in nearest.schedule
+                  if not is_start(program.threads[step.thread][step.op])]
         run, outcome = follow(self, hands, labels, strictly=False)
         self.schedules += 1
         stuck = {task.key for task in run.deadlocked or run.stuck}
@@ -261,7 +262,8 @@ class _Exploration:
     def _differs(self, run: ControlledRun, outcome: Outcome, told: str) -> None:
         finding = Finding(Verdict.ERROR, "observed",
                           f"a role behaves differently under the same schedule: {told}")
-        different = Outcome([finding], [], outcome.notes, outcome.stuck, outcome.seconds)
+        different = Outcome([finding], [], outcome.notes, outcome.stuck,
+                            seconds=outcome.seconds)
         self.counts[str(Verdict.ERROR)] += 1
         self.stopped = "a role behaves differently under the same schedule"
         self.found = _Found(Verdict.ERROR, Failure(Verdict.ERROR, told), None, different)
@@ -300,8 +302,8 @@ class _Exploration:
         hangs = outcome.verdict in (Verdict.DEADLOCK, Verdict.HANG)
         if self._engine_said and hangs != (self._engine_said in ("deadlock", "hang")) and (
                 hangs or complete):
-            outcome.notes.append(f"The fast engine says {self._engine_said} of the operations as they "
-                                 f"were recorded once: the roles branch on data.")
+            outcome.notes.append(f"The fast engine says {self._engine_said} of the operations as "
+                                 f"they were recorded once: the roles branch on data.")
         covered: dict[str, Any] = {
             "schedules": self.schedules, "complete": complete, "strategy": self.strategy.name}
         if self._all and found:
@@ -394,7 +396,7 @@ def add_explore_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--check-determinism", action="store_true",
                          help="run every schedule twice and compare")
     command.add_argument("--trust-locks", action="store_true",
-                         help="check invariants once a class: they look at what locks order, no more")
+                         help="check invariants once a class: they look at what locks order")
     command.add_argument("--no-engine", action="store_true",
                          help="do not ask the fast engine first: real threads alone")
     command.add_argument("--preemptions", type=int, default=2, metavar="N",

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .engine import Step
+from .locks import unique_name
 from .order import started
 from .program import Program
 from .race import OneByOne
@@ -99,7 +100,7 @@ class LockFollower(Follower):
         self._counts: Counter[str] = Counter()
 
     def at(self, task: Task, lock: Any) -> Turn | None:
-        if task.trylock or str(lock) not in self._locks:
+        if task.trylock or unique_name(lock) not in self._locks:
             return None
         self._counts[task.name] += 1
         return task.name, self._counts[task.name] - 1

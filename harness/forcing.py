@@ -90,13 +90,27 @@ class _Forcer:
         if outcome.findings:
             self.known = lambda made, crew: self.play(made, crew, OneByOne(*session.kept_order))
             return outcome
-        forced = session.first_forced()
+        found = session.first_that_happens()
         outcome.tried = session.runs
-        if forced is not None:
-            if (meeting := forced.meeting) is not None:
-                self.known = lambda made, crew: self.hold(made, crew, meeting)
-            return replace(forced.outcome, tried=outcome.tried)
-        return not_reached(outcome, "no meeting is declared, and " + session.why_not())
+        if found is None or found.outcome is None:
+            return not_reached(outcome, "no meeting is declared, and " + session.why_not())
+        if found.met and found.meeting is not None:
+            meeting, writers = found.meeting, found.writers
+            self.known = lambda made, crew: _with_its_writers(self.hold(made, crew, meeting), writers)
+        return replace(_with_its_writers(found.outcome, found.writers), tried=outcome.tried)
+
+
+def _with_its_writers(outcome: Outcome, writers: tuple[str, ...]) -> Outcome:
+    """Return *outcome* as what it says of the roles alone: a deadlock for which further writers were
+    needed is predicted.
+    """
+    if not writers or outcome.verdict is not Verdict.DEADLOCK:
+        return outcome
+    text = f"a deadlock as soon as a writer is queued for {' and '.join(writers)}; without one, " \
+           f"readers let each other in"
+    return replace(outcome, findings=[
+        replace(found, verdict=Verdict.PREDICTED, how="predicted", text=text)
+        if found.verdict is Verdict.DEADLOCK else found for found in outcome.findings])
 
 
 def not_reached(outcome: Outcome, text: str) -> Outcome:

@@ -8,9 +8,10 @@ only allows more, so "cannot happen" is an answer; "can happen" is a schedule to
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations, islice, product
+from typing import Any
 
 from .cycles import Candidate, Cycle, Path, Record
 from .engine import Answer, Stuck, search
@@ -19,7 +20,8 @@ from .race import writer_of
 from .task import WAIT
 
 MOST_STATES = 100_000     # of one search
-MOST_PATHS = 8            # how many combinations of what the roles did are tried
+MOST_STATES_IN_ALL = 2_000_000    # of one call of predict
+MOST_PATHS = 32           # how many combinations of what the roles did are tried
 
 _NUMBER = "\0"     # between the name of a completion and which of its waits a flag stands for
 _LOCKING = {"lock", "take", "down_read", "down_write", "take_read", "take_write"}
@@ -45,7 +47,21 @@ class Judgement:
     program: Program | None = None
 
 
-def judge(record: Record, candidate: Candidate, everything: bool = False) -> Judgement:
+class Budget:
+    """How many states may still be gone through, in all searches of one call."""
+
+    def __init__(self, states: int = MOST_STATES_IN_ALL) -> None:
+        self.left = states
+
+    def search(self, program: Program, **how: Any) -> Answer:
+        """Search, within what is left."""
+        answer = search(program, max_states=min(MOST_STATES, max(self.left, 1)), **how)
+        self.left -= answer.states
+        return answer
+
+
+def judge(record: Record, candidate: Candidate, budget: Budget,
+          everything: bool = False) -> Judgement:
     """Say whether the roles of *record* can get into the cycle, with further writers or without.
 
     Args:
@@ -57,18 +73,18 @@ def judge(record: Record, candidate: Candidate, everything: bool = False) -> Jud
         gates |= set(record.kinds)
     gates -= locks
     complete = not record.cut & {leg.role for leg in candidate.legs}
-    combinations_ = _paths(record, candidate.legs)
+    combinations_ = _paths(record, candidate)
     complete = complete and len(combinations_) <= MOST_PATHS
     for paths in combinations_[:MOST_PATHS]:
         for writers in _writers(candidate.read_read):
             program = _program(record, paths, locks | gates, writers, True)
-            answer = _search(program, candidate.legs)
+            answer = _search(program, candidate.legs, budget)
             complete = complete and answer.complete
             if answer.deadlocks:
                 return Judgement(answer.deadlocks[0], writers, program=program)
     if not complete:
         return Judgement(complete=False)
-    return Judgement(guard=_guard(record, candidate, locks, gates))
+    return Judgement(guard=_guard(record, candidate, locks, gates, budget))
 
 
 def _held_across_waits(record: Record) -> set[str]:
@@ -95,24 +111,44 @@ def _writers(read_read: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         yield from combinations(names, n)
 
 
-def _paths(record: Record, legs: Cycle) -> list[dict[str, Path]]:
+def _paths(record: Record, candidate: Candidate) -> list[dict[str, Path]]:
     """Return combinations of what the roles did, those first in which each leg's role asks for its
     lock; one more than the bound if there are more.
     """
-    wanted = {leg.role: {leg.wanted.name, leg.held.name} for leg in legs}
+    wanted = {leg.role: {leg.wanted.name, leg.held.name} for leg in candidate.legs}
     choices: list[list[tuple[str, Path]]] = []
-    for role, paths in record.paths.items():
+    for role in _involved(record, candidate):
         names = wanted.get(role, set())
         choices.append([(role, path) for path in sorted(
-            paths, key=lambda path: len(names - {op.target for op in path}))])
+            record.paths[role], key=lambda path: len(names - {op.target for op in path}))])
     return [dict(combination) for combination in islice(product(*choices), MOST_PATHS + 1)]
 
 
-def _search(program: Program, legs: Cycle) -> Answer:
+def _involved(record: Record, candidate: Candidate) -> list[str]:
+    """Return the roles without which the cycle cannot be: those of its legs, those that write where
+    readers meet readers, and whoever starts one of these or ends a wait of one.
+
+    Others need not run at all for it.
+    """
+    found = list(dict.fromkeys(leg.role for leg in candidate.legs))
+    for role, paths in record.paths.items():
+        if any(op.op == "down_write" and op.target in candidate.read_read
+               for path in paths for op in path):
+            found.append(role)
+    for role in found:   # which grows
+        awaited = {op.target for path in record.paths[role] for op in path
+                   if op.op in ("wait", "join")}
+        found += [other for other, paths in record.paths.items() if other not in found and (
+            other in awaited or any(op.op in ("set", "complete", "clear") and op.target in awaited
+                                    for path in paths for op in path))]
+    return list(dict.fromkeys(found))
+
+
+def _search(program: Program, legs: Cycle, budget: Budget) -> Answer:
     roles = {leg.role for leg in legs}
-    answer = search(program, max_states=MOST_STATES, first=True)
+    answer = budget.search(program, first=True)
     if answer.deadlocks and not roles <= set(answer.deadlocks[0].circle):
-        answer = search(program, max_states=MOST_STATES)   # the nearest was another one's
+        answer = budget.search(program)   # the nearest was another one's
         ours = tuple(stuck for stuck in answer.deadlocks if roles <= set(stuck.circle))
         answer = replace(answer, deadlocks=ours)
     return answer
@@ -121,17 +157,23 @@ def _search(program: Program, legs: Cycle) -> Answer:
 def _program(record: Record, paths: dict[str, Path], locks: set[str], writers: tuple[str, ...],
              waits: bool) -> Program:
     """Return what the roles do with *locks*, and *writers*."""
-    paths = _numbered(paths)
+    paths = _numbered(paths, record.done)
     threads = {role: _project(path, locks, paths if waits else {}) for role, path in paths.items()}
     flags = {op.target for ops in threads.values() for op in ops if op.op == "set"}
     waited = {op.target for ops in threads.values() for op in ops if op.op == "wait"}
-    given = waited - flags | {name for name in waited if real_name(name) in record.done}
+    given = waited - flags | {name for name in waited if _is_given(name, record.done)}
     kinds = {name: kind for name, kind in record.kinds.items() if name in locks}
     program = Program(kinds, threads, frozenset(given), policies=record.policies)
     return with_threads(program, writers)
 
 
-def _numbered(paths: dict[str, Path]) -> dict[str, Path]:
+def _is_given(flag: str, done: Mapping[str, float]) -> bool:
+    """Say whether the wait that *flag* stands for would have passed from the start."""
+    name, _, number = flag.partition(_NUMBER)
+    return done.get(name, 0) >= int(number or 1)
+
+
+def _numbered(paths: dict[str, Path], done: Mapping[str, float]) -> dict[str, Path]:
     """Return *paths* with a flag for each `Completion.complete` that lets one wait pass.
 
     Which wait passes by which is known where one role completes and one waits; elsewhere a wait is
@@ -142,12 +184,13 @@ def _numbered(paths: dict[str, Path]) -> dict[str, Path]:
         for op in path:
             users[op.target][op.op].add(role)
     counted = {name for name, by in users.items()
-               if len(by["complete"]) == len(by["wait"]) == 1 and not by["set"] and not by["clear"]}
-    return {role: tuple(_number(path, counted)) for role, path in paths.items()}
+               if len(by["complete"]) == len(by["wait"]) == 1 and not by["set"] and not by["clear"]
+               and done.get(name, 0) < float("inf")}
+    return {role: tuple(_number(path, counted, done)) for role, path in paths.items()}
 
 
-def _number(path: Path, counted: set[str]) -> Iterator[Op]:
-    numbers: Counter[Op] = Counter()
+def _number(path: Path, counted: set[str], done: Mapping[str, float]) -> Iterator[Op]:
+    numbers = Counter({Op("complete", name): int(done.get(name, 0)) for name in counted})
     for op in path:
         verb = "set" if op.op == "complete" else op.op
         if op.target in counted:
@@ -194,17 +237,18 @@ def _project(path: Path, locks: set[str], threads: Iterable[str]) -> Path:
     return (*result, *section)
 
 
-def _guard(record: Record, candidate: Candidate, locks: set[str], gates: set[str]) -> str:
+def _guard(record: Record, candidate: Candidate, locks: set[str], gates: set[str],
+           budget: Budget) -> str:
     """Name what makes the cycle impossible: without it, it could happen."""
     legs = candidate.legs
     common = [gate for gate in sorted(gates) if _common(gate, legs)]
-    paths = _paths(record, legs)[0]
+    paths = _paths(record, candidate)[0]
     for gate in common + sorted(gates - set(common)):
-        if _possible(record, paths, locks | gates - {gate}, legs, candidate.read_read, True):
+        if _possible(record, paths, locks | gates - {gate}, legs, candidate.read_read, budget):
             return gate
-    if _possible(record, paths, locks | gates, legs, candidate.read_read, False):
+    if _possible(record, paths, locks | gates, legs, candidate.read_read, budget, waits=False):
         return _order(record, paths, legs)
-    if _possible(record, paths, locks, legs, candidate.read_read, True):
+    if _possible(record, paths, locks, legs, candidate.read_read, budget):
         return " and ".join(sorted(gates))
     return "the order in which the roles take and give up these locks"
 
@@ -214,8 +258,9 @@ def _common(gate: str, legs: Cycle) -> bool:
 
 
 def _possible(record: Record, paths: dict[str, Path], locks: set[str], legs: Cycle,
-              read_read: tuple[str, ...], waits: bool) -> bool:
-    return bool(_search(_program(record, paths, locks, read_read, waits), legs).deadlocks)
+              read_read: tuple[str, ...], budget: Budget, waits: bool = True) -> bool:
+    program = _program(record, paths, locks, read_read, waits)
+    return bool(_search(program, legs, budget).deadlocks)
 
 
 def _order(record: Record, paths: dict[str, Path], legs: Cycle) -> str:

@@ -24,7 +24,7 @@ def parse(text: str) -> Any:
     """Return what the JSON *text* says, each list as a `LinedList`.
 
     Raises:
-        json.JSONDecodeError: it is no JSON.
+        ValueError: it is no JSON (json.JSONDecodeError), or an object has a name twice.
         RecursionError: it is nested too deeply.
     """
     ends = [i for i, character in enumerate(text) if character == "\n"]
@@ -35,7 +35,15 @@ def parse(text: str) -> Any:
         made.line = bisect.bisect_left(ends, begin[1]) + 1
         return made, end
 
-    reader: Any = json.JSONDecoder()
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"{twice!r} stands twice in one object")
+        return found
+
+    reader: Any = json.JSONDecoder(object_pairs_hook=once)
     reader.parse_array = array
     reader.scan_once = scanner.py_make_scanner(reader)   # type: ignore[attr-defined]
     return reader.decode(text)

@@ -12,29 +12,24 @@ from __future__ import annotations
 import functools
 import json
 import math
-import os
 import random
-import shlex
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
-from . import api, forcing, prediction, replaying, stress_loop
-from .ambient import AmbientRun
+from . import api, exploring, forcing, prediction, replaying, stress_loop
 from .report import proof
-from .crew import GRACE
 from .scenario import _takes_rng, name_of, reference_of
 from .verdict import Finding, Outcome, Result, Verdict
+from .watched import FAILS, command_of, fail_with, limits, warn_of
 
 _TOOLS: dict[str, Callable[..., Result]] = {
     "run": api.run, "force": forcing.force, "predict": prediction.predict,
-    "stress": stress_loop.stress}   # `explore` would stand here, and be a method like the others
-LONGEST = 10.0    # seconds that the lock order of one watched test is judged for, at most
+    "explore": exploring.explore, "stress": stress_loop.stress}
 _OF_A_CALL = ("timeout", "runs", "seed")                            # settings of every tool
-_FAILS = Verdict.DEADLOCK, Verdict.PREDICTED
 _HANGS = Verdict.DEADLOCK, Verdict.HANG, Verdict.PREDICTED
 
 
@@ -87,6 +82,12 @@ class LockHarness:
         __tracebackhide__ = True
         return self._judge(expect, "predict", scenario, arguments)
 
+    def explore(self, scenario: Callable[[], Any], *, expect: Any = "clean",
+                **arguments: Any) -> Result:
+        """Run every order of the lock operations."""
+        __tracebackhide__ = True
+        return self._judge(expect, "explore", scenario, arguments)
+
     def stress(self, scenario: Callable[..., Any], *, expect: Any = "clean",
                **arguments: Any) -> Result:
         """Race with random noise, in random worlds where the scenario offers them."""
@@ -125,7 +126,7 @@ class LockHarness:
 
     def _predict_too(self, tool: str, scenario: Any, arguments: dict[str, Any],
                      result: Result) -> None:
-        """Fail the test if the lock order of *scenario* allows a deadlock, where that is asked for."""
+        """Fail the test if the lock order of *scenario* allows a deadlock, where that is wanted."""
         __tracebackhide__ = True
         key = getattr(scenario, "reference", scenario)
         if not self.settings.get("predict") or self.token or key in self._predicted:
@@ -137,9 +138,10 @@ class LockHarness:
             scenario = _of_seed(scenario, f"{result.coverage['seed']}/0")
         asked = {name: arguments[name] for name in ("timeout", "detect") if name in arguments}
         predicted = self._play("predict", scenario, {"runs": None, **asked})
-        if predicted.verdict in _FAILS:
-            predicted.outcome.notes.append(f"The call itself, {tool}, came to {result.verdict}; this is "
-                                           f"what --predict makes of its scenario.")
+        if predicted.verdict in FAILS:
+            predicted.outcome.notes.append(
+                f"The call itself, {tool}, came to {result.verdict}; this is what --predict makes "
+                f"of its scenario.")
             fail_with(self.item, predicted, self._command("", "--predict "))
         if predicted.verdict is Verdict.INCONCLUSIVE:
             warn_of(self.item, predicted)
@@ -162,8 +164,9 @@ class LockHarness:
             self._note_waits(getattr(exc, "outcome", None))
             raise
         hurried, cut = timeout != asked["timeout"], seconds != asked["seconds"]
-        few = cut and result.seconds >= (seconds or 0) if tool == "predict" else \
-            cut and result.coverage["runs"] < (asked.get("runs") or math.inf)
+        few = cut and tool != "explore" and (   # which says itself that it was cut short
+            result.seconds >= (seconds or 0) if tool == "predict" else
+            result.coverage["runs"] < (asked.get("runs") or math.inf))
         if few and result.verdict is Verdict.CLEAN:
             _make_inconclusive(result)
         if few or (cut and result.verdict is Verdict.INCONCLUSIVE) \
@@ -179,7 +182,10 @@ class LockHarness:
         if tool == "predict":
             asked.setdefault("baseline", self.settings.get("baseline"))
             asked.setdefault("runs", None)
-        if tool != "stress":
+        if tool == "explore":
+            if "runs" not in arguments:
+                asked.pop("runs", None)
+        elif tool != "stress":
             if "seed" not in arguments:
                 asked.pop("seed", None)
             asked.setdefault("runs", 1)
@@ -219,78 +225,12 @@ class LockHarness:
                                 "\n".join(proof(outcome.gravest))))
 
 
-def watched(item: pytest.Item, body: Callable[[], Any], baseline: Mapping[str, str],
-            alarm: float) -> None:
-    """Call the body of a test that --predict watches; fail it for a deadlock that happened or could.
-
-    Args:
-        baseline: cycles that are known.
-        alarm: when pytest-timeout ends the test, by time.monotonic().
-    """
-    __tracebackhide__ = True
-    run = AmbientRun(item.nodeid)
-    again = command_of(item, "--predict ")
-    raised = None
-    try:
-        run.watch(body)
-    except BaseException as exc:
-        if run.waits:
-            item.add_report_section("call", "who waited for whom", run.waits)
-        if not run.findings or isinstance(exc, (KeyboardInterrupt, pytest.exit.Exception)):
-            raise
-        raised = exc
-    if run.findings:
-        if hasattr(item, "_excinfo"):
-            item._excinfo = None   # of unittest, which keeps what unwound the test
-        fail_with(item, run.observed(raised), again)
-    now = time.monotonic()
-    _, seconds = limits(alarm - now, LONGEST, LONGEST)
-    predicted = run.predict(baseline, now + (seconds or 0))
-    if predicted is not None and predicted.verdict in _FAILS:
-        fail_with(item, predicted, again)
-    if predicted is not None and predicted.verdict is Verdict.INCONCLUSIVE:
-        warn_of(item, predicted)
-
-
-def fail_with(item: pytest.Item, result: Result, again: str) -> NoReturn:
-    """Fail the test with the report of *result*, which *again* shows again."""
-    __tracebackhide__ = True
-    result.again = again
-    item.user_properties += [("harness_verdict", str(result.verdict)), ("harness_again", again)]
-    pytest.fail(str(result), pytrace=False)
-
-
-def warn_of(item: pytest.Item, result: Result) -> None:
-    """Warn that prediction did not get to its end."""
-    item.warn(pytest.PytestWarning(f"--predict: {str(result).partition(chr(10))[0]}"))
-
-
-def command_of(item: pytest.Item, options: str = "") -> str:
-    """Return the command that runs *item* again, from where pytest was called."""
-    path, colons, name = item.nodeid.partition("::")
-    path = os.path.relpath(item.config.rootpath / path, item.config.invocation_params.dir)
-    return f"python -m pytest {options}{shlex.quote(path + colons + name)}"
-
-
 def _of_seed(scenario: Callable[..., Any], seed: str) -> Callable[[], Any]:
     """Return *scenario* with the random world of *seed*."""
     @functools.wraps(scenario)
     def seeded() -> Any:
         return scenario(rng=random.Random(seed))
     return seeded
-
-
-def limits(left: float, timeout: float, seconds: float | None) -> tuple[float, float | None]:
-    """Return *timeout* and *seconds*, lowered so that a verdict comes within *left* seconds.
-
-    A call may use half of what is left, or all but two of the runner's graces: one for a role that
-    cannot be ended, one to spare. A silence is judged up to a quarter of the timeout late, and must
-    come to that before. What is infinite, or over (under a debugger), lowers nothing.
-    """
-    if not 0 < left < math.inf:
-        return timeout, seconds
-    whole = max(left / 2, left - 2 * GRACE)
-    return min(timeout, left / 3), whole if seconds is None else min(seconds, whole)
 
 
 def _make_inconclusive(result: Result) -> None:

@@ -27,6 +27,10 @@ WAIT_CONTEXT = "Invalid wait context"
 
 WRITE, READ, RECURSIVE_READ = "W", "R", "RR"   # lockdep's read = 0, 1, 2
 
+SUBCLASSES = 8          # of a class: MAX_LOCKDEP_SUBCLASSES
+TYPES = ("mutex", "rtmutex", "rt_mutex", "ww_mutex", "spin", "spinlock", "raw_spin", "raw_spinlock",
+         "local_lock", "rwsem", "percpu_rwsem", "rwlock", "seqlock", "rcu", "srcu", "map")
+
 # What may sleep inside what: a lock is refused inside one of a lower level (wait types of lockdep).
 _LEVELS = {"raw_spin": 2, "raw_spinlock": 2, "spin": 3, "spinlock": 3, "rwlock": 3, "mutex": 4,
            "rwsem": 4, "rtmutex": 4, "rt_mutex": 4, "ww_mutex": 4}

@@ -92,9 +92,10 @@ class Node:
         name: what the verbs print, as in ``device_lock(0000:01:00.0)``. Default: the place of
             creation.
         lock_class: what all locks of one kind share, as in lockdep. Default: the name.
+        nth: among the locks of its name and class made in one world, in that thread.
     """
 
-    __slots__ = ("_name", "_class", "__weakref__")
+    __slots__ = ("_name", "_class", "nth", "__weakref__")
 
     def __init__(self, name: str | None, lock_class: str | None, depth: int = 2) -> None:
         if name is None:
@@ -102,8 +103,14 @@ class Node:
             key = id(frame.f_code), frame.f_lasti
             _local.created[key] = number = _local.created.get(key, 0) + 1
             self._name: Any = (frame.f_code, frame.f_lasti, number)
+            self.nth = 1
         else:
             self._name = name
+            named = _local.named
+            if named is None:
+                self.nth = 1
+            else:
+                named[name, lock_class] = self.nth = named.get((name, lock_class), 0) + 1
         self._class = lock_class
 
     @property
@@ -148,6 +155,11 @@ class Node:
     def is_free_for(self, task: Task, mode: str) -> bool:
         """Say whether *task* can have this in *mode* now. Called with the guard held."""
         return not self.blockers(task, mode)
+
+
+def unique_name(lock: Node) -> str:
+    """Return what reports call *lock*, with a number if others are called the same."""
+    return f"{lock}#{lock.nth}" if lock.nth > 1 else str(lock)
 
 
 def wait(task: Task, node: Node, mode: str, timeout: float, again: bool = False) -> bool:
@@ -447,6 +459,11 @@ class Completion(Node):
         if task.run is not None:
             for hook in task.run.on_release:
                 hook(task, self, WAIT)
+
+    @property
+    def passes(self) -> float:
+        """How many waits would pass at once; infinite after `complete_all`."""
+        return self._done
 
     def done(self) -> bool:
         """Say whether a wait would pass at once."""

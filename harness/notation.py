@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,10 +25,12 @@ from typing import Any, NoReturn
 from .errors import ScenarioError
 from .interpreter import Lines, scenario_of
 from .lined import parse
+from .lockdep import SUBCLASSES, TYPES
 from .program import Program
 from .sequence import OPERATIONS, sequence_of
 
 BEFORE, AFTER = "before", "after"
+RECORDED = ("take", "take_read", "take_write")    # of recordings, not of files
 EXPECTED_OF_PROGRAM = ("deadlock", "ok")
 EXPECTED_OF_VALIDATOR = ("splat", "clean")
 
@@ -165,6 +168,11 @@ class File:
             if "threads_or_sequence" not in raw and "threads_before" not in raw:
                 self._refuse(f"case {_name_of(raw)!r} has neither 'threads_before' nor "
                              f"'threads_or_sequence'")
+        for name, times in Counter(self.names).items():
+            if times > 1 or ":" in name or not name.isprintable():
+                raise ScenarioError(f"{path}: " + (
+                    f"{times} cases are called {name!r}" if times > 1 else
+                    f"the name {name!r} of a case must be printable, without a colon"))
 
     def _refuse(self, why: str = "it has no list 'cases' of objects") -> NoReturn:
         raise ScenarioError(f"{self.path} is in neither notation of lock programs: {why}")
@@ -242,6 +250,11 @@ def _version(name: str, raw: dict[str, Any], suffix: str, locks: dict[str, Any],
     if word not in EXPECTED_OF_PROGRAM:
         raise ScenarioError(f"{where}: it is expected to be {word!r}, which is none of "
                             f"{', '.join(EXPECTED_OF_PROGRAM)}")
+    for thread, ops in threads.items():
+        for index, op in enumerate(ops if isinstance(ops, list) else ()):
+            if isinstance(op, list) and op and op[0] in RECORDED:
+                raise ScenarioError(f"{where}: thread {thread}, operation {index}: unknown operation "
+                                    f"{op[0]!r}")
     try:
         program = Program(locks, threads, frozenset(flags))
     except ScenarioError as exc:
@@ -262,6 +275,9 @@ def _validator_case(raw: dict[str, Any], file: str, where: str) -> ValidatorCase
         if not isinstance(lock, dict):
             raise ScenarioError(f"{where}: lock {name} is {lock!r}, expected its type and class")
         kind = _get(lock, "type", str, f"{where}: lock {name}")
+        if kind not in TYPES:
+            raise ScenarioError(f"{where}: lock {name} is of unknown type {kind!r}; one of "
+                                f"{', '.join(TYPES)}")
         locks[name] = kind, _get(lock, "class", str, f"{where}: lock {name}", name)
     sequence = _get(raw, "threads_or_sequence", list, where)
     for index, op in enumerate(sequence):
@@ -285,8 +301,10 @@ def _check_operation(op: Any, locks: Mapping[str, Any], where: str) -> None:
                             f"{', '.join(OPERATIONS)}")
     if op[1] not in locks:
         raise ScenarioError(f"{where}: {op[0]} on {op[1]!r}, which is not among the locks")
-    if len(op) > (3 if op[0] == "SUBCLASS" else 2) or any(type(part) is not int for part in op[2:]):
+    if len(op) > (3 if op[0] == "SUBCLASS" else 2):
         raise ScenarioError(f"{where}: {op!r} has more than {op[0]} needs")
+    if op[2:] and (type(op[2]) is not int or not 0 <= op[2] < SUBCLASSES):
+        raise ScenarioError(f"{where}: {op[2]!r} is no subclass, expected a number below {SUBCLASSES}")
 
 
 _NAMED = {dict: "an object", list: "a list", str: "a name"}
@@ -299,8 +317,8 @@ def _get(raw: dict[str, Any], key: str, kind: type, where: str, default: Any = _
     if value is None and default is not _REQUIRED:
         return default
     if not isinstance(value, kind):
-        found = f"{key!r} is {value!r}, expected" if key in raw else f"{key!r} is missing:"
-        raise ScenarioError(f"{where}: {found} {_NAMED[kind]}")
+        raise ScenarioError(f"{where}: {key!r} is {value!r}, expected {_NAMED[kind]}" if key in raw
+                            else f"{where} needs {key!r}, {_NAMED[kind]}")
     return value
 
 
@@ -316,5 +334,7 @@ def _parse(path: str) -> Any:
     except json.JSONDecodeError as exc:
         raise ScenarioError(f"{path} is no JSON: {exc.msg} at line {exc.lineno}, column "
                             f"{exc.colno}") from None
+    except ValueError as exc:
+        raise ScenarioError(f"{path} is no JSON that can be read: {exc}") from None
     except RecursionError:
         raise ScenarioError(f"{path} is nested too deeply") from None

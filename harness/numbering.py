@@ -71,7 +71,7 @@ class Names:
             name = key._name
             if not isinstance(name, str):
                 name = name[0].co_filename, name[0].co_firstlineno, *name[1:]
-            key = type(key), name, key._class
+            key = type(key), name, key._class, key.nth
         number = self._lock_numbers.get(key)
         return self._add(key, lock) if number is None else number
 

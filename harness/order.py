@@ -18,9 +18,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from .errors import ScenarioError
 from .events import Observer
-from .locks import Completion, LockClass, Mutex
-from .place import Chain
+from .locks import Completion, LockClass, Mutex, unique_name
+from .place import Chain, first_line
 from .program import Op
 from .task import EXCLUSIVE, NOT_NESTED, SHARED, WAIT, Task
 from .threads import ThreadEnd
@@ -61,7 +62,7 @@ class Nesting(NamedTuple):
 class _Stack:
     """One lock on top of those a role holds, or the empty stack."""
 
-    __slots__ = ("lock", "name", "lock_class", "mode", "parent", "asked", "acquire", "take",
+    __slots__ = ("lock", "name", "lock_class", "mode", "parent", "asked", "tried", "acquire", "take",
                  "release", "chain", "exclusive", "others", "append", "role")
 
     def __init__(self, role: _Role, lock: Any, name: str, lock_class: str, mode: str,
@@ -69,6 +70,7 @@ class _Stack:
         self.role, self.lock, self.name, self.lock_class = role, lock, name, lock_class
         self.mode, self.parent = mode, parent
         self.asked = False        # whether it was asked for without a way out: it has its edges
+        self.tried = False        # whether it was asked for with one
         self.chain: Chain = ()
         self.exclusive: dict[Any, _Stack] = {}
         self.others: dict[Any, _Stack] = {}
@@ -150,12 +152,15 @@ class LockOrder(Observer):
         self.nestings: dict[Any, Nesting] = {}
         self.kinds: dict[str, str] = {}
         self.classes: dict[str, str] = {}      # lock -> class
+        self.labels: dict[str, str] = {}       # lock -> what reports call it, which others may share
         self.exempt: dict[str, str] = {}
         self.novalidate: dict[str, str] = {}
         self.excused: Counter[str] = Counter()
         self.asks: dict[tuple[str, str, str], Place] = {}   # (role, lock, mode): the first request
         self.joins: dict[str, str] = {}        # wait for the end of a thread -> the thread
-        self.done: set[str] = set()            # waits that would have passed from the start
+        self.pooled: set[str] = set()          # threads that take their work from a queue
+        self.done: dict[str, float] = {}       # wait -> how many would have passed from the start
+        self.tried: set[str] = set()           # locks that were asked for with a way out
         self.policies: dict[str, str] = {}     # semaphore -> policy
         self._roles: dict[str, _Role] = {}
         self._names: dict[Any, str] = {}
@@ -191,15 +196,20 @@ class LockOrder(Observer):
             node = self._new(task, stack, lock, mode)
         if not node.asked and not task.trylock and not task.timed:
             self._ask(task, node)
+        elif not node.tried and (task.trylock or task.timed):
+            node.tried = True
+            self.tried.add(node.name)
         task.asked = node
 
     def lock_acquired(self, task: Task, lock: Any, mode: str) -> None:
         node = task.asked
-        node.append(node.take if task.trylock or task.timed else node.acquire)
         if mode is WAIT:
-            node.role.plain = False
-        else:
-            task.stack = node
+            if not task.timed:    # else it might have gone on without: it puts nothing in order
+                node.append(node.acquire)
+                node.role.plain = False
+            return
+        node.append(node.take if task.trylock or task.timed else node.acquire)
+        task.stack = node
 
     def lock_release(self, task: Task, lock: Any, mode: str) -> None:
         stack = task.stack
@@ -219,6 +229,8 @@ class LockOrder(Observer):
             parent.role.trim()
 
     def thread_start(self, task: Task, thread: Task) -> None:
+        if _of_a_pool(thread.thread):
+            self.pooled.add(thread.name)
         role = self._role(task)
         role.acts.append(_Act("set", started(thread.name)))
         role.plain = False
@@ -244,14 +256,15 @@ class LockOrder(Observer):
     def _name(self, lock: Any) -> str:
         name = self._names.get(lock)
         if name is None:
-            name = str(lock)
+            name = unique_name(lock)
             self._taken[name] += 1
-            if self._taken[name] > 1:
+            if self._taken[name] > 1:   # made by different threads, say
                 name = f"{name}#{self._taken[name]}"
             self._names[lock] = name
+            self.labels[name] = str(lock)
             self.classes[name] = str(lock.lock_class)
             if isinstance(lock, Completion) and lock.done():
-                self.done.add(name)
+                self.done[name] = lock.passes
         return name
 
     def _class_of(self, lock: Any) -> LockClass | None:
@@ -326,7 +339,7 @@ class LockOrder(Observer):
             return
         refused = ""
         if told is not None and told.order is not None and hold.lock is not node.lock:
-            if told.order(hold.lock, node.lock):
+            if _in_order(told, hold.lock, node.lock):
                 self.excused[told.why] += 1
                 return
             refused = told.why
@@ -361,6 +374,19 @@ class LockOrder(Observer):
                     at.others.setdefault((hold.lock, hold.mode), found)
             at = found
         return at
+
+
+def _in_order(told: LockClass, held: Any, wanted: Any) -> bool:
+    try:
+        return bool(told.order(held, wanted))
+    except Exception as exc:
+        raise ScenarioError(f"the order of lock class {told} raised {first_line(exc)}") from exc
+
+
+def _of_a_pool(thread: Any) -> bool:
+    """Say whether *thread* is a worker of the standard library's pools."""
+    target = getattr(thread, "_target", None)
+    return getattr(target, "__module__", None) in ("concurrent.futures.thread", "multiprocessing.pool")
 
 
 def started(thread: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +32,8 @@ class Prediction:
             ``unconfirmed`` (it could not be made to happen), ``known`` (in the baseline).
         reason: why, in a sentence.
         count: how many cycles by instance it stands for.
-        meeting: the points at which the roles met, if they did.
+        meeting: the points at which the roles were to meet.
+        met: they met there; else they followed a schedule of the engine's, if it happened.
         outcome: the run in which it happened.
         lockdep: what the kernel's own validator would have made of it.
     """
@@ -43,6 +45,7 @@ class Prediction:
     reason: str
     count: int = 1
     meeting: Meet | None = None
+    met: bool = False
     writers: tuple[str, ...] = ()
     outcome: Outcome | None = None
     lockdep: str = ""
@@ -67,6 +70,29 @@ class Prediction:
                           "wants": leg.wanted.name, "mode": leg.wanted.mode} for leg in self.legs]}
 
 
+def checked_baseline(baseline: Any) -> dict[str, str]:
+    """Return known cycles in the form of `cycle_key`: those of a file, or of a mapping from a cycle,
+    written as in the file, to its reason.
+    """
+    if baseline is None:
+        return {}
+    if isinstance(baseline, (str, os.PathLike)):
+        return read_baseline(os.fspath(baseline))
+    if not isinstance(baseline, Mapping):
+        raise ScenarioError(f"baseline is {baseline!r}, expected a file or a mapping from cycles to "
+                            f"reasons")
+    return dict(_known_cycle(f"{cycle}  # {reason}", "baseline") for cycle, reason in baseline.items())
+
+
+def _known_cycle(line: str, where: str) -> tuple[str, str]:
+    cycle, _, reason = map(str.strip, line.partition(" # "))
+    classes = [each.strip() for each in cycle.split(" -> ")]
+    if not reason or len(classes) < 2 or classes[0] != classes[-1]:
+        raise ScenarioError(f"{where}: expected 'CLASS -> CLASS -> CLASS  # reason', a cycle that ends "
+                            f"where it begins, got {line.strip()!r}")
+    return cycle_key(classes[:-1]), reason
+
+
 def read_baseline(path: str) -> dict[str, str]:
     """Read the known cycles of a file: ``CLASS -> CLASS -> CLASS  # reason``, one a line.
 
@@ -77,7 +103,7 @@ def read_baseline(path: str) -> dict[str, str]:
     """
     known = {}
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             lines = file.read().splitlines()
     except (OSError, UnicodeDecodeError) as exc:
         raise ScenarioError(f"cannot read the baseline {path}: "
@@ -85,12 +111,8 @@ def read_baseline(path: str) -> dict[str, str]:
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
             continue
-        cycle, hash_, reason = map(str.strip, line.partition(" # "))
-        classes = [each.strip() for each in cycle.split(" -> ")]
-        if not reason or len(classes) < 2 or classes[0] != classes[-1]:
-            raise ScenarioError(f"{path}:{number}: expected 'CLASS -> CLASS -> CLASS  # reason', a cycle "
-                                f"that ends where it begins, got {line.strip()!r}")
-        known[cycle_key(classes[:-1])] = reason
+        cycle, reason = _known_cycle(line, f"{path}:{number}")
+        known[cycle] = reason
     return known
 
 

@@ -7,6 +7,7 @@ is worth is its status (predicted.py).
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,11 +20,11 @@ from .cycles import Candidate, Cycle, Group, Leg, Record, assignment, groups, un
 from .engine import search
 from .following import ProgramFollower
 from .forcing import orders
-from .judge import Judgement, by_class, judge, with_threads
+from .judge import Budget, Judgement, by_class, judge, with_threads
 from .order import LockOrder
 from .predicted import (FORCED, GUARDED, KNOWN, NEEDS_WRITER, ONE_ROLE, UNCONFIRMED, Prediction,
-                        cycle_key, known, observed, read_baseline, waits_of)
-from .race import At, Meet, Meetings, OneByOne, with_writers
+                        checked_baseline, cycle_key, known, observed, waits_of)
+from .race import At, Meet, Meetings, OneByOne, Refusal, with_writers
 from .runner import Run
 from .scenario import Scenario, build, name_of
 from .settings import settled
@@ -32,13 +33,14 @@ from .verdict import Finding, Outcome, Result, Verdict
 
 MOST_RUNS = 6            # clean runs, each in another order of start
 MOST_STATES = 500_000    # of a program
+MOST_REFUSED = 5         # runs in which trylocks fail
 MOST_TRIED = 200         # cycles by instance that are judged for one finding
 _GRAVE = (FORCED, NEEDS_WRITER, UNCONFIRMED, GUARDED, ONE_ROLE)
 
 
 def predict(scenario: Callable[[], Any], *, runs: int | None = None, seconds: float | None = None,
             timeout: float = TIMEOUT, detect: str = "block",
-            baseline: Mapping[str, str] | str | None = None, lockdep: bool = False) -> Result:
+            baseline: Mapping[str, str] | str | os.PathLike[str] | None = None, lockdep: bool = False) -> Result:
     """Predict the deadlocks of *scenario* from clean runs, and force those that can happen.
 
     Args:
@@ -61,7 +63,7 @@ def predict(scenario: Callable[[], Any], *, runs: int | None = None, seconds: fl
     """
     check_arguments(1 if runs is None else runs, seconds, timeout, detect)
     deadline = None if seconds is None else time.monotonic() + seconds
-    silenced = read_baseline(baseline) if isinstance(baseline, str) else baseline or {}
+    silenced = checked_baseline(baseline)
     session = Session(scenario, timeout, detect, deadline, silenced)
     try:
         with settled(), Crew() as session.crew:
@@ -93,6 +95,9 @@ class Session:
     record: Any = None
     predictions: list[Prediction] = field(default_factory=list)
     observed: list[Outcome] = field(default_factory=list)   # runs in which no meeting was held
+    refusals: int = 0                 # runs in which trylocks failed
+    roles: set[str] = field(default_factory=set)      # of the scenario; others are threads they start
+    outside: bool = False             # roles waited for each other outside our locks
     states: Any = None                # the engine's answer, if the scenario is a program
     unread: int = 0                   # groups that were not judged for lack of time
     declared: str = ""                # what came of the meeting the scenario declares
@@ -100,6 +105,7 @@ class Session:
 
     def __post_init__(self) -> None:
         self.tally = Tally(name_of(self.scenario))
+        self.budget = Budget()
         self.confirmer = Confirmer(self.build, self.play, lambda: self.late)
 
     def build(self) -> Scenario:
@@ -108,8 +114,8 @@ class Session:
 
     @property
     def late(self) -> bool:
-        """Whether the time is up."""
-        return self.deadline is not None and time.monotonic() >= self.deadline
+        """Whether the time is up, or the bound on states is met."""
+        return self.budget.left <= 0 or self.deadline is not None and time.monotonic() >= self.deadline
 
     # -- clean runs ---------------------------------------------------------------------------
 
@@ -121,12 +127,16 @@ class Session:
     def observe(self, runs: int | None, made: Scenario | None = None) -> None:
         """Let the roles run one after the other, in several orders, and record."""
         made = made or self.build()
-        recorded = []
+        recorded: list[LockOrder] = []
+        tried: set[str] = set()
         ways = [(order, "first") for order in orders(made)[:runs or MOST_RUNS]]
         for order, threads in ways:
             lock_order = LockOrder()
             outcome = self.play(made, [OneByOne(order, threads), lock_order])
             recorded.append(lock_order)
+            tried.update(lock_order.tried)
+            self.roles.update(made.roles)
+            self.outside = self.outside or outcome.silent
             self.tally.add(outcome, made)
             self.observed.append(outcome)
             if self.tally.kept is outcome:
@@ -137,7 +147,24 @@ class Session:
             if runs is None and threads == "first" and set(lock_order.operations) - set(made.roles):
                 ways += [(order, "last"), (order, "turns")]
             made = self.build()
+        recorded += self.refused(tried)
         self.record = Record(recorded)
+
+    def refused(self, tried: set[str]) -> list[LockOrder]:
+        """Return what the roles do when what they try, or want within a time limit, is refused: all of
+        it, then each lock by itself.
+
+        What else comes of such a run says nothing: it may have been refused what was free.
+        """
+        recorded = []
+        for locks in [tried, *({name} for name in sorted(tried))][:MOST_REFUSED if tried else 0]:
+            if self.late:
+                break
+            made = self.build()
+            recorded.append(LockOrder())
+            self.play(made, [OneByOne(range(len(made.roles))), recorded[-1], Refusal(locks)])
+        self.refusals = len(recorded)
+        return recorded
 
     def play(self, made: Scenario, observers: list[Any]) -> Outcome:
         return Run(made, observers, self.detect, self.timeout, self.deadline).play(self.crew)
@@ -174,16 +201,17 @@ class Session:
             made.status, made.reason = KNOWN, self.baseline[made.key]
         return made
 
-    def first_forced(self) -> Prediction | None:
-        """Judge until one was made to happen."""
+    def first_that_happens(self) -> Prediction | None:
+        """Judge until one was made to happen; if none was, return one that needs writers."""
         for group in groups(self.record):
             if self.late:
                 return None
-            prediction = self.settle(group)
-            self.predictions.append(prediction)
-            if prediction.status == FORCED:
-                return prediction
-        return None
+            self.predictions.append(self.settle(group))
+            if self.predictions[-1].status == FORCED:
+                return self.predictions[-1]
+        self.search_program()
+        self.take_observed()
+        return next((each for each in self.predictions if each.status in (FORCED, NEEDS_WRITER)), None)
 
     def why_not(self) -> str:
         """Say what became of everything that was predicted, if nothing was forced."""
@@ -194,23 +222,35 @@ class Session:
 
     def settle(self, group: Group) -> Prediction:
         """Return what becomes of one finding."""
-        if not group.candidates:
-            return self.without_instance(group)
+        found = self.settle_by_class(group) if not group.candidates else self.settle_by_instance(group)
+        roles = {leg.role for leg in found.legs}
+        told = roles - self.roles if self.outside else roles & self.record.pooled
+        if found.status == ONE_ROLE and told:
+            found.status = UNCONFIRMED
+            found.reason = f"in the clean runs {' and '.join(sorted(told))} did both, but it is told what " \
+                           f"to do outside our locks, and another thread may be told so"
+        return found
+
+    def settle_by_instance(self, group: Group) -> Prediction:
+        """Judge its cycles by instance until one comes true."""
         best: Prediction | None = None
+        left = len(group.candidates)
         for candidate in group.candidates[:MOST_TRIED]:
+            if self.late:
+                break
+            left -= 1
             found = self.try_one(group, candidate)
             if best is None or _GRAVE.index(found.status) < _GRAVE.index(best.status):
                 best = found
             if best.status == FORCED:
                 break
-        assert best is not None
+        best = best or Prediction(group.headline, group.classes, group.candidates[0].legs, GUARDED, "")
         best.count = len(group.candidates)
-        left = best.count - MOST_TRIED
-        if left > 0 and best.status == GUARDED:
+        if left and best.status == GUARDED:
             best.status, best.reason = UNCONFIRMED, f"{left:,} of its cycles by instance were not judged"
         return best
 
-    def without_instance(self, group: Group) -> Prediction:
+    def settle_by_class(self, group: Group) -> Prediction:
         """Judge a cycle by class that no set of locks closes."""
         cycle = group.witness
         made = Prediction(group.headline, group.classes, cycle, UNCONFIRMED, "")
@@ -237,7 +277,7 @@ class Session:
     def try_one(self, group: Group, candidate: Candidate) -> Prediction:
         """Judge one cycle by instance, and force it if it can happen."""
         made = Prediction(group.headline, group.classes, candidate.legs, UNCONFIRMED, "")
-        judgement = judge(self.record, candidate)
+        judgement = judge(self.record, candidate, self.budget)
         if judgement.guard:
             made.status, made.reason = GUARDED, judgement.guard
             return made
@@ -251,7 +291,7 @@ class Session:
         self.force(made, points_of(self.record, candidate, judgement), judgement)
         if made.status == UNCONFIRMED and judgement.stuck is not None:
             # Locks beside the cycle may be in the way: look at all.
-            judgement = judge(self.record, candidate, everything=True)
+            judgement = judge(self.record, candidate, self.budget, everything=True)
             if judgement.guard:
                 made.status, made.reason = GUARDED, judgement.guard
             elif judgement.stuck is not None and judgement.writers == made.writers:
@@ -264,9 +304,15 @@ class Session:
         """Make the roles meet at *points*; say what came of it."""
         if len(points) + len(made.writers) > 1:
             made.meeting = Meet(*points, writers=made.writers)
-        waits = {(point.role, point.lock) for point in points}
-        made.outcome = self.confirmer.meet(made.meeting, waits) \
-            or self.confirmer.follow(self.record, made.meeting, judgement, waits)
+        labels = self.record.labels
+        lock_of = {point.role: point.lock for point in points}
+        roles = [leg.role for leg in made.legs if leg.role in lock_of]   # in the order of the cycle
+        waits = {role: labels.get(lock_of[role], lock_of[role].removesuffix("#1"))
+                 for role in dict.fromkeys([*roles, *lock_of])}
+        made.outcome = self.confirmer.meet(made.meeting, waits)
+        made.met = made.outcome is not None
+        if not made.met:
+            made.outcome = self.confirmer.follow(self.record, made.meeting, judgement, waits)
         if made.outcome is None:
             self.without_outcome(made)
         elif made.writers:
@@ -343,8 +389,14 @@ class Session:
     def kernel_says(self) -> list[str]:
         """Return what the kernel's validator would have said of the clean runs, and why."""
         report = validated(self.record)
-        lines = [f"{report.headline}: {' -> '.join([*report.classes, report.classes[0]])}; then it "
-                 f"turns itself off"] if report is not None else ["nothing"]
+        misuse = next((found.headline for outcome in self.observed for found in outcome.findings
+                       if found.headline), "")
+        lines = ["nothing"]
+        if report is not None:
+            cycle = " -> ".join([*report.classes, report.classes[0]])
+            lines = [f"{report.headline}: {cycle}; then it turns itself off"]
+        elif misuse:
+            lines = [f"{misuse}; then it turns itself off"]
         for each in self.predictions:
             reasons = unseen(self.record, each.classes)
             each.lockdep = "silent: " + "; ".join(reasons) if reasons else "reported" \
@@ -385,6 +437,10 @@ class Session:
             covered["states"] = self.states.states
             if not self.states.complete:
                 covered["states_left_out"] = "some"
+        if self.refusals:
+            covered["runs_with_trylocks_refused"] = self.refusals
+        if self.outside:
+            covered["outside_our_locks"] = "roles waited for each other there"
         if self.declared:
             covered["declared_meeting"] = self.declared
         if record is not None and record.exempt:

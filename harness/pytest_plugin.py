@@ -81,7 +81,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     for name, (metavar, help_) in _SETTINGS.items():
         group.addoption(f"--harness-{name}", metavar=metavar, help=help_)
         parser.addini(f"harness_{name}", f"lock_harness: {help_}", default=None)
-    group.addoption("--predict", dest="harness_predict", action="store_const", const="yes", help=_PREDICT)
+    group.addoption("--predict", dest="harness_predict", action="store_const", const="yes",
+                    help=_PREDICT)
     parser.addini("harness_predict", f"yes or no: {_PREDICT}", default=None)
     group.addoption(_REPLAY, dest="harness_replay", metavar="TOKEN",
                     help="where a test asks for the scenario of TOKEN, show the recorded run again")
@@ -90,8 +91,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers; read the settings, refusing bad ones before anything runs."""
     config.addinivalue_line("markers", "lock_harness(timeout=S, runs=N, seed=N, predict=BOOL): "
-                                       "settings of the fixture lock_harness, and of --predict, for "
-                                       "this test")
+                                       "settings of the fixture lock_harness, and of --predict, "
+                                       "for this test")
     if not config.pluginmanager.has_plugin("run-parallel"):
         config.addinivalue_line("markers", "thread_unsafe(reason): not for several threads at once "
                                            "(for pytest-run-parallel; lock_harness sets it)")
@@ -231,7 +232,7 @@ def pytest_runtest_call(item: pytest.Item) -> Any:
     given = _given(item)
     if not _predicts(given):
         return (yield)
-    from .lock_harness import watched
+    from .watched import watched
     baseline = given["baseline"].value if "baseline" in given else {}
     alarm, _ = item.stash.get(_alarm_key, (math.inf, math.inf))
     item.runtest = functools.partial(watched, item, item.runtest,   # type: ignore[method-assign]

@@ -9,21 +9,23 @@ run is judged, lest a role that waits outside our locks for one held here be bla
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from .errors import ScenarioError
 from .events import Observer
-from .locks import Node
+from .locks import Node, unique_name
 from .scenario import Scenario
-from .task import EXCLUSIVE, SHARED, WAIT, Task, enter, leave, pause, unpark
+from .task import EXCLUSIVE, SHARED, WAIT, Expired, Task, enter, leave, pause, unpark
 from .trace import function
 
 
 def matches(lock: Any, what: Any) -> bool:
     """Say whether *what* (a lock, a lock's name, a lock class) means *lock*."""
-    return lock is what if isinstance(what, Node) else what in (lock.name, lock.lock_class, str(lock))
+    if isinstance(what, Node):
+        return lock is what
+    return what in (lock.name, lock.lock_class, str(lock), f"{lock}#{lock.nth}")
 
 
 @dataclass(frozen=True)
@@ -229,6 +231,17 @@ class OneByOne(Observer):
                 unpark(self._ahead)
 
 
+class Refusal(Observer):
+    """Let every trylock of some locks fail, and the time of every request with a limit be up."""
+
+    def __init__(self, locks: Collection[str]) -> None:
+        self._locks = locks
+
+    def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:
+        if (task.trylock or task.timed) and unique_name(lock) in self._locks:
+            raise Expired
+
+
 class Meetings(OneByOne):
     """Hold the meetings of one run, one after another.
 
@@ -277,6 +290,9 @@ class Meetings(OneByOne):
             return True
         if not self._here:
             return self.end_writers()
+        if any(task.name not in self._here and task.timed and task.waits_on is not None
+               for task in self._run.tasks):
+            return False   # its time will be up: it may yet come
         missing = [str(point) for point in self._meets[self.reached].points
                    if point.role not in self._here]
         self._give_up(f"nobody could go on, and the meeting still waited for: {'; '.join(missing)}")

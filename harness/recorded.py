@@ -13,11 +13,12 @@ from .controlled import ControlledRun
 from .dependence import (ASK_TRY, ASK_TRY_READ, ASK_TRY_WRITE, COMPLETE, COMPLETE_ALL, LOCK, NAMES,
                          PASS, PASS_ALL, QUEUEING, READ, STEP, UNLOCK, UP_READ, UP_WRITE, WRITE)
 from .numbering import Taken
-from .program import Program
+from .program import Op, Program
 
 _OPERATIONS = {LOCK: "lock", READ: "down_read", WRITE: "down_write", UNLOCK: "unlock",
                UP_READ: "up_read", UP_WRITE: "up_write", PASS: "wait", PASS_ALL: "wait",
                COMPLETE: "set", COMPLETE_ALL: "set"}
+_START = "start of "
 _TAKEN = {ASK_TRY: "take", ASK_TRY_READ: "take_read", ASK_TRY_WRITE: "take_write"}
 
 
@@ -27,26 +28,31 @@ def program_of(run: ControlledRun) -> Program | str:
     if why:
         return why
     threads: dict[str, list[tuple[str, str]]] = {task.key: [] for task in run.tasks}
-    births = {task.key: task.birth for task in run.tasks if "/" in task.key}
-    for thread in births:
-        threads[thread].append(("wait", f"start of {thread}"))
-    _tell_births(run, threads, births, -1)
+    for task in run.tasks:
+        if task.parent:
+            threads[task.key].append(("wait", _START + task.key))
+    _tell_births(run, threads, -1)
     for number, step in enumerate(run.steps):
         operation = _TAKEN.get(step.ask) or _OPERATIONS.get(step.kind)
         if operation is not None:
             threads[run.names.roles[step.label >> 1]].append((operation, f"lock {step.lock}"))
-        _tell_births(run, threads, births, number)
+        _tell_births(run, threads, number)
     policies = set(run.names.policies.values()) - {""}
     given = {f"lock {number}" for number, done in run.names.done.items() if done}
     return Program({}, threads, frozenset(given), policies.pop() if policies else "writer")
 
 
+def is_start(op: Op) -> bool:
+    """Say whether *op* stands for the start of a thread, which is no step on real threads."""
+    return op.target.startswith(_START)
+
+
 def _tell_births(run: ControlledRun, threads: dict[str, list[tuple[str, str]]],
-                 births: dict[str, int], number: int) -> None:
+                 number: int) -> None:
     """Let the threads begin that were started after step *number*."""
-    for thread, birth in births.items():
-        if birth == number:
-            threads[thread.rpartition("/")[0]].append(("set", f"start of {thread}"))
+    for task in run.tasks:
+        if task.parent and task.birth == number:
+            threads[task.parent].append(("set", _START + task.key))
 
 
 def _no_program(run: ControlledRun) -> str:

@@ -108,8 +108,8 @@ class Reduced(Strategy):
         """Why it is not complete."""
         if not self.unfollowed:
             return ""
-        return f"{self.unfollowed} planned schedules could not be followed: roles share data that " \
-               f"no lock orders (call harness.step() before it is used)"
+        return f"{self.unfollowed} planned schedules could not be followed: roles share data " \
+               f"that no lock orders (call harness.step() before it is used)"
 
     # -- during a schedule ----------------------------------------------------------------
 

@@ -34,7 +34,7 @@ def render(result: Result) -> str:
     parts = [wrapped(headline(result))]
     if _was_predicted(result):
         pass   # its diagram stands with the prediction
-    elif finding is not None and finding.verdict in WAITING:
+    elif finding is not None and (finding.verdict in WAITING or finding.cycle):
         parts.append(diagram(result))
         parts.append(wrapped("\n".join(proof(finding))))
     elif result.full and result.outcome.events:
@@ -47,7 +47,7 @@ def render(result: Result) -> str:
               if found is not finding or found.verdict is not result.verdict]
     parts.extend(in_kernel_words(found) if found.headline else
                  wrapped(f"Also: {found.text}") for found in others)
-    if result.predictions:
+    if result.predictions or result.lockdep:
         from .splat import paragraphs
         parts.extend(paragraphs(result))
     parts.extend(map(wrapped, result.outcome.notes))
@@ -94,8 +94,8 @@ def _was_predicted(result: Result) -> bool:
 
 def commands(result: Result) -> list[str]:
     """Return what to call next: the same again; what was predicted and came true, at once."""
-    forced = any(each.verdict is Verdict.DEADLOCK for each in result.predictions)
-    return [f"Again: {result.again}", *([f"Force: {result.next}"] if forced and result.next else [])]
+    happened = any(each.met or each.status == "forced" for each in result.predictions)
+    return [f"Again: {result.again}", *([f"Force: {result.next}"] if happened and result.next else [])]
 
 
 def banner(text: str) -> str:
@@ -132,7 +132,8 @@ def proof(finding: Finding) -> list[str]:
     lines = []
     for state in finding.cycle or finding.roles:
         if state.state.startswith("waits"):
-            wants = f"{state.role} {state.state} for {state.wants} ({MODE[state.mode]}) at {state.at}"
+            at = f" at {state.at}" if state.at else ""
+            wants = f"{state.role} {state.state} for {state.wants} ({MODE[state.mode]}){at}"
             who = blocked_by(state, finding.roles)
             lines.append(f"{wants}: {who}" if who else wants)
         elif not finding.cycle:

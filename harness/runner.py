@@ -8,6 +8,7 @@ released on the way out, and `Run.play` returns when the last has ended.
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 import time
@@ -27,6 +28,7 @@ from .trace import Recorder, freeze, place
 from .verdict import Finding, Outcome, Verdict
 from .waitgraph import blockers, find_cycle
 
+_NUMBERED = re.compile(r"(Thread|ThreadPoolExecutor)-(\d+)((?:_\d+)?(?: \(.*\))?)$", re.DOTALL)
 SLICES = 4    # how finely the watcher looks within the timeout
 
 
@@ -73,8 +75,10 @@ class Run:
         self.unwinding = False
         self.running = self.unfinished = len(self.tasks)
         self.timed = 0     # how many of those that run are in a wait with a time limit
+        self._numbers: dict[str, dict[str, int]] = {}   # of threads that nobody named
         self.findings: list[Finding] = []
         self.notes: list[str] = []
+        self._silent = False
         self._starting = len(self.tasks)
         self._done = threading.Lock()
         self._done.acquire()
@@ -122,7 +126,7 @@ class Run:
         if not self.findings and self.scenario.check is not None:
             self._check()
         return Outcome(self.findings, list(self.recorder.log), self.notes, stuck,
-                       time.perf_counter() - began)
+                       self._silent, seconds=time.perf_counter() - began)
 
     def _watch(self) -> None:
         """Wait until every role has ended; judge when nothing has moved for the timeout."""
@@ -136,6 +140,7 @@ class Run:
                 aside(lambda: self._judge(Verdict.INCONCLUSIVE,
                                           "the time given was up while roles still ran"))
                 break
+            self._silent = self._silent or now - moved >= self.timeout / SLICES
             if now - moved >= self.timeout and aside(self._last_resort):
                 moved = now
             elif now - moved >= self.timeout:
@@ -221,7 +226,7 @@ class Run:
     def perform(self, task: Task, function: Callable[[], Any]) -> None:
         """Run one role in the calling thread, from the start barrier to its end."""
         before = become(task)
-        _local.created = {}
+        _local.created, _local.named = {}, {}
         try:
             for hook in self._on_start:
                 hook(task)
@@ -253,6 +258,7 @@ class Run:
     def adopt(self, thread: threading.Thread, name: str) -> Task:
         """Make a thread that a role is about to start part of the run."""
         enter()
+        name = self._stable(name)
         taken = {task.name for task in self.tasks}
         unique = next(n for n in [name, *(f"{name}#{i}" for i in range(2, len(taken) + 3))]
                       if n not in taken)
@@ -269,6 +275,17 @@ class Run:
 
     def step(self, task: Task, on: str) -> None:
         """See *task* at a point of its own: see points.py."""
+
+    def _stable(self, name: str) -> str:
+        """Return *name* with a number of this run for the interpreter's own, which goes on counting
+        from run to run: a thread that nobody named has the same name in every world.
+        """
+        found = _NUMBERED.match(name)
+        if found is None:
+            return name
+        kind, number, rest = found.groups()
+        mine = self._numbers.setdefault(kind, {})
+        return f"{kind}-{mine.setdefault(number, len(mine) + 1)}{rest}"
 
     def disown(self, task: Task) -> None:
         """Forget a thread that could not be started."""

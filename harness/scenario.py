@@ -61,7 +61,7 @@ def build(factory: Callable[..., Any], name: str, rng: random.Random | None = No
     """
     if not callable(factory):
         raise ScenarioError(f"scenario {name} is {factory!r}, not a callable that returns roles")
-    _local.created = {}   # unnamed locks are numbered afresh in each world
+    _local.created, _local.named = {}, {}   # locks are numbered afresh in each world
     try:
         made = factory(rng=rng) if rng is not None and _takes_rng(factory) else factory()
     except ScenarioError:
@@ -72,6 +72,8 @@ def build(factory: Callable[..., Any], name: str, rng: random.Random | None = No
             raise ScenarioError(f"scenario {name} must be callable without arguments: {exc}") from None
         raise ScenarioError(f"scenario {name} could not build its world: {first_line(exc)}, "
                             f"at {raised_at(exc)}") from exc
+    finally:
+        _local.named = None
     scenario = made if isinstance(made, Scenario) else Scenario(made)
     if not isinstance(scenario.roles, Mapping) or not scenario.roles:
         raise ScenarioError(f"scenario {name} returned no roles: expected a mapping from role names "

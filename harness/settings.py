@@ -41,7 +41,7 @@ def settled(switch_interval: float | None = None) -> Iterator[None]:
     task = current()
     around = task.run if task.run is not None and task.run.ambient else None
     if around is not None:
-        task.run = None   # of a test that is watched: neither the call nor its threads are part of it
+        task.run = None   # a watched test: neither the call nor its threads are part of it
     try:
         yield
     finally:

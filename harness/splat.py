@@ -36,6 +36,7 @@ _LOCK = {EXCLUSIVE: "lock", SHARED: "rlock", WAIT: "wait"}
 _ASK = {EXCLUSIVE: "acquire lock", SHARED: "acquire lock", WAIT: "wait for"}
 _FIRST_TEXT, _FIRST_HEAD, _COLUMN, _LEAST = 2, 7, 24, 10   # the columns of lockdep's scenario
 KERNEL = "What the kernel's validator would have said of the same run:"
+MOST_FULL, MOST_SHORT = 3, 20    # findings shown as a splat, and as a paragraph
 
 
 def headline(result: Result) -> str:
@@ -68,16 +69,19 @@ def paragraphs(result: Result) -> list[str]:
     """
     splat, parts = _Splat(result), []
     first = next((each for each in result.predictions if each.outcome is not None), None)
-    for each in result.predictions:
-        if each.verdict is Verdict.CLEAN:
+    full = [each for each in result.predictions if each.verdict is not Verdict.CLEAN][:MOST_FULL]
+    short = [each for each in result.predictions if each not in full]
+    for each in [*full, *short[:MOST_SHORT]]:
+        if each not in full:
             parts.append(splat.in_short(each))
             continue
         parts += splat.in_full(each)
         if each is first:
             parts.append(_as_it_happened(result, each.outcome))
-    told = getattr(result, "lockdep", None)
-    if told:
-        parts.append(wrapped("\n".join([KERNEL, *(f"  {line}" for line in told)])))
+    if len(short) > MOST_SHORT:
+        parts.append(f"And {len(short) - MOST_SHORT:,} findings more: --json has all of them.")
+    if result.lockdep:
+        parts.append(wrapped("\n".join([KERNEL, *(f"  {line}" for line in result.lockdep)])))
     return parts
 
 
@@ -125,7 +129,8 @@ class _Splat:
         """Return one paragraph."""
         gates = {gate for leg in found.legs for gate, _ in leg.gates}
         by = "guarded by " if gates.issuperset(found.reason.split(" and ")) else ""
-        what = "is known" if found.status == "known" else "cannot happen"
+        what = {"known": "is known", "guarded": "cannot happen", "one-role": "cannot happen"}.get(
+            found.status, "can happen" if found.outcome is not None else "may happen")
         legs = "; ".join(self.leg(leg) for leg in found.legs)
         told = f" lockdep: {found.lockdep}" if found.lockdep else ""
         return wrapped(f"{found.status.capitalize()}: {found.key}{_count(found)} {what}: {by}"

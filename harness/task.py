@@ -87,13 +87,16 @@ class _Local(threading.local):
     """Gives each thread that never entered a run its outsider task.
 
     `created` counts the unnamed locks made at each place, so that a second fork made in a loop is
-    called #2; it starts afresh with each world, so that every run uses the same names.
+    called #2; `named` those that were given the same name, while a world is built or a role runs.
+    Both start afresh with each world, so that every run uses the same names.
     """
 
     def __init__(self) -> None:
-        thread = threading.current_thread()
+        # Not current_thread(): it would leave a dummy behind for a thread of `_thread`.
+        thread = threading._active.get(threading.get_ident())   # type: ignore[attr-defined]
         self.created: dict[tuple[int, int], int] = {}
-        self.task = Task(thread.name, None, thread)
+        self.named: dict[tuple[str, str | None], int] | None = None
+        self.task = Task(thread.name if thread is not None else "a thread", None, thread)
 
 
 _local = _Local()
@@ -180,8 +183,11 @@ def park(task: Task, timeout: float = -1) -> bool:
         task.run.timed += 1
         if task.run.running <= task.run.timed:
             task.run.quiescent()
-    leave()
+    if not task.signals:
+        leave()
     try:
+        if task.signals:
+            leave()   # a handler may raise in there: `enter` finds out who has the guard
         task._gate.acquire(True, timeout)
     finally:
         enter()

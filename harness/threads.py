@@ -48,9 +48,11 @@ def install() -> None:
         if not _runs:
             # Ours may be there still: a test may have replaced it, and put it back after the run.
             if threading.Thread.start is not _start:
-                _plain_start, threading.Thread.start = threading.Thread.start, _start   # type: ignore
+                _plain_start = threading.Thread.start
+                threading.Thread.start = _start   # type: ignore[method-assign]
             if threading.Thread.join is not _join:
-                plain_join, threading.Thread.join = threading.Thread.join, _join        # type: ignore
+                plain_join = threading.Thread.join
+                threading.Thread.join = _join     # type: ignore[method-assign]
             set_active(True)
         _runs += 1
 

@@ -73,6 +73,7 @@ class Outcome:
     log: list[tuple[Any, ...]]     # the recorder's
     notes: list[str] = field(default_factory=list)
     stuck: tuple[str, ...] = ()
+    silent: bool = False     # nothing moved for a while though roles ran: they waited outside our locks
     tried: int = 1           # how many ways to meet were tried for it
     seconds: float = 0.0
     seed: int | None = None

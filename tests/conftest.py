@@ -1,15 +1,26 @@
-"""What every test is held to: it leaves no thread behind."""
+"""What every test is held to: it leaves no thread behind. And what many tests share."""
 
+import gc
+import io
 import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 HERE = Path(__file__).parent
 pytest_plugins = ("pytester",)    # for tests/plugin
+
+
+def pytest_collection_finish():
+    """Spare the collector of garbage what lives to the end anyway: every test and its module."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +32,7 @@ def no_threads_left():
     assert not left, f"threads left behind: {', '.join(left)}"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def in_another_process():
     """Return a function that runs this Python on some arguments, elsewhere, and returns what came
     of it.
@@ -32,3 +43,31 @@ def in_another_process():
                               capture_output=True, env={**os.environ, "PYTHONPATH": path}, **more)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def at_once():
+    """Return a function that performs calls side by side, each in a thread of its own, and returns
+    the futures of their results: what has to wait for a timeout then waits together.
+    """
+    def perform(*calls):
+        with ThreadPoolExecutor(len(calls)) as pool:
+            return [pool.submit(call) for call in calls]
+
+    return perform
+
+
+@pytest.fixture(scope="session")
+def comparison():
+    """What `python -m pcimodel` does: its status, what it prints, and its cells by scenario and fix."""
+    from pcimodel import __main__ as pcimodel
+
+    cells, out, err = [], io.StringIO(), io.StringIO()
+    compare = pcimodel.compare
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["pcimodel"])
+        patch.setattr(pcimodel, "compare",
+                      lambda *given, **more: cells.extend(compare(*given, **more)) or cells)
+        status = pcimodel.main()
+    return SimpleNamespace(status=status, out=out.getvalue(), err=err.getvalue(),
+                           cells={(cell.scenario, cell.fix): cell for cell in cells})

@@ -1,21 +1,38 @@
-"""The benchmarks run and tell a number for every row. What the numbers are is no matter of a test."""
+"""The benchmarks run and tell a number for every row; the long checks tell right from wrong. What
+the numbers are is no matter of a test.
+"""
 
 import json
+import os
+import sys
+import threading
 
 import pytest
 
+from benchmarks import checking, oracle, peers
 from benchmarks.__main__ import main
+from benchmarks.worlds import recovery
+from harness.reduction import Reduced
 
 
 def test_quick_json_gives_every_row_with_a_number(capsys):
     assert main(["--scale", "0.005", "--json", "-"]) == 0
     measured = json.loads(capsys.readouterr().out)
     without = [row["what"] for row in measured["rows"]
-               if not isinstance(row["now"], float) and not row["note"].startswith("not available")]
-    assert (without, len(measured["rows"])) == ([], 13)
+               if not isinstance(row["now"], float)
+               and not row["note"].startswith("not available")]
+    assert (without, len(measured["rows"])) == ([], 19)
     assert {"what", "unit", "goal", "now", "ok", "spread"} <= set(measured["rows"][0])
     assert [look["tries"] > 0 for look in measured["honesty"]] == [True] * 5
+    assert {len(row) for part in ("ours", "theirs") for row in measured["peers"][part].values()} == {
+        len(measured["peers"]["cases"])}
     assert measured["python"] and measured["cpus"]
+
+
+def test_table_of_peers_has_a_line_for_each_tool_within_its_columns():
+    lines = peers.text(peers.table(0.005))
+    assert len(lines) == 2 + 3 + len(peers.THEIRS) + len(peers.REMARKS)
+    assert {len(line) for line in lines[1:-len(peers.REMARKS)]} == {120}
 
 
 @pytest.mark.parametrize("arguments, named", [
@@ -30,3 +47,68 @@ def test_bad_input_is_one_line_and_status_2(arguments, named, capsys):
         status = exc.code
     error = capsys.readouterr().err
     assert (status, error.count("\n"), named in error) == (2, 1, True)
+
+
+# -- the long checks -------------------------------------------------------------------------------
+
+
+def test_checks_say_a_line_each_and_pass(capsys, tmp_path):
+    file = tmp_path / "checks.json"
+    assert main(["--check", "--scale", "0.001", "--json", str(file)]) == 0
+    done = json.loads(file.read_text())
+    assert [line[:3] for line in capsys.readouterr().out.splitlines()] == ["ok "] * 4
+    assert (done["passed"], done["failed"], [check["ok"] for check in done["checks"]]) == (
+        4, 0, [True] * 4)
+
+
+def test_broken_explorer_fails_the_check_of_programs(monkeypatch):
+    """Whatever races with the requests of a deadlock is overlooked: of the mail's five classes
+    three are found.
+    """
+    monkeypatch.setattr(oracle, "random_programs", lambda: iter([[recovery()]]))
+    assert checking._programs(0.001)[1] == []
+    monkeypatch.setattr(Reduced, "_pending", lambda self: [])
+    [differs] = checking._programs(0.001)[1]
+    assert "the reduced search finds other classes" in differs
+
+
+def test_check_that_fails_is_status_1_and_shows_what_differs(monkeypatch, capsys):
+    failed = checking.Check("lines", "two compared", ["one is longer"], 0.0)
+    monkeypatch.setattr(checking, "checks", lambda scale: iter([failed]))
+    assert main(["--check"]) == 1
+    assert capsys.readouterr().out == \
+        "FAILED lines: two compared (0.0 s)\n       one is longer\n"
+
+
+def test_what_deadlocks_leave_is_named():
+    """A thread, a descriptor, some memory for each, and a deadlock too few."""
+    kept, ends = [], os.pipe()
+    left = threading.Thread(target=lambda: os.read(ends[0], 1), name="forgotten")
+
+    def work(watch):
+        watch.memory_from(1)
+        kept.append(bytearray(checking.AT_LEAST + 1))
+        kept.extend(os.pipe())
+        left.start()
+        return 4
+
+    try:
+        _, wrong = checking._watched(work, 5)
+    finally:
+        os.write(ends[1], b"x")
+        left.join()
+        for fd in (*ends, *kept[1:]):
+            os.close(fd)
+    assert [line.split(" by ")[0] for line in wrong if "descriptors" not in line] == [
+        "thread forgotten is left", "memory grew", "4 deadlocks were found, expected 5"]
+    assert any("descriptors" in line for line in wrong) == os.path.exists(checking.FDS)
+
+
+def test_without_the_tests_the_checks_are_refused_in_one_line(monkeypatch, tmp_path, capsys):
+    for name in ("brute", "explored", "test_explore_random"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setattr(oracle, "TESTS", tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if not path.endswith("harness")])
+    assert main(["--check"]) == 2
+    error = capsys.readouterr().err
+    assert (error.count("\n"), "needs the tests" in error) == (1, True)

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,11 +25,17 @@ def name_of(path):
     return str(path.relative_to(ROOT))
 
 
+@cache
+def parsed(path):
+    """Return the syntax tree of a file; nobody changes it."""
+    return ast.parse(path.read_text())
+
+
 def imports(path):
     """Return the full dotted names of everything that a file imports, wherever it does so."""
     package = path.relative_to(ROOT).with_suffix("").parts[:-1]
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -50,7 +57,7 @@ def is_model(path):
 def model_functions():
     """Yield (where, function) for each function of the model's modules and of all its classes."""
     for path in filter(is_model, PCIMODEL):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parsed(path)):
             owners = [node] if isinstance(node, (ast.Module, ast.ClassDef)) else []
             for owner in owners:
                 for child in owner.body:
@@ -95,7 +102,7 @@ def test_the_rule_sees_relative_imports(tmp_path, monkeypatch):
 @pytest.mark.parametrize("path", PCIMODEL, ids=name_of)
 def test_no_class_defines_a_name_that_python_would_mangle(path):
     mangled = []
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         name = getattr(node, "name", None) or getattr(node, "attr", None) or \
             getattr(node, "id", None) or getattr(node, "arg", None)
         if isinstance(name, str) and name.startswith("__") and not PROTOCOL.fullmatch(name):
@@ -106,7 +113,7 @@ def test_no_class_defines_a_name_that_python_would_mangle(path):
 def test_no_model_function_swallows_the_exception_that_ends_a_thread():
     bad = []
     for path in filter(is_model, PCIMODEL):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.ExceptHandler):
                 caught = "everything" if node.type is None else ast.unparse(node.type)
                 if caught in ("everything", "BaseException"):
@@ -117,7 +124,7 @@ def test_no_model_function_swallows_the_exception_that_ends_a_thread():
 def test_model_keeps_no_state_at_module_level():
     bad = []
     for path in filter(is_model, PCIMODEL):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.Global):
                 bad.append(f"{name_of(path)}:{node.lineno}")
     assert bad == []

@@ -62,11 +62,16 @@ class Observed(Observer):
         self.own = defaultdict(list)
         self.below = defaultdict(set)
         self.ways = defaultdict(set)
+        self._known = {}    # what was collected; the calls as numbers, since code hashes slowly
 
     def lock_acquire(self, task, lock, mode):
         what = (lock.lock_class, _mode(lock, mode))
         _, calls = split(task.chain)
         codes = [code for code, _ in calls]
+        seen = (what, *map(id, codes))
+        if seen in self._known:
+            return
+        self._known[seen] = codes    # kept, lest a number be used again
         if codes and what not in self.own[codes[0]]:
             self.own[codes[0]].append(what)
         for i, code in enumerate(codes):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import cases, cli
+from harness import cases, cli, explore
 from harness.notation import File
 from harness.verdict import Outcome, Result, Verdict
 
@@ -65,7 +65,7 @@ def test_every_case_of_the_validator_is_as_expected_with_its_kind_of_report(caps
 def test_vfio_igate_triangle_with_its_three_threads_needs_a_writer():
     case = File(CORPUS).case("vfio-igate-triangle")
     row = cases.judge_version(case, case.versions["three-threads-only"])
-    assert (row.ok, row.more["real"], row.more["statuses"]) == (True, "predicted", ["needs-writer"])
+    assert (row.ok, row.more["predicted"], row.more["statuses"]) == (True, "predicted", ["needs-writer"])
 
 
 # -- what is ok and what differs -------------------------------------------------------------------
@@ -137,7 +137,7 @@ def test_ok_is_met_by_findings_that_cannot_hang_with_these_threads(
     monkeypatch.setattr(cases, "predict",
                         lambda scenario, timeout: _result(verdict, *statuses))
     _, _, (row,) = judged(a_program("ok", q=AB))
-    assert (row["ok"], row["real"], row["statuses"]) == (ok, str(verdict), statuses)
+    assert (row["ok"], row["predicted"], row["statuses"]) == (ok, str(verdict), statuses)
 
 
 def test_a_search_that_met_its_bound_is_no_answer(judged, monkeypatch):
@@ -145,7 +145,21 @@ def test_a_search_that_met_its_bound_is_no_answer(judged, monkeypatch):
     monkeypatch.setattr(cases.engine, "search", lambda program: search(program, max_states=3))
     _, _, (row,) = judged(a_program("ok", q=AB))
     assert (row["got"], row["complete"], row["ok"]) == ("inconclusive", False, False)
-    assert "states, not all" in row["why"]
+    assert "engine inconclusive (3 states)" in row["why"]
+
+
+def test_an_exploration_that_contradicts_the_engine_differs(judged, monkeypatch):
+    monkeypatch.setattr(cases, "explore", lambda scenario, **how: explore(
+        lambda: {"p": lambda: None, "q": lambda: None}, engine=False))   # nothing locks: clean
+    _, _, (row, *_) = judged(a_program("deadlock"))
+    assert (row["ok"], row["explored"], "CONTRADICT" in row["why"]) == (False, "clean", True)
+
+
+def test_an_exploration_that_met_its_bound_abstains_and_says_so(judged, monkeypatch):
+    monkeypatch.setattr(cases, "MOST_SCHEDULES", 1)
+    _, _, (row,) = judged(a_program("ok", q=AB))
+    assert (row["ok"], row["explored"], row["all_schedules"]) == (True, "inconclusive", False)
+    assert "explored inconclusive (1 schedule)" in row["why"]
 
 
 # -- bad input -------------------------------------------------------------------------------------
@@ -209,7 +223,7 @@ def test_json_to_standard_output_is_one_object_and_nothing_else(capsys):
 
 def test_a_case_is_replayed_in_another_process(in_another_process, capsys):
     reference = f"{CORPUS}:aer-walk-vs-sriov-probe"
-    assert cli.main(["stress", reference, "--runs", "500", "--seed", "1", "--json", "-"]) == 1
+    assert cli.main(["stress", reference, "--runs", "100", "--seed", "1", "--json", "-"]) == 1
     token = json.loads(capsys.readouterr().out)["replay"]
     done = in_another_process("-m", "harness", "replay", token)
     assert (done.returncode, done.stdout.startswith("DEADLOCK: 2 threads"), done.stderr) == (

@@ -4,6 +4,7 @@ deadlock is not called one.
 
 import signal
 import threading
+from functools import partial
 
 import pytest
 import small_worlds
@@ -11,15 +12,11 @@ import small_worlds
 from harness import At, Completion, Meet, Mutex, Observer, RWSemaphore, Scenario, Verdict, \
     force, run
 from harness.api import Interrupted
+from harness.scenario import build
 from harness.task import Unwind
 
 both_ways = pytest.mark.parametrize("detect", ["block", "timeout"])
 HOW = {"block": "observed", "timeout": "timed out"}
-
-
-def look(scenario, detect, call=force, **more):
-    """Force *scenario*; by the timeout, give it a short one: nothing moves in a closed deadlock."""
-    return call(scenario, detect=detect, timeout=0.2 if detect == "timeout" else 20, **more)
 
 
 def legs(result):
@@ -182,18 +179,66 @@ EXPECTED = {
 }
 
 
+def look(scenario, **more):
+    """Force *scenario* if it declares a meeting, else run it."""
+    return (force if build(scenario, "world").meet else run)(scenario, **more)
+
+
+def look_at_stuck(world):
+    """Look at *world* with a role more, which waits outside our locks; then let that end."""
+    outside, threads = threading.Event(), []
+
+    def stuck():
+        threads.append(threading.current_thread())
+        outside.wait()
+
+    def more():
+        scenario = build(world, "world")
+        return Scenario({**scenario.roles, "stuck": stuck}, meet=scenario.meet)
+
+    result = look(more, timeout=0.2)
+    outside.set()
+    threads[0].join()
+    return result
+
+
+def other():
+    """One role that ends by itself."""
+    return {"other": lambda: None}
+
+
+@pytest.fixture(scope="module")
+def timed_out(at_once):
+    """The futures of what scenarios come to by the timeout: all of them wait for it together."""
+    calls = {scenario: partial(look, scenario, detect="timeout", timeout=0.4)
+             for scenario in [*EXPECTED, small_worlds.waits_for_nobody]}
+    calls |= {("stuck", world): partial(look_at_stuck, world)
+              for world in (other, small_worlds.abba)}
+    return dict(zip(calls, at_once(*calls.values())))
+
+
+@pytest.fixture
+def looked_at(request):
+    """Return a function that returns what a scenario comes to by one of both ways."""
+    def looked_at(scenario, detect):
+        if detect == "timeout":
+            return request.getfixturevalue("timed_out")[scenario].result()
+        return look(scenario, timeout=20)
+
+    return looked_at
+
+
 @both_ways
 @pytest.mark.parametrize("scenario", EXPECTED, ids=lambda scenario: scenario.__name__)
-def test_every_kind_of_wait_closes_a_cycle_found_in_both_ways(scenario, detect):
-    call = force if scenario().meet else run
-    result = look(scenario, detect, call)
+def test_every_kind_of_wait_closes_a_cycle_found_in_both_ways(scenario, detect, looked_at):
+    result = looked_at(scenario, detect)
     assert (result.verdict, result.how, legs(result)) == (
         Verdict.DEADLOCK, HOW[detect], EXPECTED[scenario])
 
 
 @both_ways
-def test_each_role_of_a_cycle_waits_for_the_next(detect):
-    result = look(reader_behind_queued_writer, detect)
+def test_each_role_of_a_cycle_waits_for_the_next(detect, looked_at):
+    result = looked_at(reader_behind_queued_writer, detect)
     cycle = result.finding.cycle
     following = (*cycle[1:], cycle[0])
     assert [after.role in state.waits_for for state, after in zip(cycle, following)] == [True] * 3
@@ -221,8 +266,8 @@ def test_a_hang_without_a_cycle_is_known_at_once():
         == (Verdict.HANG, "observed", [], True)
 
 
-def test_a_hang_without_a_cycle_is_a_hang_by_the_timeout_too():
-    result = look(small_worlds.waits_for_nobody, "timeout", run)
+def test_a_hang_without_a_cycle_is_a_hang_by_the_timeout_too(timed_out):
+    result = timed_out[small_worlds.waits_for_nobody].result()
     assert (result.verdict, result.how, result.cycle) == (Verdict.HANG, "timed out", [])
 
 
@@ -340,8 +385,8 @@ def crosswise_in_the_module():
 @both_ways
 def test_after_many_deadlocks_no_thread_is_left_and_all_locks_are_free(detect):
     before = threading.active_count()
-    runs = {"block": 200, "timeout": 3}[detect]
-    result = look(crosswise_in_the_module, detect, runs=runs)
+    runs, timeout = {"block": (200, 20), "timeout": (2, 0.2)}[detect]
+    result = force(crosswise_in_the_module, runs=runs, detect=detect, timeout=timeout)
     free = [lock.acquire(False) if isinstance(lock, Mutex) else lock.down_write_trylock()
             for lock in WORLD.values()]
     for lock in WORLD.values():
@@ -448,35 +493,14 @@ def test_the_graver_finding_gives_the_verdict():
     assert [found["verdict"] for found in result.findings] == ["deadlock", "error"]
 
 
-def test_a_role_stuck_outside_our_locks_is_named_and_never_clean():
-    outside, threads = threading.Event(), []
-
-    def stuck():
-        threads.append(threading.current_thread())
-        outside.wait()
-
-    result = run(lambda: {"stuck": stuck, "other": lambda: None}, timeout=0.2)
-    outside.set()
-    threads[0].join()
+def test_a_role_stuck_outside_our_locks_is_named_and_never_clean(timed_out):
+    result = timed_out["stuck", other].result()
     assert (result.verdict, result.how, [who.partition(" ")[0] for who in result.outcome.stuck],
             "Outside our locks" in str(result)) == (Verdict.HANG, "timed out", ["stuck"], True)
 
 
-def test_a_role_stuck_outside_is_named_beside_a_deadlock_too():
-    outside, threads = threading.Event(), []
-
-    def world():
-        scenario = small_worlds.abba()
-
-        def stuck():
-            threads.append(threading.current_thread())
-            outside.wait()
-
-        return Scenario({**scenario.roles, "stuck": stuck}, meet=scenario.meet)
-
-    result = force(world, timeout=0.2)
-    outside.set()
-    threads[0].join()
+def test_a_role_stuck_outside_is_named_beside_a_deadlock_too(timed_out):
+    result = timed_out["stuck", small_worlds.abba].result()
     assert (result.verdict, len(result.outcome.stuck)) == (Verdict.DEADLOCK, 1)
 
 
@@ -623,16 +647,15 @@ def test_the_check_at_the_end_sees_the_world_and_its_failure_is_a_violation():
 
 
 BROKEN = """
+import sys
 from harness import Completion, Mutex, Observer, run
-class Broken(Observer):
-    def {hook}(self, *args):
-        raise KeyError("spoon")
+def broken(self, *args):
+    raise KeyError("spoon")
 class LetGo(Observer):
     def idle(self):
         going = bool(go._waiters)
         go.finish()
         return going
-lock, held, go = Mutex("lock"), Completion("held"), Completion("go")
 def first():
     with lock:
         held.complete()
@@ -641,15 +664,25 @@ def second():
     held.wait(by="first")
     with lock:
         pass
-result = run(lambda: {{"first": first, "second": second}}, observers=lambda: [Broken(), LetGo()],
-             timeout=2)
-again = run(lambda: {{"first": lambda: lock.acquire() and lock.release()}}, timeout=2)
-print("KeyError: 'spoon'" in str(result), again.verdict)
+for hook in sys.argv[1:]:
+    lock, held, go = Mutex("lock"), Completion("held"), Completion("go")
+    observers = [type("Broken", (Observer,), {hook: broken})(), LetGo()]
+    result = run(lambda: {"first": first, "second": second}, observers=lambda: observers, timeout=2)
+    again = run(lambda: {"first": lambda: lock.acquire() and lock.release()}, timeout=2)
+    print(hook, "KeyError: 'spoon'" in str(result), again.verdict, flush=True)
 """
+HOOKS = ["lock_acquire", "lock_contended", "lock_acquired", "lock_release", "role_start", "role_end",
+         "idle"]
 
 
-@pytest.mark.parametrize("hook", ["lock_acquire", "lock_contended", "lock_acquired", "lock_release",
-                                  "role_start", "role_end", "idle"])
-def test_an_exception_in_any_hook_is_reported_and_the_next_run_works(hook, in_another_process):
-    done = in_another_process("-c", BROKEN.format(hook=hook))
-    assert (done.stdout.split(), done.stderr) == (["True", "clean"], "")
+@pytest.fixture(scope="module")
+def broken_hooks(in_another_process):
+    """What another process says of each hook, and what it wrote to standard error."""
+    done = in_another_process("-c", BROKEN, *HOOKS)
+    return dict(line.split(" ", 1) for line in done.stdout.splitlines()), done.stderr
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_an_exception_in_any_hook_is_reported_and_the_next_run_works(hook, broken_hooks):
+    said, err = broken_hooks
+    assert (said[hook], err) == ("True clean", "")

@@ -1,10 +1,12 @@
 """explore: verdicts, bounds, strategies, tokens, and what it leaves behind."""
 
 import _thread
+import base64
 import functools
 import json
 import os
 import threading
+import zlib
 
 import pytest
 import small_worlds
@@ -437,21 +439,26 @@ def test_the_engine_s_shortest_way_to_a_deadlock_is_confirmed_on_real_threads(wo
 
 
 def test_the_engine_goes_through_threads_that_roles_start():
-    """The thread is started first and asks after the role; so the schedule that is recorded ends."""
+    """A role and the thread that it starts and joins lock crosswise."""
     def world():
-        lock = Mutex("lock")
+        a, b = Mutex("a"), Mutex("b")
+
+        def helper():
+            with b, a:
+                pass
 
         def role():
-            thread = threading.Thread(target=lambda: lock.acquire() and lock.release())
+            thread = threading.Thread(target=helper)
             thread.start()
-            lock.acquire(), lock.release()
-            with lock:
-                thread.join()
+            with a, b:
+                pass
+            thread.join()
 
         return {"role": role}
 
-    results = [explore(world, engine=engine) for engine in (True, False)]
-    assert [result.verdict for result in results] == [Verdict.DEADLOCK] * 2
+    result = explore(world)
+    assert (result.verdict, result.coverage["schedules"]) == (Verdict.DEADLOCK, 1)
+    assert result.coverage["engine"].endswith("confirmed on real threads")
 
 
 def test_real_threads_decide_where_roles_branch_on_data():
@@ -506,13 +513,32 @@ def namesakes():
     return {"left": left, "right": right}
 
 
-def test_locks_of_one_name_cost_reduction_and_nothing_else():
-    """Six schedules, two deadlocks: see crosswise in test_explore_counts.py. Not told apart, all steps
-    depend on each other.
-    """
+def test_locks_of_one_name_are_told_apart_by_which_was_made_first():
+    """Three classes, one deadlock: see crosswise in test_explore_counts.py."""
     result = explore(namesakes, all=True)
     assert (result.verdict, result.coverage["complete"]) == (Verdict.DEADLOCK, True)
-    assert result.coverage["verdicts"]["deadlock"] == 2
+    assert result.coverage["verdicts"] == {"clean": 2, "deadlock": 1}
+
+
+def test_locks_of_one_name_made_by_different_threads_cost_reduction_and_nothing_else():
+    """As above, but each role makes the lock it takes first. Six schedules, two deadlocks: not told
+    apart, all steps depend on each other.
+    """
+    def world():
+        made = {}
+
+        def role(mine, other):
+            def work():
+                made[mine] = Mutex("lock")
+                step()
+                with made[mine], made.get(other) or Mutex("lock"):
+                    pass
+            return work
+
+        return {"left": role("left", "right"), "right": role("right", "left")}
+
+    result = explore(world, all=True)
+    assert (result.verdict, result.coverage["complete"]) == (Verdict.DEADLOCK, True)
 
 
 # -- the counterexample ----------------------------------------------------------------------------
@@ -625,6 +651,16 @@ def test_a_replay_says_that_the_code_has_changed(changed):
     result = replay(explore(small_worlds.abba).replay, changed)
     assert "the code has changed since this was recorded" in str(result)
     assert result.verdict in (Verdict.NOT_REACHED, Verdict.ERROR)
+
+
+@pytest.mark.parametrize("data", [
+    [2, "m:n", {}, "x", ["A"], [0]], [2, "m:n", {}, "1", ["A"], [2]], [2, "m:n", {}, "1", ["A"], 7],
+    [2, "m:n", {}, "1", [7], [0]], [2, "m:n", 7, "1", ["A"], [0]], [3, "m:n", {}, "1", ["A"], [0]]])
+def test_a_token_that_is_none_is_refused_in_one_line(data):
+    packed = zlib.compress(json.dumps(data).encode())
+    with pytest.raises(ScenarioError) as caught:
+        replay(base64.urlsafe_b64encode(packed).decode())
+    assert str(caught.value) and "\n" not in str(caught.value)
 
 
 # -- what is left behind ---------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from explored import as_steps, explored, meaning
 
 from harness import Completion, Mutex, RWSemaphore, Verdict
 from harness.exploring import explore
+from harness.interpreter import scenario_of
 from harness.points import step
 from harness.program import Program
 from harness.reduction import Reduced
@@ -310,3 +311,24 @@ def test_a_fix_is_proven_with_less_than_half_of_what_the_best_peer_needs(factory
     result = explore(factory)
     assert (result.verdict, result.coverage["complete"]) == (Verdict.CLEAN, True)
     assert result.coverage["schedules"] <= 8 and "cut_short" not in result.coverage
+
+
+def two_devices(collected):
+    """Return two who lock a device each, then write the bus; and one who reads the bus and locks both
+    devices, meanwhile or after.
+    """
+    walk = [("lock", "0"), ("unlock", "0"), ("lock", "1"), ("unlock", "1")]
+    recovery = [("down_read", "bus"), ("up_read", "bus"), *walk] if collected else \
+        [("down_read", "bus"), *walk, ("up_read", "bus")]
+    return Program({}, {
+        **{f"enable {i}": [("lock", i), ("down_write", "bus"), ("up_write", "bus"), ("unlock", i)]
+           for i in "01"}, "recovery": recovery})
+
+
+@pytest.mark.parametrize("collected", [False, True])
+def test_two_devices_against_one_recovery_are_visited_once_a_class(collected):
+    program = two_devices(collected)
+    reduced = explored(scenario_of(program), Reduced())
+    visited = {brute.normal_form(as_steps(program, order)[0]) for order in reduced.orders}
+    assert reduced.tried == len(visited) == brute.count_classes(program)
+    assert bool(reduced.stuck) != collected and reduced.cut == 0

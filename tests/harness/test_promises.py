@@ -4,6 +4,7 @@ break of the code shows.
 
 import threading
 from collections import deque
+from functools import partial
 
 import pytest
 import small_worlds
@@ -49,7 +50,8 @@ def outside(function):
 # -- the watcher -----------------------------------------------------------------------------------
 
 
-def test_observers_are_told_of_a_standstill_before_anyone_is_judged():
+def stand_still_outside():
+    """Run a role that waits outside our locks until an observer hears of a standstill."""
     gone, threads = threading.Event(), []
 
     class LetsGo(Observer):
@@ -63,24 +65,23 @@ def test_observers_are_told_of_a_standstill_before_anyone_is_judged():
     result = run(lambda: {"role": outside_our_locks}, observers=lambda: [LetsGo()], timeout=2)
     gone.set()
     threads[0].join()
-    assert result.verdict is Verdict.CLEAN, str(result)
+    return result
 
 
-@pytest.mark.parametrize("again", ["timed", "trylock"])
-def test_asking_again_and_again_in_vain_is_judged_by_the_timeout(again):
+def ask_again_and_again(how):
+    """Run two roles that ask for what this thread holds until they have it."""
     lock = Mutex("lock")
 
     def stubborn():
-        while not (lock.acquire(timeout=0.001) if again == "timed" else lock.acquire(False)):
+        while not (lock.acquire(timeout=0.001) if how == "timed" else lock.acquire(False)):
             pass
 
     with lock:
-        result = run(lambda: {"one": stubborn, "other": stubborn}, timeout=SHORT, seconds=15)
-    assert (result.verdict, result.how, result.outcome.stuck) == (Verdict.HANG, "timed out", ())
+        return run(lambda: {"one": stubborn, "other": stubborn}, timeout=SHORT, seconds=15)
 
 
-@pytest.mark.parametrize("call", [run, stress])
-def test_no_run_follows_one_that_left_a_role_stuck(call):
+def leave_one_stuck(call):
+    """Ask for three runs whose role waits outside our locks; return how many such there were, too."""
     free, threads = threading.Event(), []
 
     def stuck():
@@ -91,7 +92,33 @@ def test_no_run_follows_one_that_left_a_role_stuck(call):
     free.set()
     for thread in threads:
         thread.join()
-    assert (result.verdict, result.coverage["runs"], len(threads)) == (Verdict.HANG, 1, 1)
+    return result, len(threads)
+
+
+@pytest.fixture(scope="module")
+def judged(at_once):
+    """The futures of what the timeout has to judge: all wait for it together."""
+    calls = {"standstill": stand_still_outside,
+             **{how: partial(ask_again_and_again, how) for how in ("timed", "trylock")},
+             **{call: partial(leave_one_stuck, call) for call in (run, stress)}}
+    return dict(zip(calls, at_once(*calls.values())))
+
+
+def test_observers_are_told_of_a_standstill_before_anyone_is_judged(judged):
+    result = judged["standstill"].result()
+    assert result.verdict is Verdict.CLEAN, str(result)
+
+
+@pytest.mark.parametrize("how", ["timed", "trylock"])
+def test_asking_again_and_again_in_vain_is_judged_by_the_timeout(how, judged):
+    result = judged[how].result()
+    assert (result.verdict, result.how, result.outcome.stuck) == (Verdict.HANG, "timed out", ())
+
+
+@pytest.mark.parametrize("call", [run, stress])
+def test_no_run_follows_one_that_left_a_role_stuck(call, judged):
+    result, stuck = judged[call].result()
+    assert (result.verdict, result.coverage["runs"], stuck) == (Verdict.HANG, 1, 1)
 
 
 # -- who runs, and who is told ---------------------------------------------------------------------

@@ -1,12 +1,13 @@
 """Meetings: who is held where, in which order they go on, what is said when one cannot come."""
 
 import threading
+from functools import partial
 
 import pytest
 import small_worlds
 
 from harness import At, Completion, Meet, Mutex, RWSemaphore, Scenario, ScenarioError, \
-    Verdict, force, run, stress
+    Verdict, force, run
 
 X, S, W = "exclusive", "shared", "wait"
 
@@ -27,7 +28,8 @@ CLAIM = {
     "handoff": {"reader2": ("lock", X, [("sem", S)]), "writer": ("sem", X, [("lock", X)])},
 }
 every_program = pytest.mark.parametrize("name", CLAIM)
-every_world = pytest.mark.parametrize("name", [*CLAIM, *(f"{name}_bare" for name in CLAIM)])
+WORLDS = [*CLAIM, *(f"{name}_bare" for name in CLAIM)]
+every_world = pytest.mark.parametrize("name", WORLDS)
 
 
 def world_of(name):
@@ -41,17 +43,24 @@ def test_force_finds_it_every_time_with_a_declared_meeting_and_without(name):
         Verdict.DEADLOCK, {"deadlock": 20}, CLAIM[name.removesuffix("_bare")])
 
 
+@pytest.fixture(scope="module")
+def timed_out(at_once):
+    """The futures of what forcing comes to by the timeout: all wait for it together."""
+    calls = {name: partial(force, world_of(name), detect="timeout", timeout=0.3) for name in WORLDS}
+    calls["waits outside"] = partial(force, waits_outside_for_one_held_back, timeout=0.3)
+    return dict(zip(calls, at_once(*calls.values())))
+
+
 @every_world
-def test_force_finds_it_by_the_timeout_too(name):
-    result = force(world_of(name), detect="timeout", timeout=0.2)
+def test_force_finds_it_by_the_timeout_too(name, timed_out):
+    result = timed_out[name].result()
     assert (result.verdict, result.how, legs(result)) == (
         Verdict.DEADLOCK, "timed out", CLAIM[name.removesuffix("_bare")])
 
 
 @every_program
-def test_stress_finds_it_by_chance_and_names_the_same(name):
-    """At least one run in ten finds it: 300 misses in a row do not happen."""
-    result = stress(world_of(name), runs=300, seed=1)
+def test_stress_finds_it_by_chance_and_names_the_same(name, stressed):
+    result = stressed[name]
     assert (result.verdict, legs(result), bool(result.replay)) == (
         Verdict.DEADLOCK, CLAIM[name], True)
 
@@ -339,23 +348,24 @@ def test_wrong_arguments_are_refused_in_one_clear_line(wrong, text):
     assert (text in str(caught.value), "\n" in str(caught.value)) == (True, False)
 
 
-def test_a_role_that_waits_outside_our_locks_for_one_held_back_lets_everybody_go():
-    # The poller runs, so nobody is idle, and the setter would never start: the watcher notices.
-    def world():
-        lock, gone = Mutex("lock"), threading.Event()
+def waits_outside_for_one_held_back():
+    """The poller runs, so nobody is idle, and the setter would never start: the watcher notices."""
+    lock, gone = Mutex("lock"), threading.Event()
 
-        def poller():
-            assert gone.wait(20)
-            with lock:
-                pass
+    def poller():
+        assert gone.wait(20)
+        with lock:
+            pass
 
-        def setter():
-            with lock:
-                pass
-            gone.set()
+    def setter():
+        with lock:
+            pass
+        gone.set()
 
-        return Scenario({"poller": poller, "setter": setter},
-                        meet=Meet(At("poller", "lock", holding="never"), At("setter", "lock")))
+    return Scenario({"poller": poller, "setter": setter},
+                    meet=Meet(At("poller", "lock", holding="never"), At("setter", "lock")))
 
-    result = force(world, timeout=0.4)
+
+def test_a_role_that_waits_outside_our_locks_for_one_held_back_lets_everybody_go(timed_out):
+    result = timed_out["waits outside"].result()
     assert result.verdict is Verdict.NOT_REACHED, result

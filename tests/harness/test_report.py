@@ -53,7 +53,7 @@ def test_a_clean_run_says_what_it_covers():
 
 
 def test_many_clean_runs_say_how_many():
-    compare("clean_many", run(small_worlds.in_order, runs=2500))
+    compare("clean_many", run(small_worlds.in_order, runs=1200))
 
 
 def test_a_met_race_that_comes_to_nothing():

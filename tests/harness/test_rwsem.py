@@ -169,17 +169,19 @@ def test_an_unknown_policy_is_refused():
 
 
 class Historian(Conductor):
-    """Check what the account says against what the lock does, and note which histories could
-    follow.
+    """Check what the account says against what the lock does. After the score, go on with the first
+    operation that could follow, up to *bound* operations, and note the histories by the others.
     """
 
-    def __init__(self, sem, score):
+    def __init__(self, sem, score, bound):
         super().__init__(sem, score)
-        self.holding = {}
+        self.bound = bound
+        self.played = []
         self.wrong = []
-        self.next = []         # operations that could follow the score
+        self.others = []
 
     def before(self, task, operation):
+        self.played.append((task.name, operation))
         self.asked = None
         self.queue = [(waiter, mode, set(self.sem.blockers(waiter, mode)))
                       for waiter, mode in self.sem._queue]
@@ -190,16 +192,17 @@ class Historian(Conductor):
     def look(self):
         if self.acting is None or self.acting[1] == "leave":
             return
-        name, operation = self.acting
-        history = f"{name} {operation}, {len(self.score)} from the end"
+        history = f"after {len(self.played)} operations"
         if self.asked is not None:
             task, mode, blocked = self.asked
             if blocked != (task.waits_on is self.sem):
                 self.wrong.append(f"{history}: account says {blocked}, the lock {not blocked}")
         else:
             self.after_release(history)
-        if not self.score:
-            self.next = [(role, way) for role in self.here for way in self.enabled(role)]
+        if not self.score and len(self.played) < self.bound:
+            first, *others = self.following()
+            self.score.append(first)
+            self.others += [(*self.played, other) for other in others]
         self.acting = None
 
     def after_release(self, history):
@@ -212,37 +215,33 @@ class Historian(Conductor):
             if through and any(blocker in still for blocker in before):
                 self.wrong.append(f"{history}: {waiter.name} overtook whom it was to wait for")
 
-    def enabled(self, role):
-        task = self.here[role]
-        return ["down_read", "down_write", *(["up"] if task.held else [])]
-
-
-def is_new(role, used):
-    """Say whether *role* comes in its turn: who is who does not matter, so A is first, then B."""
-    return role in used or role == "ABC"[len(used)]
+    def following(self):
+        """Return the operations that could follow. Who is who does not matter: A is first, then B."""
+        used = {role for role, _ in self.played}
+        return [(role, way) for role, task in self.here.items()
+                for way in ["down_read", "down_write", *(["up"] if task.held else [])]
+                if role in used or role == "ABC"[len(used)]]
 
 
 def histories(policy, bound):
-    """Play every history of up to *bound* operations; return how many, by length, and what was
-    wrong.
+    """Play every history of up to *bound* operations, each of which is the beginning of one that
+    goes to the end; return how many, by length, and what was wrong.
     """
-    count, wrong, todo = Counter(), [], [()]
+    count, wrong, todo = Counter(), [], [(("A", "down_read"),), (("A", "down_write"),)]
     with settled(), Crew() as crew:
-        for score in todo:
-            historian = Historian(RWSemaphore("sem", policy=policy), score)
+        while todo:
+            score = todo.pop()
+            historian = Historian(RWSemaphore("sem", policy=policy), score, bound)
             outcome = play(historian, crew)
-            wrong += [f"{policy} {score}: {text}" for text in historian.wrong]
-            stuck = outcome.verdict is Verdict.DEADLOCK
-            if stuck:   # its last operation waits for itself: the account must have said so
-                if not historian.asked[2]:
-                    wrong.append(f"{policy} {score}: a deadlock out of nothing")
+            done = f"{policy} {historian.played}"
+            wrong += [f"{done}: {text}" for text in historian.wrong]
+            if outcome.verdict is Verdict.DEADLOCK:
+                if not historian.asked[2]:   # the last operation waits for itself
+                    wrong.append(f"{done}: a deadlock out of nothing")
             elif outcome.findings:
-                wrong.append(f"{policy} {score}: {outcome.findings[0].text}")
-            count[len(score)] += 1
-            used = {role for role, _ in score}
-            if len(score) < bound and not stuck:
-                follow = historian.next if score else [("A", "down_read"), ("A", "down_write")]
-                todo += [(*score, (role, way)) for role, way in follow if is_new(role, used)]
+                wrong.append(f"{done}: {outcome.findings[0].text}")
+            count.update(range(len(score), len(historian.played) + 1))
+            todo += historian.others
     return [count[length] for length in range(1, bound + 1)], wrong
 
 

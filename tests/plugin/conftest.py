@@ -1,6 +1,9 @@
 """pytest inside pytest: a directory with scenarios, in which the inner pytest runs."""
 
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -73,7 +76,32 @@ def inner(pytester, monkeypatch):
     def run(text, *arguments, in_process=True, plugin="harness.pytest_plugin"):
         pytester.makepyfile(test_it=f"import pytest\nfrom scenarios import *\n{text}")
         call = pytester.runpytest_inprocess if in_process else pytester.runpytest_subprocess
-        named = ["-p", plugin] if plugin else []
-        return call("-ra", "-p", "no:cacheprovider", *named, *arguments)
+        return call(*_arguments(plugin, arguments))
 
     return run
+
+
+def _arguments(plugin, arguments):
+    return ["-ra", "-p", "no:cacheprovider", *(["-p", plugin] if plugin else []), *arguments]
+
+
+@pytest.fixture
+def inner_at_once(inner, pytester):
+    """Return a function that runs inner pytests on one text, each as a process of its own, side by
+    side; it takes the arguments of each, the plugin first.
+    """
+    def run(text, *sessions):
+        pytester.makepyfile(test_it=f"import pytest\nfrom scenarios import *\n{text}")
+        children = [pytester.popen([sys.executable, "-mpytest", *_arguments(plugin, arguments)],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+                    for plugin, *arguments in sessions]
+        return [_result_of(child) for child in children]
+
+    return run
+
+
+def _result_of(child):
+    began = time.perf_counter()
+    out, err = (text.decode().splitlines() for text in child.communicate())
+    return pytest.RunResult(child.returncode, out, err, time.perf_counter() - began)

@@ -31,18 +31,18 @@ def test_session_that_does_not_use_it_imports_nothing_of_the_harness(pytester):
     result.assert_outcomes(passed=1)
 
 
-@pytest.mark.parametrize("plugin, conftest", [
-    (None, ""), ("harness", ""), ("harness.pytest_plugin", ""),
-    (None, "pytest_plugins = ['harness.pytest_plugin']")])
+@pytest.mark.parametrize("plugins, conftest", [
+    ([None, "harness", "harness.pytest_plugin"], ""),
+    ([None], "pytest_plugins = ['harness.pytest_plugin']")], ids=["by option", "by conftest"])
 @pytest.mark.usefixtures("installed")
-def test_plugin_is_registered_once_however_it_is_named(inner, pytester, plugin, conftest):
+def test_plugin_is_registered_once_however_it_is_named(inner_at_once, pytester, plugins, conftest):
     pytester.makeconftest(conftest)
-    result = inner(USES_IT + """
+    for result in inner_at_once(USES_IT + """
 def test_it_is_there_once(pytestconfig):
     plugins = pytestconfig.pluginmanager.get_plugins()
     assert len([each for each in plugins if getattr(each, "lock_harness", None)]) == 1
-""", "-W", "error", plugin=plugin, in_process=False)
-    result.assert_outcomes(passed=2)
+""", *[(plugin, "-W", "error") for plugin in plugins]):
+        result.assert_outcomes(passed=2)
 
 
 @pytest.mark.usefixtures("installed")

@@ -21,16 +21,18 @@ def test_after(lock_harness):
 """
 
 
-@pytest.mark.parametrize("method", ["signal", "thread"])
-def test_verdict_comes_before_pytest_timeout_ends_the_test(inner, method):
+def test_verdict_comes_before_pytest_timeout_ends_the_test_by_signal_or_thread(inner_at_once):
     pytest.importorskip("pytest_timeout")
-    result = inner(HANGS, "--timeout=2.4", f"--timeout-method={method}", in_process=False)
-    result.assert_outcomes(passed=1, failed=2)
-    result.stdout.fnmatch_lines(["DEADLOCK: 2 threads wait for each other*",
-                                 "HANG: nothing moved for * s and no cycle explains it*",
-                                 "Limited so as to end before pytest-timeout ends the test *2.4 s",
-                                 "Outside our locks, and left running: stuck at *"])
-    result.stdout.no_fnmatch_line("*Timeout (>2*")
+    for result in inner_at_once(HANGS, *[
+            ("harness.pytest_plugin", "--timeout=2.4", f"--timeout-method={method}")
+            for method in ("signal", "thread")]):
+        result.assert_outcomes(passed=1, failed=2)
+        result.stdout.fnmatch_lines([
+            "DEADLOCK: 2 threads wait for each other*",
+            "HANG: nothing moved for * s and no cycle explains it*",
+            "Limited so as to end before pytest-timeout ends the test *2.4 s",
+            "Outside our locks, and left running: stuck at *"])
+        result.stdout.no_fnmatch_line("*Timeout (>2*")
 
 
 def test_alarm_in_the_middle_of_a_run_shows_who_waited_for_whom(inner):

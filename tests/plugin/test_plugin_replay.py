@@ -105,3 +105,19 @@ def token_of_certain(pytester):
     pytester.syspathinsert()
     import scenarios
     return stress(scenarios.certain, runs=2).replay
+
+
+def test_explore_fails_with_a_token_that_shows_it_again(inner):
+    test = """
+def test_every_order(lock_harness):
+    lock_harness.explore(abba, engine=False)
+
+def test_a_proof(lock_harness):
+    lock_harness.explore(ordered)
+"""
+    result = inner(test)
+    result.assert_outcomes(passed=1, failed=1)
+    again = next(line for line in result.outlines if line.startswith("Again: python -m pytest"))
+    replayed = inner(test, *shlex.split(again)[-2:])
+    replayed.assert_outcomes(passed=1, failed=1)
+    replayed.stdout.fnmatch_lines(["DEADLOCK: 2 threads *", "*: 1 run; replayed operations *", again])

@@ -1,0 +1,277 @@
+"""The long checks, too long for the tests: `python -m benchmarks --check`.
+
+They are made of what the tests are made of (oracle.py), at a greater number. Each says what it
+compared, and has a line for each thing that is not as it should be.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import threading
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
+
+from harness import Completion, Mutex, Verdict, explore
+from harness.engine import search
+from harness.hands import Hands
+from harness.program import Program
+from harness.reduction import Reduced
+from harness.search import DepthFirst
+from harness.settings import settled
+
+from . import oracle
+from .measure import scaled
+from .worlds import dining, on_threads
+
+PROGRAMS = 1000
+DEADLOCKS = 10_000
+CALLS = 500              # each of one deadlock, shown, simplified and run again
+SETTLED = 5              # memory counts from a fifth on: by then nothing is new
+BYTES = 4                # a deadlock that memory may grow by; what is left of one takes 16 or more
+AT_LEAST = 32 * 1024     # bytes that it may grow by in any case
+FDS = "/proc/self/fd"
+BOUND = 1.3              # schedules for each class
+
+
+@dataclass(frozen=True)
+class Check:
+    """What one check came to.
+
+    Attributes:
+        said: what was compared, with counts.
+        differs: a line for each thing that is wrong.
+    """
+
+    what: str
+    said: str
+    differs: list[str]
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.differs
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the form of the JSON output."""
+        return {**asdict(self), "ok": self.ok}
+
+    def __str__(self) -> str:
+        first = f"{'ok' if self.ok else 'FAILED':7}{self.what}: {self.said} ({self.seconds:,.1f} s)"
+        return "\n".join([first, *(f"       {line}" for line in self.differs)])
+
+
+def checks(scale: float) -> Iterator[Check]:
+    """Yield what each check comes to, as it ends.
+
+    Raises:
+        ScenarioError: the tests are not here.
+    """
+    for what, check in (("random programs", _programs),
+                        ("prediction against the truth", _prediction),
+                        ("deadlocks in one call leave nothing", _in_one_call),
+                        ("deadlocks in calls of their own leave nothing", _in_calls)):
+        began = time.perf_counter()
+        said, differs = check(scale)
+        yield Check(what, said, differs, time.perf_counter() - began)
+
+
+# -- reduced search, plain search, engine and oracle -----------------------------------------------
+
+
+def _programs(scale: float) -> tuple[str, list[str]]:
+    """Compare the searches on random programs, each under every policy.
+
+    A quarter of them must deadlock, and in a tenth a trylock's failure must change what follows:
+    else the comparison is worth little.
+    """
+    explored, crowded = oracle.module("explored"), oracle.module("test_explore_random")
+    differs: list[str] = []
+    number = cases = schedules = classes = stuck = matters = 0
+    with settled(), Hands() as hands:
+        for made in islice(oracle.random_programs(), scaled(PROGRAMS, scale, 2)):
+            number += 1
+            for program in made:
+                case = _searched(explored, crowded, program, hands)
+                told = _difference(explored, case, hands)
+                if told:
+                    differs.append(f"program {number} ({program.policy}): {told}: {program}")
+                cases += 1
+                schedules += case.plain.tried
+                classes += len(case.meaning[0])
+                stuck += bool(case.plain.stuck)
+                matters += crowded._a_trylock_matters(case)
+    said = f"{number:,}, {cases:,} with the policies; {schedules:,} schedules, {classes:,} " \
+           f"classes; {stuck:,} deadlock, in {matters:,} a trylock's failure matters"
+    if number >= PROGRAMS and (stuck < cases / 4 or matters < cases / 10):
+        differs.append("too few deadlock, or too few have a trylock whose failure matters")
+    return said, differs
+
+
+def _searched(explored: Any, crowded: Any, program: Program, hands: Hands) -> Any:
+    """Return the program with what the plain search found, and what that means."""
+    factory = crowded.world_of(program)
+    plain = explored.Explored(factory, DepthFirst(), hands)
+    return crowded.Case(program, factory, plain, explored.meaning(program, plain.orders))
+
+
+def _difference(explored: Any, case: Any, hands: Hands) -> str:
+    """Return what disagrees, or ""."""
+    plain, expected = case.plain, oracle.module("brute").count_schedules(case.program)
+    if plain.problems or (plain.tried, plain.stuck) != expected:
+        return f"the plain search finds {plain.tried} schedules, {plain.stuck} stuck, " \
+               f"{plain.problems}; the oracle {expected}"
+    answer = search(case.program)
+    places = {where for where, _, _ in case.meaning[1]}
+    if not answer.complete or {each.places for each in answer.deadlocks} != places:
+        return f"the engine says {answer}; the deadlocked states are {places}"
+    if (answer.verdict == "clean") == bool(plain.stuck):
+        return f"the engine says {answer.verdict}; the plain search found {plain.stuck} stuck"
+    reduced = explored.Explored(case.factory, Reduced(), hands)
+    return _of_reduced(explored, case, reduced)
+
+
+def _of_reduced(explored: Any, case: Any, reduced: Any) -> str:
+    try:
+        found = explored.meaning(case.program, reduced.orders)
+    except ValueError as exc:
+        return f"the reduced search goes where the oracle does not: {exc}"
+    for name, one, other in zip(("classes", "deadlocked states", "results of trylocks"),
+                                found, case.meaning):
+        if one != other:
+            return f"the reduced search finds other {name}: {len(one)}, the plain search " \
+                   f"{len(other)}"
+    if reduced.problems or reduced.tried > BOUND * len(case.meaning[0]):
+        return f"the reduced search begins {reduced.tried} schedules for {len(case.meaning[0])} " \
+               f"classes, {reduced.problems}"
+    return ""
+
+
+# -- prediction ------------------------------------------------------------------------------------
+
+
+def _prediction(scale: float) -> tuple[str, list[str]]:
+    """Compare what is predicted of two threads on three locks with what is true of them."""
+    differential = oracle.module("differential")
+    every = [differential.pairs(*space) for space in (("M", 3), ("RW", 2), ("RW", 3))]
+    total = sum(map(len, every))
+    if scale >= 1:
+        return f"all {total:,} pairs of nested sections", differential.check_all()
+    number, said, differs = scaled(total, scale, 6), [], []
+    for pairs in every:
+        some = random.Random(1).sample(pairs, max(2, len(pairs) * number // total))
+        counts, wrong = differential.check(dict.fromkeys(some, 1))
+        said.append(f"{len(some):,} of {len(pairs):,}")
+        differs += wrong
+    return f"pairs of nested sections, samples: {', '.join(said)}", differs
+
+
+# -- what is left behind ---------------------------------------------------------------------------
+
+
+class _Left:
+    """What there is of threads, descriptors and memory at the start, and what has been added."""
+
+    def __init__(self) -> None:
+        self._threads = set(threading.enumerate())
+        self._fds = self._open()
+        self._memory = 0
+        self._from = 0
+
+    def memory_from(self, number: int) -> None:
+        """Count memory from here, after *number* deadlocks."""
+        self._from, self._memory = number, _traced()
+
+    def differs(self, number: int) -> tuple[str, list[str]]:
+        """Return how memory grew until *number* deadlocks, and what is wrong."""
+        grown = _traced() - self._memory
+        more = number - self._from
+        wrong = [f"thread {thread.name} is left" for thread in threading.enumerate()
+                 if thread not in self._threads]
+        if self._open() != self._fds:
+            wrong.append(f"{self._open()} descriptors are open, {self._fds} were")
+        if grown > max(AT_LEAST, BYTES * more):
+            wrong.append(f"memory grew by {grown:,} bytes")
+        return f"{number:,}; memory {grown:+,} bytes over the last {more:,}", wrong
+
+    def _open(self) -> int | None:
+        return len(os.listdir(FDS)) if os.path.exists(FDS) else None
+
+
+def _traced() -> int:
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+
+
+def _in_one_call(scale: float) -> tuple[str, list[str]]:
+    """Let one call explore a world of which every schedule ends in a deadlock."""
+    number = scaled(DEADLOCKS, scale, SETTLED)
+
+    def work(left: _Left) -> int:
+        made = 0
+
+        def world() -> dict[str, Callable[[], None]]:
+            nonlocal made
+            made += 1
+            if made == number // SETTLED:
+                left.memory_from(made)
+            return _always()
+
+        result = explore(world, strategy="random", seed=1, all=True, max_schedules=number)
+        found = result.coverage.get("verdicts", {})
+        return found.get(str(Verdict.DEADLOCK), 0) if len(found) == 1 else 0
+
+    return _watched(work, number)
+
+
+def _in_calls(scale: float) -> tuple[str, list[str]]:
+    """Let each deadlock be found, shown and run again by a call of its own: a dozen runs each."""
+    number = scaled(CALLS, scale, SETTLED)
+
+    def work(left: _Left) -> int:
+        found = 0
+        for i in range(number):
+            if i == number // SETTLED:
+                left.memory_from(i)
+            result = explore(on_threads(dining(2 + i % 3)), engine=i % 2 == 0)
+            found += result.verdict is Verdict.DEADLOCK and bool(str(result))
+        return found
+
+    return _watched(work, number)
+
+
+def _watched(work: Callable[[_Left], int], number: int) -> tuple[str, list[str]]:
+    """Let *work* meet *number* deadlocks; say what it left."""
+    tracemalloc.start()
+    try:
+        left = _Left()
+        found = work(left)
+        said, wrong = left.differs(number)
+    finally:
+        tracemalloc.stop()
+    if found != number:
+        wrong.append(f"{found:,} deadlocks were found, expected {number:,}")
+    return said, wrong
+
+
+def _always() -> dict[str, Callable[[], None]]:
+    """Return two roles that take a lock each, wait for each other, and then want the other's."""
+    locks = [Mutex("left"), Mutex("right")]
+    holding = [Completion("left is held"), Completion("right is held")]
+
+    def role(mine: int) -> Callable[[], None]:
+        def crosses() -> None:
+            with locks[mine]:
+                holding[mine].complete()
+                holding[1 - mine].wait()
+                with locks[1 - mine]:
+                    pass
+        return crosses
+
+    return {"left": role(0), "right": role(1)}
