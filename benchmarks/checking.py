@@ -181,32 +181,27 @@ class _Left:
     def __init__(self) -> None:
         self._threads = set(threading.enumerate())
         self._fds = self._open()
-        self._memory = 0
-        self._from = 0
+        self._memory: list[tuple[int, int]] = []
 
-    def memory_from(self, number: int) -> None:
-        """Count memory from here, after *number* deadlocks."""
-        self._from, self._memory = number, _traced()
+    def weigh(self, number: int) -> None:
+        """Take note of the memory in use, after *number* deadlocks."""
+        gc.collect()
+        self._memory.append((number, tracemalloc.get_traced_memory()[0]))
 
-    def differs(self, number: int) -> tuple[str, list[str]]:
-        """Return how memory grew until *number* deadlocks, and what is wrong."""
-        grown = _traced() - self._memory
-        more = number - self._from
+    def differs(self) -> tuple[str, list[str]]:
+        """Return how memory grew from the first weighing to the last, and what is wrong."""
+        (first, before), *_, (last, after) = self._memory
+        grown, more = after - before, last - first
         wrong = [f"thread {thread.name} is left" for thread in threading.enumerate()
                  if thread not in self._threads]
         if self._open() != self._fds:
             wrong.append(f"{self._open()} descriptors are open, {self._fds} were")
         if grown > max(AT_LEAST, BYTES * more):
             wrong.append(f"memory grew by {grown:,} bytes")
-        return f"{number:,}; memory {grown:+,} bytes over the last {more:,}", wrong
+        return f"{last:,}; memory {grown:+,} bytes over the last {more:,}", wrong
 
     def _open(self) -> int | None:
         return len(os.listdir(FDS)) if os.path.exists(FDS) else None
-
-
-def _traced() -> int:
-    gc.collect()
-    return tracemalloc.get_traced_memory()[0]
 
 
 def _in_one_call(scale: float) -> tuple[str, list[str]]:
@@ -219,8 +214,8 @@ def _in_one_call(scale: float) -> tuple[str, list[str]]:
         def world() -> dict[str, Callable[[], None]]:
             nonlocal made
             made += 1
-            if made == number // SETTLED:
-                left.memory_from(made)
+            if made in (number // SETTLED, number):
+                left.weigh(made)
             return _always()
 
         result = explore(world, strategy="random", seed=1, all=True, max_schedules=number)
@@ -236,11 +231,12 @@ def _in_calls(scale: float) -> tuple[str, list[str]]:
 
     def work(left: _Left) -> int:
         found = 0
-        for i in range(number):
-            if i == number // SETTLED:
-                left.memory_from(i)
+        for i in range(1, number + 1):
             result = explore(on_threads(dining(2 + i % 3)), engine=i % 2 == 0)
             found += result.verdict is Verdict.DEADLOCK and bool(str(result))
+            del result
+            if i in (number // SETTLED, number):
+                left.weigh(i)
         return found
 
     return _watched(work, number)
@@ -252,7 +248,7 @@ def _watched(work: Callable[[_Left], int], number: int) -> tuple[str, list[str]]
     try:
         left = _Left()
         found = work(left)
-        said, wrong = left.differs(number)
+        said, wrong = left.differs()
     finally:
         tracemalloc.stop()
     if found != number:

@@ -90,6 +90,7 @@ class Record:
         self.cut: set[str] = set()      # roles of which more was done than was kept
         self.paths: dict[str, list[Path]] = defaultdict(list)
         self.nestings: dict[object, Edge] = {}
+        self.unchecked: list[Edge] = []
         self.refused: dict[str, str] = {}
         for order in self.orders:
             self._add(order)
@@ -97,6 +98,7 @@ class Record:
     def _add(self, order: LockOrder) -> None:
         for key, edge in order.edges.items():
             self.edges.setdefault(key, edge)
+        self.unchecked += order.unchecked
         for asked, place in order.asks.items():
             self.asked.setdefault(asked, place)
         for nested, nesting in order.nestings.items():
@@ -318,13 +320,17 @@ def validated(record: Record) -> lockdep.Report | None:
     """
     graph = lockdep.ClassGraph()
     nested = {(edge.role, edge.wanted.name, edge.wanted.chain) for edge in record.nestings.values()}
-    for leg in record.legs():
+    unchecked = [Leg(edge.role, edge.held, edge.wanted, edge.gates, edge.recursive)
+                 for edge in record.unchecked]      # by us; the kernel knows no such exemption
+    for leg in [*record.legs(), *unchecked]:
         classes = record.base(leg.held.name), record.base(leg.wanted.name)
         if unseen(record, classes):
             continue
         if (leg.role, leg.wanted.name, leg.wanted.chain) in nested:   # looked for before any circle
             return lockdep.Report(lockdep.RECURSIVE, classes[1:])
         if leg.held.lock_class == leg.wanted.lock_class:
+            if leg in unchecked:
+                return lockdep.Report(lockdep.RECURSIVE, classes[1:])
             continue
         edge = lockdep.Edge(leg.held.lock_class, leg.wanted.lock_class, leg.held.mode == SHARED,
                             leg.recursive)

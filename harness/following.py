@@ -14,7 +14,7 @@ from .engine import Step
 from .locks import unique_name
 from .order import started
 from .program import Program
-from .race import OneByOne
+from .race import OneByOne, writing
 from .scenario import Scenario
 from .task import Task, enter, leave, pause, unpark
 
@@ -68,8 +68,8 @@ class Follower(OneByOne):
             return True
         while self._schedule and self.gone_by(self._schedule[0]):
             del self._schedule[0]
-        if self._schedule and self._schedule[0][0] in self._writers:
-            unpark(self.start_writer(self._schedule[0][0]))
+        if self._schedule and (writer := self._writers.get(self._schedule[0][0])) is not None:
+            unpark(self.start_writer(writing(self._run, writer)))
             return True
         if not self._here:
             return self.end_writers()

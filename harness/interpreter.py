@@ -77,7 +77,7 @@ class _World:
 
     def _lock(self, name: str, kind: str) -> Node:
         if kind in SEMAPHORES:
-            return RWSemaphore(name, policy=self.program.policy)
+            return RWSemaphore(name, policy=self.program.policy_of(name))
         if kind in MUTEXES:
             made = ReentrantMutex if kind == "mutex_re" else ProgramMutex
             return made(name, any(op.target == name for op in self._escapes))

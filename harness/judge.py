@@ -7,6 +7,7 @@ only allows more, so "cannot happen" is an answer; "can happen" is a schedule to
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from typing import Any
 
 from .cycles import Candidate, Cycle, Path, Record
 from .engine import Answer, Stuck, search
+from .order import started
 from .program import SEMAPHORES, Op, Program
 from .race import writer_of
 from .task import WAIT
@@ -50,12 +52,15 @@ class Judgement:
 class Budget:
     """How many states may still be gone through, in all searches of one call."""
 
-    def __init__(self, states: int = MOST_STATES_IN_ALL) -> None:
+    def __init__(self, deadline: float | None = None, states: int = MOST_STATES_IN_ALL) -> None:
         self.left = states
+        self.deadline = deadline    # by time.monotonic()
 
     def search(self, program: Program, **how: Any) -> Answer:
         """Search, within what is left."""
-        answer = search(program, max_states=min(MOST_STATES, max(self.left, 1)), **how)
+        seconds = None if self.deadline is None else max(self.deadline - time.monotonic(), 0.001)
+        answer = search(program, max_states=min(MOST_STATES, max(self.left, 1)), seconds=seconds,
+                        **how)
         self.left -= answer.states
         return answer
 
@@ -76,7 +81,7 @@ def judge(record: Record, candidate: Candidate, budget: Budget,
     combinations_ = _paths(record, candidate)
     complete = complete and len(combinations_) <= MOST_PATHS
     for paths in combinations_[:MOST_PATHS]:
-        for writers in _writers(candidate.read_read):
+        for writers in _writers(record, candidate):
             program = _program(record, paths, locks | gates, writers, True)
             answer = _search(program, candidate.legs, budget)
             complete = complete and answer.complete
@@ -104,11 +109,21 @@ def by_class(record: Record, cycle: Cycle) -> str:
     return ""
 
 
-def _writers(read_read: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """Yield the sets of semaphores to queue a further writer at, the smallest first."""
-    names = tuple(dict.fromkeys(read_read))
-    for n in range(len(names) + 1):
-        yield from combinations(names, n)
+def _writers(record: Record, candidate: Candidate) -> Iterator[tuple[str, ...]]:
+    """Yield the sets of semaphores to queue a further writer at, the smallest first.
+
+    Where a reader waits for a reader, a writer must wait who is not of the cycle: a closed rule of
+    such cycles. Where no role is one, a further writer is needed, and no smaller set need be tried.
+    """
+    legs = {leg.role for leg in candidate.legs}
+    written = {op.target for role, paths in record.paths.items() if role not in legs
+               for path in paths for op in path if op.op == "down_write"}
+    names = tuple(dict.fromkeys(candidate.read_read))
+    needed = [name for name in names if name not in written]
+    rest = [name for name in names if name in written]
+    for n in range(len(rest) + 1):
+        for more in combinations(rest, n):
+            yield tuple([name for name in names if name in needed or name in more])
 
 
 def _paths(record: Record, candidate: Candidate) -> list[dict[str, Path]]:
@@ -207,7 +222,7 @@ def real_name(flag: str) -> str:
 
 def with_threads(program: Program, writers: tuple[str, ...]) -> Program:
     """Return *program* with a further thread for each of *writers*, which writes once."""
-    more = {writer_of(name): (Op("down_write", name), Op("up_write", name))
+    more = {writer_of(name, program.threads): (Op("down_write", name), Op("up_write", name))
             for name in writers if program.locks.get(name, "rwsem") in SEMAPHORES}
     return replace(program, threads={**program.threads, **more}) if more else program
 
@@ -247,7 +262,7 @@ def _guard(record: Record, candidate: Candidate, locks: set[str], gates: set[str
         if _possible(record, paths, locks | gates - {gate}, legs, candidate.read_read, budget):
             return gate
     if _possible(record, paths, locks | gates, legs, candidate.read_read, budget, waits=False):
-        return _order(record, paths, legs)
+        return _order(paths)
     if _possible(record, paths, locks, legs, candidate.read_read, budget):
         return " and ".join(sorted(gates))
     return "the order in which the roles take and give up these locks"
@@ -263,9 +278,16 @@ def _possible(record: Record, paths: dict[str, Path], locks: set[str], legs: Cyc
     return bool(_search(program, legs, budget).deadlocks)
 
 
-def _order(record: Record, paths: dict[str, Path], legs: Cycle) -> str:
-    """Name the waits that keep the roles of *legs* apart."""
-    roles = {leg.role for leg in legs}
-    named = [f"{role} waits for {real_name(op.target)}" for role, path in paths.items() if role in roles
-             for op in path if op.op in ("wait", "join")]
-    return "; ".join(dict.fromkeys(named)) or "the order of start and join"
+def _order(paths: dict[str, Path]) -> str:
+    """Name the waits that keep roles apart."""
+    named = []
+    starts = {started(role): role for role in paths}
+    for role, path in paths.items():
+        for op in path:
+            if op.op == "join":
+                named.append(f"{role} joins {op.target}")
+            elif op.op == "set" and op.target in starts:
+                named.append(f"{role} starts {starts[op.target]}")
+            elif op.op == "wait" and op.target != started(role):
+                named.append(f"{role} waits for {real_name(op.target)}")
+    return ", ".join(dict.fromkeys(named)) or "the order in which the roles wait for each other"

@@ -16,13 +16,14 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .errors import ScenarioError
+from .errors import (HeldAtEnd, HeldLockFreed, RecursiveAcquire, ReleaseWithoutHold,
+                     ScenarioError)
 
 CIRCULAR = "possible circular locking dependency detected"
-RECURSIVE = "possible recursive locking detected"
-UNBALANCED = "bad unlock balance detected!"
-FREED = "held lock freed!"
-STILL_HELD = "lock held when returning to user space!"
+RECURSIVE = RecursiveAcquire.headline
+UNBALANCED = ReleaseWithoutHold.headline
+FREED = HeldLockFreed.headline
+STILL_HELD = HeldAtEnd.headline
 WAIT_CONTEXT = "Invalid wait context"
 
 WRITE, READ, RECURSIVE_READ = "W", "R", "RR"   # lockdep's read = 0, 1, 2

@@ -18,7 +18,7 @@ import difflib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NoReturn
 
@@ -71,7 +71,7 @@ class ProgramCase:
                      list(self.versions))
         program = chosen.program
         if policy != program.policy:
-            program = Program(program.locks, program.threads, program.flags, policy)
+            program = replace(program, policy=policy)
         return scenario_of(program, f"{self.name}:{chosen.name}", self.file, chosen.lines,
                            _reference(self.file, self.name, chosen.name, policy))
 

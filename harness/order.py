@@ -150,6 +150,7 @@ class LockOrder(Observer):
     def __init__(self) -> None:
         self.edges: dict[Any, Edge] = {}
         self.nestings: dict[Any, Nesting] = {}
+        self.unchecked: list[Edge] = []        # to or from a lock of an exempt class
         self.kinds: dict[str, str] = {}
         self.classes: dict[str, str] = {}      # lock -> class
         self.labels: dict[str, str] = {}       # lock -> what reports call it, which others may share
@@ -262,7 +263,7 @@ class LockOrder(Observer):
                 name = f"{name}#{self._taken[name]}"
             self._names[lock] = name
             self.labels[name] = str(lock)
-            self.classes[name] = str(lock.lock_class)
+            self.classes[name] = _class_name(lock)
             if isinstance(lock, Completion) and lock.done():
                 self.done[name] = lock.passes
         return name
@@ -277,7 +278,7 @@ class LockOrder(Observer):
     def _new(self, task: Task, below: _Stack, lock: Any, mode: str) -> _Stack:
         nested = task.nested[0]
         name = self._name(lock)
-        lock_class = f"{lock.lock_class}/{nested}" if nested else str(lock.lock_class)
+        lock_class = f"{lock.lock_class}/{nested}" if nested else _class_name(lock)
         node = _Stack(below.role, lock, name, lock_class, mode, below)
         node.chain = task.chain
         if isinstance(lock, ThreadEnd):
@@ -315,15 +316,18 @@ class LockOrder(Observer):
                 self.novalidate[str(each)] = each.novalidate
         if told is not None and told.exempt:
             self.exempt[str(told)] = told.exempt
-            return
-        held = [hold for hold in node.parent.below() if not self._is_exempt(hold.lock)]
+        held = list(node.parent.below())
         recursive = node.mode == SHARED and getattr(node.lock, "policy", "") == "reader"
         wanted = Place(node.name, node.lock_class, node.mode, node.chain)
-        self.asks.setdefault((node.role.name, node.name, node.mode), wanted)
+        if not self._is_exempt(node.lock):
+            self.asks.setdefault((node.role.name, node.name, node.mode), wanted)
         for hold in held:
             gates = tuple([(other.name, other.mode) for other in held if other is not hold])
             edge = Edge(node.role.name, Place(hold.name, hold.lock_class, hold.mode, hold.chain),
                         wanted, gates, recursive)
+            if self._is_exempt(hold.lock) or self._is_exempt(node.lock):
+                self.unchecked.append(edge)
+                continue
             self.edges.setdefault((edge.role, hold.name, hold.lock_class, hold.mode, node.name,
                                    node.lock_class, node.mode, gates), edge)
             if str(hold.lock.lock_class) == str(node.lock.lock_class) and node.mode is not WAIT:
@@ -374,6 +378,11 @@ class LockOrder(Observer):
                     at.others.setdefault((hold.lock, hold.mode), found)
             at = found
         return at
+
+
+def _class_name(lock: Any) -> str:
+    """Return the class of *lock*. What ends of threads have in common is nothing."""
+    return f"end of {lock.task.name}" if isinstance(lock, ThreadEnd) else str(lock.lock_class)
 
 
 def _in_order(told: LockClass, held: Any, wanted: Any) -> bool:

@@ -105,7 +105,7 @@ class Session:
 
     def __post_init__(self) -> None:
         self.tally = Tally(name_of(self.scenario))
-        self.budget = Budget()
+        self.budget = Budget(self.deadline)
         self.confirmer = Confirmer(self.build, self.play, lambda: self.late)
 
     def build(self) -> Scenario:

@@ -88,13 +88,16 @@ class Meet:
         self.writers = tuple(writers)
 
     def __repr__(self) -> str:
-        points = [*map(str, self.points), *(f"{writer_of(name)}, queued" for name in self.writers)]
+        points = [*map(str, self.points), *(f"a writer of {name}, queued" for name in self.writers)]
         return f"Meet({'; '.join(points)})"
 
 
-def writer_of(semaphore: str) -> str:
-    """Return the name of the further thread that asks for *semaphore* for writing."""
-    return f"writer of {semaphore}"
+def writer_of(semaphore: str, roles: Collection[str]) -> str:
+    """Return the name of the further thread that asks for *semaphore* for writing, beside *roles*."""
+    name = f"writer of {semaphore}"
+    while name in roles:
+        name += "'"
+    return name
 
 
 class _Writer:
@@ -116,9 +119,14 @@ def _writer(run: Any, task: Task) -> Any:
     return function.__self__ if isinstance(getattr(function, "__self__", None), _Writer) else None
 
 
+def writing(run: Any, task: Task) -> str:
+    """Return which semaphore a further thread of a meeting asks for."""
+    return _writer(run, task).name
+
+
 def with_writers(made: Scenario, meets: Any) -> Scenario:
     """Return *made* with the further threads that *meets*, a meeting or several, ask for."""
-    more = {writer_of(name): _Writer(name).down_write
+    more = {writer_of(name, made.roles): _Writer(name).down_write
             for meet in ([meets] if isinstance(meets, Meet) else meets)
             if isinstance(meet, Meet) for name in meet.writers}
     return replace(made, roles={**made.roles, **more}) if more else made
@@ -187,10 +195,12 @@ class OneByOne(Observer):
             return False
         return True
 
-    def start_writer(self, name: str) -> Task:
-        """Return the further thread *name*, no longer held back; it asks for its semaphore if somebody
+    def start_writer(self, semaphore: str) -> Task:
+        """Return the further thread that writes *semaphore*, no longer held back; it asks if somebody
         holds that now.
         """
+        name = next(name for name, task in self._writers.items()
+                    if _writer(self._run, task).name == semaphore)
         task = self._writers.pop(name)
         writer = _writer(self._run, task)
         writer.semaphore = next((lock for other in self._run.tasks for lock, _, _ in other.held
@@ -303,8 +313,7 @@ class Meetings(OneByOne):
         points = self._meets[self.reached].points
         if len(self._here) == len(points):
             here, self._here = self._here, {}
-            writers = map(writer_of, self._meets[self.reached].writers)
-            self._all_go([*(self.start_writer(name) for name in writers if name in self._writers),
+            self._all_go([*map(self.start_writer, self._meets[self.reached].writers),
                           *(here[each.role] for each in points)])
             self.reached += 1
             if self._ahead is task:

@@ -263,8 +263,11 @@ class RWSemaphore(Node):
         task = _local.task
         if task.run is not None:
             task.trylock = True
-            for hook in task.run.on_acquire:
-                hook(task, self, mode)
+            try:
+                for hook in task.run.on_acquire:
+                    hook(task, self, mode)
+            except Expired:
+                return False
         while True:
             answer = self._try_once(task, mode)
             if answer is not None:

@@ -160,7 +160,7 @@ class _Splat:
         parts.append(" Possible unsafe locking scenario:")
         parts.append(self.scenario(found, legs))
         parts.append(f" *** {_stars(found)} ***")
-        if len(legs) == 1 and found.outcome is None:
+        if len(legs) == 1 and found.outcome is None and legs[0].held.name != legs[0].wanted.name:
             parts.append(" May be due to missing lock nesting notation")
         parts.append(f"Cycle: {found.key}{_count(found)}\nStatus: {found.status}: {found.reason}")
         if found.lockdep:
@@ -241,7 +241,7 @@ def _bringer(leg: Leg, held: str, wanted: str) -> str:
     """Say why others wait for the role of *leg*, which does not hold what they want."""
     if leg.held.mode != WAIT:
         return f"{leg.role}, queued for {held} before"
-    if leg.held.name == leg.role:
+    if leg.held.name in (leg.role, f"thread ({leg.role})"):
         return f"{leg.role}, whose end is waited for, needs {wanted} before"
     return f"{leg.role}, which is to end {held}, needs {wanted} before"
 

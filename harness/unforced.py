@@ -17,7 +17,7 @@ from typing import Any
 from .cycles import Candidate, Group, Leg, Path, Record
 from .judge import judge
 from .order import LockOrder, Place, started
-from .predicted import GUARDED, UNCONFIRMED, Prediction
+from .predicted import GUARDED, NEEDS_WRITER, UNCONFIRMED, Prediction
 from .prediction import Session
 from .program import Op
 
@@ -54,6 +54,8 @@ class Unforced(Session):
             made.status, made.reason = GUARDED, judgement.guard
             return made
         made.writers = judgement.writers
+        if made.writers:
+            made.status = NEEDS_WRITER
         writers = f" with a writer queued for {' and '.join(made.writers)}" if made.writers else ""
         can = f"it can happen{writers}, by what was recorded" if judgement.stuck is not None \
             else "the search for a schedule met its bound"

@@ -86,8 +86,9 @@ def test_what_deadlocks_leave_is_named():
     left = threading.Thread(target=lambda: os.read(ends[0], 1), name="forgotten")
 
     def work(watch):
-        watch.memory_from(1)
+        watch.weigh(1)
         kept.append(bytearray(checking.AT_LEAST + 1))
+        watch.weigh(4)
         kept.extend(os.pipe())
         left.start()
         return 4

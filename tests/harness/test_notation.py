@@ -360,7 +360,7 @@ def test_random_programs_end_on_real_threads_as_the_engine_says_they_can():
         made = _random_program(rng)
         verdict = force(scenario_of(made)).verdict.value
         possible = search(made).verdict in STUCK
-        assert verdict in (STUCK if possible else ()) + ("clean", "not-reached"), made
+        assert verdict in (STUCK if possible else ()) + ("clean", "not-reached", "predicted"), made
         stuck += possible
         found += verdict in STUCK
     assert stuck >= 20 and found >= 0.9 * stuck

@@ -305,7 +305,7 @@ def started_by(parent_first):
 def test_order_of_start_is_named():
     result = predict(started_by(parent_first=True))
     assert (result.verdict, reasons(result)) == (
-        Verdict.CLEAN, {"a -> b -> a": "child waits for start of child"})
+        Verdict.CLEAN, {"a -> b -> a": "parent starts child"})
     assert predict(started_by(parent_first=False)).verdict is Verdict.DEADLOCK
 
 

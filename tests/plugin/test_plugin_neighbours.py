@@ -139,7 +139,8 @@ def test_clean_runs_cut_short_for_the_alarm_are_no_pass(tool, monkeypatch):
         with Mutex("m"):
             pass
     harness = a_moment_before_the_alarm(monkeypatch, runs=10**9)
-    expect = "not-reached" if tool == "force" else "inconclusive"
+    # On a slow machine even the first run of force is cut, and has nothing to say of the race.
+    expect = ["inconclusive", *["not-reached"] * (tool == "force")]
     result = getattr(harness, tool)(lambda: {"one": one}, expect=expect)
     assert "Limited so as to end before pytest-timeout ends the test after 60 s" in str(result)
 

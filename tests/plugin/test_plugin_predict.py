@@ -445,7 +445,7 @@ def test_read_cycle_says_which_writers_it_needs():
                 pass
         start_all([left, right])
     found, = watch(body).predict({}, None).predictions
-    assert (found.status, sorted(found.writers)) == ("unconfirmed", ["a", "b"])
+    assert (found.status, sorted(found.writers)) == ("needs-writer", ["a", "b"])
     assert "it can happen with a writer queued for " in found.reason
 
 
