@@ -18,7 +18,7 @@ _HOME = {
     "Meet": "race", "At": "race", "Observer": "events", "Verdict": "verdict", "Result": "verdict",
     "run": "api", "force": "forcing", "predict": "prediction",
     "explore": "exploring", "step": "points",
-    "LockClass": "locks", "stress": "stress_loop", "replay": "replaying", "vocabulary": "place",
+    "LockClass": "lock_class", "stress": "stress_loop", "replay": "replaying", "vocabulary": "place",
 }
 __all__ = list(_HOME)
 __version__ = "0.1.0"

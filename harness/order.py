@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 
 from .errors import ScenarioError
 from .events import Observer
-from .locks import Completion, LockClass, Mutex, unique_name
+from .lock_class import LockClass
+from .locks import Completion, Mutex, unique_name
 from .place import Chain, first_line
 from .program import Op
 from .task import EXCLUSIVE, NOT_NESTED, SHARED, WAIT, Task

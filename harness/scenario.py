@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import ScenarioError
-from .locks import LockClass
+from .lock_class import LockClass
 from .place import first_line, raised_at
 from .task import _local
 

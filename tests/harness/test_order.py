@@ -9,7 +9,7 @@ import pytest
 
 from harness import Completion, Mutex, RWSemaphore, Scenario, ScenarioError, Verdict
 from harness.crew import Crew
-from harness.locks import LockClass
+from harness.lock_class import LockClass
 from harness.order import LockOrder
 from harness.race import OneByOne
 from harness.runner import Run

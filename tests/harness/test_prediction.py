@@ -13,7 +13,7 @@ from lock_programs import bare, program, reasons, statuses
 
 from harness import (At, Completion, Meet, Mutex, RWSemaphore, Scenario, ScenarioError, Verdict,
                      force, run)
-from harness.locks import LockClass
+from harness.lock_class import LockClass
 from harness.predicted import read_baseline
 from harness.prediction import predict
 

@@ -17,7 +17,7 @@ from harness import Completion, Mutex, RWSemaphore, Scenario, Verdict
 from harness.crew import Crew
 from harness.engine import search
 from harness.events import Observer
-from harness.locks import LockClass
+from harness.lock_class import LockClass
 from harness.prediction import predict
 from harness.program import Op, Program
 from harness.race import OneByOne
