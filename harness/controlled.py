@@ -36,7 +36,7 @@ from .hands import Hands, park, wake
 from .locks import Completion, Mutex
 from .numbering import Names, Taken
 from .place import user_traceback
-from .runner import Run, _perform, _said, _unwind
+from .runner import Run, _perform, _unwind, said_of_invariant
 from .rwsem import RWSemaphore
 from .scenario import Scenario
 from .stacks import all_stacks
@@ -52,7 +52,8 @@ _NO_PIPE = -1, -1
 _NUMBERED = re.compile(r"Thread-\d+( \(|$)")    # the name of a thread that was given none
 _new = tuple.__new__
 _EXACT = (Mutex, RWSemaphore)    # of whose requests it is known what they come to
-_MOST_STEPS = 100_000    # of one schedule; a role that spins on a trylock goes on for ever
+_MOST_STEPS = 10_000     # of one schedule; a role that spins on a trylock goes on for ever
+_SPIN = 100              # steps of the same kind in a row that say so
 
 
 class Chooser(Protocol):
@@ -168,7 +169,7 @@ class ControlledRun(Run):
             self.on_contended = ()
             self.on_acquired = (*watch,)
             self.on_release = (self._at_release, *watch)
-        self._on_start = (*watch,)
+        self._on_start = self._on_return = (*watch,)
         self._on_thread = self._on_end = self._on_idle = ()
         self._hold_back = self._on_standstill = ()
 
@@ -236,7 +237,7 @@ class ControlledRun(Run):
     def _standstill(self) -> tuple[Verdict, str]:
         outside = next((task.name for task in self.tasks
                         if task is self._last_task and task.lock is None and not task.ended), "")
-        able = [task.name for task in self.tasks if task.lock and (task.kind or task.give_up)]
+        able = [task.name for task in self.tasks if task.name != outside and self._is_able(task)]
         if not outside:
             return Verdict.HANG, " and no cycle explains it"
         if able:
@@ -245,6 +246,13 @@ class ControlledRun(Run):
                 f"{'is' if len(able) == 1 else 'are'} held back; such waits cannot be explored")
         return Verdict.HANG, (f": {outside} waits outside our locks, or computes, and no other "
                               f"role can go on")
+
+    def _is_able(self, task: ControlledTask) -> bool:
+        """Say whether *task* could go on if it were its turn."""
+        if task.ended or task.lock is None:
+            return not task.ended     # it has not begun yet
+        self._look(task)
+        return bool(task.kind or task.give_up)
 
     def _show_waits(self) -> None:
         """Let it be seen who waits for what. Called with the guard held, before all are let go."""
@@ -272,6 +280,8 @@ class ControlledRun(Run):
             for hook in self._on_start:
                 hook(task)
             _perform(task, function)
+            for hook in self._on_return:
+                hook(task)
         except Unwind:
             pass
         except BaseException as exc:
@@ -300,6 +310,17 @@ class ControlledRun(Run):
         task.ask = STEP
         task.timed = False
         self._stop_at(task, f"step {on}")
+        if self.unwinding:
+            raise Unwind
+
+    def look(self, task: Task, lock: Any) -> None:
+        """Stop *task* before it looks: what it sees depends on who went before."""
+        assert isinstance(task, ControlledTask)
+        if self.unwinding:
+            raise Unwind
+        task.ask = LOOK
+        task.mode, task.timed = WAIT, False
+        self._stop_at(task, lock)
         if self.unwinding:
             raise Unwind
 
@@ -573,9 +594,18 @@ class ControlledRun(Run):
         if label == _TOO_LONG:
             self.findings.append(self._finding(
                 Verdict.INCONCLUSIVE, "observed", f"stopped after {_MOST_STEPS:,} steps of one "
-                f"schedule"))
+                f"schedule{self._spinning()}"))
         self._let_all_go()
         leave()
+
+    def _spinning(self) -> str:
+        """Say who takes the same step again and again, if somebody does."""
+        last = self.steps[-_SPIN:]
+        if len(last) < _SPIN or len({(step.label, step.kind, step.lock) for step in last}) > 2:
+            return ""
+        step = last[-1]
+        return f": {self.names.roles[step.label >> 1]} asks for {self.names.shown[step.lock]} again " \
+               f"and again, which may go on for ever"
 
     def _stop(self, finding: Any) -> None:
         self.findings.append(finding)
@@ -605,9 +635,9 @@ class _Invariants(Observer):
         for name, invariant in self._invariants.items():
             try:
                 invariant()
-            except AssertionError as exc:
+            except Exception as exc:
                 self._broken = True
-                text = f"invariant {name!r} is broken: {_said(exc)}"
+                text = f"invariant {name!r} {said_of_invariant(exc)}"
                 if run._to_the_end:
                     enter()
                     run.findings.append(run._finding(Verdict.VIOLATION, "observed", text,

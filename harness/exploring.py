@@ -159,6 +159,12 @@ class _Exploration:
     def ask_engine(self, hands: Hands, seconds: float | None) -> bool:
         """Ask the fast engine; say whether real threads confirm a deadlock that it knows of."""
         run, outcome = follow(self, hands, (), strictly=False)
+        if outcome.gravest is not None and outcome.gravest.how == "timed out":
+            self.coverage["engine"] = "not asked: a role waits outside our locks"
+            self.schedules += 1
+            self._take(run, outcome)
+            self.stopped = "a schedule could not be run to its end"
+            return True
         if outcome.findings:
             return False    # the search begins with it
         program = run.scenario.program or program_of(run)
@@ -196,7 +202,7 @@ class _Exploration:
             if run.late:
                 self.stopped = f"stopped after {seconds:g} s"
                 return
-            more = self.strategy.advance(run)
+            more = outcome.verdict is not Verdict.INCONCLUSIVE and self.strategy.advance(run)
             if progress:
                 self._show(most)
             if self._is_over(run, outcome) or not more:
@@ -276,7 +282,8 @@ class _Exploration:
         if found is None or found.labels is None or found.outcome.stuck:
             return
         assert found.outcome.gravest is not None
-        if found.outcome.gravest.how != "timed out":    # that would be waited for each time
+        # What timed out would be waited for each time, what has no end run to its bound.
+        if found.outcome.gravest.how != "timed out" and found.verdict is not Verdict.INCONCLUSIVE:
             found.labels = shrink(self, hands, found.labels, found.failure)
             same = 0
             for _ in range(REPLAYS):
@@ -365,7 +372,9 @@ def replay_moves(token: str, scenario: Callable[..., Any], moves: Moves, timeout
     changed = follower.diverged
     if not changed and follower.passed < len(labels):
         changed = f"every role ended after {follower.passed} of {len(labels)} steps"
-    if not changed and Moves.of(run) != moves:
+    if not changed and not outcome.findings:
+        changed = "the schedule was followed, the roles went on, and nothing failed"
+    elif not changed and Moves.of(run) != moves:
         changed = "the roles take their steps in the same order, but the steps are others"
     if changed:
         note = f"the code has changed since this was recorded: {changed}"

@@ -108,7 +108,7 @@ class _World:
     def cancellers(self, task: Task) -> list[Task]:
         """Return who may yet end a wait of *task* by cancelling it."""
         role = self.roles.get(task.name)
-        if role is None or role.begun.done():
+        if role is None or role.begun.passes:
             return []
         return self.before("sync", role.name, task.run)
 
@@ -177,12 +177,12 @@ class _Role:
 
     def _unless_cancelled(self, step: Callable[[], int | None]) -> int | None:
         """Do *step*, unless it was cancelled; until it has begun that is for others to say."""
-        if not self.begun.done() and self.cancel.poll():
+        if not self.begun.passes and self.cancel.poll():
             return THE_END
         return step()
     def task(self, run: Any) -> list[Task]:
         """Return its task in *run*, unless it is over."""
-        task = None if run is None or self.ended.done() else run.find(self.name)
+        task = None if run is None or self.ended.passes else run.find(self.name)
         return [task] if task is not None and not task.ended else []
 
     def exit(self) -> None:
@@ -198,7 +198,7 @@ class _Role:
         """Let it go no further if it has not begun; return whether that is so."""
         self.cancel.complete_all()
         enter()
-        self.cancelled = self.cancelled or not self.begun.done()
+        self.cancelled = self.cancelled or not self.begun.passes
         if self.cancelled:
             for task in self.task(current().run):
                 task.interrupt = Unwind()    # it goes no further, if it waits or is about to

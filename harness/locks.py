@@ -168,6 +168,13 @@ def wait(task: Task, node: Node, mode: str, timeout: float, again: bool = False)
     return granted
 
 
+def _tell_look(node: Node) -> None:
+    """Let the run know that the caller looks at *node*: others may change what it sees."""
+    task = _local.task
+    if task.run is not None:
+        task.run.look(task, node)
+
+
 def grant(task: Task) -> None:
     """End the wait of *task*: it has what it asked for. Called with the guard held."""
     task.waits_on = None
@@ -261,6 +268,7 @@ class Mutex(Node):
 
     def locked(self) -> bool:
         """Say whether anyone holds it."""
+        _tell_look(self)
         return self._lock.locked()
 
     def nested(self, nested: int, why: str) -> _Nested:
@@ -273,7 +281,7 @@ class Mutex(Node):
         Raises:
             HeldLockFreed: somebody holds it.
         """
-        if self.locked():
+        if self._lock.locked():
             owner = self._owner
             raise HeldLockFreed(f"{self} is freed, but "
                                 f"{owner.name if isinstance(owner, Task) else 'a thread'} holds it")
@@ -348,7 +356,7 @@ class Mutex(Node):
         leave()
 
     def __repr__(self) -> str:
-        state = "locked" if self.locked() else "unlocked"
+        state = "locked" if self._lock.locked() else "unlocked"
         return f"<{state} {type(self).__module__}.{type(self).__qualname__} object " \
                f"{self.name!r} at {id(self):#x}>"
 
@@ -442,6 +450,7 @@ class Completion(Node):
 
     def done(self) -> bool:
         """Say whether a wait would pass at once."""
+        _tell_look(self)
         return self._done > 0
 
     def wait(self, timeout: float | None = None, by: Any = None) -> bool:
@@ -507,4 +516,4 @@ class Completion(Node):
         return self._done > 0
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name!r} {'done' if self.done() else 'not done'}>"
+        return f"<{type(self).__name__} {self.name!r} {'done' if self._done else 'not done'}>"

@@ -265,7 +265,7 @@ class LockOrder(Observer):
             self._names[lock] = name
             self.labels[name] = str(lock)
             self.classes[name] = _class_name(lock)
-            if isinstance(lock, Completion) and lock.done():
+            if isinstance(lock, Completion) and lock.passes:
                 self.done[name] = lock.passes
         return name
 

@@ -52,7 +52,7 @@ class ProgramMutex(Mutex):
         owners, flag = super().blockers(task, mode), self._unless.get(task)
         if flag is None or not owners:
             return owners
-        return [] if flag.when_set.done() else either([*owners, *flag.setters(task.run)], task.run)
+        return [] if flag.when_set.passes > 0 else either([*owners, *flag.setters(task.run)], task.run)
 
     def acquire_unless(self, flag: Flag) -> bool:
         """Take it, waiting if it is not free; return False once *flag* is set and it is not."""
@@ -81,7 +81,7 @@ class ProgramMutex(Mutex):
         taken = self._lock.acquire(False)
         if taken:
             self._owner = task
-        goes_on = taken or flag.when_set.done()
+        goes_on = taken or flag.when_set.passes > 0
         if not goes_on:
             flag.escaping[task] = self
             goes_on = wait(task, self, EXCLUSIVE, -1)
@@ -184,7 +184,7 @@ class Condition(Completion):
                 hook(task, self, WAIT)
         except Expired:
             return False
-        if not self.done():
+        if not self.passes:
             return False
         for hook in task.run.on_acquired:
             hook(task, self, WAIT)

@@ -41,7 +41,8 @@ class Moves:
 
     Attributes:
         steps: (role, whether by giving up a timed request) each.
-        digest: of the kinds of all steps; another one says that the code has changed.
+        digest: of the kinds of all steps, of what locks they were, and of what is asked for at the
+            end; another one says that the code has changed.
     """
 
     steps: tuple[tuple[str, bool], ...]
@@ -50,9 +51,17 @@ class Moves:
     @classmethod
     def of(cls, run: ControlledRun) -> Moves:
         """Return the schedule of *run*."""
-        return cls(tuple([(run.names.roles[step.label >> 1], step.label & 1 == 1)
-                          for step in run.steps]),
-                   zlib.crc32(bytes([step.kind for step in run.steps])))
+        steps = tuple([(run.names.roles[step.label >> 1], step.label & 1 == 1) for step in run.steps])
+        told = [(step.kind, _named(run, step.lock)) for step in run.steps]
+        asked = [(task.key, task.ask, _named(run, task.lock_number))
+                 for task in run.deadlocked or run.stuck]
+        return cls(steps, zlib.crc32(repr((told, asked)).encode()))
+
+
+def _named(run: ControlledRun, number: int) -> str:
+    """Return the name of a lock; "" if it is called after its place, which may be another elsewhere."""
+    name = run.names.shown[number]
+    return "" if "@" in name else name
 
 
 def schedule_of(events: Sequence[Event]) -> Schedule:

@@ -69,8 +69,10 @@ class Run:
         self.deadline = deadline     # by time.monotonic()
         self.recorder = Recorder(_perform.__code__)
         self.observers = [self.recorder, *observers]
+        self._on_return: tuple[Any, ...] = ()    # what looks once more when a role's function returns
         if scenario.invariants:
             self.observers.append(_Invariants(scenario.invariants))
+            self._on_return = (self.observers[-1]._look,)   # type: ignore[attr-defined]
         self.tasks = [self._new_task(name) for name in scenario.roles]
         self.unwinding = False
         self.running = self.unfinished = len(self.tasks)
@@ -220,6 +222,10 @@ class Run:
             self.findings.append(self._finding(
                 Verdict.VIOLATION, "observed", f"the check at the end failed: {_said(exc)}",
                 detail=user_traceback(exc)))
+        except Exception as exc:
+            self.findings.append(self._finding(
+                Verdict.ERROR, "observed", f"the check at the end raised {first_line(exc)}",
+                detail=user_traceback(exc)))
 
     # -- in the roles' threads -----------------------------------------------------------
 
@@ -231,6 +237,8 @@ class Run:
             for hook in self._on_start:
                 hook(task)
             _perform(task, function)
+            for hook in self._on_return:
+                hook(task)
         except Unwind:
             pass
         except BaseException as exc:
@@ -297,6 +305,9 @@ class Run:
             if who is task or who == task.name or (who is task.thread and who is not None):
                 return task
         return locks.OUTSIDE if isinstance(who, threading.Thread) else None
+
+    def look(self, task: Task, lock: Any) -> None:
+        """See *task* look whether *lock* is free, or a wait is over, without asking for it."""
 
     def contended(self, task: Task, again: bool) -> bool:
         """Take note that *task* begins to wait; False if it must unwind. Called with the guard
@@ -438,6 +449,11 @@ class Run:
         return self._finding(Verdict.DEADLOCK, how, text, detail, cycle)
 
 
+def said_of_invariant(exc: Exception) -> str:
+    """Say how an invariant failed: it is broken, or could not be asked."""
+    return f"is broken: {_said(exc)}" if isinstance(exc, AssertionError) else f"raised {first_line(exc)}"
+
+
 def _said(exc: AssertionError) -> str:
     return str(exc).partition("\n")[0] or "it raised AssertionError"
 
@@ -455,8 +471,8 @@ class _Invariants(Observer):
         for name, invariant in self._invariants.items():
             try:
                 invariant()
-            except AssertionError as exc:
-                self._run.violated(task, f"invariant {name!r} is broken: {_said(exc)}",
+            except Exception as exc:
+                self._run.violated(task, f"invariant {name!r} {said_of_invariant(exc)}",
                                    user_traceback(exc))
                 raise Unwind from None
 

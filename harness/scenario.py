@@ -18,6 +18,7 @@ from .place import first_line, raised_at
 from .task import _local
 
 Role = Callable[[], Any]
+_LAZY = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
 @dataclass
@@ -82,6 +83,10 @@ def build(factory: Callable[..., Any], name: str, rng: random.Random | None = No
         if not isinstance(role, str) or not callable(function):
             raise ScenarioError(f"scenario {name}: role {role!r} is {function!r}, "
                                 f"expected a name and a callable")
+        code = getattr(function, "__code__", None)
+        if code is not None and code.co_flags & _LAZY:
+            raise ScenarioError(f"scenario {name}: role {role!r} is a generator or a coroutine: "
+                                f"calling it does nothing")
     return scenario
 
 

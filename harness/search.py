@@ -7,6 +7,7 @@ that can take its next step. The one that looks at what steps do is in reduction
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
@@ -222,6 +223,8 @@ class PCT(Strategy):
         n, k, d = self._most_roles, self._longest, self._bug_depth
         if not k:
             return {}
+        d = min(d, k + 1)    # no bug needs more orderings than there are steps
+        power = math.log10(n) + (d - 1) * math.log10(k)
+        chance = f"1/{n * k ** (d - 1):,}" if power < 12 else f"1e-{math.ceil(power)}"
         return {"depth": d, "guarantee": f"a bug of depth {d} is found by one schedule with a "
-                                         f"probability of at least 1/{n * k ** (d - 1):,} "
-                                         f"({n} roles, {k} steps)"}
+                                         f"probability of at least {chance} ({n} roles, {k} steps)"}

@@ -9,6 +9,7 @@ This file knows nothing of why a schedule was tried.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -19,6 +20,9 @@ from .numbering import Names
 from .scenario import build
 from .search import Strategy, ahead
 from .verdict import Outcome, Verdict
+
+
+_ADDRESS = re.compile(r"\b0x[0-9a-f]+\b")    # another in each world
 
 
 class World(Protocol):
@@ -45,7 +49,7 @@ class Failure:
             tasks = run.deadlocked or run.stuck
             return cls(verdict, frozenset((task.label, task.lock_number, task.ask)
                                           for task in tasks))
-        return cls(verdict, outcome.gravest.text if outcome.gravest else "")
+        return cls(verdict, _ADDRESS.sub("", outcome.gravest.text) if outcome.gravest else "")
 
 
 class Follower(Strategy):

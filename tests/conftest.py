@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import SimpleNamespace
@@ -50,16 +50,28 @@ def at_once():
     """Return a function that performs calls side by side, each in a thread of its own, and returns
     the futures of their results: what has to wait for a timeout then waits together.
     """
+    def settle(future, call):
+        try:
+            future.set_result(call())
+        except BaseException as exc:
+            future.set_exception(exc)
+
     def perform(*calls):
-        with ThreadPoolExecutor(len(calls)) as pool:
-            return [pool.submit(call) for call in calls]
+        futures = [Future() for _ in calls]
+        threads = [threading.Thread(target=settle, args=both, daemon=True)    # one may hang
+                   for both in zip(futures, calls)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return futures
 
     return perform
 
 
 @pytest.fixture(scope="session")
 def comparison():
-    """What `python -m pcimodel` does: its status, what it prints, and its cells by scenario and fix."""
+    """What `python -m pcimodel` does: status, what it prints, and its cells by scenario and fix."""
     from pcimodel import __main__ as pcimodel
 
     cells, out, err = [], io.StringIO(), io.StringIO()

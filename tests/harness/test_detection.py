@@ -671,8 +671,8 @@ for hook in sys.argv[1:]:
     again = run(lambda: {"first": lambda: lock.acquire() and lock.release()}, timeout=2)
     print(hook, "KeyError: 'spoon'" in str(result), again.verdict, flush=True)
 """
-HOOKS = ["lock_acquire", "lock_contended", "lock_acquired", "lock_release", "role_start", "role_end",
-         "idle"]
+HOOKS = ["lock_acquire", "lock_contended", "lock_acquired", "lock_release",
+         "role_start", "role_end", "idle"]
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,14 @@ import base64
 import functools
 import json
 import os
+import queue
 import threading
 import zlib
 
 import pytest
 import small_worlds
 
-from harness import Completion, Mutex, RWSemaphore, Scenario, ScenarioError, Verdict, replay
+from harness import Completion, Mutex, RWSemaphore, Scenario, ScenarioError, Verdict, replay, run
 from harness import controlled
 from harness.api import Interrupted
 from harness.exploring import STRATEGIES, explore
@@ -338,14 +339,15 @@ def waits_outside():
 
 
 def test_a_role_that_waits_outside_our_locks_is_named():
+    """The other needs ours, so nobody can go on: a hang."""
     result = explore(waits_outside, timeout=.1)
-    assert result.verdict is Verdict.INCONCLUSIVE
-    assert "waits outside our locks" in result.finding.text and "held back" in result.finding.text
+    assert result.verdict is Verdict.HANG
+    assert "one waits outside our locks" in result.finding.text
 
 
 def test_a_standstill_of_the_last_role_outside_our_locks_is_a_hang():
     never, before = threading.Event(), set(threading.enumerate())
-    result = explore(lambda: {"waits": never.wait, "ends": lambda: None}, timeout=.1)
+    result = explore(lambda: {"ends": lambda: None, "waits": never.wait}, timeout=.1)
     try:
         assert (result.verdict, result.how) == (Verdict.HANG, "timed out")
         assert "waits waits outside our locks" in str(result)
@@ -700,3 +702,152 @@ def test_progress_is_shown(capsys):
     explore(small_worlds.in_order, strategy="random", max_schedules=2, seed=1, progress=True)
     shown = capsys.readouterr().err
     assert "small_worlds:in_order" in shown and "schedules" in shown and shown.endswith("\n")
+
+
+# -- looks, ends, texts ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("strategy", ["dpor", "dfs"])
+@pytest.mark.parametrize("looked_at", ["mutex", "completion"])
+def test_a_look_at_a_lock_is_a_point_where_others_may_go_first(looked_at, strategy):
+    """Only if the other has the lock, or has completed, at that moment is b{c} taken against c{b}."""
+    def world():
+        seen = Mutex("seen") if looked_at == "mutex" else Completion("seen")
+        b, c = Mutex("b"), Mutex("c")
+
+        def looks():
+            if seen.locked() if looked_at == "mutex" else seen.done():
+                with b, c:
+                    pass
+
+        def acts():
+            if looked_at == "mutex":
+                with seen:
+                    pass
+            else:
+                seen.complete_all()
+
+        def other():
+            with c, b:
+                pass
+
+        return {"looks": looks, "acts": acts, "other": other}
+
+    assert explore(world, strategy=strategy).verdict is Verdict.DEADLOCK
+
+
+def test_an_invariant_is_asked_once_more_when_a_role_has_ended():
+    def world():
+        lock, state = Mutex("lock"), {"bad": False}
+
+        def role():
+            with lock:
+                pass
+            state["bad"] = True
+
+        def good():
+            assert not state["bad"]
+
+        return Scenario({"role": role}, invariants={"good": good})
+
+    assert [explore(world).verdict, run(world).verdict] == [Verdict.VIOLATION] * 2
+
+
+def test_a_role_that_waits_outside_our_locks_for_one_held_back_is_no_hang():
+    queues, before = [], set(threading.enumerate())
+
+    def world():
+        lock, ready = Mutex("lock"), queue.Queue()
+        queues.append(ready)
+
+        def takes():
+            with lock:
+                pass
+            ready.get()
+
+        def puts():
+            with lock:
+                pass
+            ready.put(1)
+
+        return {"takes": takes, "puts": puts}
+
+    result = explore(world, timeout=.1)
+    for ready in queues:
+        ready.put(1)
+    for thread in set(threading.enumerate()) - before:
+        thread.join()
+    assert (result.verdict, "while puts is held back" in result.finding.text) \
+        == (Verdict.INCONCLUSIVE, True)
+
+
+def test_an_error_whose_text_names_an_address_is_the_same_error_every_time():
+    def world():
+        def role():
+            raise RuntimeError(f"{object()}")
+        return {"role": role}
+
+    assert explore(world).coverage["replayed"] == "10 of 10"
+
+
+def test_who_spins_is_named_when_a_schedule_has_no_end(monkeypatch):
+    monkeypatch.setattr(controlled, "_MOST_STEPS", 300)
+
+    def world():
+        lock = Mutex("lock")
+
+        def holds():
+            with lock:
+                step()
+
+        def spins():
+            while not lock.acquire(False):
+                pass
+            lock.release()
+
+        return {"holds": holds, "spins": spins}
+
+    result = explore(world)
+    assert (result.verdict, "spins asks for lock again and again" in result.finding.text,
+            "replayed" in result.coverage) == (Verdict.INCONCLUSIVE, True, False)
+
+
+@pytest.mark.parametrize("tool", [explore, run])
+def test_a_check_or_an_invariant_that_raises_is_said_so(tool):
+    def broken():
+        raise KeyError("gone")
+
+    def world(**more):
+        return lambda: Scenario({"role": lambda: None}, **more)
+
+    checked, watched = tool(world(check=broken)), tool(world(invariants={"same": broken}))
+    assert (checked.verdict, "the check at the end raised KeyError: 'gone'" in str(checked)) \
+        == (Verdict.ERROR, True)
+    assert "invariant 'same' raised KeyError: 'gone'" in str(watched)
+
+
+def test_a_role_that_does_nothing_when_called_is_refused():
+    def generator():
+        yield
+
+    with pytest.raises(ScenarioError, match="role 'lazy' is a generator or a coroutine"):
+        explore(lambda: {"lazy": generator})
+
+
+def crosswise_on(first, second):
+    def world():
+        a, b = Mutex(first), Mutex(second)
+
+        def nest(outer, inner):
+            with outer, inner:
+                pass
+
+        return {"left": lambda: nest(a, b), "right": lambda: nest(b, a)}
+    return world
+
+
+def test_replay_says_that_other_locks_are_taken_now():
+    token = explore(crosswise_on("a", "b")).replay
+    result = replay(token, crosswise_on("c", "d"))
+    assert result.verdict is Verdict.DEADLOCK and "the code has changed" in str(result)
+    assert "the code has changed" not in str(replay(token, crosswise_on("a", "b")))

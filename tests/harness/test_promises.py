@@ -81,7 +81,7 @@ def ask_again_and_again(how):
 
 
 def leave_one_stuck(call):
-    """Ask for three runs whose role waits outside our locks; return how many such there were, too."""
+    """Ask for three runs whose role waits outside our locks; return how many there were, too."""
     free, threads = threading.Event(), []
 
     def stuck():

@@ -216,7 +216,7 @@ class Historian(Conductor):
                 self.wrong.append(f"{history}: {waiter.name} overtook whom it was to wait for")
 
     def following(self):
-        """Return the operations that could follow. Who is who does not matter: A is first, then B."""
+        """Return what could follow. Who is who does not matter: A is first, then B."""
         used = {role for role, _ in self.played}
         return [(role, way) for role, task in self.here.items()
                 for way in ["down_read", "down_write", *(["up"] if task.held else [])]

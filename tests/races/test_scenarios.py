@@ -57,7 +57,7 @@ EXPECTED = DEADLOCKS | NOTIFY_INHERITS
 def test_a_forced_race_deadlocks_in_the_expected_cells_and_in_no_other(name, fix, comparison):
     cell = comparison.cells[name, fix]    # what is forced is its result, if that is a deadlock
     if (name, fix) in EXPECTED:
-        assert (cell.forced, legs(cell.result)) == (Verdict.DEADLOCK, EXPECTED[name, fix]), cell.result
+        assert (cell.forced, legs(cell.result)) == (Verdict.DEADLOCK, EXPECTED[name, fix])
     else:
         assert cell.forced is Verdict.NOT_REACHED, cell.result
 
