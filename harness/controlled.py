@@ -145,6 +145,8 @@ class ControlledRun(Run):
             parent = current()
             parent.children += 1
             key = f"{parent.key}/{parent.children}"
+            while key in self.scenario.roles:
+                key += "'"
             if _NUMBERED.match(name):
                 name = key    # the interpreter's own number is another one in each schedule
         task = ControlledTask(name, self, thread, key, self.names.role(key))

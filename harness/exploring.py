@@ -53,12 +53,14 @@ class _Found:
 
     Attributes:
         labels: who took its steps; None if it cannot be run again.
+        moves: the same, for a token.
     """
 
     verdict: Verdict
     failure: Failure
     labels: list[int] | None
     outcome: Outcome
+    moves: Moves | None = None
 
 
 def explore(scenario: Callable[[], Any], *, strategy: str = "dpor",
@@ -105,7 +107,8 @@ def explore(scenario: Callable[[], Any], *, strategy: str = "dpor",
     try:
         with settled(), Hands() as hands:
             ask = engine and strategy == "dpor" and not all
-            if not (ask and loop.ask_engine(hands, seconds)):
+            loop.deadline = None if seconds is None else time.monotonic() + seconds
+            if not (ask and loop.ask_engine(hands)):
                 loop.go(hands, max_schedules, seconds, progress)
             loop.confirm(hands)
     except KeyboardInterrupt as exc:
@@ -145,6 +148,7 @@ class _Exploration:
         self.coverage: dict[str, Any] = {}
         self.found: _Found | None = None
         self.token = ""
+        self.deadline: float | None = None    # by time.monotonic()
         self._all, self._check_determinism = all_, check_determinism
         self._trust_locks = trust_locks
         self._engine_said = ""
@@ -156,7 +160,7 @@ class _Exploration:
 
     # -- the fast engine ----------------------------------------------------------------------
 
-    def ask_engine(self, hands: Hands, seconds: float | None) -> bool:
+    def ask_engine(self, hands: Hands) -> bool:
         """Ask the fast engine; say whether real threads confirm a deadlock that it knows of."""
         run, outcome = follow(self, hands, (), strictly=False)
         if outcome.gravest is not None and outcome.gravest.how == "timed out":
@@ -171,7 +175,8 @@ class _Exploration:
         if isinstance(program, str):
             self.coverage["engine"] = f"not asked: {program}"
             return False
-        answer = search(program, max_states=STATES, seconds=seconds)
+        left = None if self.deadline is None else max(self.deadline - time.monotonic(), 0.001)
+        answer = search(program, max_states=STATES, seconds=left)
         every = "all " if answer.complete else ""
         self.coverage["engine"] = f"{answer.verdict} ({every}{_count(answer.states, 'state')})"
         self._engine_said = answer.verdict
@@ -196,7 +201,7 @@ class _Exploration:
 
     def go(self, hands: Hands, most: int | None, seconds: float | None, progress: bool) -> None:
         """Run schedules until one fails, a bound is met or nothing is left."""
-        deadline = None if seconds is None else time.monotonic() + seconds
+        deadline = self.deadline
         while True:
             run, outcome = self._once(hands, deadline)
             if run.late:
@@ -210,7 +215,7 @@ class _Exploration:
             if most is not None and self.schedules >= most:
                 self.stopped = f"stopped after {_count(self.schedules, 'schedule')}"
                 return
-            if deadline is not None and time.monotonic() >= deadline:
+            if _is_over(deadline):
                 self.stopped = f"stopped after {seconds:g} s"
                 return
 
@@ -231,6 +236,11 @@ class _Exploration:
             return True
         if run.cut and not outcome.findings:
             return False
+        if self.strategy.restarted:    # it goes through all of them once more
+            self.schedules = 0
+            self.counts.clear()
+            if self._all or not outcome.findings:
+                return False
         self.schedules += 1
         steps = len(run.steps)
         if steps > self.longest:
@@ -253,7 +263,8 @@ class _Exploration:
         failure = Failure.of(run, outcome)
         self._kinds.add(failure)
         if self.found is None or verdict.graveness > self.found.verdict.graveness:
-            self.found = _Found(verdict, failure, [step.label for step in run.steps], outcome)
+            self.found = _Found(verdict, failure, [step.label for step in run.steps], outcome,
+                                Moves.of(run))
 
     def _runs_otherwise(self, run: ControlledRun, outcome: Outcome) -> bool:
         """Run a schedule again; say whether a role did something else, which is an error."""
@@ -284,17 +295,23 @@ class _Exploration:
         assert found.outcome.gravest is not None
         # What timed out would be waited for each time, what has no end run to its bound.
         if found.outcome.gravest.how != "timed out" and found.verdict is not Verdict.INCONCLUSIVE:
-            found.labels = shrink(self, hands, found.labels, found.failure)
-            same = 0
-            for _ in range(REPLAYS):
+            found.labels, simplest = shrink(self, hands, found.labels, found.failure, self.deadline)
+            if not simplest:
+                self.coverage["minimised"] = "not to the end: the time was up"
+            same = replays = 0
+            while replays < REPLAYS and (simplest or not replays):
                 run, outcome = follow(self, hands, found.labels)
                 same += Failure.of(run, outcome) == found.failure
-            self.coverage["replayed"] = f"{same} of {REPLAYS}"
+                replays += 1
+                simplest = simplest and not _is_over(self.deadline)
+            self.coverage["replayed"] = f"{same} of {replays}"
         run, found.outcome = follow(self, hands, found.labels, full=True)
-        self.token = token_for(reference_of(self.scenario) or ("", {}), Moves.of(run))
+        found.moves = Moves.of(run)
 
     def result(self, cut: Outcome | None = None) -> Result:
         """Return what was found so far."""
+        if self.found is not None and self.found.moves is not None and not self.found.outcome.stuck:
+            self.token = token_for(reference_of(self.scenario) or ("", {}), self.found.moves)
         found = self.found
         outcome = found.outcome if found else Outcome([], [])
         complete = not self.stopped and self.strategy.complete and (found is None or self._all)
@@ -387,6 +404,10 @@ def replay_moves(token: str, scenario: Callable[..., Any], moves: Moves, timeout
                   {"runs": 1, "replayed_operations": follower.passed}, outcome,
                   time.perf_counter() - began, replay=token, names=scenario_.function_name,
                   titles=scenario_.title)
+
+
+def _is_over(deadline: float | None) -> bool:
+    return deadline is not None and time.monotonic() >= deadline
 
 
 def _count(n: int, noun: str) -> str:

@@ -121,6 +121,10 @@ def json_file(path: str | None) -> Iterator[Callable[[dict[str, Any]], None]]:
 
     try:
         yield write
+    except Interrupted as exc:
+        if path != "-":
+            write(exc.result.as_dict())
+        raise
     finally:
         if made:   # and left empty: it would look like a result
             os.unlink(path)

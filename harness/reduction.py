@@ -115,6 +115,7 @@ class Reduced(Strategy):
 
     def begin(self) -> None:
         self._depth = 0
+        self.restarted = False
 
     def choose(self, run: ControlledRun, moves: list[int]) -> int:
         depth, nodes = self._depth, self._nodes
@@ -199,6 +200,7 @@ class Reduced(Strategy):
 
     def _start_again(self, unknown: set[int]) -> None:
         """Forget everything: some locks are less well known than was thought."""
+        self.restarted = True
         self._unknown = set(unknown)
         self._nodes = []
         self._forget(0)

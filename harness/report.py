@@ -138,7 +138,7 @@ def proof(finding: Finding) -> list[str]:
             lines.append(f"{wants}: {who}" if who else wants)
         elif not finding.cycle:
             lines.append(f"{state.role} {state.state}" + (f" at {state.at}" if state.at else ""))
-        lines += [f"  and holds {hold.lock} ({MODE[hold.mode]}), taken at {hold.at}"
+        lines += [f"  and holds {hold.lock} ({MODE[hold.mode]}){f', taken at {hold.at}' * bool(hold.at)}"
                   for hold in state.holds]
     return lines
 

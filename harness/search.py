@@ -24,12 +24,14 @@ class Strategy:
             each class).
         bound: what keeps it from being complete, in words.
         changed: how a role behaved differently under the same schedule, or "".
+        restarted: whether the last `advance` forgot all schedules before, to begin anew.
     """
 
     name = ""
     complete = False
     bound = ""
     changed = ""
+    restarted = False
 
     def begin(self) -> None:
         """Prepare for the next schedule."""

@@ -10,6 +10,7 @@ This file knows nothing of why a schedule was tried.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -95,17 +96,24 @@ def follow(world: World, hands: Hands, labels: Sequence[int], full: bool = False
     return run, run.play(hands)
 
 
-def shrink(world: World, hands: Hands, labels: list[int], failure: Failure) -> list[int]:
-    """Return a schedule that fails in the same way, and from which no switch can be taken out."""
+def shrink(world: World, hands: Hands, labels: list[int], failure: Failure,
+           deadline: float | None = None) -> tuple[list[int], bool]:
+    """Return a schedule that fails in the same way, and whether no switch can be taken out of it.
+
+    Args:
+        deadline: by time.monotonic(); then the simplest so far is returned.
+    """
     while True:
         for candidate in simpler(labels):
+            if deadline is not None and time.monotonic() >= deadline:
+                return labels, False
             run, outcome = follow(world, hands, candidate, strictly=False)
             got = [step.label for step in run.steps]
             if switches(got) < switches(labels) and Failure.of(run, outcome) == failure:
                 labels = got
                 break
         else:
-            return labels
+            return labels, True
 
 
 def switches(labels: Sequence[int]) -> int:

@@ -13,7 +13,7 @@ import pytest
 import small_worlds
 
 from harness import Completion, Mutex, RWSemaphore, Scenario, ScenarioError, Verdict, replay, run
-from harness import controlled
+from harness import controlled, exploring
 from harness.api import Interrupted
 from harness.exploring import STRATEGIES, explore
 from harness.hands import Hands
@@ -851,3 +851,56 @@ def test_replay_says_that_other_locks_are_taken_now():
     result = replay(token, crosswise_on("c", "d"))
     assert result.verdict is Verdict.DEADLOCK and "the code has changed" in str(result)
     assert "the code has changed" not in str(replay(token, crosswise_on("a", "b")))
+
+
+def test_schedules_are_counted_anew_when_two_locks_turn_out_to_share_a_name():
+    """Six schedules, as in crosswise of test_explore_counts.py; not told apart, all are of their own
+    class. The first is tried once more when that has turned out.
+    """
+    def world():
+        made = {}
+
+        def role(mine, other):
+            def work():
+                with made[mine], made[other]:
+                    pass
+            return work
+
+        def maker(name):
+            made[name] = Mutex("lock")
+
+        makers = [threading.Thread(target=maker, args=(name,)) for name in ("left", "right")]
+        for thread in makers:
+            thread.start()
+            thread.join()
+        return {"left": role("left", "right"), "right": role("right", "left")}
+
+    reduced, plain = explore(world, all=True), explore(world, all=True, strategy="dfs")
+    assert reduced.coverage["schedules"] == plain.coverage["schedules"] == 6
+    assert reduced.coverage["verdicts"] == plain.coverage["verdicts"] == {"clean": 4, "deadlock": 2}
+
+
+def test_a_role_may_be_called_like_a_thread_that_another_starts():
+    def world():
+        a, b = Mutex("a"), Mutex("b")
+
+        def nest(outer, inner):
+            with outer, inner:
+                pass
+
+        def starts():
+            threading.Thread(target=nest, args=(a, b)).start()
+
+        return {"starts": starts, "starts/1": lambda: nest(b, a)}
+
+    assert explore(world).verdict is Verdict.DEADLOCK
+
+
+def test_the_time_given_bounds_the_minimising_too(monkeypatch):
+    """The time is up when minimising begins: what was found is shown as it is, run again once."""
+    minimise = exploring.shrink
+    monkeypatch.setattr(exploring, "shrink", lambda world, hands, labels, failure, deadline:
+                        minimise(world, hands, labels, failure, deadline=0.0))
+    result = explore(small_worlds.philosophers, engine=False)
+    assert (result.verdict, result.coverage["minimised"], result.coverage["replayed"]) == (
+        Verdict.DEADLOCK, "not to the end: the time was up", "1 of 1")
