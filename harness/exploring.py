@@ -147,6 +147,7 @@ class _Exploration:
         self.stopped = ""             # why it ended before there was nothing left to try
         self.coverage: dict[str, Any] = {}
         self.found: _Found | None = None
+        self._watched = False    # by invariants, which the reduced search cannot do with
         self.token = ""
         self.deadline: float | None = None    # by time.monotonic()
         self._all, self._check_determinism = all_, check_determinism
@@ -224,6 +225,7 @@ class _Exploration:
         self._function_name, self._titles = made.function_name, made.title
         if made.invariants and not self._trust_locks and isinstance(self.strategy, Reduced):
             self.strategy = DepthFirst()    # an invariant may see the order of any two steps
+            self._watched = True
         self.strategy.begin()
         run = ControlledRun(made, self.strategy, self.names, self.timeout, deadline,
                             to_the_end=self._all)
@@ -329,7 +331,10 @@ class _Exploration:
             outcome.notes.append(f"The fast engine says {self._engine_said} of the operations as "
                                  f"they were recorded once: the roles branch on data.")
         covered: dict[str, Any] = {
-            "schedules": self.schedules, "complete": complete, "strategy": self.strategy.name}
+            "schedules": self.schedules, "complete": complete,
+            "strategy": self.strategy.name}
+        if self._watched:
+            covered["watched"] = "by invariants, so no schedule was left out"
         if self._all and found:
             covered["verdicts"] = dict(self.counts)
             covered["distinct_reports"] = len(self._kinds)

@@ -123,7 +123,8 @@ def switches(labels: Sequence[int]) -> int:
 
 def simpler(labels: Sequence[int]) -> Iterator[list[int]]:
     """Yield the schedules that come of *labels* when one switch is taken out: the role before it
-    goes on to its next stretch first, or the role after it comes before the other's stretch.
+    goes on to its next stretch first, the role after it comes before the other's stretch, or a
+    stretch is left out (what then cannot go on is left out as well).
     """
     stretches: list[list[int]] = []
     for label in labels:
@@ -141,3 +142,4 @@ def simpler(labels: Sequence[int]) -> Iterator[list[int]]:
             yield [label for j in order for label in stretches[j]]
         order = [*range(i), i + 1, i, *range(i + 2, len(stretches))]
         yield [label for j in order for label in stretches[j]]
+        yield [label for j in range(len(stretches)) if j != i for label in stretches[j]]
