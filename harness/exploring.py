@@ -272,8 +272,10 @@ class _Exploration:
         """Run a schedule again; say whether a role did something else, which is an error."""
         if outcome.stuck:
             return False
-        again, _ = follow(self, run.hands, [step.label for step in run.steps])
+        again, other = follow(self, run.hands, [step.label for step in run.steps])
         told = first_difference(self.names, run.steps, again.steps)
+        if not told and Failure.of(run, outcome) != Failure.of(again, other):
+            told = f"it came to {outcome.verdict} the first time, to {other.verdict} the second"
         if told:
             self._differs(run, outcome, told)
         return bool(told)
@@ -307,8 +309,12 @@ class _Exploration:
                 replays += 1
                 simplest = simplest and not _is_over(self.deadline)
             self.coverage["replayed"] = f"{same} of {replays}"
-        run, found.outcome = follow(self, hands, found.labels, full=True)
-        found.moves = Moves.of(run)
+        run, outcome = follow(self, hands, found.labels, full=True)
+        if Failure.of(run, outcome) == found.failure:
+            found.outcome, found.moves = outcome, Moves.of(run)
+        else:
+            found.outcome.notes.append("It did not come again under the same schedule: some role does "
+                                       "not do the same every time.")
 
     def result(self, cut: Outcome | None = None) -> Result:
         """Return what was found so far."""

@@ -904,3 +904,27 @@ def test_the_time_given_bounds_the_minimising_too(monkeypatch):
     result = explore(small_worlds.philosophers, engine=False)
     assert (result.verdict, result.coverage["minimised"], result.coverage["replayed"]) == (
         Verdict.DEADLOCK, "not to the end: the time was up", "1 of 1")
+
+
+def fails_once():
+    """A world whose check fails the first time it is asked, and never again."""
+    asked = []
+
+    def world():
+        def check():
+            asked.append(1)
+            assert len(asked) > 1, "the first time"
+        return Scenario({"role": lambda: None}, check=check)
+    return world
+
+
+def test_a_failure_that_does_not_come_again_is_kept_and_said_so():
+    result = explore(fails_once(), engine=False)
+    assert (result.verdict, result.coverage["replayed"]) == (Verdict.VIOLATION, "0 of 10")
+    assert "It did not come again under the same schedule" in str(result)
+
+
+def test_the_determinism_check_compares_what_it_comes_to():
+    result = explore(fails_once(), engine=False, check_determinism=True)
+    assert result.verdict is Verdict.ERROR
+    assert "it came to violation the first time, to clean the second" in result.finding.text
