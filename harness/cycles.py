@@ -58,7 +58,6 @@ class Group:
         classes: in order, each asked for while the one before is held; the last leads to the first.
         candidates: the cycles by instance, each leg of another role.
         witness: a cycle by class, where there is none by instance: its legs do not share instances.
-        nested: why lockdep would call it recursive, not circular: one class inside itself.
     """
 
     classes: tuple[str, ...]
@@ -87,6 +86,7 @@ class Record:
         self.done: dict[str, float] = {}
         self.policies: dict[str, str] = {}
         self.pooled: set[str] = set()
+        self.excused: Counter[str] = Counter()    # reason -> how often, in one run
         self.cut: set[str] = set()      # roles of which more was done than was kept
         self.paths: dict[str, list[Path]] = defaultdict(list)
         self.nestings: dict[object, Edge] = {}
@@ -115,6 +115,7 @@ class Record:
         self.pooled |= order.pooled
         self.policies.update(order.policies)
         self.cut.update(order.cut)
+        self.excused |= order.excused
         for role, path in order.operations.items():
             if path not in self.paths[role]:
                 self.paths[role].append(path)

@@ -9,7 +9,8 @@ makes no edge into its lock, but the lock it gets makes edges out.
 Beside the edges it keeps what each role did in order, as operations of program.py, each critical
 section once however often it is repeated: from this prediction.py judges whether a cycle can happen.
 
-Memory grows with the distinct stacks and sections, not with the events.
+Memory grows with the distinct stacks and sections, not with the events. A section with a wait in it,
+or the end of one, is kept each time, up to a bound on the operations of a role.
 """
 
 from __future__ import annotations
@@ -142,8 +143,9 @@ class LockOrder(Observer):
         edges: one of each kind, the first that was seen.
         nestings: requests for a lock of a class that is held, unless that was said to be legal.
         operations: role -> what it did.
-        kinds: lock -> kind, as program.py has them.
-        exempt: class -> why nothing is said about it.
+        kinds, classes, policies, labels: of each lock, by name; kinds as program.py has them.
+        joins: wait for the end of a thread -> the thread.
+        exempt, novalidate: class -> why nothing is said about it, by us or by the kernel's validator.
         asks: (role, lock, mode) -> the first request of that kind.
         excused: reason -> how often it made an order inside a class legal.
     """

@@ -449,6 +449,8 @@ class Session:
             covered["not_all_kept_of"] = ", ".join(sorted(record.cut))
         if record is not None and record.too_many:
             covered["cycles_left_out"] = "some"
+        if record is not None and record.excused:
+            covered["excused"] = "; ".join(f"{n} x {why}" for why, n in record.excused.items())
         if self.unread:
             covered["cycles_not_judged"] = self.unread
         return covered
