@@ -65,17 +65,10 @@ class Budget:
         return answer
 
 
-def judge(record: Record, candidate: Candidate, budget: Budget,
-          everything: bool = False) -> Judgement:
-    """Say whether the roles of *record* can get into the cycle, with further writers or without.
-
-    Args:
-        everything: look at every lock there is, not only at those that can matter at once.
-    """
+def judge(record: Record, candidate: Candidate, budget: Budget) -> Judgement:
+    """Say whether the roles of *record* can get into the cycle, with further writers or without."""
     locks = {leg.held.name for leg in candidate.legs} | {leg.wanted.name for leg in candidate.legs}
     gates = {gate for leg in candidate.legs for gate, _ in leg.gates} | _held_across_waits(record)
-    if everything:
-        gates |= set(record.kinds)
     gates -= locks
     complete = not record.cut & {leg.role for leg in candidate.legs}
     combinations_ = _paths(record, candidate)

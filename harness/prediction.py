@@ -289,13 +289,6 @@ class Session:
         else:
             made.writers = judgement.writers
         self.force(made, points_of(self.record, candidate, judgement), judgement)
-        if made.status == UNCONFIRMED and judgement.stuck is not None:
-            # Locks beside the cycle may be in the way: look at all.
-            judgement = judge(self.record, candidate, self.budget, everything=True)
-            if judgement.guard:
-                made.status, made.reason = GUARDED, judgement.guard
-            elif judgement.stuck is not None and judgement.writers == made.writers:
-                self.force(made, points_of(self.record, candidate, judgement), judgement)
         return made
 
     # -- on real threads ----------------------------------------------------------------------

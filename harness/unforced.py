@@ -46,10 +46,6 @@ class Unforced(Session):
             made.reason = "no time was left to judge it"
             return made
         judgement = judge(_cut_down(self.record, candidate), candidate, self.budget)
-        if judgement.stuck is not None and len(self.record.paths) <= FEW:
-            # What was left out may be in the way.
-            whole = judge(self.record, candidate, self.budget, everything=True)
-            judgement = whole if whole.guard or whole.stuck is not None else judgement
         if judgement.guard:
             made.status, made.reason = GUARDED, judgement.guard
             return made
