@@ -27,7 +27,19 @@ def rows(scale: float) -> list[Row]:
     """Return the rows of this file; `explore` pins itself to one CPU."""
     with settled():
         engine = [_states(scale), _mail(scale)]
-    return [_drawn(scale), _driven(scale), *_reduction(scale), *engine]
+    return [_drawn(scale, one), _drawn(scale, pairs), _driven(scale), *_reduction(scale), *engine]
+
+
+def one() -> dict[str, Callable[[], None]]:
+    """Return two roles that take and give back one mutex, five times."""
+    mutex = Mutex("mutex")
+
+    def role() -> None:
+        for _ in range(PAIRS):
+            with mutex:
+                pass
+
+    return {"CPU0": role, "CPU1": role}
 
 
 def pairs() -> dict[str, Callable[[], None]]:
@@ -42,13 +54,14 @@ def pairs() -> dict[str, Callable[[], None]]:
     return {"CPU0": role, "CPU1": role}
 
 
-def _drawn(scale: float) -> Row:
+def _drawn(scale: float, world: Callable[[], Any]) -> Row:
     def work(number: int) -> None:
-        result = explore(pairs, strategy="random", seed=number, max_schedules=number)
+        result = explore(world, strategy="random", seed=number, max_schedules=number)
         assert result.coverage["schedules"] == number, result
 
+    which = "of one mutex" if world is one else "of five mutexes, all made anew"
     return rate_row(
-        "schedules, real threads, 2 roles x 5 pairs, random", "/s", 8000, work,
+        f"schedules, real threads, 2 roles x 5 pairs {which}, random", "/s", 8000, work,
         scaled(2000, scale, 20), note=f"a point at each release too, {4 * PAIRS} in all; peers, "
         "November 2026: frontrun 100, interleave-test 125-450, ploom 2.6")
 
