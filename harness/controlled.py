@@ -22,7 +22,6 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from . import threads
@@ -36,11 +35,11 @@ from .hands import Hands, park, wake
 from .locks import Completion, Mutex
 from .numbering import Names, Taken
 from .place import user_traceback
-from .runner import Run, _perform, _unwind, said_of_invariant
+from .runner import Run, _unwind, said_of_invariant
 from .rwsem import RWSemaphore
 from .scenario import Scenario
 from .stacks import all_stacks
-from .task import (EXCLUSIVE, WAIT, Expired, Task, Unwind, _local, become, current, enter, leave)
+from .task import EXCLUSIVE, WAIT, Expired, Task, Unwind, current, enter, leave
 from .verdict import Outcome, Verdict
 from .waitgraph import blockers, find_cycle
 
@@ -270,27 +269,12 @@ class ControlledRun(Run):
 
     # -- in the roles' threads -----------------------------------------------------------
 
-    def perform(self, task: Task, function: Callable[[], Any]) -> None:
-        """Run one role in the calling thread; its turn to start has come."""
-        assert isinstance(task, ControlledTask)
-        before = become(task)
-        _local.created, _local.named = {}, {}
+    def _begin(self, task: Task) -> None:
+        """Begin *task*, whose turn to start has come."""
         self._last_task = task
-        try:
-            if self.unwinding:
-                raise Unwind
-            for hook in self._on_start:
-                hook(task)
-            _perform(task, function)
-            for hook in self._on_return:
-                hook(task)
-        except Unwind:
-            pass
-        except BaseException as exc:
-            self._failed(task, exc)
-        finally:
-            self._end(task)
-            become(before)
+        if self.unwinding:
+            raise Unwind
+        super()._begin(task)
 
     def started(self, task: Task) -> None:
         """Wait until the thread of *task*, just started, stands at its first stop or has ended."""

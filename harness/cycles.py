@@ -92,6 +92,7 @@ class Record:
         self.nestings: dict[object, Edge] = {}
         self.unchecked: list[Edge] = []
         self.refused: dict[str, str] = {}
+        self.too_many = False    # cycles by instance: some were left out
         for order in self.orders:
             self._add(order)
 
@@ -128,8 +129,6 @@ class Record:
     def roles(self) -> list[str]:
         """Every role that did anything with locks."""
         return list(self.paths)
-
-    too_many = False    # cycles by instance: some were left out
 
     def legs(self) -> list[Leg]:
         """Return every leg there is."""

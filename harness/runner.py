@@ -234,8 +234,7 @@ class Run:
         before = become(task)
         _local.created, _local.named = {}, {}
         try:
-            for hook in self._on_start:
-                hook(task)
+            self._begin(task)
             _perform(task, function)
             for hook in self._on_return:
                 hook(task)
@@ -246,6 +245,11 @@ class Run:
         finally:
             self._end(task)
             become(before)
+
+    def _begin(self, task: Task) -> None:
+        """Tell those that hear of it that *task* starts in the calling thread."""
+        for hook in self._on_start:
+            hook(task)
 
     def start_together(self, task: Task) -> None:
         """Wait at the start barrier; the last to arrive opens it, in the order of the roles."""
