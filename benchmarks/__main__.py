@@ -14,7 +14,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from harness import options
+from harness.cli import options
 
 from . import checking, exploring, forcing, honesty, locking, peers, predicting
 from .measure import Row

@@ -18,12 +18,12 @@ from itertools import islice
 from typing import Any
 
 from harness import Completion, Mutex, Verdict, explore
-from harness.engine import search
-from harness.hands import Hands
-from harness.program import Program
-from harness.reduction import Reduced
-from harness.search import DepthFirst
-from harness.settings import settled
+from harness.checker.search import search
+from harness.exploration.hands import Hands
+from harness.checker.program import Program
+from harness.exploration.dpor import Reduced
+from harness.exploration.strategies import DepthFirst
+from harness.runtime.process_state import settled
 
 from . import oracle
 from .measure import scaled

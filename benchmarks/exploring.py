@@ -8,9 +8,9 @@ from itertools import chain, islice
 from typing import Any
 
 from harness import Mutex, ScenarioError, Verdict, explore
-from harness.engine import search
-from harness.program import Program
-from harness.settings import settled
+from harness.checker.search import search
+from harness.checker.program import Program
+from harness.runtime.process_state import settled
 
 from . import oracle
 from .measure import Row, percentile, rate_row, scaled

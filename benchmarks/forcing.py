@@ -8,10 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from harness import At, Meet, Mutex, Observer, Scenario, Verdict, force, runner, waitgraph
-from harness.race import Meetings
-from harness.runner import Crew, Run
-from harness.settings import settled
+from harness import At, Meet, Mutex, Observer, Scenario, Verdict, force
+from harness.runtime import run as runner
+from harness.locks import waitgraph
+from harness.meetings.one_by_one import Meetings
+from harness.runtime.run import Run
+from harness.runtime.workers import Crew
+from harness.runtime.process_state import settled
 
 from .measure import Row, percentile, rate_row, scaled
 

@@ -11,8 +11,8 @@ from typing import Any
 from readerwriterlock.rwlock import RWLockWrite
 
 from harness import Mutex, Observer, RWSemaphore, Verdict, run
-from harness.settings import settled
-from harness.task import Task, current
+from harness.runtime.process_state import settled
+from harness.locks.parking import Task, current
 
 from .measure import BATCHES, LENGTH, Rounds, Row, ratio_row, ratio_row_of, scaled
 

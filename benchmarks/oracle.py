@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import ScenarioError
-from harness.program import Program
-from harness.rwsem import POLICIES
+from harness.checker.program import Program
+from harness.locks.rwsem_policy import POLICIES
 
 TESTS = Path(__file__).resolve().parent.parent / "tests" / "harness"
 SCHEDULES = 2000    # that a random program may have at most

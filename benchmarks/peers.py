@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness import Verdict, explore
-from harness.engine import search
+from harness.checker.search import search
 
 from .measure import scaled
 from .worlds import dining, handoff, on_threads, recovery, recread

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from harness import Mutex, Verdict, predict, run
-from harness.order import LockOrder
-from harness.settings import settled
+from harness.lockorder.graph import LockOrder
+from harness.runtime.process_state import settled
 
 from .measure import BATCHES, LENGTH, Row, percentile, scaled
 

@@ -12,8 +12,8 @@ from itertools import chain
 from typing import Any
 
 from harness import Scenario
-from harness.interpreter import scenario_of
-from harness.program import Program
+from harness.programs.threads import scenario_of
+from harness.checker.program import Program
 
 Operations = list[tuple[str, str]]
 

@@ -13,12 +13,14 @@ import importlib
 from typing import Any
 
 _HOME = {
-    "Mutex": "locks", "Completion": "locks", "RWSemaphore": "rwsem",
-    "Scenario": "scenario", "ScenarioError": "errors", "LockMisuse": "errors",
-    "Meet": "race", "At": "race", "Observer": "events", "Verdict": "verdict", "Result": "verdict",
-    "run": "api", "force": "forcing", "predict": "prediction",
-    "explore": "exploring", "step": "points",
-    "LockClass": "lock_class", "stress": "stress_loop", "replay": "replaying", "vocabulary": "place",
+    "Mutex": "locks.mutex", "Completion": "locks.completion", "RWSemaphore": "locks.rwsem",
+    "Scenario": "runtime.scenario", "ScenarioError": "locks.errors", "LockMisuse": "locks.errors",
+    "Meet": "meetings.meet", "At": "meetings.meet", "Observer": "runtime.observer",
+    "Verdict": "runtime.verdict", "Result": "report.result",
+    "run": "methods.run", "force": "methods.force", "predict": "methods.predict",
+    "explore": "methods.explore", "stress": "methods.stress", "replay": "methods.replay",
+    "step": "locks.scheduling_point", "LockClass": "locks.lock_class",
+    "vocabulary": "locks.callsite",
 }
 __all__ = list(_HOME)
 __version__ = "0.1.0"

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 if TYPE_CHECKING:
-    from .lock_harness import LockHarness
+    from .pytest_support.fixture import LockHarness
 
 _NAMES = ("harness", "harness.pytest_plugin")   # under which it is registered: entry point, -p
 _SETTINGS = {
@@ -59,7 +59,7 @@ _interrupted_key = pytest.StashKey[tuple[str, str]]()
 @pytest.fixture
 def lock_harness(request: pytest.FixtureRequest) -> Iterator[LockHarness]:
     """Run, force or stress a scenario of threads and locks; an unexpected verdict fails it."""
-    from .lock_harness import LockHarness
+    from .pytest_support.fixture import LockHarness
     item = request.node
     given = _given(item)
     tools = item.stash[_harness_key] = LockHarness(
@@ -99,8 +99,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_settings_key] = _session_settings(config)
     token = config.getoption("harness_replay")
     if token is not None:
-        from .errors import ScenarioError
-        from .replaying import decode
+        from .locks.errors import ScenarioError
+        from .exploration.token import decode
         try:
             decode(token)
         except ScenarioError as exc:
@@ -149,8 +149,8 @@ def _marked(item: pytest.Item) -> dict[str, _Given]:
 
 def _read(name: str, value: Any, source: str) -> _Given:
     """Return the value of a setting, or refuse it with the name of its source."""
-    from .errors import ScenarioError
-    from .options import positive_int, positive_seconds
+    from .locks.errors import ScenarioError
+    from .cli.options import positive_int, positive_seconds
     readers: dict[str, Any] = {"timeout": positive_seconds, "runs": positive_int, "seed": int,
                                "baseline": _read_baseline, "predict": _yes_or_no}
     try:
@@ -168,7 +168,7 @@ def _yes_or_no(word: str) -> bool:
 
 
 def _read_baseline(path: str) -> dict[str, str]:
-    from .predicted import read_baseline
+    from .lockorder.baseline import read_baseline
     return read_baseline(path)
 
 
@@ -222,7 +222,7 @@ def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Call the locks of each test by the same names, whatever ran before."""
     if _predicts(_given(item)):
-        from .ambient import name_locks_afresh
+        from .pytest_support.watched_run import name_locks_afresh
         name_locks_afresh()
 
 
@@ -232,7 +232,7 @@ def pytest_runtest_call(item: pytest.Item) -> Any:
     given = _given(item)
     if not _predicts(given):
         return (yield)
-    from .watched import watched
+    from .pytest_support.watch import watched
     baseline = given["baseline"].value if "baseline" in given else {}
     alarm, _ = item.stash.get(_alarm_key, (math.inf, math.inf))
     item.runtest = functools.partial(watched, item, item.runtest,   # type: ignore[method-assign]

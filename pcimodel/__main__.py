@@ -8,8 +8,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from harness import Result, ScenarioError, options
-from harness.commands import add_commands, perform
+from harness import Result, ScenarioError
+from harness.cli import options
+from harness.cli.commands import add_commands, perform
 
 from .fixes import FIXES, apply
 from .lab.compare import compare, render

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 HERE = Path(__file__).parent
-pytest_plugins = ("pytester",)    # for tests/plugin
+pytest_plugins = ("pytester",)    # for tests/harness/pytest_support
 
 
 def pytest_collection_finish():

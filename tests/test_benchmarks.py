@@ -12,7 +12,7 @@ import pytest
 from benchmarks import checking, oracle, peers
 from benchmarks.__main__ import main
 from benchmarks.worlds import recovery
-from harness.reduction import Reduced
+from harness.exploration.dpor import Reduced
 
 
 def test_quick_json_gives_every_row_with_a_number(capsys):

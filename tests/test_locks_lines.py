@@ -13,8 +13,8 @@ from collections import defaultdict
 import pytest
 
 from harness import Observer, run
-from harness.place import split
-from harness.task import EXCLUSIVE, SHARED
+from harness.locks.callsite import split
+from harness.locks.parking import EXCLUSIVE, SHARED
 from pcimodel.fixes import FIXES, apply
 from pcimodel.trees import TREES
 from tests.entry_paths import PATHS

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness import Result, Verdict, force, stress
-from harness.forcing import ON_THE_WAY
-from harness.report import blocked_by, diagram
-from harness.rwsem import POLICIES
+from harness.methods.force import ON_THE_WAY
+from harness.report.diagram import blocked_by, diagram
+from harness.locks.rwsem_policy import POLICIES
 
 from .scenarios import SCENARIOS, scenario
 
@@ -65,7 +65,7 @@ def render(cells: Sequence[Cell]) -> str:
     parts = [_table(cells)]
     first = next((cell for cell in cells if cell.result.verdict is Verdict.DEADLOCK), None)
     if first is not None:
-        parts.append(f"{first.scenario} on {_column(first)}:\n\n{diagram(first.result)}")
+        parts.append(f"{first.scenario} on {_column(first)}:\n\n{diagram(first.result.outcome, first.result.names, first.result.titles)}")
     parts.append(_what_fixes_leave(cells))
     parts.append(_what_policies_change(cells))
     parts.append(_legend(cells))

@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from harness.errors import RecursiveAcquire
+from harness.locks.errors import RecursiveAcquire
 from pcimodel.fixes import apply
 from pcimodel.hardware import Endpoint, Machine, RootPort, Sriov
 from pcimodel.locking import device_lock

@@ -28,9 +28,9 @@ the last reader left" and "the last reader left, then entered at once" are two c
 from collections import Counter
 from typing import Any, NamedTuple
 
-from harness.program import Op, Program
-from harness.rwsem import blocked_by
-from harness.task import EXCLUSIVE, SHARED
+from harness.checker.program import Op, Program
+from harness.locks.rwsem_policy import blocked_by
+from harness.locks.parking import EXCLUSIVE, SHARED
 
 TAKING = ("take", "take_read", "take_write")
 COMMUTING = {frozenset(pair) for pair in (

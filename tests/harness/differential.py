@@ -16,9 +16,9 @@ from typing import Any
 from lock_programs import HANGS, NEEDS_WRITER, SAFE, truth
 
 from harness import Mutex, RWSemaphore
-from harness.lockdep import validate
-from harness.prediction import predict
-from harness.program import Op, Program
+from harness.lockorder.lockdep import validate
+from harness.methods.predict import predict
+from harness.checker.program import Op, Program
 
 Section = tuple[tuple[str, str], ...]     # (lock, mode): M mutex, R W semaphore
 Pair = tuple[Section, Section]

@@ -2,11 +2,11 @@
 
 import brute
 
-from harness.controlled import ControlledRun
-from harness.hands import Hands
-from harness.numbering import Names
-from harness.scenario import build
-from harness.settings import settled
+from harness.exploration.controlled_run import ControlledRun
+from harness.exploration.hands import Hands
+from harness.exploration.stable_ids import Names
+from harness.runtime.scenario import build
+from harness.runtime.process_state import settled
 
 
 class Explored:

@@ -6,10 +6,10 @@ harness/program.py.
 
 from dataclasses import replace
 
-from harness.engine import search
-from harness.interpreter import scenario_of
-from harness.prediction import predict
-from harness.program import Op, Program
+from harness.checker.search import search
+from harness.programs.threads import scenario_of
+from harness.methods.predict import predict
+from harness.checker.program import Op, Program
 
 HANGS, NEEDS_WRITER, SAFE = "hangs", "needs-writer", "safe"
 

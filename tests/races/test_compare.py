@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from harness.commands import COMMANDS
+from harness.cli.commands import COMMANDS
 from harness import stress
 from pcimodel.__main__ import main
 from pcimodel.fixes import FIXES

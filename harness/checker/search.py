@@ -1,0 +1,162 @@
+"""The fast engine: breadth-first search through all states of a program of lock operations.
+
+A program (program.py) only goes forward, so it has finitely many states, and going through them all
+answers whether any order of its operations hangs; the first way found to a state is a shortest one.
+No thread is run and no lock is taken: what the engine says of a scenario holds as far as its
+program says what the scenario does.
+
+What a state is and which steps there are is written down in states.py; the search is the one loop
+of `_Search.run`; what a stuck state means is worked out by `_Look`, with `rwsem.blocked_by`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from itertools import islice
+
+from .answer import Answer, Misuse, Step, Stuck
+from .program import Program
+from .states import Machine
+from .stuck import _Look
+
+CHUNK = 4096    # how many states are gone through between two looks at the clock
+
+
+def search(program: Program, *, max_states: int = 1_000_000, seconds: float | None = None,
+           first: bool = False) -> Answer:
+    """Go through the states of *program*, nearest first.
+
+    Args:
+        max_states: give up when more have been found.
+        seconds: give up when so much time has passed.
+        first: stop at the nearest state in which threads wait for each other, even if others could
+            still move. Without it all states are gone through.
+    """
+    return _Search(Machine(program), max_states, seconds, first).answer()
+
+
+class _Search:
+    """One search: which states were found, each from which."""
+
+    def __init__(self, machine: Machine, max_states: int, seconds: float | None,
+                 first: bool) -> None:
+        self.machine, self.max_states, self.first = machine, max_states, first
+        self.began = time.perf_counter()
+        self.deadline = None if seconds is None else self.began + seconds
+        self.look = _Look(machine)
+        self.came_from: dict[int, int] = {machine.start: -1}
+        self.final: list[int] = []      # nobody goes on from there
+        self.misused: list[int] = []
+        self.closed: int | None = None  # with `first`: the nearest in which a circle is closed
+        self.done = 0
+        self.complete = False
+
+    def run(self) -> None:
+        """Go through the states until there are no more, or a bound is met."""
+        found = [self.machine.start]
+        states = iter(found)      # `found` grows as it goes
+        while self.closed is None and self.done < min(len(found), self.max_states):
+            if self.deadline is not None and time.perf_counter() >= self.deadline:
+                return
+            chunk = min(CHUNK, self.max_states - self.done)
+            self._go_through(islice(states, chunk), found)
+            self.done = min(self.done + chunk, len(found))
+        self.complete = self.closed is None and self.done == len(found)
+
+    def _go_through(self, states: Iterable[int], found: list[int]) -> None:
+        """Add to *found* what can be reached from *states* in one step. Written for speed."""
+        limit, first, came_from = self.machine.limit, self.first, self.came_from
+        threads = self.machine.tables
+        for state in states:
+            if state >= limit:
+                self.misused.append(state)
+                continue
+            stays = True
+            waits = False
+            for shift, mask, table in threads:
+                rules = table[state >> shift & mask]
+                for bits, value, keep, add, copies in rules:
+                    if state & bits == value:
+                        stays = False
+                        after = (state & keep) + add
+                        for source, queue, to in copies:
+                            after += (state >> source & queue) << to
+                        if after not in came_from:
+                            came_from[after] = state
+                            found.append(after)
+                        break
+                else:
+                    if rules:
+                        waits = True
+            if stays:
+                self.final.append(state)
+            if waits and first and self._closes(state):
+                self.closed = state
+                return
+
+    def _closes(self, state: int) -> bool:
+        """Return whether a circle is closed in *state* that was not before.
+
+        In a program of plain locks only the thread that came to wait can have closed it.
+        """
+        if self.machine.plain and self.came_from[state] >= 0:
+            changed = state ^ self.came_from[state]
+            for shift, mask, table in self.machine.tables:
+                if changed >> shift & mask:
+                    rules = table[state >> shift & mask]
+                    if not rules or any(state & rule[0] == rule[1] for rule in rules):
+                        return False
+        return bool(self.look.circle(self.look.stuck(state)))
+
+    def answer(self) -> Answer:
+        """Search, and say what was found."""
+        self.run()
+        states = [self.closed] if self.closed is not None else self._ends()
+        stuck = [found for found in map(self._stuck, states) if found is not None]
+        misuse = {(found.thread, found.op): found
+                  for found in map(self._misuse, reversed(self.misused))}
+        left = sum(self.look.off_path(state) for state in self.final)
+        verdict = ("deadlock" if any(found.circle for found in stuck) else "hang" if stuck else
+                   "violation" if misuse else "clean" if self.complete else "inconclusive")
+        return Answer(verdict, self.done - len(self.misused), self.complete, tuple(stuck),
+                      tuple(reversed(misuse.values())), left, time.perf_counter() - self.began)
+
+    def _ends(self) -> Iterable[int]:
+        """Give the states in which a schedule ends, a misuse being an end too."""
+        before_misuse = [state % self.machine.limit for state in self.misused]
+        return dict.fromkeys(self.final + before_misuse)
+
+    def _stuck(self, state: int) -> Stuck | None:
+        stuck = self.look.stuck(state)
+        if not stuck:
+            return None
+        names = self.machine.names
+        return Stuck(tuple(self.look.waiting(state, thread, stuck[thread]) for thread in stuck),
+                     tuple(names[thread] for thread in self.look.circle(stuck)),
+                     self._schedule(state))
+
+    def _misuse(self, state: int) -> Misuse:
+        schedule = self._schedule(state)
+        thread, _, index = schedule[-1]
+        op = self.machine.program.threads[thread][index]
+        text = f"{thread}: {op}, which {thread} does not hold so"
+        return Misuse(thread, index, text, schedule)
+
+    def _schedule(self, state: int) -> tuple[Step, ...]:
+        """Return the way by which *state* was found."""
+        machine, steps = self.machine, []
+        while (before := self.came_from[state]) >= 0:
+            mover = self._mover(before, state)
+            kind, _ = machine.step(before, mover)
+            steps.append(Step(machine.names[mover], kind, machine.place(before, mover).op))
+            state = before
+        return tuple(reversed(steps))
+
+    def _mover(self, before: int, after: int) -> int:
+        """Return which thread's step leads from one state to the next."""
+        for thread in range(len(self.machine.names)):
+            step = self.machine.step(before, thread)
+            if step is not None and step[1] == after:
+                return thread
+        raise AssertionError("no thread's step leads there")

@@ -1,0 +1,169 @@
+"""cases: every case of a file against what it expects.
+
+A version of a program has three judges: the fast engine, which goes through all its states;
+exploration, which runs it on real threads in every order of its operations; and prediction, which
+forces on real threads what clean runs told it. A case is ok if all say what the file expects; where
+they contradict each other it differs, whatever is expected. A case of a
+validator is judged by the validator's rules (lockdep.py), headline included.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..checker.search import search
+from ..lockorder.finding import GUARDED, NEEDS_WRITER, ONE_ROLE
+from ..lockorder.lockdep import validate
+from ..locks.errors import HeldAtEnd
+from ..methods.explore import explore
+from ..methods.predict import predict
+from ..methods.tally import TIMEOUT
+from ..programs.format import Case, File, ProgramCase, ValidatorCase, Version
+from ..report.result import Result
+from ..runtime.verdict import Verdict
+
+HANGS = (str(Verdict.DEADLOCK), str(Verdict.HANG))
+MOST_SCHEDULES = 5_000    # explored of one version
+HARMLESS = (GUARDED, ONE_ROLE, NEEDS_WRITER)   # findings that cannot hang with these threads
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What became of one case.
+
+    Attributes:
+        name: of the case, with the version if it has several.
+        expected, got: ``deadlock`` (``got`` may be ``hang``, which is as good) or ``ok``; of a
+            validator ``splat`` or ``clean``; ``got`` may be another word where it differs.
+        why: what is behind the answer, or what differs.
+        more: further keys of the JSON object.
+    """
+
+    name: str
+    expected: str
+    got: str
+    ok: bool
+    why: str
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the form of the JSON output."""
+        return {"name": self.name, "expected": self.expected, "got": self.got, "ok": self.ok,
+                "why": self.why, **self.more}
+
+    def line(self, width: int) -> str:
+        """Return the line of the report, the name padded to *width*."""
+        return f"{self.name:<{width}}  {self.expected:<8}  {self.got:<8}  " \
+               f"{'ok' if self.ok else 'DIFFERS':<7}  {self.why}".rstrip()
+
+
+def judge_all(cases: list[Case], timeout: float = TIMEOUT) -> Iterator[Judged]:
+    """Judge each of *cases*, each version of it."""
+    for case in cases:
+        if isinstance(case, ValidatorCase):
+            yield judge_validator_case(case)
+        else:
+            for version in case.versions.values():
+                yield judge_version(case, version, timeout)
+
+
+def judge_version(case: ProgramCase, version: Version, timeout: float = TIMEOUT) -> Judged:
+    """Compare what the engine, exploration and prediction say of one version with what is expected
+    of it.
+    """
+    answer = search(version.program)
+    scenario = case.scenario(version.name)
+    predicted = predict(scenario, timeout=timeout)
+    explored = explore(scenario, engine=False, max_schedules=MOST_SCHEDULES, timeout=timeout)
+    got = {"clean": "ok"}.get(answer.verdict, answer.verdict)
+    words = [f"engine {answer.verdict} ({'all ' if answer.complete else ''}{answer.states:,} states)",
+             f"explored {explored.verdict} ({_schedules(explored)})",
+             f"predicted {predicted.verdict}{_statuses(predicted)}"]
+    found = [_found(predicted) or ("hangs" if got in HANGS else "unclear")]
+    if explored.verdict is not Verdict.INCONCLUSIVE:   # else it met its bound, and says so
+        found.append(_found(explored) or ("hangs" if got in HANGS else "unclear"))
+    contradicted = any(each != "unclear" and (each == "hangs") != (got in HANGS) for each in found)
+    ok = not contradicted and "unclear" not in found \
+        and (got in HANGS if version.expected == "deadlock" else got == "ok")
+    if contradicted:
+        words.insert(0, "the judges CONTRADICT each other")
+    return Judged(f"{case.name}:{version.name}", version.expected, got, ok, "; ".join(words),
+                  {"engine": answer.verdict, "states": answer.states, "complete": answer.complete,
+                   "explored": str(explored.verdict), **_coverage(explored),
+                   "predicted": str(predicted.verdict),
+                   "statuses": [each.status for each in predicted.predictions]})
+
+
+def _schedules(explored: Result) -> str:
+    covered = explored.coverage
+    n = covered["schedules"]
+    return f"{'all ' if covered['complete'] else ''}{n:,} schedule{'' if n == 1 else 's'}"
+
+
+def _coverage(explored: Result) -> dict[str, Any]:
+    return {"schedules": explored.coverage["schedules"],
+            "all_schedules": explored.coverage["complete"]}
+
+
+def _found(result: Result) -> str:
+    """Return what real threads say: ``hangs``, ``ok`` or ``unclear``; "" if a thread ended with a lock:
+    then the run was ended at once, and whoever wants that lock would have waited for ever.
+    """
+    if str(result.verdict) in HANGS:
+        return "hangs"
+    if result.finding is not None and HeldAtEnd.__name__ in result.finding.text:
+        return ""
+    harmless = all(each.status in HARMLESS for each in result.predictions)
+    return "ok" if harmless and result.verdict in (Verdict.CLEAN, Verdict.PREDICTED) else "unclear"
+
+
+def _statuses(result: Result) -> str:
+    found = dict.fromkeys(each.status for each in result.predictions)
+    return f" ({', '.join(found)})" if found else ""
+
+
+def judge_validator_case(case: ValidatorCase) -> Judged:
+    """Compare what the validator's rules say with what is expected, kind of complaint included."""
+    headline = validate(case.operations, case.locks)
+    got = "clean" if headline is None else "splat"
+    kind_is_right = case.expected_report in (None, headline)
+    why = headline or ""
+    if got == case.expected and not kind_is_right:
+        why = f"expected {case.expected_report!r}, got {headline!r}"
+    elif got != case.expected and case.expected_report:
+        why = f"expected {case.expected_report!r}"
+    return Judged(case.name, case.expected, got, got == case.expected and kind_is_right, why,
+                  {"expected_report": case.expected_report, "report": headline})
+
+
+def show_cases(path: str, write: Callable[[dict[str, Any]], None], to_stdout: bool,
+               timeout: float = TIMEOUT) -> int:
+    """Print a line for each case of the file *path*, unless JSON goes to stdout; write the JSON;
+    return the exit status: 1 if any case differs.
+
+    Raises:
+        ScenarioError: the file, or one of its cases, is wrong; then none is judged.
+    """
+    began = time.perf_counter()
+    cases = list(File(path).cases())
+    width = max(len(name) for case in cases for name in _names(case))
+    rows = []
+    for row in judge_all(cases, timeout):
+        rows.append(row)
+        if not to_stdout:
+            print(row.line(width), flush=True)
+    failed = sum(not row.ok for row in rows)
+    if not to_stdout:
+        print(f"\n{path}: {len(rows)} cases, {len(rows) - failed} as expected, {failed} differ")
+    write({"file": path, "cases": [row.as_dict() for row in rows], "passed": len(rows) - failed,
+           "failed": failed, "seconds": round(time.perf_counter() - began, 6)})
+    return 1 if failed else 0
+
+
+def _names(case: Case) -> list[str]:
+    if isinstance(case, ProgramCase):
+        return [f"{case.name}:{version}" for version in case.versions]
+    return [case.name]

@@ -1,0 +1,51 @@
+"""A role under control, and who decides which one goes next."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Protocol
+
+from ..locks.parking import Task
+
+_NO_PIPE = -1, -1
+
+
+class Chooser(Protocol):
+    """Decides who goes next."""
+
+    def choose(self, run: Any, moves: list[int]) -> int:
+        """Return one of *moves*, the labels that can be chosen; -1 to end the schedule here."""
+
+
+class ControlledTask(Task):
+    """A role, or a thread that a role started, under control.
+
+    Attributes:
+        key: what it is called in a token.
+        label: twice its number in `Names`.
+        lock: what it is about to do something to, at a stop.
+        ask: what it asks for there.
+        kind, give_up: the step it would do next, and the one by which it would give up; 0 if it
+            cannot do that now, or does not stand at a stop.
+        queued: whether it is in the queue of the semaphore.
+        since: how many steps had been taken when it stopped.
+        birth: number of the step in which it was started, -1 if at the start.
+        parent: the key of who started it, "" of a role.
+        starter: who waits until it has come to its first stop.
+    """
+
+    __slots__ = ("key", "label", "lock", "lock_number", "ask", "kind", "give_up", "queued", "since",
+                 "birth", "parent", "starter", "children", "fd", "go", "expired", "due")
+
+    def __init__(self, name: str, run: Any, thread: threading.Thread | None, key: str,
+                 number: int) -> None:
+        super().__init__(name, run, thread)
+        self.key = key
+        self.label = 2 * number
+        self.lock: Any = None
+        self.lock_number = self.ask = self.kind = self.give_up = self.since = self.children = 0
+        self.queued = self.go = self.expired = False
+        self.birth, self.parent = -1, ""
+        self.starter: ControlledTask | None = None
+        self.fd = _NO_PIPE
+        self.due = 0    # how many locks it must hold at its next stop

@@ -1,0 +1,132 @@
+"""Steps of lock operations: their kinds, which of them commute, what a request would come to.
+
+A *step* is what one role does to one lock at one point of a schedule. Two steps are *dependent* if
+they are of one role, or on one lock and not free to change places; two schedules that differ only
+in the order of independent steps are equivalent. This file is pure: it knows no threads, no
+schedules and no locks, only kinds and who has what.
+
+- Exclusive locks: all steps are dependent, but two that look and take nothing (a trylock that
+  failed, a wait that gave up).
+- Semaphores: readers that enter and leave do not see each other, and a reader's failed trylock does
+  not see them either: what it saw was a writer. Queueing and leaving the queue depend on
+  everything: they change the answer to others.
+- Completions: waits that pass after `complete_all` take nothing from each other.
+- `harness.step` on one name, and whatever else roles may wait for: all dependent, but looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..locks.parking import EXCLUSIVE, SHARED
+from ..locks.rwsem_policy import blocked_by
+
+# What a step did. 0 is no step: whoever stands there cannot go on.
+(LOCK, UNLOCK, BUSY, GIVE_UP,
+ READ, WRITE, UP_READ, UP_WRITE, QUEUE_READ, QUEUE_WRITE, READ_BUSY, WRITE_BUSY,
+ SEM_GIVE_UP, LEAVE_QUEUE, PASS, PASS_ALL, COMPLETE, COMPLETE_ALL, REINIT, LOOK, ANY,
+ STEP) = range(1, 23)
+
+NAMES = dict(enumerate(
+    ("lock", "unlock", "busy", "give up", "read", "write", "up_read", "up_write", "queue to read",
+     "queue to write", "busy (read)", "busy (write)", "give up", "leave the queue", "pass", "pass",
+     "complete", "complete_all", "reinit", "look", "pass or change", "step"), 1))
+
+KINDS = range(1, STEP + 1)
+QUEUEING = (QUEUE_READ, QUEUE_WRITE)
+
+# What a role asks for where it stands; what is neither of these is done as soon as it is chosen,
+# and is called by the kind of its step.
+(ASK_LOCK, ASK_TRY, ASK_READ, ASK_WRITE, ASK_TRY_READ, ASK_TRY_WRITE, ASK_WAIT,
+ ASK_ANY) = range(101, 109)
+
+# ask -> (the step if it is free, the step if it is not, the step if it is not and the role is
+# queued, the step of a timed request that gives up, the same when queued)
+OUTCOMES = {
+    ASK_LOCK: (LOCK, 0, 0, GIVE_UP, GIVE_UP),
+    ASK_TRY: (LOCK, BUSY, BUSY, 0, 0),
+    ASK_READ: (READ, QUEUE_READ, 0, SEM_GIVE_UP, LEAVE_QUEUE),
+    ASK_WRITE: (WRITE, QUEUE_WRITE, 0, SEM_GIVE_UP, LEAVE_QUEUE),
+    ASK_TRY_READ: (READ, READ_BUSY, READ_BUSY, 0, 0),
+    ASK_TRY_WRITE: (WRITE, WRITE_BUSY, WRITE_BUSY, 0, 0),
+    ASK_WAIT: (PASS, 0, 0, GIVE_UP, GIVE_UP),
+    ASK_ANY: (ANY, 0, 0, GIVE_UP, GIVE_UP),
+}
+
+_LOOKING = (READ_BUSY, WRITE_BUSY, SEM_GIVE_UP)
+_COMMUTING = (
+    {(a, b) for a in (BUSY, GIVE_UP, LOOK) for b in (BUSY, GIVE_UP, LOOK)}
+    | {(a, b) for a in _LOOKING for b in _LOOKING}
+    | {(a, b) for a in (READ, UP_READ) for b in (READ, UP_READ)}
+    | {pair for a in (READ, UP_READ) for pair in ((a, READ_BUSY), (READ_BUSY, a))}
+    | {(PASS_ALL, PASS_ALL)})
+
+# kind -> the kinds it depends on, on one lock
+DEPENDS = tuple(frozenset(b for b in KINDS if (a, b) not in _COMMUTING)
+                for a in range(STEP + 1))
+
+
+def outcome(free: bool, ask: int, queued: bool, timed: bool) -> tuple[int, int]:
+    """Return the step that a role asking so would do next, and the one by which it gives up.
+
+    Either is 0 if it cannot do it now.
+    """
+    if ask < ASK_LOCK:
+        return ask, 0
+    if free:
+        return OUTCOMES[ask][0], 0
+    return OUTCOMES[ask][2 if queued else 1], OUTCOMES[ask][4 if queued else 3] if timed else 0
+
+
+class History:
+    """Where one lock stands after some steps on it: (role, kind) each, in order."""
+
+    def __init__(self, policy: str, done: float, steps: Iterable[tuple[int, int]]) -> None:
+        self._policy = policy
+        self._writer: int | None = None     # or the owner of an exclusive lock
+        self._readers: list[int] = []
+        self._queue: list[tuple[int, str]] = []
+        self._done = done
+        for role, kind in steps:
+            self.add(role, kind)
+
+    def add(self, role: int, kind: int) -> None:
+        """Take one more step."""
+        if kind in (LOCK, WRITE):
+            self._leave_queue(role)
+            self._writer = role
+        elif kind in (UNLOCK, UP_WRITE):
+            self._writer = None
+        elif kind == READ:
+            self._leave_queue(role)
+            self._readers.append(role)
+        elif kind == UP_READ:
+            self._readers.remove(role)
+        elif kind in QUEUEING:
+            self._queue.append((role, SHARED if kind == QUEUE_READ else EXCLUSIVE))
+        elif kind == LEAVE_QUEUE:
+            self._leave_queue(role)
+        elif kind in _DONE:
+            self._done = _DONE[kind](self._done)
+
+    def _leave_queue(self, role: int) -> None:
+        self._queue = [entry for entry in self._queue if entry[0] != role]
+
+    def outcome(self, role: int, ask: int, timed: bool) -> tuple[int, int]:
+        """Return what `outcome` says of a request of *role* now."""
+        if ask == ASK_WAIT:
+            free = self._done > 0
+        elif ask in (ASK_LOCK, ASK_TRY):
+            free = self._writer is None
+        else:
+            mode = SHARED if ask in (ASK_READ, ASK_TRY_READ) else EXCLUSIVE
+            free = not blocked_by(self._policy, self._writer, self._readers, self._queue, role,
+                                  mode)
+        kind, give_up = outcome(free, ask, any(waiter == role for waiter, _ in self._queue), timed)
+        if kind == PASS and self._done == float("inf"):
+            kind = PASS_ALL
+        return kind, give_up
+
+
+_DONE = {PASS: lambda done: done - 1, COMPLETE: lambda done: done + 1,
+         COMPLETE_ALL: lambda done: float("inf"), REINIT: lambda done: 0}

@@ -1,0 +1,88 @@
+"""Steps that were taken, and numbers for who took them on what, for one scenario.
+
+Each schedule has a fresh world, with other objects for the same roles and locks. What is known from
+one schedule to the next is known of numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ..locks.completion import Completion
+from ..locks.mutex import Mutex
+from ..locks.node import Node
+from ..locks.rwsem import RWSemaphore
+
+_KNOWN = (Mutex, RWSemaphore, Completion)
+
+
+class Taken(NamedTuple):
+    """One step of a schedule that was taken.
+
+    Attributes:
+        label: who, and whether by giving up: twice the number of the role, plus 1 if so.
+        lock: number of the lock (see `Names`).
+        kind: what was done, see dependency.py.
+        ask: what was asked for.
+    """
+
+    label: int
+    lock: int
+    kind: int
+    ask: int
+    timed: bool = False
+
+
+class Names:
+    """Numbers for roles and locks that mean the same in every schedule of one scenario.
+
+    A role is known by its name, a thread that a role starts by its parent and which of its threads
+    it is, a lock by its class and name. Two locks of one world that share class and name share the
+    number too, as do nodes of which one's change lets others pass (`Node.shares`); what stands
+    where on such a number cannot be told from the steps: `unknown` has it.
+
+    Attributes:
+        policies: of semaphores, by number.
+        done: how often one could pass a completion at the start, by number.
+    """
+
+    def __init__(self) -> None:
+        self.roles: list[str] = []
+        self.locks: list[Any] = []
+        self.policies: dict[int, str] = {}
+        self.shown: dict[int, str] = {}
+        self.done: dict[int, float] = {}
+        self.unknown: set[int] = set()
+        self._role_numbers: dict[str, int] = {}
+        self._lock_numbers: dict[Any, int] = {}
+
+    def role(self, key: str) -> int:
+        """Return the number of a role."""
+        number = self._role_numbers.get(key)
+        if number is None:
+            number = self._role_numbers[key] = len(self.roles)
+            self.roles.append(key)
+        return number
+
+    def lock(self, lock: Any) -> int:
+        """Return the number of a lock, or of what a string names: for `harness.step`, or the end of
+        a thread.
+        """
+        key = lock if isinstance(lock, str) else lock.shares
+        if isinstance(key, Node):
+            name = key._name
+            if not isinstance(name, str):
+                name = name[0].co_filename, name[0].co_firstlineno, *name[1:]
+            key = type(key), name, key._class, key.nth
+        number = self._lock_numbers.get(key)
+        return self._add(key, lock) if number is None else number
+
+    def _add(self, key: Any, lock: Any) -> int:
+        number = self._lock_numbers[key] = len(self.locks)
+        self.locks.append(key)
+        self.policies[number] = getattr(lock, "policy", "")
+        self.done[number] = getattr(lock, "_done", 0)
+        self.shown[number] = str(lock) if lock else ""
+        if not isinstance(lock, str) and (lock.shares is not lock or not isinstance(lock, _KNOWN)):
+            self.unknown.add(number)
+        return number

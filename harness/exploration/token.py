@@ -1,0 +1,144 @@
+"""Replay: run the lock operations of a recorded run again, in the same order.
+
+A schedule is the order in which the roles passed their lock operations (requests and releases); it
+counts operations, not instructions, so it holds in another process and on another Python. A token
+carries it with the reference of the scenario and the seed of its world, in characters that are safe
+in a shell and in a mail.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..locks.errors import ScenarioError
+from ..locks.parking import Task
+from ..runtime.recorder import Event
+from ..runtime.scenario import reference_of
+from .controlled_run import ControlledRun
+
+Schedule = list[str]   # role names, one for each lock operation passed
+_VERSION = 1
+_RENAMED = {"harness.notation:scenario": "harness.programs:scenario"}   # in older tokens
+_EXPLORED = 2    # version of a token whose schedule says who took each step, of `explore`
+
+
+@dataclass(frozen=True)
+class Moves:
+    """The schedule of an exploration: every step, queueing and giving up included.
+
+    Attributes:
+        steps: (role, whether by giving up a timed request) each.
+        digest: of the kinds of all steps, of what locks they were, and of what is asked for at the
+            end; another one says that the code has changed.
+    """
+
+    steps: tuple[tuple[str, bool], ...]
+    digest: int
+
+    @classmethod
+    def of(cls, run: ControlledRun) -> Moves:
+        """Return the schedule of *run*."""
+        steps = tuple([(run.names.roles[step.label >> 1], step.label & 1 == 1) for step in run.steps])
+        told = [(step.kind, _named(run, step.lock)) for step in run.steps]
+        asked = [(task.key, task.ask, _named(run, task.lock_number))
+                 for task in run.deadlocked or run.stuck]
+        return cls(steps, zlib.crc32(repr((told, asked)).encode()))
+
+
+def _named(run: ControlledRun, number: int) -> str:
+    """Return the name of a lock; "" if it is called after its place, which may be another elsewhere."""
+    name = run.names.shown[number]
+    return "" if "@" in name else name
+
+
+def schedule_of(events: Sequence[Event]) -> Schedule:
+    """Return the order in which the roles passed their operations.
+
+    A request stands where its outcome was recorded. A thread may record that it had to wait before
+    the one that was faster has recorded that it has the lock: such a request is moved behind the
+    one that it lost to.
+    """
+    schedule: Schedule = []
+    asked: dict[Task, tuple[Any, str]] = {}    # requests without an outcome yet
+    held: dict[Any, int] = {}
+    lost: list[tuple[str, Any]] = []           # requests that waited for a lock nobody had recorded
+    for event in events:
+        task, lock = event.task, event.lock
+        if task in asked and event.event in ("lock_acquire", "lock_release"):
+            schedule.append(task.name)         # a trylock that failed: no outcome was recorded
+            del asked[task]
+        if event.event == "lock_acquire":
+            asked[task] = (lock, event.mode)
+        elif event.event == "lock_release":
+            held[lock] = held.get(lock, 1) - 1
+            schedule.append(task.name)
+        elif task in asked:
+            del asked[task]
+            if event.event == "lock_contended" and event.mode != "wait" and not held.get(lock):
+                lost.append((task.name, lock))
+                continue
+            schedule.append(task.name)
+        if event.event == "lock_acquired" and event.mode != "wait":
+            held[lock] = held.get(lock, 0) + 1
+            schedule += [name for name, wanted in lost if wanted is lock]
+            lost = [entry for entry in lost if entry[1] is not lock]
+    return schedule + [name for name, _ in lost]
+
+
+def token_for(reference: tuple[str, dict[str, Any]], moves: Moves) -> str:
+    """Return the token of one explored schedule."""
+    roles = list(dict.fromkeys(role for role, _ in moves.steps))
+    number = {role: 2 * i for i, role in enumerate(roles)}
+    order = [number[role] + gives_up for role, gives_up in moves.steps]
+    return _packed([_EXPLORED, *reference, str(moves.digest), roles, order])
+
+
+def encode(reference: tuple[str, dict[str, Any]], seed: str, schedule: Schedule) -> str:
+    """Return the token of one run."""
+    roles = list(dict.fromkeys(schedule))
+    number = {role: i for i, role in enumerate(roles)}
+    data = [_VERSION, *reference, seed, roles, [number[role] for role in schedule]]
+    return _packed(data)
+
+
+def _packed(data: list[Any]) -> str:
+    packed = zlib.compress(json.dumps(data, separators=(",", ":")).encode(), 9)
+    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+
+
+def decode(token: str) -> tuple[tuple[str, dict[str, Any]], str, Schedule | Moves]:
+    """Return the scenario's reference, the seed and the schedule of a token (of `explore`: "" and
+    its `Moves`).
+
+    Raises:
+        ScenarioError: it is no token, or one of another version.
+    """
+    try:
+        packed = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        version, name, arguments, seed, roles, order = json.loads(zlib.decompress(packed))
+        schedule: Schedule | Moves
+        name = _RENAMED.get(name, name)
+        if version == _EXPLORED:
+            schedule = Moves(tuple([(roles[i >> 1], i & 1 == 1) for i in order]), int(seed))
+        else:
+            schedule = [roles[i] for i in order]
+        if not (isinstance(name, str) and isinstance(arguments, dict) and isinstance(seed, str)
+                and all(isinstance(role, str) for role in roles)):
+            raise TypeError
+    except (binascii.Error, zlib.error, ValueError, TypeError, IndexError):
+        raise ScenarioError("this is no replay token (was it cut short?)") from None
+    if version not in (_VERSION, _EXPLORED):
+        raise ScenarioError(f"this token is of version {version}, not {_VERSION} or {_EXPLORED}")
+    return (name, arguments), "" if version == _EXPLORED else seed, schedule
+
+
+def token_of(scenario: Any, seed: str, events: Sequence[Event]) -> str:
+    """Return the token that shows a run again, or "" if *scenario* has no importable name."""
+    reference = reference_of(scenario)
+    return encode(reference, seed, schedule_of(events)) if reference else ""

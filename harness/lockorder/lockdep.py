@@ -1,0 +1,210 @@
+"""The rules of the kernel's lock validator (lockdep): classes, strong paths, recursion, misuse.
+
+One task at a time tells what it does; the first finding of each kind is a headline in the kernel's
+words. The rules are those of kernels 5.10 and later (lockdep-design.rst, kernel/locking/lockdep.c):
+recursive readers are part of the graph, and a cycle counts only if it is strong.
+
+This is what the kernel would say, blind spots included: it looks at classes, never at instances, and
+adds edges from the locks held last only. Prediction proper is in graph.py and predict.py; both
+use the same strong-path search.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ..locks.errors import (HeldAtEnd, HeldLockFreed, RecursiveAcquire, ReleaseWithoutHold,
+                            ScenarioError)
+
+CIRCULAR = "possible circular locking dependency detected"
+RECURSIVE = RecursiveAcquire.headline
+UNBALANCED = ReleaseWithoutHold.headline
+FREED = HeldLockFreed.headline
+STILL_HELD = HeldAtEnd.headline
+WAIT_CONTEXT = "Invalid wait context"
+
+WRITE, READ, RECURSIVE_READ = "W", "R", "RR"   # lockdep's read = 0, 1, 2
+
+SUBCLASSES = 8          # of a class: MAX_LOCKDEP_SUBCLASSES
+TYPES = ("mutex", "rtmutex", "rt_mutex", "ww_mutex", "spin", "spinlock", "raw_spin", "raw_spinlock",
+         "local_lock", "rwsem", "percpu_rwsem", "rwlock", "seqlock", "rcu", "srcu", "map")
+
+# What may sleep inside what: a lock is refused inside one of a lower level (wait types of lockdep).
+_LEVELS = {"raw_spin": 2, "raw_spinlock": 2, "spin": 3, "spinlock": 3, "rwlock": 3, "mutex": 4,
+           "rwsem": 4, "rtmutex": 4, "rt_mutex": 4, "ww_mutex": 4}
+
+
+class Edge(NamedTuple):
+    """A lock of class *source* was held while one of class *target* was asked for.
+
+    `shared`: it was held by a reader. `recursive`: it was asked for by a recursive reader.
+    """
+
+    source: Hashable
+    target: Hashable
+    shared: bool
+    recursive: bool
+
+
+class ClassGraph:
+    """Which class was asked for while which was held.
+
+    A path is strong unless somewhere a recursive read is followed by a read hold of the same class:
+    those two do not block each other.
+    """
+
+    def __init__(self) -> None:
+        self._out: dict[Hashable, dict[Edge, None]] = {}
+
+    def add(self, edge: Edge) -> bool:
+        """Add *edge*; say whether it is new."""
+        out = self._out.setdefault(edge.source, {})
+        if edge in out:
+            return False
+        out[edge] = None
+        return True
+
+    def strong_path(self, closing: Edge) -> list[Edge] | None:
+        """Return a shortest path that *closing* turns into a strong cycle, or None.
+
+        It leads from the class asked for back to the class held. Each class is visited once with and
+        once without the mark that only a recursive read leads to it.
+        """
+        start = closing.target, closing.recursive
+        came: dict[tuple[Hashable, bool], tuple[tuple[Hashable, bool], Edge] | None] = {start: None}
+        todo = deque([start])
+        while todo:
+            at = todo.popleft()
+            lock_class, only_recursive = at
+            if lock_class == closing.source and not (closing.shared and only_recursive):
+                return _walk_back(came, at)
+            for edge in self._out.get(lock_class, ()):
+                step = edge.target, edge.recursive
+                if step not in came and not (only_recursive and edge.shared):
+                    came[step] = at, edge
+                    todo.append(step)
+        return None
+
+
+def _walk_back(came: dict, at: tuple[Hashable, bool]) -> list[Edge]:
+    path = []
+    while (step := came[at]) is not None:
+        at, edge = step
+        path.append(edge)
+    return path[::-1]
+
+
+def recursion(held: str, wanted: str) -> bool:
+    """Say whether a request in mode *wanted* inside a hold in mode *held*, of one class, is refused:
+    all but a recursive read inside a read (lockdep, check_deadlock()).
+    """
+    return not (wanted == RECURSIVE_READ and held != WRITE)
+
+
+@dataclass
+class Hold:
+    """A lock on a task's stack of held locks."""
+
+    lock: Hashable
+    lock_class: Hashable
+    mode: str
+    trylock: bool = False
+    checked: bool = True
+    level: int | None = None
+
+
+class Report(NamedTuple):
+    """What the validator would print: the headline and the classes of the cycle, in order."""
+
+    headline: str
+    classes: tuple[Hashable, ...]
+
+
+@dataclass
+class Validator:
+    """The validator of one machine. It goes on after a finding; the kernel's turns itself off."""
+
+    graph: ClassGraph = field(default_factory=ClassGraph)
+
+    def acquire(self, held: list[Hold], new: Hold) -> Report | None:
+        """Let the task whose stack is *held* ask for and get *new*; return what is wrong."""
+        found = self._wait_context(held, new)
+        if found is None and not new.trylock and new.checked:
+            found = self._check(held, new)
+        held.append(new)
+        return found
+
+    def release(self, held: list[Hold], lock: Hashable) -> Report | None:
+        """Let the task release the latest hold of *lock*. Any order is legal."""
+        for i in reversed(range(len(held))):
+            if held[i].lock == lock:
+                del held[i]
+                return None
+        return Report(UNBALANCED, (lock,))
+
+    def free(self, held: list[Hold], lock: Hashable) -> Report | None:
+        """Let the memory of *lock* be freed, or initialised again."""
+        return Report(FREED, (lock,)) if any(hold.lock == lock for hold in held) else None
+
+    def _wait_context(self, held: list[Hold], new: Hold) -> Report | None:
+        lowest = min((hold.level for hold in held if hold.level is not None), default=None)
+        if new.trylock or new.level is None or lowest is None or new.level <= lowest:
+            return None
+        return Report(WAIT_CONTEXT, (new.lock_class,))
+
+    def _check(self, held: list[Hold], new: Hold) -> Report | None:
+        checked = [hold for hold in held if hold.checked]
+        for hold in checked:
+            if hold.lock_class == new.lock_class and recursion(hold.mode, new.mode):
+                return Report(RECURSIVE, (hold.lock_class,))
+        found = None
+        for hold in reversed(checked):
+            if hold.lock_class == new.lock_class:
+                continue
+            edge = Edge(hold.lock_class, new.lock_class, hold.mode != WRITE,
+                        new.mode == RECURSIVE_READ)
+            if found is None and (path := self.graph.strong_path(edge)) is not None:
+                found = Report(CIRCULAR, (edge.source, *(each.source for each in path)))
+            self.graph.add(edge)
+            if not hold.trylock:
+                break   # older locks are connected through this one
+        return found
+
+
+def validate(operations: Iterable[Sequence[str]], locks: dict[str, tuple[str, str]]) -> str | None:
+    """Return the headline of the first finding in what one task does, or None.
+
+    The task does not end: what it still holds is not judged.
+
+    Args:
+        operations: (operation, lock): ``W`` ``R`` ``RR`` acquire, with a ``T`` before it only if that
+            is possible now (``TW``), ``U`` releases, ``I`` initialises again, ``SUBCLASS`` gives the
+            lock the subclass named third (default 1).
+        locks: lock -> (type, class).
+    """
+    validator, held, subclasses = Validator(), [], {}
+    for operation, lock, *more in operations:
+        if lock not in locks:
+            raise ScenarioError(f"operation {operation} on unknown lock {lock!r}")
+        kind, lock_class = locks[lock]
+        found = None
+        mode = operation.removeprefix("T")
+        if mode in (WRITE, READ, RECURSIVE_READ):
+            found = validator.acquire(held, Hold(
+                lock, (lock_class, subclasses.get(lock, 0)), mode,
+                trylock=mode != operation, level=_LEVELS.get(kind)))
+        elif operation == "U":
+            found = validator.release(held, lock)
+        elif operation == "I":
+            found = validator.free(held, lock)
+            subclasses.pop(lock, None)
+        elif operation == "SUBCLASS":
+            subclasses[lock] = more[0] if more else 1
+        else:
+            raise ScenarioError(f"unknown operation {operation!r} on lock {lock!r}")
+        if found is not None:
+            return found.headline
+    return None

@@ -1,0 +1,115 @@
+"""Places in code: from a code object and an instruction offset to "file:line", for reports.
+
+A place is kept as the pair a frame gives for nothing (`f_code`, `f_lasti`) and resolved when it is
+printed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from readerwriterlock import rwlock
+from types import CodeType, FrameType
+from typing import Any
+
+Call = tuple[CodeType, int]
+# Calls, innermost first, as one flat tuple: code, offset, code, offset, ... One object for each
+# event, not one a call.
+Chain = tuple[Any, ...]
+
+_HARNESS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_PACKAGE = os.path.dirname(os.path.abspath(rwlock.__file__)) + os.sep
+_vocabulary: set[str] = set()
+
+
+def vocabulary(path: str) -> None:
+    """Declare the file *path* part of the locking vocabulary.
+
+    Its functions are verbs: a report prints ``device_lock(x)`` for what such a function did, and
+    takes the function that called it for the place.
+    """
+    _vocabulary.add(path)
+
+
+def is_verb(code: CodeType) -> bool:
+    """Say whether *code* belongs to the locking vocabulary, or to the package below it."""
+    name = code.co_filename
+    return name in _vocabulary or name.startswith((_HARNESS, _PACKAGE))
+
+
+def line_of(code: CodeType, lasti: int) -> int:
+    """Return the line number of the instruction at offset *lasti* of *code*."""
+    for start, end, line in code.co_lines():
+        if start <= lasti < end and line is not None:
+            return line
+    return code.co_firstlineno
+
+
+def short_path(path: str) -> str:
+    """Return *path* relative to the working directory, or to the import path it was found on."""
+    for root in sorted({os.getcwd(), *map(os.path.abspath, filter(None, sys.path))},
+                       key=len, reverse=True):
+        if path.startswith(root + os.sep):
+            return path[len(root) + 1:]
+    return path
+
+
+def place_of(code: CodeType, lasti: int) -> str:
+    """Return "file:line"."""
+    return f"{short_path(code.co_filename)}:{line_of(code, lasti)}"
+
+
+def function_name(code: CodeType) -> str:
+    """Return the name reports print for *code*: qualified, without the function it is local to."""
+    return getattr(code, "co_qualname", code.co_name).rpartition("<locals>.")[2]
+
+
+def capture(frame: FrameType | None, base: CodeType | None) -> Chain:
+    """Return the calls that led to *frame*, innermost first, up to but without *base*."""
+    chain: list[Any] = []
+    add = chain.append
+    while frame is not None:
+        code = frame.f_code
+        if code is base:
+            break
+        add(code)
+        add(frame.f_lasti)
+        frame = frame.f_back
+    return tuple(chain)
+
+
+def split(chain: Chain) -> tuple[list[Call], list[Call]]:
+    """Split *chain* into the verbs at its inner end and the functions that called them.
+
+    Both stay innermost first. The verb a reader knows is the last of the first part.
+    """
+    calls = list(zip(chain[::2], chain[1::2]))
+    for i, (code, _) in enumerate(calls):
+        if not is_verb(code):
+            return calls[:i], calls[i:]
+    return calls, []
+
+
+def raised_at(exc: BaseException) -> str:
+    """Return where in the user's code *exc* came from."""
+    place, tb = "", exc.__traceback__
+    while tb is not None:
+        # Not the frame's own position: that is where it was left, the end of a `with` perhaps.
+        if not is_verb(tb.tb_frame.f_code):
+            place = place_of(tb.tb_frame.f_code, tb.tb_lasti)
+        tb = tb.tb_next
+    return place
+
+
+def first_line(exc: BaseException) -> str:
+    """Return type and text of *exc* in one line."""
+    return f"{type(exc).__name__}: {exc}".partition("\n")[0]
+
+
+def user_traceback(exc: BaseException) -> str:
+    """Return the traceback of *exc* from the user's code on, without the harness above it."""
+    tb = exc.__traceback__
+    while tb is not None and is_verb(tb.tb_frame.f_code):
+        tb = tb.tb_next
+    return "".join(traceback.format_exception(type(exc), exc, tb)).rstrip()

@@ -1,0 +1,177 @@
+"""What a thread can wait for: the base of every lock, and how a wait begins and ends."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from .callsite import place_of
+from .errors import ScenarioError
+from .parking import Task, Unwind, _local, current, park, unpark
+
+OUTSIDE = Task("a thread outside the run")
+
+
+def nested_request(nested: int, why: str, ask: Any, *args: Any) -> Any:
+    """Call *ask* with its request marked as of subclass *nested* (lockdep's mutex_lock_nested)."""
+    if nested not in range(8) or not why:
+        raise ScenarioError(f"nested is {nested!r}, why is {why!r}: expected a subclass from 1 to 7, "
+                            f"and a reason")
+    task = current()
+    before, task.nested = task.nested, (nested, why)
+    try:
+        return ask(*args)
+    finally:
+        task.nested = before
+
+
+def label(name: str, lock_class: str) -> str:
+    """Return what reports call a lock: its class and its own name, or one of them where that says
+    both.
+    """
+    if name.startswith(lock_class):
+        return name
+    return lock_class if lock_class.endswith(f"(&{name})") else f"{lock_class} ({name})"
+
+
+class Node:
+    """What a task can wait for: a name, a class, and who must act before the wait can end.
+
+    Attributes:
+        name: what the verbs print, as in ``device_lock(0000:01:00.0)``. Default: the place of
+            creation.
+        lock_class: what all locks of one kind share, as in lockdep. Default: the name.
+        nth: among the locks of its name and class made in one world, in that thread.
+    """
+
+    __slots__ = ("_name", "_class", "nth", "__weakref__")
+
+    def __init__(self, name: str | None, lock_class: str | None, depth: int = 2) -> None:
+        if name is None:
+            frame = sys._getframe(depth)
+            key = id(frame.f_code), frame.f_lasti
+            _local.created[key] = number = _local.created.get(key, 0) + 1
+            self._name: Any = (frame.f_code, frame.f_lasti, number)
+            self.nth = 1
+        else:
+            self._name = name
+            named = _local.named
+            if named is None:
+                self.nth = 1
+            else:
+                named[name, lock_class] = self.nth = named.get((name, lock_class), 0) + 1
+        self._class = lock_class
+
+    @property
+    def name(self) -> str:
+        """Name of this one lock."""
+        if not isinstance(self._name, str):
+            code, lasti, number = self._name
+            nth = f"#{number}" if number > 1 else ""
+            self._name = f"{type(self).__name__.lower()}@{place_of(code, lasti)}{nth}"
+        return self._name
+
+    @property
+    def lock_class(self) -> str:
+        """Name of the class of locks it belongs to."""
+        return self._class if self._class is not None else self.name
+
+    def set_class(self, lock_class: str) -> None:
+        """Give it another class, or say more about the one it has (a `LockClass`)."""
+        self._class = lock_class
+
+    def __str__(self) -> str:
+        return label(self.name, self.lock_class)
+
+    def release_verb(self, mode: str) -> str:
+        """Return what reports call the end of a `with` block."""
+        return "release"
+
+    def blockers(self, task: Task, mode: str) -> list[Task]:
+        """Return the tasks that must act before *task* can have this in *mode*.
+
+        The one answer to "who blocks this request?". Called with the guard held.
+        """
+        raise NotImplementedError
+
+    @property
+    def shares(self) -> Any:
+        """Itself; or what several nodes have in common of which one's change may let a role pass
+        another: any object that is equal in each fresh world. For the explorer.
+        """
+        return self
+
+    def is_free_for(self, task: Task, mode: str) -> bool:
+        """Say whether *task* can have this in *mode* now. Called with the guard held."""
+        return not self.blockers(task, mode)
+
+
+def unique_name(lock: Node) -> str:
+    """Return what reports call *lock*, with a number if others are called the same."""
+    return f"{lock}#{lock.nth}" if lock.nth > 1 else str(lock)
+
+
+def wait(task: Task, node: Node, mode: str, timeout: float, again: bool = False) -> bool:
+    """Park *task* until it is granted *node*; the caller has queued it. Called with the guard held.
+
+    Args:
+        timeout: seconds; negative waits for ever.
+        again: this wait goes on with a request whose `lock_contended` was told already.
+
+    Returns:
+        Whether it was granted. If not, the time is up, the run is being unwound, or
+        `task.interrupt` holds what a signal handler raised.
+    """
+    run = task.run
+    if run is not None:
+        if task.interrupt is not None:
+            return False
+        task.waits_on, task.mode, task.timed = node, mode, timeout >= 0
+        if not run.contended(task, again):
+            task.waits_on = None
+            return False
+    woken = False
+    try:
+        woken = park(task, timeout)
+    except BaseException as exc:
+        task.interrupt = exc
+    if run is None:
+        return woken
+    granted = task.waits_on is None   # else it was let go to unwind
+    task.waits_on = None
+    return granted
+
+
+def _tell_look(node: Node) -> None:
+    """Let the run know that the caller looks at *node*: others may change what it sees."""
+    task = _local.task
+    if task.run is not None:
+        task.run.look(task, node)
+
+
+def grant(task: Task) -> None:
+    """End the wait of *task*: it has what it asked for. Called with the guard held."""
+    task.waits_on = None
+    unpark(task)
+
+
+def ended_wait(task: Task) -> bool:
+    """Say False for a wait that ended without a grant, or raise what ended it."""
+    if task.run is not None and task.run.unwinding:
+        raise Unwind
+    if task.interrupt is not None:
+        exc, task.interrupt = task.interrupt, None
+        raise exc
+    return False
+
+
+def drop(task: Task, lock: Node) -> None:
+    """Forget the latest hold of *lock* by *task*."""
+    held = task.held
+    if held[-1][0] is lock:
+        del held[-1]
+        return
+    for i in range(len(held) - 1, -1, -1):
+        if held[i][0] is lock:
+            del held[i]
+            return

@@ -1,0 +1,106 @@
+"""The inner locks of `readerwriterlock`: raw locks in which a role waits in the parking lot."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+from .node import Node, grant, wait
+from .parking import Task, _local, enter, leave
+
+
+class InnerLock:
+    """One of the package's inner locks: a raw lock in which a role waits in the parking lot."""
+
+    __slots__ = ("_raw", "_try", "release", "_waiters")
+
+    def __init__(self) -> None:
+        self._raw = threading.Lock()
+        self._try = self._raw.acquire
+        self.release = self._raw.release
+        self._waiters: deque[Task] = deque()
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take the lock; False says that the package must roll back."""
+        return self._try(False) or (blocking and self._contended(timeout))
+
+    def _contended(self, timeout: float) -> bool:
+        if timeout == 0:
+            return False
+        task = _local.task
+        request = task.request
+        if request is None:
+            return self._wait_outside(task, timeout)
+        if not request.may_park:
+            return self._wait_inside()
+        self._waiters.append(task)
+        # Queue first, look again after: a thread outside the run may have released in between.
+        if self._try(False):
+            self._waiters.remove(task)
+            return True
+        again = request.queued
+        request.queue()
+        if wait(task, request.semaphore, request.mode, timeout, again):
+            return True
+        if task in self._waiters:
+            self._waiters.remove(task)
+        request.may_park = False
+        return False
+
+    def _wait_outside(self, task: Task, timeout: float) -> bool:
+        """Wait in a thread that is in no run. Ctrl-C or an alarm is raised when the package is
+        done.
+
+        The package heeds a refusal while it acquires, not while it rolls back or releases.
+        """
+        while True:
+            try:
+                return self._raw.acquire(True, timeout)
+            except BaseException as exc:
+                task.interrupt = exc
+                if task.acquiring:
+                    task.acquiring = False
+                    return False
+
+    def _wait_inside(self) -> bool:
+        """Wait for a thread outside the run that is inside the package: a moment, always."""
+        leave()
+        self._raw.acquire()
+        enter()
+        return True
+
+    def hand_over(self) -> None:
+        """Release, and pass the lock to the first role that waits. Called with the guard held."""
+        self._raw.release()
+        if self._waiters and self._try(False):
+            grant(self._waiters.popleft())
+
+    def observed_release(self) -> None:
+        """Release from any thread once a run has used the semaphore."""
+        if _local.task.request is not None:
+            self.hand_over()
+        else:
+            self._raw.release()
+            if self._waiters:
+                enter()
+                if self._waiters and self._try(False):
+                    grant(self._waiters.popleft())
+                leave()
+
+
+class Request:
+    """One acquisition or release under way inside a run."""
+
+    __slots__ = ("semaphore", "task", "mode", "may_park", "queued", "_queue")
+
+    def __init__(self, semaphore: Node, queue: list[tuple[Task, str]], task: Task, mode: str,
+                 may_park: bool) -> None:
+        self.semaphore, self.task, self.mode, self.may_park = semaphore, task, mode, may_park
+        self._queue = queue    # of the semaphore
+        self.queued = False
+
+    def queue(self) -> None:
+        """Enter the semaphore's queue, once."""
+        if not self.queued:
+            self.queued = True
+            self._queue.append((self.task, self.mode))

@@ -1,0 +1,124 @@
+"""Meetings as data: the points at which roles must meet, and the writers that must queue there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..locks.errors import ScenarioError
+from ..locks.node import Node
+from ..locks.parking import EXCLUSIVE, SHARED, Task, WAIT
+from ..runtime.recorder import function
+from ..runtime.scenario import Scenario
+
+
+def matches(lock: Any, what: Any) -> bool:
+    """Say whether *what* (a lock, a lock's name, a lock class) means *lock*."""
+    if isinstance(what, Node):
+        return lock is what
+    return what in (lock.name, lock.lock_class, str(lock), f"{lock}#{lock.nth}")
+
+
+@dataclass(frozen=True)
+class At:
+    """A point where a role must meet the others: about to ask for a lock while it holds others.
+
+    Args:
+        role: name of the role (or of a thread that a role starts).
+        lock: the lock, its name or its class.
+        mode: ``exclusive``, ``shared`` or ``wait``; None for any.
+        holding: what it must hold then, each a lock, a name or a class. What else it holds does not
+            matter.
+        function: name of the function that asks; None for any.
+    """
+
+    role: str
+    lock: Any
+    mode: str | None = None
+    holding: Sequence[Any] = ()
+    function: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode not in (None, EXCLUSIVE, SHARED, WAIT):
+            raise ScenarioError(f"At({self.role!r}, ...): unknown mode {self.mode!r}")
+        if isinstance(self.holding, (str, Node)):
+            object.__setattr__(self, "holding", (self.holding,))
+        object.__setattr__(self, "holding", tuple(self.holding))
+
+    def is_reached(self, task: Task, lock: Any, mode: str) -> bool:
+        """Say whether *task*, about to ask for *lock*, is at this point."""
+        return (task.name == self.role and self.mode in (None, mode) and matches(lock, self.lock)
+                and self.function in (None, function(task.chain).rpartition(".")[2])
+                and all(any(matches(held, what) for held, _, _ in task.held)
+                        for what in self.holding))
+
+    def __str__(self) -> str:
+        holding = "".join(f" while holding {what}" for what in self.holding[:1])
+        holding += "".join(f" and {what}" for what in self.holding[1:])
+        holding += f" in {self.function}()" if self.function else ""
+        return f"{self.role} about to take {self.lock}{f' ({self.mode})' if self.mode else ''}{holding}"
+
+
+class Meet:
+    """Points at which roles must meet, in the order in which they go on.
+
+    Each goes on once the one before has what it asked for or is queued for it.
+
+    Args:
+        writers: semaphores, by name, that a role of these holds then: when all are there, a thread
+            more asks for each of them for writing, and is queued before the roles go on.
+    """
+
+    def __init__(self, *points: At, writers: Sequence[str] = ()) -> None:
+        if not all(isinstance(point, At) for point in points):
+            raise ScenarioError(f"a meeting is made of At(...) points, not of {points!r}")
+        roles = [point.role for point in points]
+        if len(points) + len(writers) < 2 or not points or len(set(roles)) != len(roles):
+            raise ScenarioError("a meeting needs at least two points, each of another role")
+        self.points = points
+        self.writers = tuple(writers)
+
+    def __repr__(self) -> str:
+        points = [*map(str, self.points), *(f"a writer of {name}, queued" for name in self.writers)]
+        return f"Meet({'; '.join(points)})"
+
+
+def writer_of(semaphore: str, roles: Collection[str]) -> str:
+    """Return the name of the further thread that asks for *semaphore* for writing, beside *roles*."""
+    name = f"writer of {semaphore}"
+    while name in roles:
+        name += "'"
+    return name
+
+
+class _Writer:
+    """What a further thread of a meeting does: ask for a semaphore for writing, once it is known."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.semaphore: Any = None
+
+    def down_write(self) -> None:
+        if self.semaphore is not None:
+            with self.semaphore.down_write():
+                pass
+
+
+def _writer(run: Any, task: Task) -> Any:
+    """Return what a further thread of a meeting does; None for any other task."""
+    function = run.scenario.roles.get(task.name)
+    return function.__self__ if isinstance(getattr(function, "__self__", None), _Writer) else None
+
+
+def writing(run: Any, task: Task) -> str:
+    """Return which semaphore a further thread of a meeting asks for."""
+    return _writer(run, task).name
+
+
+def with_writers(made: Scenario, meets: Any) -> Scenario:
+    """Return *made* with the further threads that *meets*, a meeting or several, ask for."""
+    more = {writer_of(name, made.roles): _Writer(name).down_write
+            for meet in ([meets] if isinstance(meets, Meet) else meets)
+            if isinstance(meet, Meet) for name in meet.writers}
+    return replace(made, roles={**made.roles, **more}) if more else made

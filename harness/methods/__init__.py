@@ -1,0 +1,1 @@
+"""The calls: run, force, predict, explore, stress and replay."""

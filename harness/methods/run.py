@@ -1,0 +1,43 @@
+"""run: a scenario, once or many times, on real threads; and what all such calls share.
+
+A call takes a scenario (a callable that builds a fresh world and returns its roles) and returns a
+`Result`. Workers are reused from run to run inside one call and have ended when it returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ..report.result import Result
+from ..runtime.observer import Observer
+from ..runtime.run import Run
+from ..runtime.scenario import Scenario, name_of
+from ..runtime.verdict import Outcome
+from ..runtime.workers import Crew
+from .tally import Deadline, TIMEOUT, repeat
+
+
+def run(scenario: Callable[[], Any], *, runs: int = 1, seconds: float | None = None,
+        timeout: float = TIMEOUT, detect: str = "block",
+        observers: Callable[[], Iterable[Observer]] = tuple) -> Result:
+    """Let the roles of *scenario* race, *runs* times.
+
+    Args:
+        seconds: stop after this time: the run under way is unwound as `inconclusive`, no other is
+            begun.
+        timeout: seconds in which no lock was taken or released, after which what there is is
+            judged.
+        detect: "block" looks for a cycle at the moment a thread begins to wait; "timeout" lets the
+            threads hang and judges when nothing has moved for *timeout* seconds.
+        observers: called before each run; returns the observers of that run.
+
+    Raises:
+        ScenarioError: the scenario or an argument makes no sense.
+        Interrupted: Ctrl-C; its `result` holds the report so far.
+    """
+    def once(made: Scenario, crew: Crew) -> Outcome:
+        return Run(made, list(observers()), detect, timeout, tally.deadline).play(crew)
+
+    tally = Deadline(name_of(scenario), seconds)
+    return repeat(scenario, tally, runs, timeout, detect, once)

@@ -1,0 +1,262 @@
+"""What a test gets from the fixture `lock_harness`: the tools of `harness`, which fail the test.
+
+pytest-timeout ends a test, and with its thread method the whole process without a summary. So every
+call here is kept within what is left until then (`limits`): our verdict comes first.
+
+The plugin imports this file when a test uses the fixture, not before. It knows nothing of options
+and markers: the fixture hands it what they come to.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import pytest
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..exploration.token import decode
+from ..methods.explore import explore
+from ..methods.force import force
+from ..methods.predict import predict
+from ..methods.replay import replay
+from ..methods.run import run
+from ..methods.stress import RUNS, stress
+from ..methods.tally import Interrupted, TIMEOUT
+from ..report.diagram import proof
+from ..report.result import Result
+from ..runtime.scenario import _takes_rng, name_of, reference_of
+from ..runtime.verdict import Finding, Outcome, Verdict
+from .watch import FAILS, command_of, fail_with, limits, warn_of
+
+_TOOLS: dict[str, Callable[..., Result]] = {
+    "run": run, "force": force, "predict": predict,
+    "explore": explore, "stress": stress}
+_OF_A_CALL = ("timeout", "runs", "seed")                            # settings of every tool
+_HANGS = Verdict.DEADLOCK, Verdict.HANG, Verdict.PREDICTED
+
+
+@dataclass(repr=False)
+class LockHarness:
+    """The tools of `harness` for one test.
+
+    Each takes a scenario, the keyword arguments of the function of the same name in `harness`, and
+    `expect`: a verdict or its word, or several of them. Each returns the result.
+
+    Attributes:
+        settings: timeout, runs, seed, baseline: what holds where a call does not say; predict:
+            whether what is run, forced or stressed is predicted, too.
+        token: what --replay asked for, or "".
+        replay_option: how that option is called.
+        alarm: when pytest-timeout ends the test, by time.monotonic(), and after how many seconds.
+        interrupted: where a run stood when Ctrl-C ended it, or "".
+
+    Raises:
+        pytest.fail.Exception: the verdict is not expected; `not-reached` and `inconclusive` are no
+            pass either.
+        ScenarioError: the scenario or an argument makes no sense.
+    """
+
+    item: pytest.Item
+    settings: Mapping[str, Any]
+    token: str = ""
+    replay_option: str = "--replay"
+    alarm: tuple[float, float] = (math.inf, math.inf)
+    interrupted: str = ""
+    _predicted: list[Any] = field(default_factory=list)
+    _results: list[Result] = field(default_factory=list)
+    _notes: list[tuple[str, str]] = field(default_factory=list)
+
+    def run(self, scenario: Callable[[], Any], *, expect: Any = "clean",
+            **arguments: Any) -> Result:
+        """Let the roles of *scenario* race."""
+        __tracebackhide__ = True
+        return self._judge(expect, "run", scenario, arguments)
+
+    def force(self, scenario: Callable[[], Any], *, expect: Any = "clean",
+              **arguments: Any) -> Result:
+        """Make the roles of *scenario* meet where it says."""
+        __tracebackhide__ = True
+        return self._judge(expect, "force", scenario, arguments)
+
+    def predict(self, scenario: Callable[[], Any], *, expect: Any = "clean",
+                **arguments: Any) -> Result:
+        """Name the deadlocks that the order of the locks allows, and make them happen."""
+        __tracebackhide__ = True
+        return self._judge(expect, "predict", scenario, arguments)
+
+    def explore(self, scenario: Callable[[], Any], *, expect: Any = "clean",
+                **arguments: Any) -> Result:
+        """Run every order of the lock operations."""
+        __tracebackhide__ = True
+        return self._judge(expect, "explore", scenario, arguments)
+
+    def stress(self, scenario: Callable[..., Any], *, expect: Any = "clean",
+               **arguments: Any) -> Result:
+        """Race with random noise, in random worlds where the scenario offers them."""
+        __tracebackhide__ = True
+        return self._judge(expect, "stress", scenario, arguments)
+
+    def __repr__(self) -> str:
+        return f"<lock_harness of {self.item.nodeid}>"
+
+    def sections(self) -> list[tuple[str, str]]:
+        """Return what the report of a failing test adds to its message: titles and texts."""
+        results = [(f"lock harness: {result.scenario}", str(result)) for result in self._results]
+        return results + self._notes
+
+    def _judge(self, expect: Any, tool: str, scenario: Any, arguments: dict[str, Any]) -> Result:
+        """Fail the test unless the verdict is expected."""
+        __tracebackhide__ = True
+        expected = _verdicts(expect)
+        result = self._play(tool, scenario, arguments)
+        properties = self.item.user_properties
+        properties.append(("harness_verdict", str(result.verdict)))
+        if result.replay:
+            properties.append(("harness_replay", result.replay))
+        if result.again or result.verdict not in expected:
+            # Only pytest is sure to find the modules of a test.
+            result.again = self._command(result.replay)
+        if result.verdict in expected:
+            self._results.append(result)
+            if not set(expected).intersection(_HANGS):
+                self._predict_too(tool, scenario, arguments, result)
+            return result
+        properties.append(("harness_again", result.again))
+        wanted = " or ".join(map(str, expected))
+        pytest.fail(str(result) if wanted == "clean" else f"{result}\n\nExpected: {wanted}",
+                    pytrace=False)
+
+    def _predict_too(self, tool: str, scenario: Any, arguments: dict[str, Any],
+                     result: Result) -> None:
+        """Fail the test if the lock order of *scenario* allows a deadlock, where that is wanted."""
+        __tracebackhide__ = True
+        key = getattr(scenario, "reference", scenario)
+        if not self.settings.get("predict") or self.token or key in self._predicted:
+            return
+        self._predicted.append(key)
+        if tool == "predict":
+            return
+        if tool == "stress" and _takes_rng(scenario):
+            scenario = _of_seed(scenario, f"{result.coverage['seed']}/0")
+        asked = {name: arguments[name] for name in ("timeout", "detect") if name in arguments}
+        predicted = self._play("predict", scenario, {"runs": None, **asked})
+        if predicted.verdict in FAILS:
+            predicted.outcome.notes.append(
+                f"The call itself, {tool}, came to {result.verdict}; this is what --predict makes "
+                f"of its scenario.")
+            fail_with(self.item, predicted, self._command("", "--predict "))
+        if predicted.verdict is Verdict.INCONCLUSIVE:
+            warn_of(self.item, predicted)
+
+    def _play(self, tool: str, scenario: Any, arguments: dict[str, Any]) -> Result:
+        """Run, force, stress or replay; keep what is known if that is interrupted."""
+        __tracebackhide__ = True
+        named = self._named(scenario)
+        asked = self._with_settings(tool, arguments)
+        left = self.alarm[0] - time.monotonic()
+        timeout, seconds = limits(left, asked["timeout"], asked["seconds"])
+        try:
+            if self.token and self._is_recorded(scenario, named):
+                return replay(self.token, named, timeout=timeout)
+            result = _TOOLS[tool](named, **asked | {"timeout": timeout, "seconds": seconds})
+        except Interrupted as exc:
+            self.interrupted = str(exc.result)
+            raise
+        except BaseException as exc:   # pytest-timeout's signal raises in the middle of a run
+            self._note_waits(getattr(exc, "outcome", None))
+            raise
+        hurried, cut = timeout != asked["timeout"], seconds != asked["seconds"]
+        few = cut and tool != "explore" and (   # which says itself that it was cut short
+            result.seconds >= (seconds or 0) if tool == "predict" else
+            result.coverage["runs"] < (asked.get("runs") or math.inf))
+        if few and result.verdict is Verdict.CLEAN:
+            _make_inconclusive(result)
+        if few or (cut and result.verdict is Verdict.INCONCLUSIVE) \
+                or (hurried and result.how == "timed out"):
+            result.outcome.notes.append("Limited so as to end before pytest-timeout ends the test "
+                                        f"after {self.alarm[1]:g} s")
+        return result
+
+    def _with_settings(self, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return *arguments*, with the settings for those not given."""
+        settings = {name: self.settings[name] for name in _OF_A_CALL if name in self.settings}
+        asked = {"timeout": TIMEOUT, "seconds": None} | settings | arguments
+        if tool == "predict":
+            asked.setdefault("baseline", self.settings.get("baseline"))
+            asked.setdefault("runs", None)
+        if tool == "explore":
+            if "runs" not in arguments:
+                asked.pop("runs", None)
+        elif tool != "stress":
+            if "seed" not in arguments:
+                asked.pop("seed", None)
+            asked.setdefault("runs", 1)
+        elif asked.get("runs") is None and asked["seconds"] is None:
+            asked["runs"] = RUNS
+        return asked
+
+    def _named(self, scenario: Any) -> Any:
+        """Return *scenario* with a reference for tokens: if it has none, one to this test."""
+        if not callable(scenario) or reference_of(scenario) is not None:
+            return scenario
+
+        @functools.wraps(scenario)
+        def named(*args: Any, **kwargs: Any) -> Any:
+            return scenario(*args, **kwargs)
+
+        qualname = getattr(scenario, "__qualname__", "")
+        named.scenario_name = name_of(scenario) if qualname else "a scenario"    # type: ignore
+        named.reference = f"{self.item.nodeid}::{qualname}", {}                  # type: ignore
+        return named
+
+    def _is_recorded(self, scenario: Any, named: Any) -> bool:
+        """Say whether the token was recorded of *scenario*, as far as that can be known."""
+        recorded, _, _ = decode(self.token)
+        if named is not scenario and "::" not in recorded[0]:
+            return True   # no name to compare, and the token names no other test
+        return json.loads(json.dumps(reference_of(named))) == [*recorded]
+
+    def _command(self, token: str, options: str = "") -> str:
+        """Return the command that runs the test again, from where pytest was called."""
+        command = command_of(self.item, options)
+        return f"{command} {self.replay_option} {token}" if token else command
+
+    def _note_waits(self, outcome: Outcome | None) -> None:
+        if outcome is not None and outcome.gravest is not None:
+            self._notes.append(("lock harness: who waited for whom when the test was ended",
+                                "\n".join(proof(outcome.gravest))))
+
+
+def _of_seed(scenario: Callable[..., Any], seed: str) -> Callable[[], Any]:
+    """Return *scenario* with the random world of *seed*."""
+    @functools.wraps(scenario)
+    def seeded() -> Any:
+        return scenario(rng=random.Random(seed))
+    return seeded
+
+
+def _make_inconclusive(result: Result) -> None:
+    """Turn *result*, which is clean, into `inconclusive`: less was run than asked for."""
+    result.verdict, result.how = Verdict.INCONCLUSIVE, "timed out"
+    result.outcome.findings.append(Finding(
+        result.verdict, result.how, "less was run than asked for, and nothing found",
+        events=len(result.outcome.events)))
+
+
+def _verdicts(expect: Any) -> list[Verdict]:
+    """Return the verdicts that *expect* names."""
+    __tracebackhide__ = True
+    several = isinstance(expect, Iterable) and not isinstance(expect, str)
+    try:
+        found = [Verdict(each) for each in (expect if several else [expect])]
+    except ValueError as exc:
+        raise pytest.UsageError(f"expect: {exc}; the verdicts are "
+                                f"{', '.join(map(str, Verdict))}") from None
+    if not found:
+        raise pytest.UsageError("expect: no verdict is given")
+    return found

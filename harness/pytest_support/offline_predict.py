@@ -1,0 +1,132 @@
+"""Prediction from what one test did, where nothing can be run again.
+
+A cycle of its lock order is judged as in predict.py, but nothing is forced: what can happen by
+the record is `unconfirmed` at best. A test may start many threads, most of which have nothing to do
+with a given cycle: those are left out, which can only make more possible, and of cycles that differ
+in the names of their threads alone one is judged.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..checker.program import Op
+from ..lockorder.cycles import Candidate, Group, Leg, Path, Record
+from ..lockorder.feasibility import judge
+from ..lockorder.finding import GUARDED, NEEDS_WRITER, Prediction, UNCONFIRMED
+from ..lockorder.graph import LockOrder, Place, started
+from ..methods.session import Session
+
+FEW = 6             # threads; with more of them only those that matter to a cycle are looked at
+_ENDS = ("set", "complete", "clear")
+_SYNC = (*_ENDS, "wait", "join")
+
+
+class Unforced(Session):
+    """A prediction from one record, with nothing that could be run again."""
+
+    def settle_by_instance(self, group: Group) -> Prediction:
+        if len(self.record.paths) <= FEW:
+            return super().settle_by_instance(group)
+        # Many threads do the same: of cycles that differ in their names alone, one is judged.
+        distinct: dict[object, Candidate] = {}
+        for candidate in group.candidates:
+            distinct.setdefault(self.late or _shape(self.record, candidate), candidate)
+        made = super().settle_by_instance(replace(group, candidates=list(distinct.values())))
+        made.count = len(group.candidates)
+        return made
+
+    def try_one(self, group: Group, candidate: Candidate) -> Prediction:
+        made = Prediction(group.headline, group.classes, candidate.legs, UNCONFIRMED, "")
+        if self.late:
+            made.reason = "no time was left to judge it"
+            return made
+        judgement = judge(_cut_down(self.record, candidate), candidate, self.budget)
+        if judgement.guard:
+            made.status, made.reason = GUARDED, judgement.guard
+            return made
+        made.writers = judgement.writers
+        if made.writers:
+            made.status = NEEDS_WRITER
+        writers = f" with a writer queued for {' and '.join(made.writers)}" if made.writers else ""
+        can = f"it can happen{writers}, by what was recorded" if judgement.stuck is not None \
+            else "the search for a schedule met its bound"
+        made.reason = f"{can}; not forced, since the body of a test is no scenario"
+        return made
+
+
+class ManyThreads(Record):
+    """What a test did, with any number of threads."""
+
+    def __init__(self, orders: Iterable[LockOrder]) -> None:
+        super().__init__(orders)
+        self._asked_by: dict[str, dict[Any, Place]] = defaultdict(dict)
+        for asked, place_ in self.asked.items():
+            self._asked_by[asked[0]][asked] = place_
+
+    def _brought(self, name: str, wait: Place) -> Iterator[Leg]:
+        role = self.joins.get(name)
+        if role is None:
+            yield from super()._brought(name, wait)
+        elif role in self.paths:   # nobody else ends it, so look at nobody else
+            alone = copy.copy(self)
+            alone.paths, alone.asked = {role: self.paths[role]}, self._asked_by[role]
+            yield from Record._brought(alone, name, wait)
+
+
+def _cut_down(record: Record, candidate: Candidate) -> Record:
+    """Return *record* with what the roles of *candidate* do; of other threads only what they wait
+    for and let others wait for, and only of those who matter by that.
+
+    This leaves out what may be in the way, never what would make the deadlock possible.
+    """
+    roles = {leg.role for leg in candidate.legs}
+    kept = {role: [path if role in roles else tuple(op for op in path if op.op in _SYNC)
+                   for path in paths] for role, paths in record.paths.items()}
+    while True:
+        waited = _waited(kept, lambda role, op: op.target != started(role))
+        idle = [role for role, paths in kept.items() if role not in roles
+                and all(_is_idle(op, role, kept, waited) for path in paths for op in path)]
+        if not idle:
+            break
+        for role in idle:
+            del kept[role]
+    needed = {"wait": _waited(kept, lambda role, op: True), "join": kept}
+    cut = copy.copy(record)
+    cut.paths = defaultdict(list, {role: [_without_idle(path, needed) for path in paths]
+                                   for role, paths in kept.items()})
+    return cut
+
+
+def _without_idle(path: Path, needed: Mapping[str, Collection[str]]) -> Path:
+    """Return *path* without joins and ends of waits that nobody has to do with."""
+    return tuple(op for op in path if (op.op not in _ENDS or op.target in needed["wait"])
+                 and (op.op != "join" or op.target in needed["join"]))
+
+
+def _shape(record: Record, candidate: Candidate) -> object:
+    """Return what `_cut_down` leaves, with numbers for the names of threads."""
+    roles = [leg.role for leg in candidate.legs]
+    paths = _cut_down(record, candidate).paths
+    order = [*roles, *(role for role in paths if role not in roles)]
+    numbers = {name: str(i) for i, role in enumerate(order) for name in (role, started(role))}
+    legs = tuple([(leg.held.name, leg.held.mode, leg.wanted.name, leg.wanted.mode, leg.gates,
+                   leg.brings) for leg in candidate.legs])
+    return legs, tuple([tuple([tuple([(op.op, numbers.get(op.target, op.target)) for op in path])
+                               for path in paths.get(role, ())]) for role in order])
+
+
+def _waited(paths: dict[str, list[Path]], matters: Callable[[str, Op], bool]) -> set[str]:
+    return {op.target for role, each in paths.items() for path in each for op in path
+            if op.op == "wait" and matters(role, op)}
+
+
+def _is_idle(op: Op, role: str, kept: Collection[str], waited: set[str]) -> bool:
+    """Say whether *op* can neither hold *role* up, once it was started, nor let another go on."""
+    if op.op == "wait":
+        return op.target == started(role)
+    return op.target not in (kept if op.op == "join" else waited)

@@ -1,0 +1,280 @@
+"""A test that uses harness locks by itself: its body and its threads are watched as one run.
+
+There is no scenario, so nothing is forced and nothing is run again. The body stays in its own
+thread, which is the one that gets signals. Only a deadlock that really happens is cut short: the
+threads of the circle are unwound, nobody else. All other things are as they are outside a run:
+exceptions pass, threads keep being daemons or not, a mutex that its owner asks for again refuses.
+
+When the body has ended the run is over: threads that go on are told to nobody any more, wait for
+mutexes as any thread outside a run does, and keep nothing of the run installed.
+
+pytest has no part in this: see watch.py.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..lockorder.graph import LockOrder
+from ..locks.callsite import first_line, function_name
+from ..locks.errors import RecursiveAcquire
+from ..locks.mutex import Mutex
+from ..locks.parking import (Task, Unwind, WAIT, _local, become, current, enter, expose, leave,
+                             recover, unpark)
+from ..methods.tally import Tally
+from ..report.diagram import proof
+from ..report.result import Result
+from ..runtime import thread_patch
+from ..runtime.recorder import place
+from ..runtime.run import Run, _perform, _release
+from ..runtime.scenario import Scenario
+from ..runtime.verdict import Finding, Outcome, Verdict
+from ..runtime.workers import GRACE
+from .offline_predict import ManyThreads, Unforced
+
+ROLE = "test"       # what reports call the thread of the body
+_KEPT = ("name", "run", "held", "stack", "asked", "chain", "nested", "signals")
+_STDLIB = os.path.dirname(threading.__file__) + os.sep
+_MACHINERY = re.compile(r"[\\/](_pytest|pluggy)[\\/]")
+
+
+class AmbientRun(Run):
+    """What one test does with locks; see the module.
+
+    Args:
+        name: what reports call the test.
+    """
+
+    ambient = True
+    waits = ""     # who waited for whom when the body raised
+
+    def __init__(self, name: str) -> None:
+        self._me = current()
+        self._names = {ROLE: 1}
+        self._unwound: list[Task] = []
+        self._cycle: list[Task] = []
+        self.order = LockOrder()
+        self._tally = Tally(name)
+        super().__init__(Scenario({ROLE: _nothing}, function_name=_function_name), [self.order])
+        self._starting = 0
+        self.on_acquire = (self._refuse_recursion, *self.on_acquire)
+        self.on_acquired = (*self.on_acquired, self._interrupt)
+        self.on_release = (self._take_note, *self.on_release)
+
+    def _new_task(self, name: str, thread: threading.Thread | None = None) -> Task:
+        return self._me if thread is None else super()._new_task(name, thread)
+
+    # -- the body -------------------------------------------------------------------------
+
+    def watch(self, body: Callable[[], Any]) -> None:
+        """Call *body* in this thread as part of the run; what it raises passes.
+
+        Raises:
+            Unwind: it was part of a deadlock.
+        """
+        __tracebackhide__ = True
+        me, exposed = self._me, -1
+        before = [getattr(me, name) for name in _KEPT]
+        thread_patch.install()
+        try:
+            me.signals = me.thread is threading.main_thread()
+            if me.signals:
+                exposed = expose(threading.get_ident())
+            me.name, me.run, me.held = ROLE, self, []
+            for hook in self._on_start:
+                hook(me)
+            _perform(me, body)
+        except BaseException:
+            recover()
+            self.waits = self._who_waits()
+            raise
+        finally:
+            recover()
+            self._end_body()
+            for name, value in zip(_KEPT, before):
+                setattr(me, name, value)
+            me.request = None
+            if exposed != -1:
+                expose(exposed)
+            thread_patch.uninstall()
+            for task in self._unwound:
+                if task is not me:
+                    thread_patch.plain_join(task.thread, GRACE)   # one of a pool goes on
+
+    def _end_body(self) -> None:
+        """Let everybody go on as if there were no run."""
+        me = self._me
+        self._let_go(me)
+        enter()
+        self.over = True
+        self.on_acquire = self.on_contended = self.on_acquired = self.on_release = ()
+        self._on_start = self._on_thread = self._on_end = ()
+        for task in self.tasks:
+            if isinstance(task.waits_on, Mutex):
+                unpark(task)   # to wait outside: once no run is under way nobody looks for it here
+        leave()
+
+    def _let_go(self, task: Task) -> None:
+        """Release what *task*, the caller's, holds still if it was unwound; else keep it, as held
+        outside a run.
+        """
+        for lock, mode, _ in reversed(list(task.held)):
+            if task in self._unwound:
+                _release(lock, mode)
+            elif isinstance(lock, Mutex):
+                lock._owner = threading.get_ident()
+        task.held = []
+
+    # -- its threads ----------------------------------------------------------------------
+
+    def adopt(self, thread: threading.Thread, name: str) -> Task:
+        """Make a thread that the test is about to start part of the run."""
+        enter()
+        name = self._stable(name)
+        self._names[name] = number = self._names.get(name, 0) + 1
+        task = self._new_task(name if number == 1 else f"{name}#{number}", thread)
+        self.tasks.append(task)
+        self.running += 1
+        self.unfinished += 1
+        self._tell(self._on_thread, current(), task)
+        leave()
+        return task
+
+    def perform(self, task: Task, function: Callable[[], Any]) -> None:
+        """Run one thread of the test; what it raises passes."""
+        vars(task.thread).pop("run", None)   # ours; it would keep the thread alive
+        before = become(task)
+        try:
+            for hook in self._on_start:
+                hook(task)
+            _perform(task, function)
+        except Unwind:
+            pass   # the report is the test's
+        finally:
+            self._end(task)
+            become(before)
+
+    def _end(self, task: Task) -> None:
+        super()._end(task)
+        enter()
+        self.tasks.remove(task)   # a test may start any number
+        leave()
+
+    def _clean_up(self, task: Task) -> None:
+        self._let_go(task)
+
+    # -- events ---------------------------------------------------------------------------
+
+    def _refuse_recursion(self, task: Task, lock: Any, mode: str) -> None:
+        """Refuse what a mutex refuses outside a run."""
+        if type(lock) is Mutex and not task.trylock and not task.timed \
+                and lock._owner in (task, threading.get_ident()):
+            raise RecursiveAcquire(f"{lock} is not recursive and this thread holds it already")
+
+    def _interrupt(self, task: Task, lock: Any, mode: str) -> None:
+        """Raise what a signal handler raised while *task* was being granted *lock*."""
+        exc, task.interrupt = task.interrupt, None
+        if exc is not None:
+            if mode != WAIT:
+                _release(lock, mode)
+            raise exc
+
+    def _take_note(self, task: Task, lock: Any, mode: str) -> None:
+        """Know of a lock taken before the test began: it is about to be released."""
+        if mode != WAIT and not any(held is lock for held, _, _ in task.held):
+            task.held.append((lock, mode, ()))
+
+    def quiescent(self) -> None:
+        """Judge nothing: a thread outside the run, or a signal, may let the test go on."""
+
+    def contended(self, task: Task, again: bool) -> bool:
+        """Look for a deadlock, unless the test has ended. Called with the guard held."""
+        return self.over or super().contended(task, again)
+
+    def _deadlock(self, cycle: list[Task], how: str, detail: str = "") -> Finding:
+        self._cycle = cycle
+        return super()._deadlock(cycle, how, detail)
+
+    def _stop(self, finding: Finding) -> None:
+        """Keep *finding* and let those of its circle go, each by an exception of its own."""
+        self.findings.append(finding)
+        for task in self._cycle:
+            if task.run is self:
+                self._unwound.append(task)
+                task.interrupt = Unwind()
+                unpark(task)
+        self._cycle = []
+
+    # -- what it comes to -----------------------------------------------------------------
+
+    def observed(self, raised: BaseException | None) -> Result:
+        """Return the deadlock that happened; *raised* is what the body raised in the end."""
+        notes = [] if raised is None or isinstance(raised, Unwind) \
+            else [f"The test itself ended with {first_line(raised)}"]
+        self._tally.add(Outcome(self.findings, self._log(), notes), self.scenario)
+        return self._tally.result()
+
+    def _who_waits(self) -> str:
+        """Return who waits for whom, or "" if nobody does, now that the body has raised."""
+        enter()
+        waiting = any(task.waits_on is not None for task in self.tasks)
+        finding = self._finding(Verdict.INCONCLUSIVE, "observed", "")
+        last = next((event for event in reversed(self.recorder.log) if event[0] is self._me), None)
+        leave()
+        lines = proof(finding) if waiting else []
+        if last is not None and last[1] == "lock_contended" and not self._me.timed:
+            lines.append(f"{ROLE} waited for {last[2]} ({last[3]}) at {place(last[4])}")
+        return "\n".join(lines)
+
+    def _log(self) -> list[Any]:
+        """Return what was recorded; the thread of the body goes on under its own name."""
+        test = Task(ROLE)
+        test.serial = self._me.serial
+        return [(test, *event[1:]) if event[0] is self._me else event
+                for event in list(self.recorder.log)]
+
+    def predict(self, baseline: Mapping[str, str], deadline: float | None) -> Result | None:
+        """Return what the lock order of the test allows; None if no lock was asked for inside
+        another.
+        """
+        if not self.order.edges:
+            return None
+        session = Unforced(self._tally.scenario, 0, "block", deadline, baseline)   # type: ignore
+        session.tally = self._tally
+        session.tally.add(Outcome([], self._log()), self.scenario)
+        session.record = ManyThreads([_at_rest(self.order)])
+        session.conclude()
+        session.predictions.sort(key=lambda each: -each.verdict.graveness)
+        return session.result()
+
+
+def _at_rest(order: LockOrder) -> LockOrder:
+    """Return a copy of *order* that threads which go on do not change."""
+    copied = copy.copy(order)
+    for name, value in list(vars(order).items()):
+        if isinstance(value, (dict, set)):
+            setattr(copied, name, value.copy())   # in one step
+    return copied
+
+
+def _nothing() -> None:
+    """The body is called by `watch`."""
+
+
+def _function_name(code: Any) -> str:
+    """Return the name of a function; "" for what runs tests and threads."""
+    file = code.co_filename
+    ours = file.startswith(_STDLIB) and "site-packages" not in file
+    return "" if ours or _MACHINERY.search(file) else function_name(code)
+
+
+def name_locks_afresh() -> None:
+    """Let unnamed locks of this thread be counted from 1 again, so that a test's are called the
+    same whatever ran before it.
+    """
+    _local.created = {}

@@ -1,0 +1,123 @@
+"""State of the process that a call changes, and puts back.
+
+Real-thread runs want all their threads on one CPU: a hand-over between two CPUs costs three to ten
+times as much. Where `os.sched_setaffinity` does not exist nothing is changed.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from ..locks.errors import ScenarioError
+from ..locks.parking import current
+
+
+@contextmanager
+def settled(switch_interval: float | None = None) -> Iterator[None]:
+    """Run the block, and the threads it starts, on one CPU of those allowed.
+
+    Args:
+        switch_interval: seconds between the interpreter's own thread switches; None leaves it.
+
+    Raises:
+        ScenarioError: this interpreter runs without its global lock, on which the account relies.
+    """
+    if not getattr(sys, "_is_gil_enabled", lambda: True)():
+        raise ScenarioError("this Python runs without the global interpreter lock; the account of lock "
+                            "owners relies on it: set PYTHON_GIL=1")
+    allowed = None
+    if hasattr(os, "sched_setaffinity"):
+        try:
+            allowed = os.sched_getaffinity(0)
+            os.sched_setaffinity(0, {min(allowed)})
+        except OSError:
+            allowed = None   # a sandbox forbids it: slower, nothing else
+    if switch_interval is not None:
+        _interval.change(switch_interval)
+    task = current()
+    around = task.run if task.run is not None and task.run.ambient else None
+    if around is not None:
+        task.run = None   # a watched test: neither the call nor its threads are part of it
+    try:
+        yield
+    finally:
+        if around is not None:
+            task.run = around
+        if switch_interval is not None:
+            _interval.put_back()
+        if allowed is not None:
+            # A CPU may have been taken from the process meanwhile; the result is worth more.
+            with suppress(OSError):
+                os.sched_setaffinity(0, allowed)
+
+
+class _SwitchInterval:
+    """The process-wide switch interval: changed by the first of several calls side by side, put
+    back by the last.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._calls = 0
+        self._before = 0.0
+
+    def change(self, seconds: float) -> None:
+        with self._lock:
+            if not self._calls:
+                self._before = sys.getswitchinterval()
+            self._calls += 1
+            sys.setswitchinterval(seconds)
+
+    def put_back(self) -> None:
+        with self._lock:
+            self._calls -= 1
+            if not self._calls:
+                sys.setswitchinterval(self._before)
+
+
+_interval = _SwitchInterval()
+
+PATIENCE = 3.0   # seconds that a step gets to end after an interrupt
+
+
+def aside(step: Callable[[], Any]) -> Any:
+    """Return what *step* returns, called once in a thread of its own; raise what it raises.
+
+    A signal handler that raises does so in the main thread, at any instruction: were the guard held
+    there, it would never be given up. An interrupt that comes while *step* is under way does not
+    cut it short; it is raised when it has ended.
+    """
+    once, done = threading.Lock(), threading.Semaphore(0)
+    answers: list[Any] = []
+    errors: list[BaseException] = []
+
+    def body() -> None:
+        if once.acquire(False):
+            try:
+                answers.append(step())
+            except BaseException as exc:
+                errors.append(exc)
+            finally:
+                done.release()
+
+    interrupt: BaseException | None = None
+    while True:
+        try:
+            _thread.start_new_thread(body, ())   # again after an interrupt, lest it was not started
+            done.acquire(True, None if interrupt is None else PATIENCE)
+            break
+        except BaseException as exc:
+            interrupt = exc
+            if answers or errors:
+                break
+    if interrupt is not None:
+        raise interrupt
+    if errors:
+        raise errors[0]
+    return answers[0]

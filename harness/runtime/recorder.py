@@ -1,0 +1,146 @@
+"""What happened, in order: the recorder, and what a verdict freezes of the roles.
+
+The recorder is one observer. It takes the calls that led to each request once, when the lock is
+about to be asked for; the events that follow from the request share them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ..locks.callsite import Chain, capture, function_name, place_of, split
+from ..locks.parking import Task, WAIT
+from ..locks.waitgraph import blockers
+from .observer import Observer
+
+_getframe = sys._getframe
+LIMIT = 100_000   # events kept of one run
+_NOTHING: tuple[Any, str, Chain] = None, "", ()
+
+
+class Event(NamedTuple):
+    """One event of a run."""
+
+    task: Task
+    event: str
+    lock: Any
+    mode: str
+    chain: Chain
+
+
+class Recorder(Observer):
+    """Keep the events of a run, with the calls that led to each request.
+
+    `log` holds plain tuples with the fields of `Event`, which cost a fraction.
+    """
+
+    def __init__(self, base: Any) -> None:
+        self.log: deque[tuple[Any, ...]] = deque(maxlen=LIMIT)
+        self._append = self.log.append
+        self._base = base
+        self.moves = 0     # locks taken and released: a request that is refused again and again moves nothing
+
+    def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:
+        task.chain = chain = capture(_getframe(1), self._base)
+        self._append((task, "lock_acquire", lock, mode, chain))
+
+    def lock_contended(self, task: Task, lock: Any, mode: str) -> None:
+        self._append((task, "lock_contended", lock, mode, task.chain))
+
+    def lock_acquired(self, task: Task, lock: Any, mode: str) -> None:
+        self.moves += 1
+        self._append((task, "lock_acquired", lock, mode, task.chain))
+
+    def lock_release(self, task: Task, lock: Any, mode: str) -> None:
+        self.moves += 1
+        frame = _getframe(1)
+        lock_, _, chain = task.held[-1] if task.held else _NOTHING
+        # A `with` block ends in the frame where it began: its calls are known.
+        if lock_ is not lock or frame.f_back.f_code.co_name != "__exit__":
+            chain = capture(frame, self._base)
+        self._append((task, "lock_release", lock, mode, chain))
+
+
+@dataclass(frozen=True)
+class Hold:
+    """A lock that a role held when the run was frozen."""
+
+    lock: str
+    mode: str
+    chain: Chain
+
+    @property
+    def at(self) -> str:
+        """Where it was taken: "file:line"."""
+        return place(self.chain)
+
+
+@dataclass(frozen=True)
+class RoleState:
+    """Where a role was when the run was frozen.
+
+    Attributes:
+        state: ``waits``, ``waits with a time limit``, ``held at the meeting``, ``runs``, ``ended``.
+        wants, mode: what it waits for, and how; empty if it does not wait.
+        chain: the calls that led to where it is, if it waits or is held.
+        waits_for: the roles that must act first.
+    """
+
+    role: str
+    state: str
+    wants: str = ""
+    mode: str = ""
+    chain: Chain = ()
+    holds: tuple[Hold, ...] = ()
+    waits_for: tuple[str, ...] = ()
+
+    @property
+    def at(self) -> str:
+        """Where it waits or is held: "file:line"."""
+        return place(self.chain)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the form of the JSON output."""
+        return {"role": self.role, "wants": self.wants, "mode": self.mode,
+                "holds": [[hold.lock, hold.mode] for hold in self.holds], "at": self.at}
+
+
+def place(chain: Chain) -> str:
+    """Return "file:line" of the function that called the verb."""
+    _, calls = split(chain)
+    return place_of(*calls[0]) if calls else ""
+
+
+def function(chain: Chain, names: Any = None) -> str:
+    """Return the name of the function that called the verb, as *names* calls it if that is
+    given.
+    """
+    _, calls = split(chain)
+    told = [(names or function_name)(code) for code, _ in calls]
+    return next(filter(None, told), "")
+
+
+def verb(event: Event) -> str:
+    """Return the verb a reader knows for what was done: the outermost one of the vocabulary."""
+    if event.event == "lock_release" and event.mode != WAIT:
+        return event.lock.release_verb(event.mode)
+    verbs, _ = split(event.chain)
+    name = verbs[-1][0].co_name if verbs else event.mode
+    return "acquire" if name == "__enter__" else name.lstrip("_")
+
+
+def freeze(task: Task) -> RoleState:
+    """Take down where *task* is. Called with the guard held."""
+    holds = tuple([Hold(str(lock), mode, chain) for lock, mode, chain in task.held])
+    if task.ended:
+        return RoleState(task.name, "ended", holds=holds)
+    if task.paused:
+        return RoleState(task.name, "held at the meeting", chain=task.chain, holds=holds)
+    if task.waits_on is None:
+        return RoleState(task.name, "runs", holds=holds)
+    return RoleState(task.name, "waits with a time limit" if task.timed else "waits",
+                     str(task.waits_on), task.mode, task.chain, holds,
+                     tuple(dict.fromkeys([blocker.name for blocker in blockers(task)])))

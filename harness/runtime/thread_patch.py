@@ -1,0 +1,106 @@
+"""Threads that a role starts join its run.
+
+While a run is under way, `threading.Thread.start` and `join` are ours: a thread started by a role
+becomes a task of that role's run (and a daemon, so that it can never keep the process alive), and a
+role that joins one waits in the wait-for graph. For every other thread they do what they always
+did, and with the last run they are put back.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from ..locks.completion import Completion
+from ..locks.mutex import set_active
+from ..locks.parking import Task, current
+
+
+class ThreadEnd(Completion):
+    """The end of a thread that a role started; `task` is that thread."""
+
+    __slots__ = ("task",)
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task.name, "thread")
+        self.task = task
+
+
+_install_lock = threading.Lock()
+_runs = 0
+_plain_start = threading.Thread.start
+plain_join = threading.Thread.join
+
+
+def adopted(thread: threading.Thread) -> bool:
+    """Say whether *thread* was started by a role."""
+    return hasattr(thread, "_harness_end")
+
+
+def end_of(thread: threading.Thread) -> Any:
+    """Return what those wait for who join *thread*; None if no role started it."""
+    # Kept with the thread: a table of threads would keep the world of each alive.
+    return getattr(thread, "_harness_end", None)
+
+
+def install() -> None:
+    """Count one more run under way."""
+    global _runs, _plain_start, plain_join
+    with _install_lock:
+        if not _runs:
+            # Ours may be there still: a test may have replaced it, and put it back after the run.
+            if threading.Thread.start is not _start:
+                _plain_start = threading.Thread.start
+                threading.Thread.start = _start   # type: ignore[method-assign]
+            if threading.Thread.join is not _join:
+                plain_join = threading.Thread.join
+                threading.Thread.join = _join     # type: ignore[method-assign]
+            set_active(True)
+        _runs += 1
+
+
+def uninstall() -> None:
+    """Count one less; with the last one, put the interpreter's own functions back."""
+    global _runs
+    with _install_lock:
+        _runs -= 1
+        if not _runs:
+            if threading.Thread.start is _start:
+                threading.Thread.start = _plain_start   # type: ignore
+            if threading.Thread.join is _join:
+                threading.Thread.join = plain_join      # type: ignore
+            set_active(False)
+
+
+def ended(task: Task) -> None:
+    """Let those go who join the thread of *task*. Called with the guard held."""
+    end = end_of(task.thread) if task.thread is not None else None
+    if end is not None:
+        end.finish()
+
+
+def _start(thread: threading.Thread) -> None:
+    run = current().run
+    # A thread started before is refused by the interpreter, as ever.
+    if run is None or run.unwinding or run.over or thread.ident is not None:
+        _plain_start(thread)
+        return
+    task = run.adopt(thread, thread.name)
+    body = thread.run
+    thread._harness_end = ThreadEnd(task)   # type: ignore[attr-defined]
+    thread.run = lambda: run.perform(task, body)   # type: ignore[method-assign]
+    try:
+        thread.daemon = thread.daemon or not run.ambient
+        _plain_start(thread)
+    except BaseException:
+        run.disown(task)
+        raise
+    run.started(task)
+
+
+def _join(thread: threading.Thread, timeout: float | None = None) -> None:
+    task, end = current(), end_of(thread)
+    if end is not None and task.run is not None and end.task.run is task.run:
+        if not end.wait(None if timeout is None else max(timeout, 0), by=thread):
+            return
+    plain_join(thread, timeout)

@@ -1,0 +1,94 @@
+"""The words for what was found, gravest first, and what a call returns."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from .recorder import Event, RoleState
+
+
+class Verdict(enum.Enum):
+    """What a run, or many, came to. The graver one wins, in this order."""
+
+    DEADLOCK = "deadlock"
+    HANG = "hang"
+    VIOLATION = "violation"
+    ERROR = "error"
+    PREDICTED = "predicted"
+    NOT_REACHED = "not-reached"
+    INCONCLUSIVE = "inconclusive"
+    CLEAN = "clean"
+
+    @property
+    def exit_status(self) -> int:
+        """Status of a command that ends with this verdict."""
+        if self is Verdict.CLEAN:
+            return 0
+        return 3 if self in (Verdict.NOT_REACHED, Verdict.INCONCLUSIVE) else 1
+
+    @property
+    def graveness(self) -> int:
+        """Larger is graver."""
+        return _GRAVENESS[self]
+
+    def __str__(self) -> str:
+        return self.value
+
+
+_GRAVENESS = {verdict: len(Verdict) - i for i, verdict in enumerate(Verdict)}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found in one run, frozen before anything was unwound.
+
+    Attributes:
+        how: ``observed``, ``predicted`` or ``timed out``.
+        text: one line that says what it is.
+        cycle: the roles that wait for each other, in order; empty if it is no deadlock.
+        roles: every role of the run, in its order.
+        detail: stacks or tracebacks, as text.
+        events: how many events of the trace came before it.
+        headline: what the kernel's lock validator calls it, if it is a broken rule of locks.
+    """
+
+    verdict: Verdict
+    how: str
+    text: str
+    cycle: tuple[RoleState, ...] = ()
+    roles: tuple[RoleState, ...] = ()
+    detail: str = ""
+    events: int = 0
+    headline: str = ""
+
+
+@dataclass
+class Outcome:
+    """What one run came to."""
+
+    findings: list[Finding]
+    log: list[tuple[Any, ...]]     # the recorder's
+    notes: list[str] = field(default_factory=list)
+    stuck: tuple[str, ...] = ()
+    silent: bool = False     # nothing moved for a while though roles ran: they waited outside our locks
+    tried: int = 1           # how many ways to meet were tried for it
+    seconds: float = 0.0
+    seed: int | None = None
+
+    @cached_property
+    def events(self) -> list[Event]:
+        """What happened, in order."""
+        return list(map(Event._make, self.log))
+
+    @property
+    def gravest(self) -> Finding | None:
+        """The finding that gives the verdict; the first of several of the same graveness."""
+        return max(self.findings, key=lambda found: found.verdict.graveness, default=None)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The gravest verdict of its findings."""
+        return self.gravest.verdict if self.gravest else Verdict.CLEAN

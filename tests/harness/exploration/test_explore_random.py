@@ -1,0 +1,232 @@
+"""Random programs: the reduced search, the plain search, the oracle and the fast engine agree; and
+this file fails when the explorer is broken on purpose.
+"""
+
+import random
+from dataclasses import dataclass
+
+import brute
+import pytest
+from explored import Explored, as_steps, meaning
+
+from harness import Mutex, RWSemaphore
+from harness.exploration import dependency as dependence
+from harness.exploration import dpor as reduction
+from harness.exploration.controlled_run import ControlledRun
+from harness.checker.search import search
+from harness.exploration.hands import Hands
+from harness.checker.program import Program
+from harness.exploration.dpor import Reduced
+from harness.exploration.strategies import DepthFirst
+from harness.runtime.process_state import settled
+from harness.locks.waitgraph import find_cycle
+
+POLICIES = ("writer", "fair", "reader")
+RELEASES = (dependence.UNLOCK, dependence.UP_READ, dependence.UP_WRITE)
+MOST = 40     # schedules of a program; more with four threads
+SEEDS = (    # chosen so that the programs have at most that many
+    1, 4, 6, 12, 13, 15, 20, 22, 25, 31, 32, 44, 52, 56, 57, 59, 61, 62, 72, 73, 74, 75, 76,
+    78, 79, 81, 82, 86, 90, 91, 96, 97, 98, 99, 117, 120, 124, 127, 128, 130, 143, 147, 160,
+    166, 167, 168, 174, 177, 179, 180, 181, 182, 185, 188, 190, 191, 196, 200, 203, 214,
+    215, 216, 220, 221, 222, 224, 225, 228, 232, 235, 240, 243, 245, 246, 258, 259, 262,
+    269, 270, 272, 273, 275, 276, 278, 282, 284, 292, 296, 297, 305, 312, 317, 318, 323,
+    333, 334, 335, 338, 343, 358, 364, 367)
+
+
+def random_program(seed):
+    """Return two to four threads of nested sections, on two mutexes and a semaphore; four threads
+    on one of them. A failed trylock skips its section.
+    """
+    rng = random.Random(seed)
+    room = rng.choice([(4, 4), (6, 4), (4, 4, 2), (4, 2, 2), (2, 4, 4), (2, 2, 2, 2), (4, 2, 2, 2)])
+    locks = "mns" if len(room) < 4 else rng.choice("ms")
+    return Program({}, {f"T{i}": _sections(rng, n, locks) for i, n in enumerate(room)},
+                   policy=POLICIES[seed % 3])
+
+
+def _sections(rng, room, locks):
+    ops = []
+    while room > 1:
+        inside = _sections(rng, room - 2, locks) if rng.random() < .8 else []
+        room -= 2 + len(inside)
+        lock, skip = rng.choice(locks), len(inside) + 1
+        enter, leave = rng.choice([
+            (("lock", lock), ("unlock", lock)), (("lock", lock), ("unlock", lock)),
+            (("trylock", lock, skip), ("unlock", lock)),
+        ] if lock != "s" else [
+            (("down_read", "s"), ("up_read", "s")), (("down_read", "s"), ("up_read", "s")),
+            (("down_write", "s"), ("up_write", "s")), (("down_write", "s"), ("up_write", "s")),
+            (("down_read_trylock", "s", skip), ("up_read", "s")),
+            (("down_write_trylock", "s", skip), ("up_write", "s"))])
+        ops += [enter, *inside, leave]
+    return ops
+
+
+def world_of(program):
+    """Return the factory that performs *program* on real locks, with nothing in between."""
+    def factory():
+        locks = {name: RWSemaphore(name, policy=program.policy) if kind == "rwsem" else Mutex(name)
+                 for name, kind in program.locks.items()}
+
+        def role(ops):
+            def perform():
+                at = 0
+                while at < len(ops):
+                    took = _OPERATIONS[ops[at].op](locks[ops[at].target])
+                    at += 1 + (ops[at].skip if took is False else 0)
+            return perform
+
+        return {name: role(ops) for name, ops in program.threads.items()}
+
+    return factory
+
+
+_OPERATIONS = {
+    "lock": lambda lock: lock.acquire(), "unlock": lambda lock: lock.release(),
+    "trylock": lambda lock: lock.acquire(False),
+    **{op: lambda lock, op=op: getattr(lock, op)() for op in (
+        "down_read", "up_read", "down_read_trylock",
+        "down_write", "up_write", "down_write_trylock")}}
+
+
+@dataclass
+class Case:
+    """A program, and what the plain search found."""
+
+    program: Program
+    factory: object
+    plain: Explored
+    meaning: object
+
+
+@pytest.fixture(scope="module")
+def cases():
+    """The programs, each searched plainly, on real threads."""
+    with settled(), Hands() as hands:
+        made = []
+        for program in map(random_program, SEEDS):
+            factory = world_of(program)
+            plain = Explored(factory, DepthFirst(), hands)
+            made.append(Case(program, factory, plain, meaning(program, plain.orders)))
+    return made
+
+
+def test_the_programs_are_worth_it(cases):
+    """A quarter deadlocks; in a tenth the failure of a trylock changes what follows."""
+    assert sum(bool(case.plain.stuck) for case in cases) >= len(SEEDS) / 4
+    assert sum(_a_trylock_matters(case) for case in cases) >= len(SEEDS) / 10
+    assert {len(case.program.threads) for case in cases} == {2, 3, 4}
+    assert max(case.plain.tried for case in cases if len(case.program.threads) < 4) <= MOST
+
+
+def _a_trylock_matters(case):
+    """Say whether some trylock that guards operations fails, but in some schedules only."""
+    matters = {(thread, i) for thread, ops in case.program.threads.items()
+               for i, op in enumerate(ops) if "trylock" in op.op and op.skip > 1}
+    kinds = {}
+    for order in case.plain.orders:
+        for step in as_steps(case.program, order)[0]:
+            if (step.thread, step.op) in matters:
+                kinds.setdefault((step.thread, step.op), set()).add(step.kind)
+    return any(len(found) > 1 for found in kinds.values())
+
+
+def test_the_plain_search_finds_every_schedule(cases):
+    for case in cases:
+        assert case.plain.problems == []
+        assert len(set(case.plain.orders)) == len(case.plain.orders)
+        assert (case.plain.tried, case.plain.stuck) == brute.count_schedules(case.program)
+
+
+def test_the_plain_search_and_the_engine_find_the_same_deadlocks(cases):
+    for case in cases:
+        answer = search(case.program)
+        assert answer.complete and answer.misuse == ()
+        assert {stuck.places for stuck in answer.deadlocks} == {
+            places for places, _, _ in case.meaning[1]}
+        assert (answer.verdict == "clean") == (not case.plain.stuck)
+
+
+def test_the_reduced_search_visits_each_class_and_no_more(cases):
+    """Same classes, same deadlocked states, same results of trylocks; nothing twice, nothing cut
+    short.
+    """
+    with settled(), Hands() as hands:
+        for case in cases:
+            reduced = Explored(case.factory, Reduced(), hands)
+            assert meaning(case.program, reduced.orders) == case.meaning, case.program
+            assert (reduced.tried, reduced.problems) == (len(case.meaning[0]), [])
+
+
+# -- broken on purpose -----------------------------------------------------------------------------
+
+
+def without(*pairs):
+    """Return the dependence without some pairs of kinds."""
+    return tuple(frozenset(b for b in depends if (a, b) not in pairs and (b, a) not in pairs)
+                 for a, depends in enumerate(dependence.DEPENDS))
+
+
+def queueing_of_writers_is_independent(monkeypatch):
+    everything = range(len(dependence.DEPENDS))
+    monkeypatch.setattr(reduction, "DEPENDS",
+                        without(*((dependence.QUEUE_WRITE, kind) for kind in everything)))
+
+
+def a_failed_trylock_is_independent_of_the_release(monkeypatch):
+    failures = (dependence.BUSY, dependence.READ_BUSY, dependence.WRITE_BUSY)
+    monkeypatch.setattr(reduction, "DEPENDS",
+                        without(*((a, b) for a in RELEASES for b in failures)))
+
+
+def requests_pending_at_a_deadlock_are_ignored(monkeypatch):
+    monkeypatch.setattr(Reduced, "_pending", lambda self: [])
+
+
+def schedules_stop_at_the_first_cycle(monkeypatch):
+    true_next = ControlledRun._next
+
+    def next_unless_a_cycle(self):
+        for task in self.tasks:
+            if task.lock is not None and not task.ended and task.kind == 0:
+                task.waits_on = task.lock
+        circle = next(filter(None, map(find_cycle, self.tasks)), None)
+        for task in self.tasks:
+            task.waits_on = None
+        if circle:
+            self.stuck = circle
+            self._let_all_go()
+            return None
+        return true_next(self)
+
+    monkeypatch.setattr(ControlledRun, "_next", next_unless_a_cycle)
+
+
+def a_release_is_merged_into_the_step_before(monkeypatch):
+    true_choose = Reduced.choose
+
+    def release_at_once(self, run, moves):
+        last = run.steps[-1].label if run.steps else -1
+        if last in moves and run.would(last).ask in RELEASES:
+            moves = [last]
+        return true_choose(self, run, moves)
+
+    monkeypatch.setattr(Reduced, "choose", release_at_once)
+
+
+@pytest.mark.parametrize("broken", [
+    queueing_of_writers_is_independent, a_failed_trylock_is_independent_of_the_release,
+    requests_pending_at_a_deadlock_are_ignored, schedules_stop_at_the_first_cycle,
+    a_release_is_merged_into_the_step_before])
+def test_a_broken_explorer_does_not_agree(broken, cases, monkeypatch):
+    broken(monkeypatch)
+    with settled(), Hands() as hands:
+        assert any(not _agrees(case, hands) for case in cases)
+
+
+def _agrees(case, hands):
+    reduced = Explored(case.factory, Reduced(), hands, most=500)
+    try:
+        return meaning(case.program, reduced.orders) == case.meaning
+    except ValueError:
+        return False

@@ -1,0 +1,186 @@
+"""Replay: the schedule of a run, the token that carries it, and the same finding every time."""
+
+import base64
+import json
+import zlib
+
+import pytest
+import small_worlds
+
+from harness import Mutex, RWSemaphore, Scenario, ScenarioError, Verdict, replay, stress
+from harness.exploration.token import decode, encode, schedule_of
+from harness.locks.parking import Task
+from harness.runtime.recorder import Event
+
+A, B = Task("A"), Task("B")
+LOCK, OTHER = Mutex("lock"), Mutex("other")
+
+
+def events(*lines):
+    """Return events from lines as "A acquire lock"."""
+    tasks, locks = {"A": A, "B": B}, {"lock": LOCK, "other": OTHER}
+    return [Event(tasks[task], f"lock_{event}", locks[lock], "exclusive", ())
+            for task, event, lock in map(str.split, lines)]
+
+
+@pytest.mark.parametrize("lines, schedule", [
+    ([], ""),
+    (["A acquire lock", "A acquired lock", "A release lock"], "AA"),
+    (["A acquire lock", "B acquire lock", "B acquired lock", "A contended lock"], "BA"),
+    # B recorded that it must wait before A recorded that it was faster.
+    (["A acquire lock", "B acquire lock", "B contended lock", "A acquired lock"], "AB"),
+    # The same, with something of A's on another lock after it: B stands behind what it lost to.
+    (["A acquire lock", "B acquire lock", "B contended lock", "A acquired lock",
+      "A acquire other", "A acquired other"], "ABA"),
+    # A trylock that failed leaves no outcome: it stands where its role's next operation begins.
+    (["A acquire lock", "A acquired lock", "B acquire lock", "B acquire other", "B acquired other"],
+     "ABB"),
+    # A request without an outcome at the end of the recording was never passed.
+    (["A acquire lock", "A acquired lock", "B acquire other"], "A"),
+])
+def test_a_schedule_lists_who_passed_an_operation_in_order(lines, schedule):
+    assert "".join(schedule_of(events(*lines))) == schedule
+
+
+@pytest.mark.parametrize("schedule", [[], ["A"], ["A", "B", "A"], ["role with blanks", "ä"] * 50,
+                                      [f"role {i}" for i in range(200)]])
+def test_a_token_carries_what_was_put_into_it(schedule):
+    token = encode(("module:name", {"fix": ["x"]}), "7/3", schedule)
+    assert decode(token) == (("module:name", {"fix": ["x"]}), "7/3", schedule)
+    assert token.isascii() and all(c.isalnum() or c in "-_" for c in token)
+
+
+def test_a_token_carries_more_roles_than_a_byte_counts():
+    schedule = [f"role {i}" for i in range(300)]
+    assert decode(encode(("module:name", {}), "7", schedule))[2] == schedule
+
+
+def packed(data):
+    return base64.urlsafe_b64encode(zlib.compress(json.dumps(data).encode())).decode().rstrip("=")
+
+
+GOOD = encode(("small_worlds:abba", {}), "1/0", ["left", "right", "left", "right"])
+
+
+@pytest.mark.parametrize("token", [
+    "", "x", "garbage", "é", "----", "A" * 1000, GOOD[:-4], GOOD[1:],
+    packed(None), packed([]), packed([1]), packed({"a": 1}), packed([1, "m:n", {}, "1", [], "00"]),
+    packed([1, "m:n", {}, "1", ["A"], "zz"]), packed([1, 7, {}, "1", ["A"], "00"]),
+    packed([1, "m:n", 7, "1", ["A"], "00"]), packed([1, "m:n", {}, "1", "A", 7]),
+    packed([99, "m:n", {}, "1", ["A"], "00"]),
+    packed([1, "small_worlds:nothing_of_that_name", {}, "1", ["A"], "00"]),
+    packed([1, "no_such_module:x", {}, "1", ["A"], "00"]),
+    packed([1, "small_worlds:abba", {"wrong": 1}, "1", ["A"], "00"]),
+])
+def test_a_token_that_is_none_is_refused_in_one_line(token):
+    with pytest.raises(ScenarioError) as caught:
+        replay(token)
+    assert str(caught.value) and "\n" not in str(caught.value)
+
+
+def essence(result):
+    """Return what a replay must show again: the cycle, who waits where for what."""
+    return result.verdict, sorted(map(str, result.cycle))
+
+
+@pytest.mark.parametrize("name", ["abba", "philosophers", "nested_read", "handoff"])
+def test_a_finding_of_stress_is_shown_again_ten_times_out_of_ten(name, stressed):
+    result = stressed[name]
+    assert result.verdict is Verdict.DEADLOCK
+    again = [replay(result.replay) for _ in range(10)]
+    assert [essence(one) for one in again] == [essence(result)] * 10
+
+
+@pytest.mark.parametrize("name", ["abba", "philosophers", "nested_read", "handoff"])
+def test_every_run_of_stress_can_be_shown_again(name):
+    """Twelve seeds, the first finding of each: also those whose threads recorded crosswise."""
+    for seed in range(12):
+        result = stress(getattr(small_worlds, name), runs=15, seed=seed)
+        if result.replay:
+            again = replay(result.replay)
+            assert essence(again) == essence(result), f"seed {seed}\n{result}\n\n{again}"
+
+
+def test_a_replay_gives_the_same_report_every_time(stressed):
+    reports = {str(replay(stressed["handoff"].replay)) for _ in range(10)}
+    assert len(reports) == 1, "\n\n".join(reports)
+
+
+def test_a_token_works_in_another_process(stressed, in_another_process):
+    result = stressed["abba"]
+    done = in_another_process("-m", "harness", "replay", result.replay, "--json", "-")
+    data = json.loads(done.stdout)
+    assert (done.returncode, data["verdict"], sorted(map(str, data["cycle"])), data["replay"]) == (
+        1, "deadlock", sorted(map(str, result.cycle)), result.replay)
+
+
+def test_a_world_made_at_random_is_made_again():
+    drawn = []
+
+    def world(rng):
+        drawn.append(rng.random())
+        return {"A": lambda: None}
+
+    stress(world, runs=3, seed=5)
+    for number in range(3):
+        replay(encode(("nowhere:world", {}), f"5/{number}", []), world)
+    assert (drawn[:3] == drawn[3:], len(set(drawn))) == (True, 3)
+
+
+def test_a_scenario_without_an_importable_name_has_no_token():
+    result = stress(lambda: small_worlds.abba(), runs=100, seed=1)
+    assert (result.verdict, result.replay) == (Verdict.DEADLOCK, "")
+
+
+# -- the code has changed since --------------------------------------------------------------------
+
+
+def repaired():
+    """abba, with the order put right."""
+    a, b = Mutex("a"), Mutex("b")
+
+    def role():
+        with a:
+            with b:
+                pass
+
+    return Scenario({"left": role, "right": role})
+
+
+def emptied():
+    """abba, without any lock operation."""
+    return Scenario({"left": lambda: None, "right": lambda: None})
+
+
+def renamed():
+    """abba, with other names for the roles: they deadlock as before, but not as told."""
+    return Scenario(dict(zip(("one", "other"), small_worlds.abba().roles.values())))
+
+
+def another_kind():
+    """abba, with semaphores read in place of mutexes: the same operations, no deadlock."""
+    a, b = RWSemaphore("a"), RWSemaphore("b")
+
+    def role(first, second):
+        def take():
+            with first.down_read(), second.down_read():
+                pass
+        return take
+
+    return Scenario({"left": role(a, b), "right": role(b, a)})
+
+
+@pytest.mark.parametrize("changed", [repaired, emptied])
+def test_a_program_that_cannot_follow_the_schedule_is_reported_as_changed(changed, stressed):
+    result = replay(stressed["abba"].replay, changed)
+    assert (result.verdict, "the code has changed since this was recorded" in result.finding.text) \
+        == (Verdict.NOT_REACHED, True), str(result)
+
+
+def test_what_is_found_after_the_schedule_was_left_says_that_it_was_left(stressed):
+    report = str(replay(stressed["abba"].replay, renamed))
+    assert "the code has changed since this was recorded" in report
+
+
+def test_a_program_that_follows_the_schedule_to_another_end_is_judged_by_it(stressed):
+    assert replay(stressed["abba"].replay, another_kind).verdict is Verdict.CLEAN

@@ -1,0 +1,128 @@
+"""What a call changes of the process, it puts back, whatever happens in between."""
+
+import os
+import sys
+import threading
+
+import pytest
+import small_worlds
+
+from harness import ScenarioError, Verdict, run, stress
+from harness.runtime.process_state import settled
+
+needs_affinity = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
+
+
+def state():
+    """Return what a call may change."""
+    affinity = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    return affinity, sys.getswitchinterval()
+
+
+@needs_affinity
+def test_a_call_runs_its_threads_on_one_cpu_of_those_allowed_and_puts_them_back():
+    before, seen = os.sched_getaffinity(0), []
+    run(lambda: {"role": lambda: seen.append(os.sched_getaffinity(0))})
+    assert (seen, os.sched_getaffinity(0)) == ([{min(before)}], before)
+
+
+def test_the_switch_interval_is_changed_inside_only():
+    before, seen = sys.getswitchinterval(), []
+    with settled(1e-4):
+        seen.append(round(sys.getswitchinterval(), 6))
+    assert (seen, sys.getswitchinterval()) == ([1e-4], before)
+
+
+class Trouble(BaseException):
+    """Something no `except Exception` sees."""
+
+
+def broken():
+    raise Trouble
+
+
+@pytest.mark.parametrize("call", [run, stress])
+def test_everything_is_put_back_after_an_error_in_the_scenario(call):
+    before = state()
+    with pytest.raises(Trouble):
+        call(broken, runs=2)
+    assert state() == before
+
+
+@pytest.mark.parametrize("call", [run, stress])
+def test_everything_is_put_back_after_refused_roles(call):
+    before = state()
+    with pytest.raises(ScenarioError):
+        call(small_worlds.no_roles, runs=2)
+    assert state() == before
+
+
+def test_two_calls_side_by_side_leave_the_switch_interval_as_it_was():
+    """One begins, the other begins, the one ends, the other ends."""
+    before = sys.getswitchinterval()
+    inside, first_has_left = threading.Event(), threading.Event()
+
+    def second():
+        with settled(1e-4):
+            inside.set()
+            first_has_left.wait()
+
+    thread = threading.Thread(target=second)
+    with settled(1e-4):
+        thread.start()
+        inside.wait()
+    first_has_left.set()
+    thread.join()
+    after = sys.getswitchinterval()
+    sys.setswitchinterval(before)   # the tests after this one are not to suffer
+    assert after == before
+
+
+def test_it_works_without_affinity(monkeypatch):
+    monkeypatch.delattr(os, "sched_setaffinity", raising=False)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert run(small_worlds.in_order, runs=3).verdict is Verdict.CLEAN
+
+
+@needs_affinity
+@pytest.mark.parametrize("forbidden", ["sched_setaffinity", "sched_getaffinity"])
+def test_it_works_where_affinity_is_forbidden(forbidden, monkeypatch):
+    def refuse(*args):
+        raise PermissionError("not in this sandbox")
+
+    monkeypatch.setattr(os, forbidden, refuse)
+    assert run(small_worlds.in_order, runs=3).verdict is Verdict.CLEAN
+
+
+@needs_affinity
+def test_an_affinity_that_cannot_be_put_back_loses_no_result(monkeypatch):
+    """A CPU was taken from the process meanwhile."""
+    real, calls = os.sched_setaffinity, []
+
+    def only_once(pid, cpus):
+        calls.append(cpus)
+        if len(calls) > 1:
+            real(pid, cpus)
+            raise OSError("no such CPU")
+        real(pid, cpus)
+
+    monkeypatch.setattr(os, "sched_setaffinity", only_once)
+    assert (run(small_worlds.in_order).verdict, len(calls)) == (Verdict.CLEAN, 2)
+
+
+def test_it_works_without_eventfd(monkeypatch):
+    monkeypatch.delattr(os, "eventfd", raising=False)
+    assert run(small_worlds.in_order, runs=3).verdict is Verdict.CLEAN
+
+
+@pytest.mark.parametrize("call", [run, stress])
+def test_an_interpreter_without_its_global_lock_is_refused_in_one_line(call, monkeypatch):
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+    with pytest.raises(ScenarioError, match="PYTHON_GIL=1") as caught:
+        call(small_worlds.in_order, runs=2)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_interpreter_that_says_it_has_its_global_lock_is_accepted(monkeypatch):
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: True, raising=False)
+    assert run(small_worlds.in_order).verdict is Verdict.CLEAN
