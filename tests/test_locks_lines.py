@@ -14,7 +14,7 @@ import pytest
 
 from harness import Observer, run
 from harness.locks.callsite import split
-from harness.locks.parking import EXCLUSIVE, SHARED
+from harness.locks.task import EXCLUSIVE, SHARED
 from pcimodel.fixes import FIXES, apply
 from pcimodel.trees import TREES
 from tests.entry_paths import PATHS

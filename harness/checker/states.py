@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import NamedTuple
 
-from ..locks.parking import EXCLUSIVE, SHARED
+from ..locks.task import EXCLUSIVE, SHARED
 from ..locks.rwsem_policy import blocked_by
 from .program import LOCK_OPS, MUTEXES, Op, Program, SEMAPHORES
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from ..locks.parking import EXCLUSIVE, SHARED, WAIT
+from ..locks.task import EXCLUSIVE, SHARED, WAIT
 from ..locks.rwsem_policy import blocked_by
 from .answer import Waiting
 from .program import LOCK_OPS, MUTEXES, Op, SEMAPHORES

@@ -1,20 +1,12 @@
-"""A role under control, and who decides which one goes next."""
+"""A role under control: where it stands, and what it could do next."""
 
 from __future__ import annotations
 
 import threading
-from typing import Any, Protocol
+from typing import Any
 
-from ..locks.parking import Task
-
-_NO_PIPE = -1, -1
-
-
-class Chooser(Protocol):
-    """Decides who goes next."""
-
-    def choose(self, run: Any, moves: list[int]) -> int:
-        """Return one of *moves*, the labels that can be chosen; -1 to end the schedule here."""
+from ..locks.task import Task
+from ..runtime.workers import Baton
 
 
 class ControlledTask(Task):
@@ -23,6 +15,7 @@ class ControlledTask(Task):
     Attributes:
         key: what it is called in a token.
         label: twice its number in `Names`.
+        turn: what it waits for at a stop; None before it is assigned to a worker.
         lock: what it is about to do something to, at a stop.
         ask: what it asks for there.
         kind, give_up: the step it would do next, and the one by which it would give up; 0 if it
@@ -32,20 +25,22 @@ class ControlledTask(Task):
         birth: number of the step in which it was started, -1 if at the start.
         parent: the key of who started it, "" of a role.
         starter: who waits until it has come to its first stop.
+        expired: the step it was granted is to give up.
+        due: how many locks it must hold at its next stop, -1 if that is not known.
     """
 
     __slots__ = ("key", "label", "lock", "lock_number", "ask", "kind", "give_up", "queued", "since",
-                 "birth", "parent", "starter", "children", "fd", "go", "expired", "due")
+                 "birth", "parent", "starter", "children", "turn", "expired", "due")
 
     def __init__(self, name: str, run: Any, thread: threading.Thread | None, key: str,
                  number: int) -> None:
         super().__init__(name, run, thread)
         self.key = key
         self.label = 2 * number
+        self.turn: Baton | None = None
         self.lock: Any = None
         self.lock_number = self.ask = self.kind = self.give_up = self.since = self.children = 0
-        self.queued = self.go = self.expired = False
+        self.queued = self.expired = False
         self.birth, self.parent = -1, ""
         self.starter: ControlledTask | None = None
-        self.fd = _NO_PIPE
-        self.due = 0    # how many locks it must hold at its next stop
+        self.due = 0

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..locks.parking import EXCLUSIVE, SHARED
+from ..locks.task import EXCLUSIVE, SHARED
 from ..locks.rwsem_policy import blocked_by
 
 # What a step did. 0 is no step: whoever stands there cannot go on.

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from ..runtime.scenario import build
 from ..runtime.verdict import Outcome, Verdict
 from .controlled_run import ControlledRun
-from .hands import Hands
+from ..runtime.workers import Workers
 from .stable_ids import Names
 from .strategies import Strategy, ahead
 
@@ -75,7 +75,7 @@ class Follower(Strategy):
         return ahead(run, moves)[0]
 
 
-def follow(world: World, hands: Hands, labels: Sequence[int], full: bool = False,
+def follow(world: World, workers: Workers, labels: Sequence[int], full: bool = False,
            strictly: bool = True) -> tuple[ControlledRun, Outcome]:
     """Run one schedule in a fresh world.
 
@@ -84,4 +84,4 @@ def follow(world: World, hands: Hands, labels: Sequence[int], full: bool = False
     """
     made = build(world.scenario, world.name)
     run = ControlledRun(made, Follower(labels, strictly), world.names, world.timeout, full=full)
-    return run, run.play(hands)
+    return run, run.play(workers)

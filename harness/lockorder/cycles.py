@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from . import lockdep
 from ..checker.program import Op
-from ..locks.parking import SHARED, WAIT
+from ..locks.task import SHARED, WAIT
 from .graph import Edge, LockOrder, Place
 
 MOST_CYCLES = 2_000    # by instance, of one record

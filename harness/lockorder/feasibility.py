@@ -17,7 +17,7 @@ from typing import Any
 from ..checker.answer import Answer, Stuck
 from ..checker.program import Op, Program, SEMAPHORES
 from ..checker.search import search
-from ..locks.parking import WAIT
+from ..locks.task import WAIT
 from ..meetings.meet import writer_of
 from .cycles import Candidate, Cycle, Path, Record
 from .graph import started

@@ -13,7 +13,8 @@ from typing import Any
 from ..checker.answer import Step
 from ..checker.program import Program
 from ..locks.node import unique_name
-from ..locks.parking import Task, enter, leave, pause, unpark
+from ..locks.parking import enter, leave, pause, unpark
+from ..locks.task import Task
 from ..meetings.meet import writing
 from ..meetings.one_by_one import OneByOne
 from ..runtime.scenario import Scenario

@@ -25,7 +25,7 @@ from ..locks.errors import ScenarioError
 from ..locks.lock_class import LockClass
 from ..locks.mutex import Mutex
 from ..locks.node import unique_name
-from ..locks.parking import EXCLUSIVE, NOT_NESTED, SHARED, Task, WAIT
+from ..locks.task import EXCLUSIVE, NOT_NESTED, SHARED, Task, WAIT
 from ..runtime.observer import Observer
 from ..runtime.thread_patch import ThreadEnd
 from .held_stacks import TAKE, UP, Act, Role, Stack

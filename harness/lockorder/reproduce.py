@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ..locks.parking import SHARED, WAIT
+from ..locks.task import SHARED, WAIT
 from ..meetings.meet import At, Meet, with_writers, writer_of
 from ..meetings.one_by_one import Meetings, OneByOne, orders
 from ..runtime.scenario import Scenario

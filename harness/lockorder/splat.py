@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from ..locks.callsite import Chain, function_name, place_of, split
 from ..locks.node import label
-from ..locks.parking import EXCLUSIVE, SHARED, WAIT
+from ..locks.task import EXCLUSIVE, SHARED, WAIT
 from ..locks.rwsem import RWSemaphore
 from ..meetings.meet import writer_of
 from ..report.diagram import THREAD_RUN, WIDTH, diagram, is_open

@@ -21,7 +21,8 @@ from typing import Any
 
 from .errors import ForeignRelease, HeldLockFreed, ReleaseWithoutHold, ScenarioError
 from .node import Node, OUTSIDE, drop, ended_wait, nested_request
-from .parking import EXCLUSIVE, Expired, SHARED, Task, _local, enter, leave
+from .parking import enter, leave
+from .task import EXCLUSIVE, Expired, SHARED, Task, this_thread
 from .rwsem_inner import InnerLock, Request
 from .rwsem_policy import POLICIES, blocked_by
 
@@ -105,7 +106,7 @@ class RWSemaphore(Node):
         return self._down(EXCLUSIVE, max(timeout, 0))
 
     def _down(self, mode: str, timeout: float) -> bool:
-        task = _local.task
+        task = this_thread.task
         if task.run is not None:
             return self._acquire_in_run(task, mode, timeout)
         task.acquiring = True
@@ -135,7 +136,7 @@ class RWSemaphore(Node):
         return self._try(EXCLUSIVE)
 
     def _try(self, mode: str) -> bool:
-        task = _local.task
+        task = this_thread.task
         if task.run is not None:
             task.trylock = True
             try:
@@ -223,7 +224,7 @@ class RWSemaphore(Node):
             ForeignRelease: only other threads hold it for reading.
             ReleaseWithoutHold: nobody does.
         """
-        task = _local.task
+        task = this_thread.task
         if task not in self._readers:
             self._refuse(task, "up_read", list(self._readers))
         self._up(task, SHARED)
@@ -235,10 +236,17 @@ class RWSemaphore(Node):
             ForeignRelease: another thread holds it for writing.
             ReleaseWithoutHold: nobody does.
         """
-        task = _local.task
+        task = this_thread.task
         if self._writer is not task:
             self._refuse(task, "up_write", [self._writer] if self._writer else [])
         self._up(task, EXCLUSIVE)
+
+    def release_hold(self, mode: str) -> None:
+        """Give one hold in *mode* up."""
+        if mode == EXCLUSIVE:
+            self.up_write()
+        else:
+            self.up_read()
 
     def _up(self, task: Task, mode: str) -> None:
         if task.run is not None:
@@ -298,6 +306,14 @@ class RWSemaphore(Node):
         if not blockers and task.waits_on is self:
             return [OUTSIDE]   # about to take note of it, or to let it go: see Mutex.blockers
         return blockers
+
+    def enter_queue(self, task: Task, mode: str) -> None:
+        """Let *task* stand in the queue, though it waits elsewhere. Called with the guard held."""
+        self._queue.append((task, mode))
+
+    def leave_queue(self, task: Task, mode: str) -> None:
+        """Take *task* out of the queue again. Called with the guard held."""
+        self._queue.remove((task, mode))
 
     def holders(self) -> list[tuple[Task, str]]:
         """Return who holds it, and how."""

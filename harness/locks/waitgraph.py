@@ -9,8 +9,9 @@ is enough.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
-from .parking import Task
+from .task import Task
 
 
 def blockers(task: Task) -> list[Task]:
@@ -37,6 +38,11 @@ def find_cycle(start: Task) -> list[Task] | None:
                 came_from[blocker] = task
                 todo.append(blocker)
     return None
+
+
+def any_cycle(waiting: Sequence[Task]) -> list[Task] | None:
+    """Return a cycle of waits through one of *waiting*, the last first, or None."""
+    return next(filter(None, map(find_cycle, reversed(waiting))), None)
 
 
 def _path(came_from: dict[Task, Task], start: Task, last: Task) -> list[Task]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..locks.errors import ScenarioError
 from ..locks.node import Node
-from ..locks.parking import EXCLUSIVE, SHARED, Task, WAIT
+from ..locks.task import EXCLUSIVE, SHARED, Task, WAIT
 from ..runtime.recorder import function
 from ..runtime.scenario import Scenario
 

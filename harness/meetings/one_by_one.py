@@ -15,7 +15,8 @@ from typing import Any
 
 from ..locks.errors import ScenarioError
 from ..locks.node import unique_name
-from ..locks.parking import Expired, Task, enter, leave, pause, unpark
+from ..locks.parking import enter, leave, pause, unpark
+from ..locks.task import Expired, Task
 from ..runtime.observer import Observer
 from ..runtime.scenario import Scenario
 from .meet import At, Meet, _writer, matches

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..locks.parking import Task, enter, leave, pause, unpark
+from ..locks.parking import enter, leave, pause, unpark
+from ..locks.task import Task
 from ..runtime.observer import Observer
 
 

@@ -14,14 +14,14 @@ from ..exploration.controlled_run import ControlledRun
 from ..exploration.dpor import Reduced
 from ..exploration.extract_program import is_start, program_of
 from ..exploration.follower import Failure, follow
-from ..exploration.hands import Hands
+from ..runtime.workers import Workers
 from ..exploration.minimize import shrink
 from ..exploration.stable_ids import Names
 from ..exploration.strategies import DepthFirst, Strategy, first_difference
 from ..exploration.token import Moves, token_for
 from ..report.result import Result
 from ..runtime.scenario import build, name_of, reference_of
-from ..runtime.verdict import Finding, Outcome, Verdict
+from ..runtime.verdict import Finding, Outcome, Verdict, counted
 
 SCHEDULES = 1000     # of a strategy that draws them, when neither schedules nor seconds are given
 REPLAYS = 10         # how often a finding is run again before it is shown
@@ -79,9 +79,9 @@ class _Exploration:
 
     # -- the fast engine ----------------------------------------------------------------------
 
-    def ask_engine(self, hands: Hands) -> bool:
+    def ask_engine(self, workers: Workers) -> bool:
         """Ask the fast engine; say whether real threads confirm a deadlock that it knows of."""
-        run, outcome = follow(self, hands, (), strictly=False)
+        run, outcome = follow(self, workers, (), strictly=False)
         if outcome.gravest is not None and outcome.gravest.how == "timed out":
             self.coverage["engine"] = "not asked: a role waits outside our locks"
             self.schedules += 1
@@ -97,14 +97,14 @@ class _Exploration:
         left = None if self.deadline is None else max(self.deadline - time.monotonic(), 0.001)
         answer = search(program, max_states=STATES, seconds=left)
         every = "all " if answer.complete else ""
-        self.coverage["engine"] = f"{answer.verdict} ({every}{_count(answer.states, 'state')})"
+        self.coverage["engine"] = f"{answer.verdict} ({every}{counted(answer.states, 'state')})"
         self._engine_said = answer.verdict
         if not answer.deadlocks:
             return False
         nearest = answer.deadlocks[0]
         labels = [2 * self.names.role(step.thread) for step in nearest.schedule
                   if not is_start(program.threads[step.thread][step.op])]
-        run, outcome = follow(self, hands, labels, strictly=False)
+        run, outcome = follow(self, workers, labels, strictly=False)
         self.schedules += 1
         stuck = {task.key for task in run.deadlocked or run.stuck}
         if not stuck or stuck != set(nearest.circle or [wait.thread for wait in nearest.waits]):
@@ -118,11 +118,11 @@ class _Exploration:
 
     # -- running ------------------------------------------------------------------------------
 
-    def go(self, hands: Hands, most: int | None, seconds: float | None, progress: bool) -> None:
+    def go(self, workers: Workers, most: int | None, seconds: float | None, progress: bool) -> None:
         """Run schedules until one fails, a bound is met or nothing is left."""
         deadline = self.deadline
         while True:
-            run, outcome = self._once(hands, deadline)
+            run, outcome = self._once(workers, deadline)
             if run.late:
                 self.stopped = f"stopped after {seconds:g} s"
                 return
@@ -132,13 +132,13 @@ class _Exploration:
             if self._is_over(run, outcome) or not more:
                 return
             if most is not None and self.schedules >= most:
-                self.stopped = f"stopped after {_count(self.schedules, 'schedule')}"
+                self.stopped = f"stopped after {counted(self.schedules, 'schedule')}"
                 return
             if _is_over(deadline):
                 self.stopped = f"stopped after {seconds:g} s"
                 return
 
-    def _once(self, hands: Hands, deadline: float | None) -> tuple[ControlledRun, Outcome]:
+    def _once(self, workers: Workers, deadline: float | None) -> tuple[ControlledRun, Outcome]:
         made = build(self.scenario, self.name)
         self._function_name, self._titles = made.function_name, made.title
         if made.invariants and not self._trust_locks and isinstance(self.strategy, Reduced):
@@ -147,7 +147,7 @@ class _Exploration:
         self.strategy.begin()
         run = ControlledRun(made, self.strategy, self.names, self.timeout, deadline,
                             to_the_end=self._all)
-        return run, run.play(hands)
+        return run, run.play(workers)
 
     def _is_over(self, run: ControlledRun, outcome: Outcome) -> bool:
         """Count a schedule; say whether it is the last."""
@@ -190,7 +190,7 @@ class _Exploration:
         """Run a schedule again; say whether a role did something else, which is an error."""
         if outcome.stuck:
             return False
-        again, other = follow(self, run.hands, [step.label for step in run.steps])
+        again, other = follow(self, run.workers, [step.label for step in run.steps])
         told = first_difference(self.names, run.steps, again.steps)
         if not told and Failure.of(run, outcome) != Failure.of(again, other):
             told = f"it came to {outcome.verdict} the first time, to {other.verdict} the second"
@@ -209,7 +209,7 @@ class _Exploration:
 
     # -- what was found -----------------------------------------------------------------------
 
-    def confirm(self, hands: Hands) -> None:
+    def confirm(self, workers: Workers) -> None:
         """Simplify the schedule that was found, run it again, and record it as it is shown."""
         found = self.found
         if found is None or found.labels is None or found.outcome.stuck:
@@ -217,17 +217,17 @@ class _Exploration:
         assert found.outcome.gravest is not None
         # What timed out would be waited for each time, what has no end run to its bound.
         if found.outcome.gravest.how != "timed out" and found.verdict is not Verdict.INCONCLUSIVE:
-            found.labels, simplest = shrink(self, hands, found.labels, found.failure, self.deadline)
+            found.labels, simplest = shrink(self, workers, found.labels, found.failure, self.deadline)
             if not simplest:
                 self.coverage["minimised"] = "not to the end: the time was up"
             same = replays = 0
             while replays < REPLAYS and (simplest or not replays):
-                run, outcome = follow(self, hands, found.labels)
+                run, outcome = follow(self, workers, found.labels)
                 same += Failure.of(run, outcome) == found.failure
                 replays += 1
                 simplest = simplest and not _is_over(self.deadline)
             self.coverage["replayed"] = f"{same} of {replays}"
-        run, outcome = follow(self, hands, found.labels, full=True)
+        run, outcome = follow(self, workers, found.labels, full=True)
         if Failure.of(run, outcome) == found.failure:
             found.outcome, found.moves = outcome, Moves.of(run)
         else:
@@ -294,7 +294,3 @@ class _Exploration:
 
 def _is_over(deadline: float | None) -> bool:
     return deadline is not None and time.monotonic() >= deadline
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"

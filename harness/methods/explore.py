@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..exploration.dpor import Reduced
-from ..exploration.hands import Hands
+from ..runtime.workers import Workers
 from ..exploration.strategies import DepthFirst, PCT, PreemptionBounded, Random, Strategy
 from ..locks.errors import ScenarioError
 from ..report.result import Result
@@ -68,12 +68,12 @@ def explore(scenario: Callable[[], Any], *, strategy: str = "dpor",
     if strategy in ("random", "pct"):
         loop.coverage["seed"] = seed
     try:
-        with settled(), Hands() as hands:
+        with settled(), Workers() as workers:
             ask = engine and strategy == "dpor" and not all
             loop.deadline = None if seconds is None else time.monotonic() + seconds
-            if not (ask and loop.ask_engine(hands)):
-                loop.go(hands, max_schedules, seconds, progress)
-            loop.confirm(hands)
+            if not (ask and loop.ask_engine(workers)):
+                loop.go(workers, max_schedules, seconds, progress)
+            loop.confirm(workers)
     except KeyboardInterrupt as exc:
         loop.stopped = "interrupted"
         raise Interrupted(loop.result(getattr(exc, "outcome", None))) from None

@@ -13,10 +13,10 @@ from typing import Any
 from ..meetings.meet import Meet, with_writers
 from ..meetings.one_by_one import Meetings, OneByOne, orders
 from ..report.result import Result
-from ..runtime.run import Run
+from ..runtime.free_run import FreeRun
 from ..runtime.scenario import Scenario, build, name_of
 from ..runtime.verdict import Finding, Outcome, Verdict
-from ..runtime.workers import Crew
+from ..runtime.workers import Workers
 from .tally import Deadline, TIMEOUT, repeat
 
 ON_THE_WAY = "Found on the way: the roles had not met as the scenario asks."
@@ -41,18 +41,18 @@ class _Forcer:
     def __init__(self, scenario: Callable[[], Any], tally: Deadline, timeout: float,
                  detect: str) -> None:
         self.scenario, self.tally, self.timeout, self.detect = scenario, tally, timeout, detect
-        self.known: Callable[[Scenario, Crew], Outcome] | None = None   # how it was reached before
+        self.known: Callable[[Scenario, Workers], Outcome] | None = None   # how it was reached before
 
-    def once(self, made: Scenario, crew: Crew) -> Outcome:
+    def once(self, made: Scenario, workers: Workers) -> Outcome:
         """Do one run."""
         if made.meet:
-            return self.hold(made, crew)
-        return (self.known or self.predict)(made, crew)
+            return self.hold(made, workers)
+        return (self.known or self.predict)(made, workers)
 
-    def play(self, made: Scenario, crew: Crew, observer: Any) -> Outcome:
-        return Run(made, [observer], self.detect, self.timeout, self.tally.deadline).play(crew)
+    def play(self, made: Scenario, workers: Workers, observer: Any) -> Outcome:
+        return FreeRun(made, [observer], self.detect, self.timeout, self.tally.deadline).play(workers)
 
-    def hold(self, made: Scenario, crew: Crew, found: Meet | None = None) -> Outcome:
+    def hold(self, made: Scenario, workers: Workers, found: Meet | None = None) -> Outcome:
         """Hold the meeting that was *found*, else those that are declared; in another order of start
         if they are missed.
         """
@@ -60,7 +60,7 @@ class _Forcer:
         for tried, order in enumerate(orders(made), 1):
             meet = found or made.meet    # a declared one may name the locks of its world
             meetings = Meetings(meet, order)
-            outcome = self.play(with_writers(made, meet), crew, meetings)
+            outcome = self.play(with_writers(made, meet), workers, meetings)
             outcome.tried = tried
             if outcome.findings:
                 if not meetings.all_reached:
@@ -74,16 +74,16 @@ class _Forcer:
         return not_reached(outcome, f"the race could not be set up in {tried} orders of start; "
                                     f"in the first, {missed}")
 
-    def predict(self, made: Scenario, crew: Crew) -> Outcome:
+    def predict(self, made: Scenario, workers: Workers) -> Outcome:
         """Find the meeting that the order of the locks allows, and hold it."""
         from .session import Session   # it needs this module
 
-        session = Session(self.scenario, self.timeout, self.detect, self.tally.deadline, {}, crew)
+        session = Session(self.scenario, self.timeout, self.detect, self.tally.deadline, {}, workers)
         session.observe(None, made)
         outcome = session.tally.kept
         assert outcome is not None
         if outcome.findings:
-            self.known = lambda made, crew: self.play(made, crew, OneByOne(*session.kept_order))
+            self.known = lambda made, workers: self.play(made, workers, OneByOne(*session.kept_order))
             return outcome
         found = session.first_that_happens()
         outcome.tried = session.runs
@@ -91,7 +91,7 @@ class _Forcer:
             return not_reached(outcome, "no meeting is declared, and " + session.why_not())
         if found.met and found.meeting is not None:
             meeting, writers = found.meeting, found.writers
-            self.known = lambda made, crew: _with_its_writers(self.hold(made, crew, meeting), writers)
+            self.known = lambda made, workers: _with_its_writers(self.hold(made, workers, meeting), writers)
         return replace(_with_its_writers(found.outcome, found.writers), tried=outcome.tried)
 
 

@@ -16,7 +16,7 @@ from ..lockorder import splat
 from ..lockorder.baseline import checked_baseline
 from ..report.result import Result
 from ..runtime.process_state import settled
-from ..runtime.workers import Crew
+from ..runtime.workers import Workers
 from .session import Session
 from .tally import TIMEOUT, check_arguments, interrupted
 
@@ -49,7 +49,7 @@ def predict(scenario: Callable[[], Any], *, runs: int | None = None, seconds: fl
     silenced = checked_baseline(baseline)
     session = Session(scenario, timeout, detect, deadline, silenced)
     try:
-        with settled(), Crew() as session.crew:
+        with settled(), Workers() as session.workers:
             session.observe(runs)
             session.conclude()
             session.search_program()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..exploration.follower import follow
-from ..exploration.hands import Hands
+from ..runtime.workers import Workers
 from ..exploration.stable_ids import Names
 from ..exploration.token import Moves, decode
 from ..locks.errors import ScenarioError
@@ -17,10 +17,9 @@ from ..meetings.replayer import Replayer
 from ..programs.loading import load
 from ..report.result import Result
 from ..runtime.process_state import settled
-from ..runtime.run import Run
+from ..runtime.free_run import FreeRun
 from ..runtime.scenario import build, name_of
 from ..runtime.verdict import Finding, Outcome, Verdict
-from ..runtime.workers import Crew
 from .tally import Interrupted, TIMEOUT, Tally, interrupted
 
 
@@ -50,9 +49,9 @@ def replay(token: str, scenario: Callable[..., Any] | None = None, *,
     replayer = Replayer(schedule)
     tally = Tally(name_of(scenario))
     try:
-        with settled(), Crew() as crew:
+        with settled(), Workers() as workers:
             made = build(scenario, tally.scenario, random.Random(seed))
-            outcome = Run(made, [replayer], "block", timeout).play(crew)
+            outcome = FreeRun(made, [replayer], "block", timeout).play(workers)
             tally.add(outcome, made)
     except KeyboardInterrupt as exc:
         raise interrupted(exc, tally) from None
@@ -85,8 +84,8 @@ def replay_moves(token: str, scenario: Callable[..., Any], moves: Moves, timeout
     world = _Replayed(scenario, name_of(scenario), Names(), timeout)
     labels = [2 * world.names.role(role) + gives_up for role, gives_up in moves.steps]
     try:
-        with settled(), Hands() as hands:
-            run, outcome = follow(world, hands, labels, full=True)
+        with settled(), Workers() as workers:
+            run, outcome = follow(world, workers, labels, full=True)
     except KeyboardInterrupt as exc:
         outcome = getattr(exc, "outcome", None) or Outcome([], [])
         raise Interrupted(Result(world.name, outcome.verdict, "observed", {"runs": 1}, outcome,

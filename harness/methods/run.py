@@ -11,10 +11,10 @@ from typing import Any
 
 from ..report.result import Result
 from ..runtime.observer import Observer
-from ..runtime.run import Run
+from ..runtime.free_run import FreeRun
 from ..runtime.scenario import Scenario, name_of
 from ..runtime.verdict import Outcome
-from ..runtime.workers import Crew
+from ..runtime.workers import Workers
 from .tally import Deadline, TIMEOUT, repeat
 
 
@@ -36,8 +36,8 @@ def run(scenario: Callable[[], Any], *, runs: int = 1, seconds: float | None = N
         ScenarioError: the scenario or an argument makes no sense.
         Interrupted: Ctrl-C; its `result` holds the report so far.
     """
-    def once(made: Scenario, crew: Crew) -> Outcome:
-        return Run(made, list(observers()), detect, timeout, tally.deadline).play(crew)
+    def once(made: Scenario, workers: Workers) -> Outcome:
+        return FreeRun(made, list(observers()), detect, timeout, tally.deadline).play(workers)
 
     tally = Deadline(name_of(scenario), seconds)
     return repeat(scenario, tally, runs, timeout, detect, once)

@@ -18,11 +18,11 @@ from ..lockorder.finding import (FORCED, GUARDED, KNOWN, NEEDS_WRITER, ONE_ROLE,
 from ..lockorder.following import ProgramFollower
 from ..lockorder.graph import LockOrder
 from ..lockorder.reproduce import Confirmer, points_of
-from ..locks.parking import SHARED
+from ..locks.task import SHARED
 from ..meetings.meet import At, Meet, with_writers
 from ..meetings.one_by_one import Meetings, OneByOne, Refusal, orders
 from ..report.result import Result
-from ..runtime.run import Run
+from ..runtime.free_run import FreeRun
 from ..runtime.scenario import Scenario, build, name_of
 from ..runtime.verdict import Finding, Outcome, Verdict
 from .tally import Tally
@@ -43,7 +43,7 @@ class Session:
     detect: str
     deadline: float | None            # by time.monotonic()
     baseline: Mapping[str, str]
-    crew: Any = None
+    workers: Any = None
     record: Any = None
     predictions: list[Prediction] = field(default_factory=list)
     observed: list[Outcome] = field(default_factory=list)   # runs in which no meeting was held
@@ -119,7 +119,7 @@ class Session:
         return recorded
 
     def play(self, made: Scenario, observers: list[Any]) -> Outcome:
-        return Run(made, observers, self.detect, self.timeout, self.deadline).play(self.crew)
+        return FreeRun(made, observers, self.detect, self.timeout, self.deadline).play(self.workers)
 
     # -- what they allow ----------------------------------------------------------------------
 

@@ -14,14 +14,14 @@ from collections.abc import Callable
 from typing import Any
 
 from ..exploration.token import token_of
-from ..locks.parking import Task
+from ..locks.task import Task
 from ..report.result import Result
 from ..runtime.observer import Observer
 from ..runtime.process_state import settled
-from ..runtime.run import Run
+from ..runtime.free_run import FreeRun
 from ..runtime.scenario import build, name_of
 from ..runtime.verdict import Outcome, Verdict
-from ..runtime.workers import Crew
+from ..runtime.workers import Workers
 from .tally import TIMEOUT, Tally, check_arguments, interrupted
 
 RUNS = 1000              # when neither runs nor seconds are given
@@ -69,11 +69,11 @@ def stress(scenario: Callable[..., Any], *, runs: int | None = None, seconds: fl
     loop = _Loop(scenario, random.randrange(2**32) if seed is None else seed, timeout, detect)
     end = None if seconds is None else time.monotonic() + seconds
     try:
-        with settled(SWITCH_INTERVAL), Crew() as crew:
+        with settled(SWITCH_INTERVAL), Workers() as workers:
             while runs is None or loop.tally.runs < runs:
                 if end is not None and time.monotonic() >= end:
                     break
-                outcome = loop.once(crew, end)
+                outcome = loop.once(workers, end)
                 if progress:
                     loop.show(runs)
                 if outcome.stuck:
@@ -95,11 +95,11 @@ class _Loop:
         self._first: tuple[str, Outcome] | None = None
         self._shown = 0.0
 
-    def once(self, crew: Crew, end: float | None) -> Outcome:
+    def once(self, workers: Workers, end: float | None) -> Outcome:
         """Do one run."""
         seed = f"{self._seed}/{self.tally.runs}"
         made = build(self._scenario, self.tally.scenario, random.Random(seed))
-        outcome = Run(made, [Noise(seed)], self._detect, self._timeout, end).play(crew)
+        outcome = FreeRun(made, [Noise(seed)], self._detect, self._timeout, end).play(workers)
         cut = outcome.verdict is Verdict.INCONCLUSIVE
         if cut and self.tally.runs:
             return outcome   # the time was up in the middle of a run: it counts for nothing

@@ -14,7 +14,7 @@ from ..report.result import Result
 from ..runtime.process_state import settled
 from ..runtime.scenario import Scenario, build
 from ..runtime.verdict import Finding, Outcome, Verdict
-from ..runtime.workers import Crew
+from ..runtime.workers import Workers
 
 TIMEOUT = 5.0
 DETECT = ("block", "timeout")
@@ -84,13 +84,13 @@ class Deadline(Tally):
 
 
 def repeat(scenario: Callable[[], Any], tally: Deadline, runs: int, timeout: float, detect: str,
-            once: Callable[[Scenario, Crew], Outcome]) -> Result:
+            once: Callable[[Scenario, Workers], Outcome]) -> Result:
     check_arguments(runs, tally.seconds, timeout, detect)
     try:
-        with settled(), Crew() as crew:
+        with settled(), Workers() as workers:
             for _ in range(runs):
                 made = build(scenario, tally.scenario)
-                outcome = once(made, crew)
+                outcome = once(made, workers)
                 tally.add(outcome, made)
                 late = tally.deadline is not None and time.monotonic() >= tally.deadline
                 if late or outcome.stuck:

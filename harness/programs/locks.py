@@ -11,7 +11,8 @@ from typing import Any
 from ..locks.completion import Completion
 from ..locks.mutex import Mutex
 from ..locks.node import ended_wait, grant, wait
-from ..locks.parking import EXCLUSIVE, Expired, Task, WAIT, current, enter, leave
+from ..locks.parking import enter, leave
+from ..locks.task import EXCLUSIVE, Expired, Task, WAIT, current
 from ..locks.rwsem import RWSemaphore
 
 Bringers = Callable[[Any], Iterable[Task]]   # given a run, who in it could complete something

@@ -19,7 +19,8 @@ from typing import Any
 from ..checker.program import MUTEXES, Op, Program, SEMAPHORES, THREAD_OPS
 from ..locks.errors import LockMisuse
 from ..locks.node import Node
-from ..locks.parking import Task, Unwind, current, enter, leave, unpark
+from ..locks.parking import enter, leave, unpark
+from ..locks.task import Task, Unwind, current
 from ..locks.rwsem import RWSemaphore
 from ..runtime.scenario import Scenario
 from .locks import Condition, Flag, ProgramMutex, ReentrantMutex, References

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..locks.mutex import Mutex
-from ..locks.parking import EXCLUSIVE, SHARED, current
+from ..locks.task import EXCLUSIVE, SHARED, current
 from ..locks.rwsem import RWSemaphore
 from ..runtime.scenario import Scenario
 from .source_lines import compiled

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from ..report.result import Result
 from ..runtime.verdict import Verdict
 from ..runtime.workers import GRACE
-from .watched_run import AmbientRun
+from .watched_run import WatchedRun
 
 LONGEST = 10.0    # seconds that the lock order of one watched test is judged for, at most
 FAILS = Verdict.DEADLOCK, Verdict.PREDICTED
@@ -52,7 +52,7 @@ def watched(item: pytest.Item, body: Callable[[], Any], baseline: Mapping[str, s
         alarm: when pytest-timeout ends the test, by time.monotonic().
     """
     __tracebackhide__ = True
-    run = AmbientRun(item.nodeid)
+    run = WatchedRun(item.nodeid)
     again = command_of(item, "--predict ")
     raised = None
     try:

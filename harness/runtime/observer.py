@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from ..locks.parking import Task
+from ..locks.task import Task
 
 HOOKS = ("lock_acquire", "lock_contended", "lock_acquired", "lock_release", "role_start", "role_end")
 

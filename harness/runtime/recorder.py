@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..locks.callsite import Chain, capture, function_name, place_of, split
-from ..locks.parking import Task, WAIT
+from ..locks.task import Task, WAIT
 from ..locks.waitgraph import blockers
 from .observer import Observer
 

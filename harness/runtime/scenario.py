@@ -11,7 +11,7 @@ from typing import Any
 from ..locks.callsite import first_line, raised_at
 from ..locks.errors import ScenarioError
 from ..locks.lock_class import LockClass
-from ..locks.parking import _local
+from ..locks.task import name_locks_afresh, this_thread
 
 Role = Callable[[], Any]
 _LAZY = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
@@ -58,7 +58,7 @@ def build(factory: Callable[..., Any], name: str, rng: random.Random | None = No
     """
     if not callable(factory):
         raise ScenarioError(f"scenario {name} is {factory!r}, not a callable that returns roles")
-    _local.created, _local.named = {}, {}   # locks are numbered afresh in each world
+    name_locks_afresh()
     try:
         made = factory(rng=rng) if rng is not None and _takes_rng(factory) else factory()
     except ScenarioError:
@@ -70,7 +70,7 @@ def build(factory: Callable[..., Any], name: str, rng: random.Random | None = No
         raise ScenarioError(f"scenario {name} could not build its world: {first_line(exc)}, "
                             f"at {raised_at(exc)}") from exc
     finally:
-        _local.named = None
+        this_thread.named = None
     scenario = made if isinstance(made, Scenario) else Scenario(made)
     if not isinstance(scenario.roles, Mapping) or not scenario.roles:
         raise ScenarioError(f"scenario {name} returned no roles: expected a mapping from role names "

@@ -7,7 +7,7 @@ import re
 import tempfile
 
 from ..locks.callsite import short_path
-from ..locks.parking import Task
+from ..locks.task import Task
 
 _HEAD = re.compile(r"^(?:Current thread|Thread) 0x([0-9a-f]+)")
 _FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$')

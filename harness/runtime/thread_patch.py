@@ -13,7 +13,7 @@ from typing import Any
 
 from ..locks.completion import Completion
 from ..locks.mutex import set_active
-from ..locks.parking import Task, current
+from ..locks.task import Task, current
 
 
 class ThreadEnd(Completion):

@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 
 from harness.checker.program import Op, Program
 from harness.locks.rwsem_policy import blocked_by
-from harness.locks.parking import EXCLUSIVE, SHARED
+from harness.locks.task import EXCLUSIVE, SHARED
 
 TAKING = ("take", "take_read", "take_write")
 COMMUTING = {frozenset(pair) for pair in (

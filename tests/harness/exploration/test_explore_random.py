@@ -14,7 +14,7 @@ from harness.exploration import dependency as dependence
 from harness.exploration import dpor as reduction
 from harness.exploration.controlled_run import ControlledRun
 from harness.checker.search import search
-from harness.exploration.hands import Hands
+from harness.runtime.workers import Workers
 from harness.checker.program import Program
 from harness.exploration.dpor import Reduced
 from harness.exploration.strategies import DepthFirst
@@ -102,11 +102,11 @@ class Case:
 @pytest.fixture(scope="module")
 def cases():
     """The programs, each searched plainly, on real threads."""
-    with settled(), Hands() as hands:
+    with settled(), Workers() as workers:
         made = []
         for program in map(random_program, SEEDS):
             factory = world_of(program)
-            plain = Explored(factory, DepthFirst(), hands)
+            plain = Explored(factory, DepthFirst(), workers)
             made.append(Case(program, factory, plain, meaning(program, plain.orders)))
     return made
 
@@ -151,9 +151,9 @@ def test_the_reduced_search_visits_each_class_and_no_more(cases):
     """Same classes, same deadlocked states, same results of trylocks; nothing twice, nothing cut
     short.
     """
-    with settled(), Hands() as hands:
+    with settled(), Workers() as workers:
         for case in cases:
-            reduced = Explored(case.factory, Reduced(), hands)
+            reduced = Explored(case.factory, Reduced(), workers)
             assert meaning(case.program, reduced.orders) == case.meaning, case.program
             assert (reduced.tried, reduced.problems) == (len(case.meaning[0]), [])
 
@@ -220,12 +220,12 @@ def a_release_is_merged_into_the_step_before(monkeypatch):
     a_release_is_merged_into_the_step_before])
 def test_a_broken_explorer_does_not_agree(broken, cases, monkeypatch):
     broken(monkeypatch)
-    with settled(), Hands() as hands:
-        assert any(not _agrees(case, hands) for case in cases)
+    with settled(), Workers() as workers:
+        assert any(not _agrees(case, workers) for case in cases)
 
 
-def _agrees(case, hands):
-    reduced = Explored(case.factory, Reduced(), hands, most=500)
+def _agrees(case, workers):
+    reduced = Explored(case.factory, Reduced(), workers, most=500)
     try:
         return meaning(case.program, reduced.orders) == case.meaning
     except ValueError:

@@ -8,11 +8,11 @@ import threading
 import pytest
 
 from harness import Completion, Mutex, RWSemaphore, Scenario, ScenarioError, Verdict
-from harness.runtime.workers import Crew
+from harness.runtime.workers import Workers
 from harness.locks.lock_class import LockClass
 from harness.lockorder.graph import LockOrder
 from harness.meetings.one_by_one import OneByOne
-from harness.runtime.run import Run
+from harness.runtime.free_run import FreeRun
 from harness.runtime.scenario import build
 from harness.runtime.recorder import function
 
@@ -23,8 +23,8 @@ def record(roles, verdict=Verdict.CLEAN, **more):
     """Let *roles* run one after the other; return what was recorded."""
     made = build(lambda: Scenario(roles, **more), "a scenario")
     order = LockOrder()
-    with Crew() as crew:
-        outcome = Run(made, [OneByOne(range(len(made.roles))), order]).play(crew)
+    with Workers() as workers:
+        outcome = FreeRun(made, [OneByOne(range(len(made.roles))), order]).play(workers)
     assert outcome.verdict is verdict, outcome.findings
     return order
 

@@ -13,7 +13,7 @@ from harness import At, Completion, Meet, Mutex, Observer, RWSemaphore, Scenario
     force, run
 from harness.methods.tally import Interrupted
 from harness.runtime.scenario import build
-from harness.locks.parking import Unwind
+from harness.locks.task import Unwind
 
 both_ways = pytest.mark.parametrize("detect", ["block", "timeout"])
 HOW = {"block": "observed", "timeout": "timed out"}
