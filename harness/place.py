@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from readerwriterlock import rwlock
 
@@ -19,22 +20,32 @@ Call = tuple[CodeType, int]
 # event, not one a call.
 Chain = tuple[Any, ...]
 
-_vocabulary = {os.path.dirname(os.path.abspath(file)) + os.sep for file in (__file__, rwlock.__file__)}
+Verbs = TypeVar("Verbs", bound=str | Callable[..., Any])
+
+# Folders, files, code objects.
+_vocabulary: set[object] = {
+    os.path.dirname(os.path.abspath(file)) + os.sep for file in (__file__, rwlock.__file__)}
 
 
-def vocabulary(path: str) -> None:
-    """Declare the file *path* part of the locking vocabulary.
+def vocabulary(verbs: Verbs) -> Verbs:
+    """Declare a function, or all functions of a file, part of the locking vocabulary.
 
-    Its functions are verbs: a report prints ``device_lock(x)`` for what such a function did, and
-    takes the function that called it for the place.
+    A report prints ``device_lock(x)`` for what such a verb did, and takes the function that called
+    it for the place.
+
+    Args:
+        verbs: the path of the file; or the function: ``@vocabulary`` is a decorator that leaves it
+            as it is.
     """
-    _vocabulary.add(path)
+    _vocabulary.add(getattr(verbs, "__code__", verbs))
+    return verbs
 
 
 def is_verb(code: CodeType) -> bool:
     """Say whether *code* belongs to the locking vocabulary, or to the package below it."""
     name = code.co_filename
-    return name in _vocabulary or os.path.dirname(name) + os.sep in _vocabulary
+    return (name in _vocabulary or os.path.dirname(name) + os.sep in _vocabulary
+            or code in _vocabulary)
 
 
 def line_of(code: CodeType, lasti: int) -> int:
