@@ -13,9 +13,8 @@ import errno
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 
-from .device import Device, DeviceDriver
+from .device import Device, DeviceDriver, device_lock
 from .klist import Klist
-from .locking import device_lock
 from .pci import PciDev
 
 

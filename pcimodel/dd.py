@@ -12,8 +12,7 @@ from __future__ import annotations
 import errno
 from contextlib import nullcontext
 
-from .device import Device, DeviceDriver
-from .locking import device_lock
+from .device import Device, DeviceDriver, device_lock
 from .printk import KERN_WARNING
 
 EPROBE_DEFER = 517

@@ -19,7 +19,9 @@ from collections.abc import Callable
 from typing import Any
 
 from .klist import Klist
-from .locking import Mutex, lockdep_set_novalidate_class, mutex_init
+from .locking import (
+    Mutex, MutexGuard, lockdep_set_novalidate_class, mutex_init, mutex_lock, vocabulary,
+)
 
 
 class KernelOops(Exception):
@@ -67,6 +69,12 @@ class Device:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
+
+
+@vocabulary
+def device_lock(dev: Device) -> MutexGuard:
+    """Take the mutex of *dev*: device_lock(), include/linux/device.h."""
+    return mutex_lock(dev.mutex)
 
 
 class DeviceCore:

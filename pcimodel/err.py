@@ -11,8 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .aerdrv import AER_FATAL, ROOT_PORT_INTR_ON_MESG_MASK
-from .device import KernelOops
-from .locking import device_lock
+from .device import KernelOops, device_lock
 from .pci import (
     PciDev, PciErrorHandlers, pci_channel_io_frozen, pci_channel_io_normal, pci_pcie_type,
 )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import errno
 
-from .locking import pci_cfg_access_lock
+from .access import pci_cfg_access_lock
 from .pci import PciBus, PciDev, pci_domain_nr
 from .pci_regs import (
     PCI_SRIOV_CAP_VFM, PCI_SRIOV_CTRL, PCI_SRIOV_CTRL_MSE, PCI_SRIOV_CTRL_VFE,

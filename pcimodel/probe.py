@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import errno
 
+from .access import BLOCK_CFG_ACCESS
 from .device import Device
 from .hardware import BUS_END, Hardware
-from .locking import BLOCK_CFG_ACCESS, RWSemaphore, down_write, mutex_init
+from .locking import RWSemaphore, down_write, mutex_init
 from .pci import PciBus, PciDev, pci_domain_nr, pci_is_bridge
 from .pci_regs import (
     PCI_CLASS_REVISION, PCI_DEVICE_ID, PCI_EXP_TYPE_DOWNSTREAM, PCI_EXP_TYPE_ROOT_PORT,

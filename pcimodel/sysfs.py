@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import errno
 
-from .device import Device
-from .locking import device_lock
+from .device import Device, device_lock
 from .pci import PciDev
 
 
