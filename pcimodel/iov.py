@@ -14,12 +14,18 @@ import errno
 from .access import pci_cfg_access_lock
 from .pci import PciBus, PciDev, pci_domain_nr
 from .pci_regs import (
-    PCI_SRIOV_CAP_VFM, PCI_SRIOV_CTRL, PCI_SRIOV_CTRL_MSE, PCI_SRIOV_CTRL_VFE,
-    PCI_SRIOV_INITIAL_VF, PCI_SRIOV_VF_DID,
+    PCI_SRIOV_CAP_VFM,
+    PCI_SRIOV_CTRL,
+    PCI_SRIOV_CTRL_MSE,
+    PCI_SRIOV_CTRL_VFE,
+    PCI_SRIOV_INITIAL_VF,
+    PCI_SRIOV_VF_DID,
 )
+from .probe import Probe
+from .remove import Remove
 
 
-class Iov:
+class Iov(Probe, Remove):
     """The functions of drivers/pci/iov.c that make and remove VFs; iov_init.py has the rest."""
 
     def virtfn_add_bus(self, bus: PciBus, busnr: int) -> PciBus | None:

@@ -9,14 +9,23 @@ import errno
 
 from .device import KernelOops
 from .pci import PciBus, PciDev, PciSriov, Resource
+from .pci_core import Pci
 from .pci_regs import (
-    PCI_EXT_CAP_ID_SRIOV, PCI_SRIOV_CAP, PCI_SRIOV_CTRL, PCI_SRIOV_CTRL_VFE, PCI_SRIOV_FUNC_LINK,
-    PCI_SRIOV_INITIAL_VF, PCI_SRIOV_NUM_VF, PCI_SRIOV_TOTAL_VF, PCI_SRIOV_VF_OFFSET,
+    PCI_EXT_CAP_ID_SRIOV,
+    PCI_SRIOV_CAP,
+    PCI_SRIOV_CTRL,
+    PCI_SRIOV_CTRL_VFE,
+    PCI_SRIOV_FUNC_LINK,
+    PCI_SRIOV_INITIAL_VF,
+    PCI_SRIOV_NUM_VF,
+    PCI_SRIOV_TOTAL_VF,
+    PCI_SRIOV_VF_OFFSET,
     PCI_SRIOV_VF_STRIDE,
 )
+from .timer import Timer
 
 
-class IovInit:
+class IovInit(Pci, Timer):
     """The functions of drivers/pci/iov.c around the capability itself."""
 
     def pci_iov_init(self, dev: PciDev) -> int:

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import errno
 
+from .base_bus import BaseBus
 from .pci import PCI_ANY_ID, PciDev, PciDeviceId, PciDriver
+from .pci_core import Pci
+from .workqueue import Workqueues
 
 
-class PciDriverCore:
+class PciDriverCore(BaseBus, Pci, Workqueues):
     """The functions of drivers/pci/pci-driver.c."""
 
     probe_on_worker: bool

@@ -12,23 +12,35 @@ from __future__ import annotations
 import errno
 
 from .access import BLOCK_CFG_ACCESS
+from .aspm import Aspm
+from .bus import Bus
+from .core import DeviceCore
 from .device import Device
 from .hardware import BUS_END, Hardware
-from .locking import RWSemaphore, down_write, mutex_init
+from .iov_init import IovInit
+from .locking import down_write, mutex_init
 from .pci import PciBus, PciDev, pci_domain_nr, pci_is_bridge
 from .pci_regs import (
-    PCI_CLASS_REVISION, PCI_DEVICE_ID, PCI_EXP_TYPE_DOWNSTREAM, PCI_EXP_TYPE_ROOT_PORT,
-    PCI_EXT_CAP_ID_ERR, PCI_HEADER_TYPE, PCI_HEADER_TYPE_BRIDGE, PCI_HEADER_TYPE_MULTIFUNC,
-    PCI_HEADER_TYPE_NORMAL, PCI_SECONDARY_BUS, PCI_SUBORDINATE_BUS, PCI_VENDOR_ID,
+    PCI_CLASS_REVISION,
+    PCI_DEVICE_ID,
+    PCI_EXP_TYPE_DOWNSTREAM,
+    PCI_EXP_TYPE_ROOT_PORT,
+    PCI_EXT_CAP_ID_ERR,
+    PCI_HEADER_TYPE,
+    PCI_HEADER_TYPE_BRIDGE,
+    PCI_HEADER_TYPE_MULTIFUNC,
+    PCI_HEADER_TYPE_NORMAL,
+    PCI_SECONDARY_BUS,
+    PCI_SUBORDINATE_BUS,
+    PCI_VENDOR_ID,
 )
+from .search import Search
 
 
-class Probe:
+class Probe(DeviceCore, Bus, Search, Aspm, IovInit):
     """The functions of drivers/pci/probe.c."""
 
     hardware: Hardware
-    pci_bus_sem: RWSemaphore
-    pci_root_buses: list[PciBus]
 
     def pci_register_host_bridge(self, busnr: int) -> PciBus:
         """Make the host bridge and its root bus.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..err import (PCI_ERS_RESULT_CAN_RECOVER, PCI_ERS_RESULT_NEED_RESET, PCI_ERS_RESULT_RECOVERED)
+from ..err import PCI_ERS_RESULT_CAN_RECOVER, PCI_ERS_RESULT_NEED_RESET, PCI_ERS_RESULT_RECOVERED
 from ..pci import PciDev, PciDriver, PciErrorHandlers, pci_channel_io_frozen
 
 IGB = (0x8086, 0x10C9)
