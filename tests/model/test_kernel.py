@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import pcimodel
+from pcimodel.fixes import FIXES
 from pcimodel.trees.v4_14 import V4_14
 
 MIXINS = V4_14.__mro__[:-1]
@@ -37,7 +38,7 @@ def offered_by(cls):
     return {*vars(cls), *inspect.get_annotations(cls), *functions, *fields(cls, ast.Store)}
 
 
-@pytest.mark.parametrize("cls", MIXINS, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", [*MIXINS, *FIXES.values()], ids=lambda cls: cls.__name__)
 def test_what_a_file_uses_of_the_kernel_is_in_it_or_in_those_it_inherits_from(cls):
     offered = set().union(*map(offered_by, cls.__mro__[:-1]))
     assert fields(cls, ast.Load) - offered == set()
