@@ -324,8 +324,7 @@ class Aer(Err, Search, Workqueues):
                 self.aer_recover_ring.append(AerRecoverEntry(domain, bus, devfn, severity))
         where = f"{domain:04x}:{bus:02x}:{PCI_SLOT(devfn):02x}:{PCI_FUNC(devfn):x}"
         if full:
-            text = f"AER recover: Buffer overflow when recovering AER for {where}"
-            self.printk(KERN_ERR, text)
+            self.printk(KERN_ERR, f"AER recover: Buffer overflow when recovering AER for {where}")
         else:
             self.schedule_work(self.aer_recover_work)
 

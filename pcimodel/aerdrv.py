@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from .device import NULL
 from .locking import Mutex, mutex_init
 from .pci import PciDev
 from .pci_regs import (
@@ -86,7 +87,7 @@ class AerRpc:
     def __init__(self, rpd: PciDev) -> None:
         self.rpd = rpd
         """The root port (in C its service device)."""
-        self.dpc_handler: DpcHandler | None = None
+        self.dpc_handler: DpcHandler = NULL
         self.e_sources = [AerErrSource() for _ in range(AER_ERROR_SOURCES_MAX)]
         self.e_info = AerErrInfo()
         self.prod_idx = 0

@@ -10,7 +10,7 @@ every bus; later kernels only where the bus asks for it).
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing, nullcontext
 
 from .dd import DriverCore
@@ -37,7 +37,7 @@ class BaseBus(DriverCore):
         self.klist_devices = Klist()
         self.klist_drivers = Klist()
 
-    def bus_for_each_dev(self) -> Iterator[PciDev]:
+    def bus_for_each_dev(self) -> Generator[PciDev, None, None]:
         """Walk the devices of the bus.
 
         Kernel: bus_for_each_dev(), drivers/base/bus.c

@@ -12,9 +12,9 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .device import Device, DeviceDriver, device_lock
+from .device import NULL, Device, DeviceDriver, device_lock
 from .kobject import Kobject
 from .printk import KERN_WARNING
 
@@ -31,9 +31,9 @@ class DriverCore(Kobject):
         # after this file and call it.
         def bus_for_each_dev(self) -> Iterator[Device]: ...
         def bus_for_each_drv(self, fn: Callable[[DeviceDriver], int]) -> int: ...
-        def pci_bus_match(self, dev: Device, drv: DeviceDriver) -> int: ...
-        def pci_device_probe(self, dev: Device) -> int: ...
-        def pci_device_remove(self, dev: Device) -> None: ...
+        def pci_bus_match(self, dev: Any, drv: Any) -> int: ...
+        def pci_device_probe(self, dev: Any) -> int: ...
+        def pci_device_remove(self, dev: Any) -> None: ...
 
     def deferred_probe_initcall(self) -> None:
         """Set up the list of devices whose driver asked to be tried later.
@@ -197,7 +197,7 @@ class DriverCore(Kobject):
         if ret == 0:
             self.driver_bound(dev)
             return 1
-        dev.dev_driver = None
+        dev.dev_driver = NULL
         dev.driver_data = None
         if ret == -EPROBE_DEFER:
             self.dev_info(dev, f"Driver {drv.name} requests probe deferral")
@@ -260,7 +260,7 @@ class DriverCore(Kobject):
         if drv is None:
             return
         self.pci_device_remove(dev)
-        dev.dev_driver = None
+        dev.dev_driver = NULL
         dev.driver_data = None
         drv.klist_devices.remove(dev)
         self.kobject_uevent(dev, "unbind")

@@ -11,6 +11,10 @@ from typing import Any
 from .klist import Klist
 from .locking import Mutex, MutexGuard, mutex_lock, vocabulary
 
+NULL: Any = None
+"""No struct.  As in C, the type of a field does not tell whether it points to one yet; following it
+too early is an oops.  ``X | None`` is for what everybody asks before following it."""
+
 
 class KernelOops(Exception):
     """The kernel would have died here: a NULL pointer was followed, or BUG() was reached."""
@@ -41,8 +45,8 @@ class Device:
     def __init__(self, name: str = "", parent: Device | None = None) -> None:
         self.name = name
         self.parent = parent
-        self.mutex: Mutex | None = None
-        self.dev_driver: DeviceDriver | None = None
+        self.mutex: Mutex = NULL
+        self.dev_driver: DeviceDriver = NULL
         """dev->driver: set before the bus's probe is called.  Written under device_lock."""
         self.driver_data: Any = None
         self.refcount = 0

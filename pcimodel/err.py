@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from .aerdrv import AER_FATAL, ROOT_PORT_INTR_ON_MESG_MASK, AerRpc
 from .bus import Bus
-from .device import KernelOops, device_lock
+from .device import NULL, KernelOops, device_lock
 from .pci import (
     PciDev,
     PciErrorHandlers,
@@ -76,7 +76,7 @@ class Err(Bus, Timer):
             self.pci_write_config_dword(dev, dev.aer_cap + PCI_ERR_UNCOR_STATUS, status)
         return 0
 
-    def get_service_data(self, port: PciDev) -> AerRpc | None:
+    def get_service_data(self, port: PciDev) -> AerRpc:
         """Return what the AER service keeps for *port*.
 
         Kernel: get_service_data(), include/linux/pcieport_if.h
@@ -85,7 +85,7 @@ class Err(Bus, Timer):
         Returns: its struct aer_rpc; None if the service is not bound to it
         Left out: nothing
         """
-        return self.aer_services.get(port)
+        return self.aer_services.get(port) or NULL
 
     def merge_result(self, orig: int, new: int) -> int:
         """Combine the vote *new* of one device with the result *orig* so far.

@@ -86,7 +86,7 @@ class Iov(Probe, Remove):
             virtfn.vendor = dev.vendor
             virtfn.device = self.pci_read_config_word(dev, dev.sriov.pos + PCI_SRIOV_VF_DID)
             rc = self.pci_setup_device(virtfn)
-        if rc == 0:
+        if virtfn is not None and rc == 0:
             virtfn.parent = dev.parent
             virtfn.physfn = self.pci_dev_get(dev)
             virtfn.is_virtfn = True
@@ -205,8 +205,7 @@ class Iov(Probe, Remove):
         migration = iov.cap & PCI_SRIOV_CAP_VFM
         if initial > iov.total_VFs or (not migration and initial != iov.total_VFs):
             return -errno.EIO
-        if (nr_virtfn < 0 or nr_virtfn > iov.total_VFs
-                or (not migration and nr_virtfn > initial)):
+        if nr_virtfn < 0 or nr_virtfn > iov.total_VFs or (not migration and nr_virtfn > initial):
             return -errno.EINVAL
         if sum(res.has_parent for res in iov.resource) != iov.nres:
             self.dev_err(dev, "not enough MMIO resources for SR-IOV")

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import errno
 import threading
+from typing import TypeVar
 
 from .device import Device
 from .printk import Printk
+
+D = TypeVar("D", bound=Device | None)
 
 
 class Kobject(Printk):
@@ -35,7 +38,7 @@ class Kobject(Printk):
         # Stands in for the atomic operations of refcount_t and for kernfs's own lock.
         self._atomic = threading.Lock()
 
-    def get_device(self, dev: Device | None) -> Device | None:
+    def get_device(self, dev: D) -> D:
         """Take a reference on *dev*.
 
         Kernel: get_device(), drivers/base/core.c
@@ -45,7 +48,7 @@ class Kobject(Printk):
         Left out: nothing
         """
         if dev is None:
-            return None
+            return dev
         with self._atomic:
             dead = dev.refcount <= 0
             if not dead:

@@ -9,9 +9,9 @@ Lock order: none.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
-from .device import Device, DeviceDriver
+from .device import NULL, Device, DeviceDriver
 from .hardware import ConfigSpace
 from .locking import Mutex
 from .pci_regs import (
@@ -65,10 +65,15 @@ class PciDriver(DeviceDriver):
                  err_handler: PciErrorHandlers | None = None) -> None:
         super().__init__(name)
         self.id_table = [PciDeviceId(*line) for line in id_table]
-        self.probe = probe
+        self.probe: Callable[[PciDev, PciDeviceId], int] = probe or NULL
         self.remove = remove
         self.sriov_configure = sriov_configure
         self.err_handler = err_handler
+
+
+def to_pci_driver(drv: DeviceDriver) -> PciDriver:
+    """Return the PCI driver that *drv* is part of: to_pci_driver(), include/linux/pci.h."""
+    return cast(PciDriver, drv)
 
 
 class Resource:
@@ -113,7 +118,7 @@ class PciDev(Device):
         super().__init__()
         self.bus = bus
         """Holds a reference on the bus's device until the function is freed."""
-        self.subordinate: PciBus | None = None
+        self.subordinate: PciBus = NULL
         self.devfn = 0
         self.vendor = 0
         self.device = 0
@@ -132,12 +137,12 @@ class PciDev(Device):
         self.link_state = False
         self.is_virtfn = False
         self.is_physfn = False
-        self.physfn: PciDev | None = None
+        self.physfn: PciDev = NULL
         """The VF's PF; a VF holds a reference on it from its creation to its removal."""
-        self.sriov: PciSriov | None = None
+        self.sriov: PciSriov = NULL
         self.aer_cap = 0
-        self.config: ConfigSpace | None = None
-        self.cfg_lock: Mutex | None = None
+        self.config: ConfigSpace = NULL
+        self.cfg_lock: Mutex = NULL
 
 
 class PciBus:
@@ -151,7 +156,7 @@ class PciBus:
         self.number = number
         self.busn_res_end = number
         self.parent = parent
-        self.self: PciDev | None = None
+        self.self: PciDev = NULL
         self.bridge: Device | None = None
         self.dev = Device()
         self.devices: list[PciDev] = []

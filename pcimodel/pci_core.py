@@ -9,7 +9,7 @@ import errno
 from collections.abc import Sequence
 
 from .access import Access
-from .kobject import Kobject
+from .kobject import D, Kobject
 from .locking import RWSemaphore
 from .pci import PciBus, PciDev, Resource
 from .pci_regs import PCI_COMMAND, PCI_COMMAND_MEMORY
@@ -105,7 +105,7 @@ class Pci(Access, Kobject):
         """
         dev.state_saved = False
 
-    def pci_dev_get(self, dev: PciDev | None) -> PciDev | None:
+    def pci_dev_get(self, dev: D) -> D:
         """Take a reference on *dev*.
 
         Kernel: pci_dev_get(), drivers/pci/pci-driver.c
@@ -114,8 +114,7 @@ class Pci(Access, Kobject):
         Returns: *dev*
         Left out: nothing
         """
-        self.get_device(dev)
-        return dev
+        return self.get_device(dev)
 
     def pci_dev_put(self, dev: PciDev | None) -> None:
         """Drop a reference on *dev*; the last one frees it.

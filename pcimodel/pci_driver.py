@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 
 from .base_bus import BaseBus
-from .pci import PCI_ANY_ID, PciDev, PciDeviceId, PciDriver
+from .pci import PCI_ANY_ID, PciDev, PciDeviceId, PciDriver, to_pci_driver
 from .pci_core import Pci
 from .workqueue import Workqueues
 
@@ -99,7 +99,7 @@ class PciDriverCore(BaseBus, Pci, Workqueues):
         if not self.pci_device_can_probe(dev):
             return -errno.ENODEV
         self.pci_dev_get(dev)
-        error = self._pci_device_probe(dev.dev_driver, dev)
+        error = self._pci_device_probe(to_pci_driver(dev.dev_driver), dev)
         if error:
             self.pci_dev_put(dev)
         return error

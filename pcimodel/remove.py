@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from .aspm import Aspm
 from .core import DeviceCore
+from .device import NULL
 from .locking import Mutex, MutexGuard, down_write, mutex_lock
 from .pci import PciBus, PciDev
 
@@ -114,7 +115,7 @@ class Remove(DeviceCore, Aspm):
                 self.pci_remove_bus_device(child)
             self.pci_remove_bus(bus)
             # Outside pci_bus_sem, as in C: a walk may still step into a bus that is gone.
-            dev.subordinate = None
+            dev.subordinate = NULL
         self.pci_destroy_dev(dev)
 
     def pci_stop_and_remove_bus_device(self, dev: PciDev) -> None:
