@@ -91,7 +91,7 @@ def _programs(scale: float) -> tuple[str, list[str]]:
     A quarter of them must deadlock, and in a tenth a trylock's failure must change what follows:
     else the comparison is worth little.
     """
-    explored, crowded = oracle.module("explored"), oracle.module("test_explore_random")
+    explored, crowded = oracle.module("explored"), oracle.module("crowded")
     differs: list[str] = []
     number = cases = schedules = classes = stuck = matters = 0
     with settled(), Workers() as workers:
@@ -106,7 +106,7 @@ def _programs(scale: float) -> tuple[str, list[str]]:
                 schedules += case.plain.tried
                 classes += len(case.meaning[0])
                 stuck += bool(case.plain.stuck)
-                matters += crowded._a_trylock_matters(case)
+                matters += crowded.a_trylock_matters(case)
     said = f"{number:,}, {cases:,} with the policies; {schedules:,} schedules, {classes:,} " \
            f"classes; {stuck:,} deadlock, in {matters:,} a trylock's failure matters"
     if number >= PROGRAMS and (stuck < cases / 4 or matters < cases / 10):

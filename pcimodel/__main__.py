@@ -17,8 +17,8 @@ from .lab.compare import compare, render
 from .lab.scenarios import SCENARIOS, scenario
 from .trees import TREES
 
-DESCRIPTION = "A model of Linux's PCI core with real locks on real threads. Without a command: compare " \
-              "every scenario on the plain kernel and with each fix."
+DESCRIPTION = "A model of Linux's PCI core with real locks on real threads. Without a command: " \
+              "compare every scenario on the plain kernel and with each fix."
 
 
 def _parser() -> Any:
@@ -123,8 +123,8 @@ def _one(args: Any) -> int:
 def _result(args: Any, name: str, of: int) -> Result:
     factory = scenario(name, args.kernel, args.fixes, args.policy or "writer")
     words = [name, *_kernel_words(args)]
-    result = perform(args, factory, lambda command: " ".join([f"python -m pcimodel {command}", *words]),
-                     share=of)
+    result = perform(args, factory,
+                     lambda command: " ".join([f"python -m pcimodel {command}", *words]), of)
     result.full = args.full
     return result
 
