@@ -55,16 +55,18 @@ class ControlledRun(ScheduledRun):
     Args:
         full: record events with their call chains, as for a report.
         to_the_end: a broken invariant does not end the schedule.
+        numbered: a thread that nobody named is called by its number, as in a free run; else after
+            its parent, which means the same in every schedule.
     """
 
     def __init__(self, scenario: Scenario, chooser: Chooser, names: Names, timeout: float = 5.0,
                  deadline: float | None = None, full: bool = False,
-                 to_the_end: bool = False) -> None:
+                 to_the_end: bool = False, numbered: bool = False) -> None:
         self.late = False
         self.stuck: list[ControlledTask] = []
         self.deadlocked: tuple[ControlledTask, ...] = ()
         self.workers: Any = None
-        self._full = full
+        self._full, self._numbered = full, numbered
         watching = [Invariants(scenario.invariants, to_the_end)] if scenario.invariants else []
         self._look: tuple[Callable[..., None], ...] = tuple([each.look for each in watching])
         super().__init__(scenario, watching, chooser, names, timeout, deadline)
@@ -85,8 +87,8 @@ class ControlledRun(ScheduledRun):
         key = f"{parent.key}/{parent.children}"
         while key in self.scenario.roles:
             key += "'"
-        if _NUMBERED.match(name):
-            name = key    # the interpreter's own number is another one in each schedule
+        if _NUMBERED.match(name) and not self._numbered:
+            name = key
         task = ControlledTask(name, self, thread, key, self.names.role(key))
         task.birth, task.parent = len(self.steps) - 1, parent.key
         task.starter = parent

@@ -19,7 +19,7 @@ from ..locks.parking import enter, leave, pause, unpark
 from ..locks.task import Expired, Task
 from ..runtime.observer import Observer
 from ..runtime.scenario import Scenario
-from .meet import At, Meet, _writer, matches
+from .meet import At, Meet, semaphore_of
 
 
 class OneByOne(Observer):
@@ -45,12 +45,14 @@ class OneByOne(Observer):
         self._ready: list[Task] = []         # those that could go on, but for another that runs
         self._going: list[Task] = []         # those of a meeting that have not gone on yet, in order
         self._ahead: Task | None = None      # the one that goes on now
-        self._writers = {task.name: task for task in run.tasks if _writer(run, task) is not None}
+        self._writers = {semaphore_of(run, task): task for task in run.tasks
+                         if semaphore_of(run, task)}
 
     def hold_back(self, tasks: list[Task]) -> list[Task]:
-        roles = [task for task in tasks if task.name not in self._writers]
+        writers = self._writers.values()
+        roles = [task for task in tasks if task not in writers]
         _, *self._unstarted = sorted(roles, key=self._rank.__getitem__)
-        return [*self._unstarted, *self._writers.values()]
+        return [*self._unstarted, *writers]
 
     def role_start(self, task: Task) -> None:
         if task not in self._rank:
@@ -86,16 +88,8 @@ class OneByOne(Observer):
         return True
 
     def start_writer(self, semaphore: str) -> Task:
-        """Return the further thread that writes *semaphore*, no longer held back; it asks if somebody
-        holds that now.
-        """
-        name = next(name for name, task in self._writers.items()
-                    if _writer(self._run, task).name == semaphore)
-        task = self._writers.pop(name)
-        writer = _writer(self._run, task)
-        writer.semaphore = next((lock for other in self._run.tasks for lock, _, _ in other.held
-                                 if matches(lock, writer.name)), None)
-        return task
+        """Return the further thread that writes *semaphore*, no longer held back."""
+        return self._writers.pop(semaphore)
 
     def end_writers(self) -> bool:
         """Let further threads go that were not needed; say whether there were any."""

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..checker.search import search
+from ..exploration.controlled_run import ControlledRun
+from ..exploration.follower import Follower, witness
+from ..exploration.stable_ids import Names
 from ..lockorder import splat
 from ..lockorder.baseline import cycle_key
 from ..lockorder.cycles import (Candidate, Cycle, Group, Leg, Record, assignment, groups, unseen,
@@ -15,7 +18,6 @@ from ..lockorder.cycles import (Candidate, Cycle, Group, Leg, Record, assignment
 from ..lockorder.feasibility import Budget, Judgement, by_class, judge, with_threads
 from ..lockorder.finding import (FORCED, GUARDED, KNOWN, NEEDS_WRITER, ONE_ROLE, Prediction,
                                  UNCONFIRMED, known, observed, waits_of)
-from ..lockorder.following import ProgramFollower
 from ..lockorder.graph import LockOrder
 from ..lockorder.reproduce import Confirmer, points_of
 from ..locks.task import SHARED
@@ -58,7 +60,7 @@ class Session:
     def __post_init__(self) -> None:
         self.tally = Tally(name_of(self.scenario))
         self.budget = Budget(self.deadline)
-        self.confirmer = Confirmer(self.build, self.play, lambda: self.late)
+        self.confirmer = Confirmer(self.build, self.play, self.obey, lambda: self.late)
 
     def build(self) -> Scenario:
         """Make a fresh world."""
@@ -120,6 +122,11 @@ class Session:
 
     def play(self, made: Scenario, observers: list[Any]) -> Outcome:
         return FreeRun(made, observers, self.detect, self.timeout, self.deadline).play(self.workers)
+
+    def obey(self, made: Scenario, follower: Follower) -> Outcome:
+        """Run a world under control, as *follower* says."""
+        return ControlledRun(made, follower, Names(), self.timeout, self.deadline, full=True,
+                             numbered=True).play(self.workers)
 
     # -- what they allow ----------------------------------------------------------------------
 
@@ -297,7 +304,9 @@ class Session:
                               if each.thread in stuck.circle)
             if waits in told or not waits and hangs or self.late:
                 continue
-            outcome = self.confirmer.play(made, [ProgramFollower(made, stuck.schedule)])
+            turns = witness(made.program, stuck.schedule, lambda op: False)
+            outcome = self.confirmer.obey(made, Follower(turns, strictly=False, operation=made.at,
+                                                         polls=True))
             found = outcome.gravest
             if found is not None:
                 told |= {waits, waits_of(found)}
