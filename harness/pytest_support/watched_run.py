@@ -31,8 +31,8 @@ from ..methods.tally import Tally
 from ..report.diagram import proof
 from ..report.result import Result
 from ..runtime import thread_patch
-from ..runtime.recorder import place
-from ..runtime.run import Run, call_role
+from ..runtime.recorder import call_role, place
+from ..runtime.run import Run
 from ..runtime.scenario import Scenario
 from ..runtime.verdict import Finding, Outcome, Verdict
 from ..runtime.workers import GRACE

@@ -14,7 +14,8 @@ from ..locks.task import Task, Unwind, become, name_locks_afresh
 from .invariants import assertion_text
 from .observer import Observer
 from .process_state import aside
-from .run import Run, call_role
+from .recorder import call_role
+from .run import Run
 from .scenario import Scenario
 from .verdict import Outcome, Verdict
 from .workers import GRACE, Workers

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,6 +20,11 @@ from .observer import Observer
 _getframe = sys._getframe
 LIMIT = 100_000   # events kept of one run
 _NOTHING: tuple[Any, str, Chain] = None, "", ()
+
+
+def call_role(function: Callable[[], Any]) -> None:
+    """Run a role. The frame of this call is where every recorded call chain, and stack, ends."""
+    function()
 
 
 class Event(NamedTuple):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from ..locks.callsite import first_line, raised_at, user_traceback
@@ -22,16 +22,11 @@ from ..locks.parking import enter, leave
 from ..locks.task import Task, Unwind, current
 from . import thread_patch
 from .observer import Observer, overridden
-from .recorder import Recorder, freeze, place
+from .recorder import Recorder, call_role, freeze, place
 from .scenario import Scenario
 from .verdict import Finding, Verdict
 
 _NUMBERED = re.compile(r"(Thread|ThreadPoolExecutor)-(\d+)((?:_\d+)?(?: \(.*\))?)$", re.DOTALL)
-
-
-def call_role(function: Callable[[], Any]) -> None:
-    """Run a role. The frame of this call is where every recorded call chain ends."""
-    function()
 
 
 def unwind(task: Task, lock: Any, mode: str) -> None:

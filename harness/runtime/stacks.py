@@ -8,11 +8,12 @@ import tempfile
 
 from ..locks.callsite import short_path
 from ..locks.task import Task
+from .recorder import call_role
 
 _HEAD = re.compile(r"^(?:Current thread|Thread) 0x([0-9a-f]+)")
 _FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$')
 _OURS = ("all_stacks", "quiescent")   # the detector, in the thread that found the hang
-_BASE = "_perform"
+_BASE = call_role.__name__
 
 
 def all_stacks(tasks: list[Task]) -> str:

@@ -493,6 +493,20 @@ def test_the_graver_finding_gives_the_verdict():
     assert [found["verdict"] for found in result.findings] == ["deadlock", "error"]
 
 
+def test_the_stack_of_a_role_goes_down_to_its_own_function_and_no_further():
+    def world():
+        never = Completion("never")
+
+        def waiter():
+            never.wait()
+
+        return {"waiter": waiter}
+
+    head, *frames = run(world).finding.detail.splitlines()
+    assert head == "Thread waiter (most recent call first):"
+    assert frames[-1].endswith(" in waiter")
+
+
 def test_a_role_stuck_outside_our_locks_is_named_and_never_clean(timed_out):
     result = timed_out["stuck", other].result()
     assert (result.verdict, result.how, [who.partition(" ")[0] for who in result.outcome.stuck],
