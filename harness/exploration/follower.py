@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 
 from ..checker.answer import Step
 from ..checker.program import Op, Program
-from ..runtime.scenario import build
+from ..runtime.scenario import Scenario, build
 from ..runtime.verdict import Outcome, Verdict
 from ..runtime.workers import Workers
 from .controlled_run import ControlledRun
@@ -171,17 +171,24 @@ class Failure:
         return cls(verdict, _ADDRESS.sub("", outcome.gravest.text) if outcome.gravest else "")
 
 
-def witness(program: Program, schedule: Iterable[Step],
-            left_out: Callable[[Op], bool]) -> list[Turn]:
-    """Return the engine's *schedule* of *program* as turns.
+def witness(scenario: Scenario, program: Program, schedule: Iterable[Step],
+            left_out: Callable[[Op], bool] = lambda op: False,
+            counted: Callable[[ControlledTask], bool] = is_operation) -> Follower:
+    """Return what puts an engine's witness on real threads: it follows *schedule* of *program*.
 
     Args:
-        left_out: says of which operations a follower does not count.
+        scenario: the world; if the program is its own, its roles say at which operation they are.
+        left_out: says which operations of another program are no stops that are counted.
+        counted: says which stops are.
     """
+    if program is scenario.program:
+        return Follower([Turn(step.thread, step.op) for step in schedule], strictly=False,
+                        operation=scenario.at, polls=True)
     number = {thread: [sum(not left_out(op) for op in ops[:at]) for at in range(len(ops))]
               for thread, ops in program.threads.items()}
-    return [Turn(step.thread, number[step.thread][step.op]) for step in schedule
-            if not left_out(program.threads[step.thread][step.op])]
+    return Follower([Turn(step.thread, number[step.thread][step.op]) for step in schedule
+                     if not left_out(program.threads[step.thread][step.op])],
+                    strictly=False, counted=counted)
 
 
 def turns_of(world: World, labels: Sequence[int]) -> list[Turn]:
@@ -191,12 +198,13 @@ def turns_of(world: World, labels: Sequence[int]) -> list[Turn]:
 
 def follow(world: World, workers: Workers, labels: Sequence[int], full: bool = False,
            strictly: bool = True) -> tuple[ControlledRun, Outcome]:
-    """Run one schedule in a fresh world.
-
-    Args:
-        full: record its events, for a report.
-    """
+    """Run the schedule of these labels in a fresh world; *full* records events, for a report."""
     follower = Follower(turns_of(world, labels), strictly=strictly)
-    run = ControlledRun(build(world.scenario, world.name), follower, world.names, world.timeout,
-                        full=full)
+    return obey(world, build(world.scenario, world.name), workers, follower, full)
+
+
+def obey(world: World, made: Scenario, workers: Workers, follower: Follower,
+         full: bool = False) -> tuple[ControlledRun, Outcome]:
+    """Run the world *made*, as *follower* says."""
+    run = ControlledRun(made, follower, world.names, world.timeout, full=full)
     return run, run.play(workers)

@@ -81,10 +81,10 @@ class Confirmer:
         locks = {op.target for ops in program.threads.values() for op in ops}
         locks |= {name for name, thread in record.joins.items() if thread in program.threads}
         starts = set(map(started, program.threads))
-        turns = witness(program, stuck.schedule,
-                        lambda op: op.op in TAKING or op.target in starts)
-        follower = Follower(turns, strictly=False, counted=lambda task: (
-            is_operation(task) and task.ask not in TRYLOCKS and unique_name(task.lock) in locks))
+        follower = witness(
+            made, program, stuck.schedule, lambda op: op.op in TAKING or op.target in starts,
+            lambda task: (is_operation(task) and task.ask not in TRYLOCKS
+                          and unique_name(task.lock) in locks))
         return _as_deadlock(self.obey(made, follower), waits)
 
 

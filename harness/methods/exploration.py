@@ -13,7 +13,7 @@ from ..checker.search import search
 from ..exploration.controlled_run import ControlledRun
 from ..exploration.dpor import Reduced
 from ..exploration.extract_program import is_start, program_of
-from ..exploration.follower import Failure, follow
+from ..exploration.follower import Failure, follow, obey, witness
 from ..runtime.workers import Workers
 from ..exploration.minimize import shrink
 from ..exploration.stable_ids import Names
@@ -102,9 +102,9 @@ class _Exploration:
         if not answer.deadlocks:
             return False
         nearest = answer.deadlocks[0]
-        labels = [2 * self.names.role(step.thread) for step in nearest.schedule
-                  if not is_start(program.threads[step.thread][step.op])]
-        run, outcome = follow(self, workers, labels, strictly=False)
+        world = build(self.scenario, self.name)
+        run, outcome = obey(self, world, workers,
+                            witness(world, program, nearest.schedule, is_start))
         self.schedules += 1
         stuck = {task.key for task in run.deadlocked or run.stuck}
         if not stuck or stuck != set(nearest.circle or [wait.thread for wait in nearest.waits]):

@@ -304,9 +304,7 @@ class Session:
                               if each.thread in stuck.circle)
             if waits in told or not waits and hangs or self.late:
                 continue
-            turns = witness(made.program, stuck.schedule, lambda op: False)
-            outcome = self.confirmer.obey(made, Follower(turns, strictly=False, operation=made.at,
-                                                         polls=True))
+            outcome = self.confirmer.obey(made, witness(made, made.program, stuck.schedule))
             found = outcome.gravest
             if found is not None:
                 told |= {waits, waits_of(found)}
