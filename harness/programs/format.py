@@ -309,7 +309,7 @@ def _check_operation(op: Any, locks: Mapping[str, Any], where: str) -> None:
         raise ScenarioError(f"{where}: {op[2]!r} is no subclass, expected a number below {SUBCLASSES}")
 
 
-_NAMED = {dict: "an object", list: "a list", str: "a name"}
+_NAMED: dict[type, str] = {dict: "an object", list: "a list", str: "a name"}
 _REQUIRED = object()
 
 
