@@ -9,7 +9,10 @@ Two notations are read, one case an object each:
   must complain (``splat`` or ``clean``), in what words.
 
 Reading looks at nothing but the case that is asked for, and says where the file is wrong. Nothing
-is run here: see threads.py, validator_case.py.
+is run here: see threads.py.
+
+The file is long because nearly half of it says what is wrong with a file, and where, so that nobody
+after it has to ask.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NoReturn
@@ -26,8 +29,7 @@ from ..checker.program import Program
 from ..lockorder.lockdep import SUBCLASSES, TYPES
 from ..locks.errors import ScenarioError
 from .source_lines import parse
-from .threads import Lines, scenario_of
-from .validator_case import OPERATIONS, sequence_of
+from .threads import Factory, Lines, OPERATIONS, Operation, Reference, scenario_of, sequence_of
 
 BEFORE, AFTER = "before", "after"
 RECORDED = ("take", "take_read", "take_write")    # of recordings, not of files
@@ -59,7 +61,7 @@ class ProgramCase:
     file: str
     versions: Mapping[str, Version]
 
-    def scenario(self, version: str = "", policy: str = "writer") -> Callable[[], Any]:
+    def scenario(self, version: str = "", policy: str = "writer") -> Factory:
         """Return the scenario factory of *version* (default: before).
 
         Raises:
@@ -91,12 +93,12 @@ class ValidatorCase:
     name: str
     file: str
     locks: dict[str, tuple[str, str]]
-    operations: list[tuple[Any, ...]]
+    operations: list[Operation]
     expected: str
     expected_report: str | None
     lines: list[int]
 
-    def scenario(self, version: str = "", policy: str = "writer") -> Callable[[], Any]:
+    def scenario(self, version: str = "", policy: str = "writer") -> Factory:
         """Return the scenario factory: one role that does it all on real locks.
 
         Raises:
@@ -112,17 +114,17 @@ class ValidatorCase:
 Case = ProgramCase | ValidatorCase
 
 
-def _reference(file: str, case: str, version: str, policy: str) -> tuple[str, dict[str, Any]]:
+def _reference(file: str, case: str, version: str, policy: str) -> Reference:
     return f"{__package__}:scenario", {"file": file, "case": case, "version": version,
-                                    "policy": policy}
+                                       "policy": policy}
 
 
-def scenario(file: str, case: str, version: str = "", policy: str = "writer") -> Callable[[], Any]:
+def scenario(file: str, case: str, version: str = "", policy: str = "writer") -> Factory:
     """Return the scenario factory of a version of a case of *file*: what replay tokens refer to."""
     return File(file).case(case).scenario(version, policy)
 
 
-def load_case(reference: str, policy: str = "writer") -> Callable[[], Any]:
+def load_case(reference: str, policy: str = "writer") -> Factory:
     """Return the scenario factory that ``FILE.json[:CASE[:VERSION]]`` names.
 
     CASE may be left out if the file has only one, VERSION for the first one there is.
@@ -307,7 +309,7 @@ def _check_operation(op: Any, locks: Mapping[str, Any], where: str) -> None:
         raise ScenarioError(f"{where}: {op[2]!r} is no subclass, expected a number below {SUBCLASSES}")
 
 
-_NAMED = {dict: "an object", list: "a list", str: "a name"}
+_NAMED: dict[type, str] = {dict: "an object", list: "a list", str: "a name"}
 _REQUIRED = object()
 
 
