@@ -10,7 +10,7 @@ run is judged, lest a role that waits outside our locks for one held here be bla
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from ..locks.errors import ScenarioError
@@ -19,7 +19,8 @@ from ..locks.parking import enter, leave, pause, unpark
 from ..locks.task import Expired, Task
 from ..runtime.observer import Observer
 from ..runtime.scenario import Scenario
-from .meet import At, Meet, semaphore_of
+from ..runtime.verdict import Outcome
+from .meet import At, Meet, semaphore_of, with_writers
 
 
 class OneByOne(Observer):
@@ -214,6 +215,26 @@ class Meetings(OneByOne):
 MOST_ORDERS = 24    # in how many orders of start a meeting is tried
 
 
-def orders(made: Scenario) -> list[tuple[int, ...]]:
+def orders(scenario: Scenario) -> list[tuple[int, ...]]:
     """Return the orders in which the roles are started, the roles' own first."""
-    return list(itertools.islice(itertools.permutations(range(len(made.roles))), MOST_ORDERS))
+    return list(itertools.islice(itertools.permutations(range(len(scenario.roles))), MOST_ORDERS))
+
+
+def attempts(world: Scenario, meeting: Meet | None, build: Callable[[], Scenario],
+             play: Callable[[Scenario, list[Observer]], Outcome]
+             ) -> Iterator[tuple[Meetings, Outcome]]:
+    """Hold *meeting*, else those that the scenario declares, in one order of start after another;
+    yield each run, until something was found, they were met, or a role could not be ended.
+
+    Args:
+        build: makes a fresh world; *world* is the first.
+        play: runs a world with these observers.
+    """
+    for order in orders(world):
+        meet = meeting or world.meet    # a declared one may name the locks of its world
+        meetings = Meetings(meet, order)
+        outcome = play(with_writers(world, meet), [meetings])
+        yield meetings, outcome
+        if outcome.findings or meetings.all_reached or outcome.stuck:
+            break
+        world = build()

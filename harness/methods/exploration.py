@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -20,7 +19,8 @@ from ..exploration.stable_ids import Names
 from ..exploration.strategies import DepthFirst, Strategy, first_difference
 from ..exploration.token import Moves, token_for
 from ..report.result import Result
-from ..runtime.scenario import build, name_of, reference_of
+from ..runtime.scenario import Scenario, build, name_of, reference_of
+from .tally import Progress, result_of
 from ..runtime.verdict import Finding, Outcome, Verdict, counted
 
 SCHEDULES = 1000     # of a strategy that draws them, when neither schedules nor seconds are given
@@ -72,10 +72,8 @@ class _Exploration:
         self._trust_locks = trust_locks
         self._engine_said = ""
         self._kinds: set[Failure] = set()
-        self._function_name: Any = None
-        self._titles: Any = None
+        self._world: Scenario | None = None    # the last one
         self._began = time.perf_counter()
-        self._shown = 0.0
 
     # -- the fast engine ----------------------------------------------------------------------
 
@@ -118,7 +116,8 @@ class _Exploration:
 
     # -- running ------------------------------------------------------------------------------
 
-    def go(self, workers: Workers, most: int | None, seconds: float | None, progress: bool) -> None:
+    def go(self, workers: Workers, most: int | None, seconds: float | None,
+           line: Progress) -> None:
         """Run schedules until one fails, a bound is met or nothing is left."""
         deadline = self.deadline
         while True:
@@ -127,8 +126,7 @@ class _Exploration:
                 self.stopped = f"stopped after {seconds:g} s"
                 return
             more = outcome.verdict is not Verdict.INCONCLUSIVE and self.strategy.advance(run)
-            if progress:
-                self._show(most)
+            line.show(lambda: self._progress(most))
             if self._is_over(run, outcome) or not more:
                 return
             if most is not None and self.schedules >= most:
@@ -140,7 +138,7 @@ class _Exploration:
 
     def _once(self, workers: Workers, deadline: float | None) -> tuple[ControlledRun, Outcome]:
         made = build(self.scenario, self.name)
-        self._function_name, self._titles = made.function_name, made.title
+        self._world = made
         if made.invariants and not self._trust_locks and isinstance(self.strategy, Reduced):
             self.strategy = DepthFirst()    # an invariant may see the order of any two steps
             self._watched = True
@@ -264,10 +262,8 @@ class _Exploration:
             covered["distinct_reports"] = len(self._kinds)
         covered["longest"] = self.longest
         covered |= self.strategy.summary() | self.coverage
-        how = outcome.gravest.how if outcome.gravest else "observed"
-        return Result(self.name, outcome.verdict, how, covered, outcome,
-                      time.perf_counter() - self._began, self._again(), self.token,
-                      self._function_name, self._titles)
+        return result_of(self.name, outcome, covered, self._began, self._world,
+                         again=self._again(), replay=self.token)
 
     def _again(self) -> str:
         if not self.token:
@@ -276,20 +272,16 @@ class _Exploration:
             return f"harness.replay({self.token!r}, scenario)"
         return f"python -m harness replay {self.token}"
 
-    def _show(self, most: int | None) -> None:
-        """Write the progress line, at most ten times a second."""
-        now = time.perf_counter()
-        if now - self._shown < 0.1:
-            return
-        self._shown = now
-        elapsed = now - self._began
+    def _progress(self, most: int | None) -> str:
+        """Return the progress line."""
+        elapsed = time.perf_counter() - self._began
         tried = self.strategy.fraction()
         words = [f"{self.schedules:,}{f' of {most:,}' if most else ''} schedules",
                  f"{self.schedules / elapsed:,.0f}/s", f"{self.longest} steps"]
         if tried > 0:
             words.append(f"about {self.schedules / tried:,.0f} in all")
         words += [f"{n:,} {verdict}" for verdict, n in self.counts.items() if verdict != "clean"]
-        print(f"\r{self.name}: {', '.join(words)} ", end="", file=sys.stderr, flush=True)
+        return f"{self.name}: {', '.join(words)}"
 
 
 def _is_over(deadline: float | None) -> bool:

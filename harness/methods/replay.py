@@ -23,7 +23,7 @@ from ..runtime.process_state import settled
 from ..runtime.scenario import Scenario, build, name_of
 from ..runtime.verdict import Finding, Outcome, Verdict
 from ..runtime.workers import Workers
-from .tally import TIMEOUT, Interrupted
+from .tally import TIMEOUT, Interrupted, result_of
 
 
 def replay(token: str, scenario: Callable[..., Any] | None = None, *,
@@ -51,8 +51,7 @@ def replay(token: str, scenario: Callable[..., Any] | None = None, *,
             outcome = run.play(workers)
     except KeyboardInterrupt as exc:
         outcome = getattr(exc, "outcome", None) or Outcome([], [])
-        raise Interrupted(Result(name, outcome.verdict, "observed", {"runs": 1}, outcome,
-                                 time.perf_counter() - began, replay=token)) from None
+        raise Interrupted(result_of(name, outcome, {"runs": 1}, began, replay=token)) from None
     changed = _changed(schedule, run, follower, outcome)
     if changed:
         note = f"the code has changed since this was recorded: {changed}"
@@ -60,11 +59,8 @@ def replay(token: str, scenario: Callable[..., Any] | None = None, *,
             outcome.notes.append(note)
         else:
             outcome.findings.append(Finding(Verdict.NOT_REACHED, "observed", note))
-    how = outcome.gravest.how if outcome.gravest else "observed"
-    return Result(name, outcome.verdict, how,
-                  {"runs": 1, "replayed_operations": follower.passed}, outcome,
-                  time.perf_counter() - began, replay=token, names=world.function_name,
-                  titles=world.title)
+    return result_of(name, outcome, {"runs": 1, "replayed_operations": follower.passed}, began,
+                     world, replay=token)
 
 
 def _scenario(reference: str, arguments: dict[str, Any]) -> Callable[..., Any]:

@@ -36,7 +36,7 @@ from ..runtime.run import Run
 from ..runtime.scenario import Scenario
 from ..runtime.verdict import Finding, Outcome, Verdict
 from ..runtime.workers import GRACE
-from .offline_predict import ManyThreads, Unforced
+from .offline_predict import ManyThreads, OfflineJudge
 
 ROLE = "test"       # what reports call the thread of the body
 _KEPT = ("name", "run", "held", "stack", "asked", "chain", "nested", "signals")
@@ -240,13 +240,12 @@ class WatchedRun(Run):
         """
         if not self.order.edges:
             return None
-        session = Unforced(self._tally.scenario, 0, "block", deadline, baseline)   # type: ignore
-        session.tally = self._tally
-        session.tally.add(Outcome([], self._log()), self.scenario)
-        session.record = ManyThreads([_at_rest(self.order)])
-        session.conclude()
-        session.predictions.sort(key=lambda each: -each.verdict.graveness)
-        return session.result()
+        self._tally.add(Outcome([], self._log()), self.scenario)
+        self._tally.deadline = deadline
+        judge = OfflineJudge(self._tally, baseline, ManyThreads([_at_rest(self.order)]))
+        judge.conclude()
+        judge.gravest_first()
+        return judge.result()
 
 
 def _at_rest(order: LockOrder) -> LockOrder:
