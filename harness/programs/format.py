@@ -59,8 +59,9 @@ class ProgramCase:
     file: str
     versions: Mapping[str, Version]
 
-    def scenario(self, version: str = "", policy: str = "writer") -> Callable[[], Any]:
-        """Return the scenario factory of *version* (default: before).
+    def scenario(self, version: str = "", policy: str | None = None) -> Callable[[], Any]:
+        """Return the scenario factory of *version* (default: before), of its semaphores with *policy*
+        (default: the case's own).
 
         Raises:
             ScenarioError: there is no such version.
@@ -70,10 +71,10 @@ class ProgramCase:
             _unknown(f"{self.file}: case {self.name!r} has no version", version,
                      list(self.versions))
         program = chosen.program
-        if policy != program.policy:
+        if policy not in (None, program.policy):
             program = replace(program, policy=policy)
         return scenario_of(program, f"{self.name}:{chosen.name}", self.file, chosen.lines,
-                           _reference(self.file, self.name, chosen.name, policy))
+                           _reference(self.file, self.name, chosen.name, program.policy))
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class ValidatorCase:
     expected_report: str | None
     lines: list[int]
 
-    def scenario(self, version: str = "", policy: str = "writer") -> Callable[[], Any]:
+    def scenario(self, version: str = "", policy: str | None = None) -> Callable[[], Any]:
         """Return the scenario factory: one role that does it all on real locks.
 
         Raises:
@@ -105,6 +106,7 @@ class ValidatorCase:
         if version:
             raise ScenarioError(f"{self.file}: case {self.name!r} is one of a validator, without "
                                 f"versions, and so without {version!r}")
+        policy = policy or "writer"
         return sequence_of(self.operations, self.locks, self.name, self.file, self.lines, policy,
                            _reference(self.file, self.name, "", policy))
 
@@ -122,8 +124,9 @@ def scenario(file: str, case: str, version: str = "", policy: str = "writer") ->
     return File(file).case(case).scenario(version, policy)
 
 
-def load_case(reference: str, policy: str = "writer") -> Callable[[], Any]:
-    """Return the scenario factory that ``FILE.json[:CASE[:VERSION]]`` names.
+def load_case(reference: str, policy: str | None = None) -> Callable[[], Any]:
+    """Return the scenario factory that ``FILE.json[:CASE[:VERSION]]`` names, with *policy* for the
+    one that the case has.
 
     CASE may be left out if the file has only one, VERSION for the first one there is.
 
@@ -222,15 +225,16 @@ def _program_case(raw: dict[str, Any], file: str, where: str) -> ProgramCase:
     locks = {name: lock.get("kind") if isinstance(lock, dict) else lock
              for name, lock in _get(raw, "locks", dict, where, {}).items()}
     fixed = locks | _get(raw, "kinds_after", dict, where, {})
-    versions = [_version(BEFORE, raw, "_before", locks, "deadlock", where)]
+    policy = _get(raw, "policy", str, where, "writer")
+    versions = [_version(BEFORE, raw, "_before", locks, "deadlock", policy, where)]
     if raw.get("threads_after") is not None:
-        versions.append(_version(AFTER, raw, "_after", fixed, "ok", where))
+        versions.append(_version(AFTER, raw, "_after", fixed, "ok", policy, where))
     for variant in _get(raw, "variants", list, where, []):
         if not isinstance(variant, dict):
             raise ScenarioError(f"{where}: variant {variant!r} is no object")
         name = _get(variant, "name", str, f"{where}: a variant")
         kinds = locks | _get(variant, "kinds", dict, f"{where}, {name}", {})
-        versions.append(_version(name, variant, "", kinds, None, where))
+        versions.append(_version(name, variant, "", kinds, None, policy, where))
     named = {version.name: version for version in versions}
     if len(named) != len(versions):
         raise ScenarioError(f"{where}: two versions have the same name, of "
@@ -239,7 +243,7 @@ def _program_case(raw: dict[str, Any], file: str, where: str) -> ProgramCase:
 
 
 def _version(name: str, raw: dict[str, Any], suffix: str, locks: dict[str, Any],
-             expected: str | None, where: str) -> Version:
+             expected: str | None, policy: str, where: str) -> Version:
     where = f"{where}, {name}"
     threads = _get(raw, f"threads{suffix}", dict, where)
     lines = {thread: _lines_of(ops, f"{where}: thread {thread}") for thread, ops in threads.items()}
@@ -256,7 +260,7 @@ def _version(name: str, raw: dict[str, Any], suffix: str, locks: dict[str, Any],
                 raise ScenarioError(f"{where}: thread {thread}, operation {index}: unknown operation "
                                     f"{op[0]!r}")
     try:
-        program = Program(locks, threads, frozenset(flags))
+        program = Program(locks, threads, frozenset(flags), policy)
     except ScenarioError as exc:
         raise ScenarioError(f"{where}: {exc}") from None
     return Version(name, program, word, lines)

@@ -138,6 +138,8 @@ def one(text):
     ({"locks": {"A": {"kind": "futex"}}}, "lock A is of unknown kind 'futex'"),
     ({"locks": 7}, "case 'c': 'locks' is 7, expected an object"),
     ({"kinds_after": {"A": "rwsem"}}, "case 'c', after: thread p, operation 0: lock does not go"),
+    ({"policy": "first"}, "before: unknown policy 'first'; one of writer, fair, reader"),
+    ({"policy": 7}, "case 'c': 'policy' is 7, expected a name"),
     ({"expect_before": "bang"}, "before: it is expected to be 'bang', which is none of deadlock"),
     ({"init_flags_before": "f"}, "before: 'init_flags_before' is 'f', expected a list"),
     ({"init_flags_after": [7]}, "after: flags are names, not [7]"),
@@ -205,6 +207,15 @@ def test_a_case_that_was_not_fixed_has_no_version_after(write):
 def test_a_policy_is_that_of_the_semaphores():
     found = load(f"{CORPUS}:aspm-power-state-recursive-read", "reader")
     assert found.program.policy == "reader" and force(found).verdict.value == "not-reached"
+
+
+def test_a_case_may_say_the_policy_of_its_semaphores_and_who_asks_has_the_last_word(write):
+    path = write([a_case(policy="fair", variants=[{"name": "v", "threads": one("lock A"),
+                                                   "expect": "ok"}])])
+    assert [load(f"{path}:c:{version}", asked).program.policy
+            for version in ("before", "after", "v") for asked in (None, "writer")] == [
+        "fair", "writer"] * 3
+    assert reference_of(load(path))[1]["policy"] == "fair"
 
 
 def test_a_module_takes_no_policy():
