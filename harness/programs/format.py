@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NoReturn
 
-from ..checker.program import Program
+from ..checker.program import RECORDED, Program, unknown_operation
 from ..lockorder.lockdep import SUBCLASSES, TYPES
 from ..locks.errors import ScenarioError
 from .source_lines import parse
@@ -30,9 +30,25 @@ from .threads import Lines, scenario_of
 from .validator_case import OPERATIONS, sequence_of
 
 BEFORE, AFTER = "before", "after"
-RECORDED = ("take", "take_read", "take_write")    # of recordings, not of files
 EXPECTED_OF_PROGRAM = ("deadlock", "ok")
 EXPECTED_OF_VALIDATOR = ("splat", "clean")
+
+# What each object of a file may say. Any other key is refused: a typing error would else be read as
+# if nothing had been said. Keys that begin with an underscore are the author's own.
+REMARKS = ("title", "note", "notes", "comment", "why", "what", "source", "sources", "url", "commit",
+           "author", "date", "year")
+REMARKS_ON_A_CASE = ("status", "after_status", "related", "group", "class", "sure", "same_device",
+                     "functions", "pcimodel", "states")
+REMARKS_ON_A_VALIDATOR_CASE = ("kind", "group", "printed_as", "oracle")
+REMARKS_ON_A_FILE = ("schema", "notation", "kinds")
+KEYS_OF_A_CASE = ("id", "name", "locks", "threads_before", "threads_after", "expect_before",
+                  "expect_after", "init_flags_before", "init_flags_after", "kinds_after",
+                  "variants", "policy")
+KEYS_OF_A_VARIANT = ("name", "threads", "expect", "init_flags", "kinds")
+KEYS_OF_A_LOCK = ("kind",)
+KEYS_OF_A_VALIDATOR_CASE = ("id", "name", "locks", "threads_or_sequence", "expected",
+                            "expected_report")
+KEYS_OF_A_VALIDATOR_LOCK = ("type", "class")
 
 
 @dataclass(frozen=True)
@@ -141,9 +157,18 @@ def load_case(reference: str, policy: str | None = None) -> Callable[[], Any]:
 
 
 def _unknown(what: str, name: str, known: list[str]) -> NoReturn:
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+    # "expect" is nearer to "expect_before" than its letters say.
+    near = [key for key in known if key.startswith(f"{name}_")] \
+        or difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are {', '.join(known)}"
     raise ScenarioError(f"{what} {name!r}; {hint}")
+
+
+def _check_keys(raw: Mapping[str, Any], where: str, *known: str) -> None:
+    """Refuse a key that nobody would read."""
+    for key in raw:
+        if key not in (*known, *REMARKS) and not key.startswith("_"):
+            _unknown(f"{where}: unknown key", key, [*known, *REMARKS])
 
 
 # -- reading --------------------------------------------------------------------------------------
@@ -159,12 +184,13 @@ class File:
     def __init__(self, path: str) -> None:
         self.path = path
         data = _parse(path)
-        lists = data if isinstance(data, dict) else {"cases": data}
-        self._raw = [raw for key, value in lists.items()
-                     if isinstance(key, str) and key.endswith("cases") and isinstance(value, list)
-                     for raw in value]
+        file = data if isinstance(data, dict) else {"cases": data}
+        lists = {key: value for key, value in file.items()
+                 if key.endswith("cases") and isinstance(value, list)}
+        self._raw = [raw for cases in lists.values() for raw in cases]
         if not self._raw or not all(isinstance(raw, dict) for raw in self._raw):
             self._refuse()
+        _check_keys(file, path, *lists, *REMARKS_ON_A_FILE)
         for number, raw in enumerate(self._raw):
             if not isinstance(_name_of(raw), str):
                 raise ScenarioError(f"{path}: case number {number} has no name")
@@ -222,7 +248,8 @@ def _name_of(raw: dict[str, Any]) -> Any:
 
 
 def _program_case(raw: dict[str, Any], file: str, where: str) -> ProgramCase:
-    locks = {name: lock.get("kind") if isinstance(lock, dict) else lock
+    _check_keys(raw, where, *KEYS_OF_A_CASE, *REMARKS_ON_A_CASE)
+    locks = {name: _kind(lock, f"{where}: lock {name}")
              for name, lock in _get(raw, "locks", dict, where, {}).items()}
     fixed = locks | _get(raw, "kinds_after", dict, where, {})
     policy = _get(raw, "policy", str, where, "writer")
@@ -233,6 +260,7 @@ def _program_case(raw: dict[str, Any], file: str, where: str) -> ProgramCase:
         if not isinstance(variant, dict):
             raise ScenarioError(f"{where}: variant {variant!r} is no object")
         name = _get(variant, "name", str, f"{where}: a variant")
+        _check_keys(variant, f"{where}, {name}", *KEYS_OF_A_VARIANT)
         kinds = locks | _get(variant, "kinds", dict, f"{where}, {name}", {})
         versions.append(_version(name, variant, "", kinds, None, policy, where))
     named = {version.name: version for version in versions}
@@ -240,6 +268,14 @@ def _program_case(raw: dict[str, Any], file: str, where: str) -> ProgramCase:
         raise ScenarioError(f"{where}: two versions have the same name, of "
                             f"{', '.join(version.name for version in versions)}")
     return ProgramCase(_name_of(raw), file, named)
+
+
+def _kind(lock: Any, where: str) -> Any:
+    """Return the kind of a lock, given as an object or as the word alone; `Program` looks at it."""
+    if not isinstance(lock, dict):
+        return lock
+    _check_keys(lock, where, *KEYS_OF_A_LOCK)
+    return _get(lock, "kind", str, where)
 
 
 def _version(name: str, raw: dict[str, Any], suffix: str, locks: dict[str, Any],
@@ -257,8 +293,7 @@ def _version(name: str, raw: dict[str, Any], suffix: str, locks: dict[str, Any],
     for thread, ops in threads.items():
         for index, op in enumerate(ops if isinstance(ops, list) else ()):
             if isinstance(op, list) and op and op[0] in RECORDED:
-                raise ScenarioError(f"{where}: thread {thread}, operation {index}: unknown operation "
-                                    f"{op[0]!r}")
+                raise unknown_operation(f"{where}: thread {thread}, operation {index}", op[0])
     try:
         program = Program(locks, threads, frozenset(flags), policy)
     except ScenarioError as exc:
@@ -274,10 +309,12 @@ def _lines_of(ops: Any, where: str) -> list[int]:
 
 
 def _validator_case(raw: dict[str, Any], file: str, where: str) -> ValidatorCase:
+    _check_keys(raw, where, *KEYS_OF_A_VALIDATOR_CASE, *REMARKS_ON_A_VALIDATOR_CASE)
     locks = {}
     for name, lock in _get(raw, "locks", dict, where, {}).items():
         if not isinstance(lock, dict):
             raise ScenarioError(f"{where}: lock {name} is {lock!r}, expected its type and class")
+        _check_keys(lock, f"{where}: lock {name}", *KEYS_OF_A_VALIDATOR_LOCK)
         kind = _get(lock, "type", str, f"{where}: lock {name}")
         if kind not in TYPES:
             raise ScenarioError(f"{where}: lock {name} is of unknown type {kind!r}; one of "
