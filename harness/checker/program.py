@@ -10,7 +10,7 @@ The operations, with what each needs of its target:
   (busy: skip the next n), ``lock_unless L "flag:n"`` (free: take it; else, flag set: skip the next
   n; else wait for either). Only `mutex_re` may be taken again by its holder; a holder that takes
   another kind again waits for ever.
-- reader/writer locks (`rwsem`, `percpu_ref`): ``down_read``, ``up_read``, ``down_write``,
+- reader/writer locks (`rwsem`, `percpu_rwsem`): ``down_read``, ``up_read``, ``down_write``,
   ``up_write``; ``down_read_trylock L n``, ``down_write_trylock L n`` (busy: skip the next n).
 - active references (`kernfs`): ``kn_get`` (once a drain has begun it fails and its thread ends),
   ``kn_put``, ``kn_drain`` (begins to drain, then waits for all references).
@@ -33,7 +33,7 @@ from ..locks.errors import ScenarioError
 from ..locks.rwsem_policy import POLICIES
 
 MUTEXES = ("mutex", "mutex_re", "spin", "cfg")
-SEMAPHORES = ("rwsem", "percpu_ref")
+SEMAPHORES = ("rwsem", "percpu_rwsem", "percpu_ref")    # the last is an older word for the second
 KINDS = (*MUTEXES, *SEMAPHORES, "kernfs", "srcu")
 
 LOCK_OPS: dict[str, tuple[str, ...]] = {

@@ -77,6 +77,15 @@ def test_historic_cases_are_cases():
     assert "bad_unlock_order_rsem" in File(SELFTEST).names
 
 
+def test_a_percpu_rwsem_is_what_was_called_a_percpu_ref(write):
+    path = write([a_case(locks={"A": kind}, threads_before=one("down_write A; down_read A"))
+                  | {"id": kind, "threads_after": None} for kind in ("percpu_rwsem", "percpu_ref")])
+    words = {kind: (str(run(load(f"{path}:{kind}")).verdict),
+                    search(load(f"{path}:{kind}").program).verdict)
+             for kind in ("percpu_rwsem", "percpu_ref")}
+    assert words == dict.fromkeys(words, ("deadlock", "deadlock"))
+
+
 def test_another_case_that_is_wrong_does_not_matter(write):
     path = write([a_case(), {**a_case(), "id": "bad", "locks": 7}])
     assert name_of(load(f"{path}:c")) == "c:before"
