@@ -32,7 +32,9 @@ def _parser() -> Any:
                          help="only this scenario (may be given again)")
     _add_kernel_options(command)
     options.add_run_options(command, "timeout", "policy", "json")
-    commands.add_parser("list", help="the scenarios, kernels and fixes")
+    command = commands.add_parser("list", help="the scenarios, kernels and fixes",
+                                  allow_abbrev=False)
+    options.add_run_options(command, "json")
     return top
 
 
@@ -54,15 +56,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _list(args: Any) -> int:
-    for title, entries in (
-            ("scenarios", {name: entry.summary for name, entry in SCENARIOS.items()}),
-            ("kernels", {name: _first_line(tree) for name, tree in TREES.items()}),
-            ("fixes", {name: _first_line(fix) for name, fix in FIXES.items()})):
-        print(f"{title}:")
-        width = max(map(len, entries)) + 2
-        for name, summary in entries.items():
-            print(textwrap.fill(summary, 100, initial_indent=f"  {name.ljust(width)}",
-                                subsequent_indent=" " * (width + 2)))
+    known = {"scenarios": {name: entry.summary for name, entry in SCENARIOS.items()},
+             "kernels": {name: _first_line(tree) for name, tree in TREES.items()},
+             "fixes": {name: _first_line(fix) for name, fix in FIXES.items()}}
+    with options.json_file(args.json) as write:
+        for title, entries in known.items() if args.json != "-" else ():
+            print(f"{title}:")
+            width = max(map(len, entries)) + 2
+            for name, summary in entries.items():
+                print(textwrap.fill(summary, 100, initial_indent=f"  {name.ljust(width)}",
+                                    subsequent_indent=" " * (width + 2)))
+        write(known)
     return 0
 
 
