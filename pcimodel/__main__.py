@@ -11,6 +11,7 @@ from typing import Any
 from harness import Result, ScenarioError
 from harness.cli import options
 from harness.cli.commands import add_commands, perform
+from harness.cli.help_pages import add_help_command, show_help
 
 from .fixes import FIXES, apply
 from .lab.compare import compare, render
@@ -35,6 +36,7 @@ def _parser() -> Any:
     command = commands.add_parser("list", help="the scenarios, kernels and fixes",
                                   allow_abbrev=False)
     options.add_run_options(command, "json")
+    add_help_command(commands)
     return top
 
 
@@ -51,8 +53,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not words or words[0].startswith("-") and words[0] not in ("-h", "--help", "--version"):
         words.insert(0, "compare")
     args = _parser().parse_args(words)
-    body = {"list": _list, "compare": _compare}.get(args.command, _one)
+    body = {"list": _list, "compare": _compare, "help": _help}.get(args.command, _one)
     return options.guarded("pcimodel", lambda: body(args))
+
+
+def _help(args: Any) -> int:
+    return show_help("pcimodel", args.topic, "Verdicts, options, results and the rest are the harness's:"
+                                             " python -m harness help")
 
 
 def _list(args: Any) -> int:

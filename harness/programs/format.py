@@ -14,7 +14,6 @@ is run here: see threads.py, validator_case.py.
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +23,7 @@ from typing import Any, NoReturn
 
 from ..checker.program import RECORDED, Program, unknown_operation
 from ..lockorder.lockdep import SUBCLASSES, TYPES
-from ..locks.errors import ScenarioError
+from ..locks.errors import ScenarioError, unknown_name
 from .source_lines import parse
 from .threads import Lines, scenario_of
 from .validator_case import OPERATIONS, sequence_of
@@ -84,8 +83,8 @@ class ProgramCase:
         """
         chosen = self.versions.get(version or BEFORE)
         if chosen is None:
-            _unknown(f"{self.file}: case {self.name!r} has no version", version,
-                     list(self.versions))
+            raise unknown_name(f"{self.file}: case {self.name!r} has no version", version,
+                               list(self.versions))
         program = chosen.program
         if policy not in (None, program.policy):
             program = replace(program, policy=policy)
@@ -156,19 +155,11 @@ def load_case(reference: str, policy: str | None = None) -> Callable[[], Any]:
     return (file.case(case) if suffix else file.only_case()).scenario(version, policy)
 
 
-def _unknown(what: str, name: str, known: list[str]) -> NoReturn:
-    # "expect" is nearer to "expect_before" than its letters say.
-    near = [key for key in known if key.startswith(f"{name}_")] \
-        or difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are {', '.join(known)}"
-    raise ScenarioError(f"{what} {name!r}; {hint}")
-
-
 def _check_keys(raw: Mapping[str, Any], where: str, *known: str) -> None:
     """Refuse a key that nobody would read."""
     for key in raw:
         if key not in (*known, *REMARKS) and not key.startswith("_"):
-            _unknown(f"{where}: unknown key", key, [*known, *REMARKS])
+            raise unknown_name(f"{where}: unknown key", key, [*known, *REMARKS])
 
 
 # -- reading --------------------------------------------------------------------------------------
@@ -222,7 +213,7 @@ class File:
             ScenarioError: there is none, or it is wrong.
         """
         if name not in self.names:
-            _unknown(f"{self.path} has no case", name, self.names)
+            raise unknown_name(f"{self.path} has no case", name, self.names)
         return self._read(self._raw[self.names.index(name)])
 
     def only_case(self) -> Case:
