@@ -18,6 +18,7 @@ from harness.cli import command_line as cli
 from harness.lockorder.lockdep import TYPES
 from harness.programs.validator_case import OPERATIONS
 from pcimodel import __main__ as pcimodel
+from pcimodel.fixes import FIXES
 
 PATHS = sorted([*ROOT.glob("harness/pages/*"), *ROOT.glob("pcimodel/pages/*")])
 PAGES = {document.name: document for document in map(Document, PATHS)}
@@ -60,6 +61,12 @@ def test_files_on_a_page_are_what_they_say(name):
         readers.get(language, str)(text)
 
 
+def test_every_page_is_linked_from_the_readme_and_every_link_leads_to_one():
+    links = re.findall(r"\]\(((?:harness|pcimodel)/pages/[^)]*)\)",
+                       (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert sorted(links) == [str(path.relative_to(ROOT)) for path in PATHS]
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_every_page_that_a_page_names_exists(name):
     package = name.partition("-")[0]
@@ -94,6 +101,15 @@ def test_commands_in_the_text_work(name, command, tmp_path, request):
         return
     done = PAGES[name].perform(command, tmp_path)
     assert done.returncode in (0, 1, 3), done.stdout
+
+
+def test_the_recipe_for_a_fix_makes_a_fix_that_is_compared(monkeypatch, capsys):
+    recipe = next(text for _, _, text in PAGES["pcimodel-fixes"].blocks if "class MyFix" in text)
+    made = {}
+    exec(recipe, made)
+    monkeypatch.setitem(FIXES, made["MyFix"].name, made["MyFix"])
+    assert pcimodel.main(["--fix", "my-fix", "--scenario", "probe-vs-aer"]) == 0
+    assert re.search(r"^probe-vs-aer +deadlock +not-reached$", capsys.readouterr().out, re.M)
 
 
 # -- the command help ------------------------------------------------------------------------------

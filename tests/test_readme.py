@@ -8,9 +8,6 @@ import re
 import pytest
 from documented import ROOT, Document, as_pattern
 
-from pcimodel.__main__ import main
-from pcimodel.fixes import FIXES
-
 README = Document(ROOT / "README.md")
 
 
@@ -28,15 +25,6 @@ def test_commands_print_what_the_readme_says(command, output, tmp_path, request)
 def test_commands_in_the_text_work(command, tmp_path):
     done = README.perform(command, tmp_path)
     assert done.returncode in (0, 1, 3), done.stdout
-
-
-def test_the_recipe_for_a_fix_makes_a_fix_that_is_compared(monkeypatch, capsys):
-    recipe = next(text for _, _, text in README.blocks if "class MyFix" in text)
-    made = {}
-    exec(recipe, made)
-    monkeypatch.setitem(FIXES, made["MyFix"].name, made["MyFix"])
-    assert main(["--fix", "my-fix", "--scenario", "probe-vs-aer"]) == 0
-    assert re.search(r"^probe-vs-aer +deadlock +not-reached$", capsys.readouterr().out, re.M)
 
 
 def test_python_blocks_are_python():
@@ -59,9 +47,9 @@ def test_files_and_functions_of_the_walk_exist():
     assert not [name for name in names if f"def {name}(" not in source]
 
 
-def test_the_tour_has_at_most_200_lines():
-    tour = README.text.partition("\n## Reference")[0]
-    assert len(tour.splitlines()) <= 200
+def test_it_has_at_most_200_lines_of_at_most_120_columns():
+    lines = README.text.splitlines()
+    assert len(lines) <= 200 and [line for line in lines if len(line) > 120] == []
 
 
 def test_the_two_commands_stand_in_the_readme_and_the_second_is_what_ci_runs():
