@@ -58,8 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _help(args: Any) -> int:
-    return show_help("pcimodel", args.topic, "Verdicts, options, results and the rest are the harness's:"
-                                             " python -m harness help")
+    return show_help("pcimodel", args.topic,
+                     "Verdicts, options, results and the rest: python -m harness help")
 
 
 def _list(args: Any) -> int:

@@ -15,20 +15,21 @@ class Document:
     """A file of Markdown. Its blocks are (language, name of a file or "", text).
 
     A block with the name of a file is that file. A block ``console`` is a command and what it
-    prints, to either stream: a line ``...`` stands for any lines, `` ...`` at the end of one for the
-    rest of it.
+    prints, to either stream: a line ``...`` stands for any lines, `` ...`` at the end of one for
+    the rest of it.
     """
 
     def __init__(self, path):
-        self.name = f"{path.parents[1].name}-{path.stem}" if path.parent.name == "pages" else path.stem
+        self.name = f"{path.parents[1].name}-{path.stem}"    # harness-options, say
         self.text = path.read_text(encoding="utf-8")
         self.blocks = [(language, name or "", text)
                        for language, name, text in BLOCK.findall(self.text)]
 
     def examples(self):
         """Return (command, what it prints) of every console block."""
-        return [(command.removeprefix("$ "), output) for command, _, output in
-                (text.partition("\n") for language, _, text in self.blocks if language == "console")]
+        consoles = [text for language, _, text in self.blocks if language == "console"]
+        return [(command.removeprefix("$ "), output)
+                for command, _, output in (text.partition("\n") for text in consoles)]
 
     def inline_commands(self):
         """Return the commands that stand in the text, between back quotes."""
@@ -45,7 +46,7 @@ class Document:
         words = command.split()
         assert words[0] == "python"
         return subprocess.run([sys.executable, *words[1:]], cwd=folder, text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
                               env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"})
 
 

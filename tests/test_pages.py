@@ -77,7 +77,8 @@ def test_every_page_that_a_page_names_exists(name):
 
 
 def test_every_page_is_in_the_package_that_is_installed():
-    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    patterns = project["tool"]["setuptools"]["package-data"]
     left_out = [path for path in PATHS if not any(
         fnmatch(str(path.relative_to(ROOT / package)), pattern)
         for package in ("harness", "pcimodel") if path.is_relative_to(ROOT / package)
@@ -88,13 +89,15 @@ def test_every_page_is_in_the_package_that_is_installed():
 # -- their commands --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name, command, output", EXAMPLES, ids=[f"{n}: {c}" for n, c, _ in EXAMPLES])
+@pytest.mark.parametrize("name, command, output", EXAMPLES,
+                         ids=[f"{name}: {command}" for name, command, _ in EXAMPLES])
 def test_commands_print_what_the_page_says(name, command, output, tmp_path):
     printed = PAGES[name].perform(command, tmp_path).stdout
     assert as_pattern(output).fullmatch(printed.rstrip()), printed
 
 
-@pytest.mark.parametrize("name, command", INLINE, ids=[f"{n}: {c}" for n, c in INLINE])
+@pytest.mark.parametrize("name, command", INLINE,
+                         ids=[f"{name}: {command}" for name, command in INLINE])
 def test_commands_in_the_text_work(name, command, tmp_path, request):
     if command == "python -m pcimodel":
         assert request.getfixturevalue("comparison").status == 0
@@ -114,7 +117,8 @@ def test_the_recipe_for_a_fix_makes_a_fix_that_is_compared(monkeypatch, capsys):
 
 # -- the command help ------------------------------------------------------------------------------
 
-BOTH = pytest.mark.parametrize("main, package", [(cli.main, "harness"), (pcimodel.main, "pcimodel")])
+BOTH = pytest.mark.parametrize("main, package",
+                               [(cli.main, "harness"), (pcimodel.main, "pcimodel")])
 
 
 @BOTH
@@ -168,7 +172,8 @@ def test_the_page_on_verdicts_has_every_verdict_and_its_exit_status():
     text = PAGES["harness-verdicts"].text
     listed = re.findall(r"^- `([\w-]+)`:", text.partition("## ")[0], re.M)
     assert listed == [str(verdict) for verdict in Verdict]    # the gravest first
-    statuses = {word: int(status) for status, row in re.findall(r"^\| (\d+) \| (.*) \|$", text, re.M)
+    rows = re.findall(r"^\| (\d+) \| (.*) \|$", text, re.M)
+    statuses = {word: int(status) for status, row in rows
                 for word in re.findall(r"`([\w-]+)`", row)}
     assert statuses == {str(verdict): verdict.exit_status for verdict in Verdict}
 
@@ -182,10 +187,14 @@ def options_of(parser):
     return found - {"-h", "--help", "--version"}
 
 
+def commands_of(parser):
+    """Return the parser of each command, by name."""
+    return next(action.choices for action in parser._actions if isinstance(action.choices, dict))
+
+
 def test_the_page_on_options_names_every_command_and_option():
     parser = cli._parser()
-    commands = next(action.choices for action in parser._actions if isinstance(action.choices, dict))
-    assert {*commands, *options_of(parser)} - words("harness-options") == set()
+    assert {*commands_of(parser), *options_of(parser)} - words("harness-options") == set()
 
 
 def test_the_pages_of_the_model_name_every_option_that_it_adds():
@@ -236,7 +245,7 @@ def test_the_page_on_results_names_every_field(capsys, tmp_path):
     (tmp_path / "validator.json").write_text(next(
         text for _, name, text in PAGES["harness-cases"].blocks if name == "validator.json"))
     for name in ("bank.json", "validator.json"):
-        status, out, _ = call(cli.main, capsys, "cases", str(tmp_path / name), "--json", "-")
+        _, out, _ = call(cli.main, capsys, "cases", str(tmp_path / name), "--json", "-")
         fields |= keys_of(json.loads(out))
     assert fields - words("harness-results") == set() and len(fields) > 40
 
@@ -250,9 +259,6 @@ def test_the_page_of_the_model_on_results_names_every_field_that_it_adds(compari
 
 
 def test_json_options_are_on_every_command_but_help():
-    for main in (cli, pcimodel):
-        parser = main._parser()
-        commands = next(action.choices for action in parser._actions
-                        if isinstance(action.choices, dict))
-        assert [name for name, command in commands.items()
+    for module in (cli, pcimodel):
+        assert [name for name, command in commands_of(module._parser()).items()
                 if "--json" not in options_of(command)] == ["help"]

@@ -50,9 +50,10 @@ class ScenarioError(ValueError):
 
 
 def unknown_name(what: str, name: str, known: Sequence[str]) -> ScenarioError:
-    """Return the refusal of *name*, in the words *what*, with the nearest that is known, else all."""
+    """Return the refusal of *name*, after the words *what*, with the nearest that is known."""
     # "expect" is nearer to "expect_before" than its letters say.
     near = [each for each in known if each.startswith(f"{name}_")] \
         or difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are {', '.join(known)}"
-    return ScenarioError(f"{what} {name!r}; {hint}")
+    if near:
+        return ScenarioError(f"{what} {name!r}; did you mean {' or '.join(map(repr, near))}?")
+    return ScenarioError(f"{what} {name!r}; there are {', '.join(known)}")

@@ -75,7 +75,7 @@ class ProgramCase:
     versions: Mapping[str, Version]
 
     def scenario(self, version: str = "", policy: str | None = None) -> Callable[[], Any]:
-        """Return the scenario factory of *version* (default: before), of its semaphores with *policy*
+        """Return the scenario factory of *version* (default: before), its semaphores of *policy*
         (default: the case's own).
 
         Raises:
