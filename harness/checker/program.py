@@ -10,7 +10,7 @@ The operations, with what each needs of its target:
   (busy: skip the next n), ``lock_unless L "flag:n"`` (free: take it; else, flag set: skip the next
   n; else wait for either). Only `mutex_re` may be taken again by its holder; a holder that takes
   another kind again waits for ever.
-- reader/writer locks (`rwsem`, `percpu_ref`): ``down_read``, ``up_read``, ``down_write``,
+- reader/writer locks (`rwsem`, `percpu_rwsem`): ``down_read``, ``up_read``, ``down_write``,
   ``up_write``; ``down_read_trylock L n``, ``down_write_trylock L n`` (busy: skip the next n).
 - active references (`kernfs`): ``kn_get`` (once a drain has begun it fails and its thread ends),
   ``kn_put``, ``kn_drain`` (begins to drain, then waits for all references).
@@ -33,7 +33,7 @@ from ..locks.errors import ScenarioError
 from ..locks.rwsem_policy import POLICIES
 
 MUTEXES = ("mutex", "mutex_re", "spin", "cfg")
-SEMAPHORES = ("rwsem", "percpu_ref")
+SEMAPHORES = ("rwsem", "percpu_rwsem", "percpu_ref")    # the last is an older word for the second
 KINDS = (*MUTEXES, *SEMAPHORES, "kernfs", "srcu")
 
 LOCK_OPS: dict[str, tuple[str, ...]] = {
@@ -48,6 +48,7 @@ THREAD_OPS = frozenset(("begin", "join", "sync"))
 SKIPPING = frozenset(("trylock", "down_read_trylock", "down_write_trylock", "jump_if",
                       "jump_unless"))
 OPS = frozenset((*LOCK_OPS, *FLAG_OPS, *THREAD_OPS))
+RECORDED = ("take", "take_read", "take_write")    # of recordings, not of files
 
 
 class Op(NamedTuple):
@@ -153,7 +154,7 @@ def _check(threads: Mapping[str, tuple[Op, ...]], locks: dict[str, str], thread:
     """Check one operation; take note of the kind of a lock that was not declared."""
     where = f"thread {thread}, operation {index}"
     if op.op not in OPS:
-        raise ScenarioError(f"{where}: unknown operation {op.op!r}")
+        raise unknown_operation(where, op.op)
     if not op.target:
         raise ScenarioError(f"{where}: {op.op} of what?")
     if op.op in LOCK_OPS:
@@ -166,6 +167,12 @@ def _check(threads: Mapping[str, tuple[Op, ...]], locks: dict[str, str], thread:
         if op.op != "begin" or op.target != "-":
             raise ScenarioError(f"{where}: {op.op} of {op.target!r}, which is no thread")
     _check_argument(where, op, len(threads[thread]) - index - 1)
+
+
+def unknown_operation(where: str, name: str) -> ScenarioError:
+    """Return the refusal of an operation that nobody can write, with those that one can."""
+    return ScenarioError(f"{where}: unknown operation {name!r}; one of "
+                         f"{', '.join(sorted(OPS.difference(RECORDED)))}")
 
 
 def _check_argument(where: str, op: Op, left: int) -> None:

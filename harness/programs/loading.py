@@ -30,7 +30,7 @@ def load(reference: str, policy: str | None = None) -> Callable[[], Any]:
         ScenarioError: there is no such module or name, or file or case.
     """
     if is_file(reference):
-        return load_case(reference, policy or "writer")
+        return load_case(reference, policy)
     if policy is not None:
         raise ScenarioError(f"a policy goes with FILE.json only: {reference} makes its own locks")
     module_name, colon, attribute = reference.partition(":")

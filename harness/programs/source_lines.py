@@ -1,51 +1,12 @@
-"""Lines of a data file: JSON lists that know theirs, functions whose statements stand at them.
-
-So that a report names the line of the file where an operation is written, not the line of ours that
-performs it.
+"""Functions whose statements stand at the lines of a data file, so that a report names the line where
+an operation is written, not the line of ours that performs it.
 """
 
 from __future__ import annotations
 
 import ast
-import bisect
-import json
-from collections import Counter
 from collections.abc import Callable, Sequence
-from json import decoder, scanner
 from typing import Any
-
-
-class LinedList(list[Any]):
-    """A list that knows the line it begins at."""
-
-    line = 1
-
-
-def parse(text: str) -> Any:
-    """Return what the JSON *text* says, each list as a `LinedList`.
-
-    Raises:
-        ValueError: it is no JSON (json.JSONDecodeError), or an object has a name twice.
-        RecursionError: it is nested too deeply.
-    """
-    ends = [i for i, character in enumerate(text) if character == "\n"]
-
-    def array(begin: tuple[str, int], *how: Any) -> tuple[LinedList, int]:
-        values, end = decoder.JSONArray(begin, *how)   # type: ignore[attr-defined]
-        lined = LinedList(values)
-        lined.line = bisect.bisect_left(ends, begin[1]) + 1
-        return lined, end
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        for name, times in Counter(name for name, _ in pairs).items():
-            if times > 1:
-                raise ValueError(f"{name!r} stands twice in one object")
-        return dict(pairs)
-
-    reader: Any = json.JSONDecoder(object_pairs_hook=once)
-    reader.parse_array = array
-    reader.scan_once = scanner.py_make_scanner(reader)   # type: ignore[attr-defined]
-    return reader.decode(text)
 
 
 def compiled(name: str, count: int, file: str, lines: Sequence[int] = ()) -> Callable[..., None]:

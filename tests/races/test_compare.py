@@ -11,6 +11,7 @@ from harness import stress
 from pcimodel.__main__ import main
 from pcimodel.fixes import FIXES
 from pcimodel.lab.scenarios import SCENARIOS
+from pcimodel.trees import TREES
 
 
 def run_main(capsys, *words):
@@ -64,6 +65,14 @@ def test_list_names_every_scenario_kernel_and_fix(capsys):
     status, out, _ = run_main(capsys, "list")
     assert status == 0
     assert all(f"  {name} " in out for name in [*SCENARIOS, *FIXES, "v4.14"])
+
+
+def test_list_is_one_json_object_where_that_is_wanted(capsys):
+    status, out, _ = run_main(capsys, "list", "--json", "-")
+    listed = json.loads(out)
+    assert (status, {key: list(value) for key, value in listed.items()}) == (
+        0, {"scenarios": list(SCENARIOS), "kernels": list(TREES), "fixes": list(FIXES)})
+    assert listed["scenarios"]["vf-driver-load"] == SCENARIOS["vf-driver-load"].summary
 
 
 @pytest.mark.parametrize("words, said", [

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import harness.programs.format as notation
 from harness import force, replay, run, stress
 from harness.checker.search import search
 from harness.locks.errors import ScenarioError
@@ -76,6 +77,15 @@ def test_historic_cases_are_cases():
     assert "bad_unlock_order_rsem" in File(SELFTEST).names
 
 
+def test_a_percpu_rwsem_is_what_was_called_a_percpu_ref(write):
+    path = write([a_case(locks={"A": kind}, threads_before=one("down_write A; down_read A"))
+                  | {"id": kind, "threads_after": None} for kind in ("percpu_rwsem", "percpu_ref")])
+    words = {kind: (str(run(load(f"{path}:{kind}")).verdict),
+                    search(load(f"{path}:{kind}").program).verdict)
+             for kind in ("percpu_rwsem", "percpu_ref")}
+    assert words == dict.fromkeys(words, ("deadlock", "deadlock"))
+
+
 def test_another_case_that_is_wrong_does_not_matter(write):
     path = write([a_case(), {**a_case(), "id": "bad", "locks": 7}])
     assert name_of(load(f"{path}:c")) == "c:before"
@@ -138,6 +148,8 @@ def one(text):
     ({"locks": {"A": {"kind": "futex"}}}, "lock A is of unknown kind 'futex'"),
     ({"locks": 7}, "case 'c': 'locks' is 7, expected an object"),
     ({"kinds_after": {"A": "rwsem"}}, "case 'c', after: thread p, operation 0: lock does not go"),
+    ({"policy": "first"}, "before: unknown policy 'first'; one of writer, fair, reader"),
+    ({"policy": 7}, "case 'c': 'policy' is 7, expected a name"),
     ({"expect_before": "bang"}, "before: it is expected to be 'bang', which is none of deadlock"),
     ({"init_flags_before": "f"}, "before: 'init_flags_before' is 'f', expected a list"),
     ({"init_flags_after": [7]}, "after: flags are names, not [7]"),
@@ -176,6 +188,84 @@ def test_a_wrong_case_of_a_validator_is_said_with_its_operation(change, said, wr
     assert "\n" not in str(caught.value)
 
 
+# -- keys that nobody would read -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("change, said", [
+    ({"lokcs": {}}, "case 'c': unknown key 'lokcs'; did you mean 'locks'?"),
+    ({"locks": {"A": {"kind": "mutex", "knid": "spin"}}},
+     "case 'c': lock A: unknown key 'knid'; did you mean 'kind'?"),
+    ({"expect": "ok"}, "unknown key 'expect'; did you mean 'expect_before' or 'expect_after'?"),
+    ({"threads": {}}, "unknown key 'threads'; did you mean 'threads_before' or 'threads_after'?"),
+    ({"init_flags": ["f"]}, "did you mean 'init_flags_before' or 'init_flags_after'?"),
+    ({"kinds": {}}, "unknown key 'kinds'; did you mean 'kinds_after'?"),
+    ({"threads_aftr": {}}, "unknown key 'threads_aftr'; did you mean 'threads_after'?"),
+    ({"Policy": "fair"}, "unknown key 'Policy'; did you mean 'policy'?"),
+    ({"timeout": 1}, "unknown key 'timeout'; there are id, name, locks,"),
+    ({"": 1}, "unknown key ''; "),
+    ({"\n": 1}, "unknown key '\\n'; "),
+    ({"locks": {"A": {"kind": "mutex", "class": "C"}}}, "lock A: unknown key 'class'; there are kind,"),
+    ({"locks": {"A": {"what": "of the PF"}}}, "lock A needs 'kind', a name"),
+    ({"variants": [{"name": "v", "threads": {}, "expects": "ok"}]},
+     "case 'c', v: unknown key 'expects'; did you mean 'expect'?"),
+    ({"variants": [{"name": "v", "thread": {}, "expect": "ok"}]}, "did you mean 'threads'?"),
+    ({"variants": [{"name": "v", "threads": {}, "expect": "ok", "policy": "fair"}]},
+     "case 'c', v: unknown key 'policy'"),
+    ({"threads_before": {"p": [["smash", "A"]]}},
+     "p, operation 0: unknown operation 'smash'; one of begin, clear, down_read, "),
+    ({"threads_before": {"p": [["take", "A"]]}}, "p, operation 0: unknown operation 'take'; one of "),
+    ({"locks": {"A": "sem"}}, "unknown kind 'sem'; one of mutex, mutex_re, spin, cfg, rwsem, "),
+    ({"kinds_after": {"A": "mutx"}}, "case 'c', after: lock A is of unknown kind 'mutx'; one of "),
+])
+def test_a_key_or_word_of_a_program_that_nobody_knows_is_refused(change, said, write):
+    path = write([a_case(**change)])
+    with pytest.raises(ScenarioError) as caught:
+        load(path)
+    assert said in str(caught.value) and str(caught.value).startswith(f"{path}: case 'c'")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("change, said", [
+    ({"expects": "ok"}, "case 'v': unknown key 'expects'; did you mean 'expected'?"),
+    ({"threads_before": {}}, "case 'v': unknown key 'threads_before'; did you mean 'threads_or_seq"),
+    ({"policy": "fair"}, "case 'v': unknown key 'policy'; there are id, name,"),
+    ({"locks": {"X": {"type": "mutex", "calss": "X"}}},
+     "lock X: unknown key 'calss'; did you mean 'class'?"),
+    ({"locks": {"X": {"kind": "mutex"}}}, "lock X: unknown key 'kind'; there are type, class,"),
+])
+def test_a_key_of_a_case_of_a_validator_that_nobody_knows_is_refused(change, said, write):
+    path = write([a_validator_case(**change)])
+    with pytest.raises(ScenarioError) as caught:
+        load(path)
+    assert said in str(caught.value) and str(caught.value).startswith(f"{path}: case 'v'")
+
+
+@pytest.mark.parametrize("key, said", [
+    ("notaton", "unknown key 'notaton'; did you mean 'notation'?"),
+    ("old-cases", "unknown key 'old-cases'; did you mean 'cases'?"),
+    ("policy", "unknown key 'policy'; there are cases, schema,")])
+def test_a_key_of_a_file_that_nobody_knows_is_refused(key, said, write):
+    path = write(json.dumps({"cases": [a_case()], key: 7}))
+    with pytest.raises(ScenarioError) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"{path}: {said}")
+
+
+def test_remarks_are_read_over_wherever_a_person_may_want_one(write):
+    remarks = dict.fromkeys(json_file.REMARKS, "for people") | {"_mine": {"any": "thing"}}
+    case = a_case(**remarks, **dict.fromkeys(notation.REMARKS_ON_A_CASE, "for people"),
+                  locks={"A": {"kind": "spin", **remarks}},
+                  variants=[{"name": "v", "threads": one("lock A"), "expect": "ok", **remarks}])
+    validator = a_validator_case(
+        **remarks, **dict.fromkeys(notation.REMARKS_ON_A_VALIDATOR_CASE, "for people"),
+        locks={"X": {"type": "mutex", **remarks}})
+    path = write(json.dumps({"cases": [case, validator], **remarks,
+                             **dict.fromkeys(notation.REMARKS_ON_A_FILE, "for people")}))
+    found = [File(path).case(name) for name in "cv"]
+    assert (found[0].versions["v"].program.locks["A"], found[1].locks) == (
+        "spin", {"X": ("mutex", "X")})
+
+
 # -- versions --------------------------------------------------------------------------------------
 
 
@@ -205,6 +295,15 @@ def test_a_case_that_was_not_fixed_has_no_version_after(write):
 def test_a_policy_is_that_of_the_semaphores():
     factory = load(f"{CORPUS}:aspm-power-state-recursive-read", "reader")
     assert factory.program.policy == "reader" and force(factory).verdict.value == "not-reached"
+
+
+def test_a_case_may_say_the_policy_of_its_semaphores_and_who_asks_has_the_last_word(write):
+    path = write([a_case(policy="fair", variants=[{"name": "v", "threads": one("lock A"),
+                                                   "expect": "ok"}])])
+    assert [load(f"{path}:c:{version}", asked).program.policy
+            for version in ("before", "after", "v") for asked in (None, "writer")] == [
+        "fair", "writer"] * 3
+    assert reference_of(load(path))[1]["policy"] == "fair"
 
 
 def test_a_module_takes_no_policy():
