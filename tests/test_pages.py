@@ -12,6 +12,7 @@ from documented import BLOCK, ROOT, Document, as_pattern
 
 import harness
 import harness.programs.format as notation
+from harness.programs import json_file
 from harness import Verdict, explore, force, predict, stress
 from harness.checker.program import KINDS, OPS, RECORDED
 from harness.cli import command_line as cli

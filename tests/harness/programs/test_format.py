@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import harness.programs.format as notation
+from harness.programs import json_file
 from harness import force, replay, run, stress
 from harness.checker.search import search
 from harness.locks.errors import ScenarioError
