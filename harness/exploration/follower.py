@@ -76,9 +76,9 @@ class Follower(Strategy):
         tasks = {task.key: task for task in run.tasks} | {task.name: task for task in run.tasks}
         at = 0
         if self._left and self._left[0].operation != NEXT:
-            for task in run.tasks:    # the end of a thread is no operation, and waits for nothing
-                if task.ask == COMPLETE_ALL and task.label in moves:
-                    return task.label
+            for ending in run.tasks:    # the end of a thread is no operation, and waits for nothing
+                if ending.ask == COMPLETE_ALL and ending.label in moves:
+                    return ending.label
         while at < len(self._left):
             turn = self._left[at]
             task = tasks.get(turn.role)

@@ -88,7 +88,7 @@ class Mutex(Node):
             ValueError, OverflowError: as `threading.Lock.acquire`.
         """
         if nested:
-            return nested_request(nested, why, self.acquire, blocking, timeout)
+            return bool(nested_request(nested, why, self.acquire, blocking, timeout))
         if _active:
             task = this_thread.task
             if task.run is not None:

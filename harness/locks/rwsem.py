@@ -65,7 +65,7 @@ class RWSemaphore(Node):
             raise ScenarioError(f"unknown policy {policy!r}; one of {', '.join(POLICIES)}")
         self.policy = policy
         self._inner: list[InnerLock] = []
-        self._rw = POLICIES[policy](lock_factory=self._make_inner)
+        self._rw = POLICIES[policy](lock_factory=self._make_inner)   # type: ignore
         self._reader = self._rw.gen_rlock
         self._writer_lock = self._rw.gen_wlock
         self._readers: dict[Task, Any] = {}   # what each reader holds: one hold, or a list when nested
@@ -86,15 +86,17 @@ class RWSemaphore(Node):
     def down_read(self, *, nested: int = 0, why: str = "") -> _Guard:
         """Take it for reading; *nested* and *why* as for `Mutex.acquire`."""
         if nested:
-            return nested_request(nested, why, self.down_read)
-        self._down(SHARED, -1)
+            nested_request(nested, why, self.down_read)
+        else:
+            self._down(SHARED, -1)
         return self._read_guard
 
     def down_write(self, *, nested: int = 0, why: str = "") -> _Guard:
         """Take it for writing; *nested* and *why* as for `Mutex.acquire`."""
         if nested:
-            return nested_request(nested, why, self.down_write)
-        self._down(EXCLUSIVE, -1)
+            nested_request(nested, why, self.down_write)
+        else:
+            self._down(EXCLUSIVE, -1)
         return self._write_guard
 
     def down_read_timeout(self, timeout: float) -> bool:

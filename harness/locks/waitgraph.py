@@ -18,7 +18,8 @@ def blockers(task: Task) -> list[Task]:
     """Return whom *task* waits for; none if it does not wait, or not for ever."""
     if task.waits_on is None or task.timed:
         return []
-    return task.waits_on.blockers(task, task.mode)
+    tasks: list[Task] = task.waits_on.blockers(task, task.mode)
+    return tasks
 
 
 def find_cycle(start: Task) -> list[Task] | None:

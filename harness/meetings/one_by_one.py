@@ -90,7 +90,8 @@ class OneByOne(Observer):
 
     def start_writer(self, semaphore: str) -> Task:
         """Return the further thread that writes *semaphore*, no longer held back."""
-        return self._writers.pop(semaphore)
+        task: Task = self._writers.pop(semaphore)
+        return task
 
     def end_writers(self) -> bool:
         """Let further threads go that were not needed; say whether there were any."""

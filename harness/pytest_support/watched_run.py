@@ -102,7 +102,7 @@ class WatchedRun(Run):
                 expose(exposed)
             thread_patch.uninstall()
             for task in self._unwound:
-                if task is not me:
+                if task is not me and task.thread is not None:
                     thread_patch.plain_join(task.thread, GRACE)   # one of a pool goes on
 
     def _end_body(self) -> None:

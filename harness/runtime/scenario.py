@@ -99,7 +99,7 @@ def reference_of(factory: Any) -> tuple[str, dict[str, Any]] | None:
 
     A factory made by a function says so itself, in its attribute `reference`.
     """
-    reference = getattr(factory, "reference", None)
+    reference: tuple[str, dict[str, Any]] | None = getattr(factory, "reference", None)
     if reference is not None:
         return reference
     module, qualname = getattr(factory, "__module__", None), getattr(factory, "__qualname__", "<")
@@ -110,10 +110,8 @@ def reference_of(factory: Any) -> tuple[str, dict[str, Any]] | None:
 
 def name_of(factory: Any) -> str:
     """Return what reports call the scenario made by *factory*."""
-    name = getattr(factory, "scenario_name", None)
+    name = getattr(factory, "scenario_name", None) or getattr(factory, "reference", ("",))[0]
     if name:
-        return name
-    if hasattr(factory, "reference"):
-        return factory.reference[0]
+        return str(name)
     module, qualname = getattr(factory, "__module__", ""), getattr(factory, "__qualname__", "")
     return f"{module}:{qualname}" if module and qualname else repr(factory)

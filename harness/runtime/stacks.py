@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import re
 import tempfile
+from collections.abc import Sequence
 
 from ..locks.callsite import short_path
 from ..locks.task import Task
@@ -16,7 +17,7 @@ _OURS = ("all_stacks", "quiescent")   # the detector, in the thread that found t
 _BASE = call_role.__name__
 
 
-def all_stacks(tasks: list[Task]) -> str:
+def all_stacks(tasks: Sequence[Task]) -> str:
     """Return the stack of each of *tasks* that has not ended, innermost call first.
 
     faulthandler writes at most 100 threads and needs a real file; it takes no lock of ours.

@@ -1,6 +1,7 @@
 """--predict: a test that uses harness locks is a test of lock order too."""
 
 import gc
+import re
 import threading
 import weakref
 
@@ -445,9 +446,11 @@ def test_read_cycle_says_which_writers_it_needs():
             with turn, b.down_read(), a.down_read():
                 pass
         start_all([left, right])
-    found, = watch(body).predict({}, None).predictions
+    result = watch(body).predict({}, None)
+    found, = result.predictions
     assert (found.status, sorted(found.writers)) == ("needs-writer", ["a", "b"])
     assert "it can happen with a writer queued for " in found.reason
+    assert re.search(r"^ +writer of a +writer of b$|^ .*writer of a.*writer of b", str(result), re.M)
 
 
 def test_nothing_is_judged_where_no_lock_was_asked_for_inside_another():
