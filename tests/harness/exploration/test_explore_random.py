@@ -8,7 +8,7 @@ from crowded import Case, a_trylock_matters, random_program, world_of
 from explored import Explored, meaning
 
 from harness.exploration import dependency as dependence
-from harness.exploration import dpor as reduction
+from harness.exploration import happens_before
 from harness.exploration.controlled_run import ControlledRun
 from harness.checker.search import search
 from harness.runtime.workers import Workers
@@ -86,13 +86,13 @@ def without(*pairs):
 
 def queueing_of_writers_is_independent(monkeypatch):
     everything = range(len(dependence.DEPENDS))
-    monkeypatch.setattr(reduction, "DEPENDS",
+    monkeypatch.setattr(happens_before, "DEPENDS",
                         without(*((dependence.QUEUE_WRITE, kind) for kind in everything)))
 
 
 def a_failed_trylock_is_independent_of_the_release(monkeypatch):
     failures = (dependence.BUSY, dependence.READ_BUSY, dependence.WRITE_BUSY)
-    monkeypatch.setattr(reduction, "DEPENDS",
+    monkeypatch.setattr(happens_before, "DEPENDS",
                         without(*((a, b) for a in RELEASES for b in failures)))
 
 
