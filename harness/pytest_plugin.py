@@ -168,7 +168,7 @@ def _yes_or_no(word: str) -> bool:
 
 
 def _read_baseline(path: str) -> dict[str, str]:
-    from .lockorder.baseline import read_baseline
+    from .lockorder.finding import read_baseline
     return read_baseline(path)
 
 

@@ -13,37 +13,17 @@ import errno
 import threading
 from collections import deque
 
-from .aerdrv import (
-    AER_CORRECTABLE,
-    AER_ERROR_SOURCES_MAX,
-    AER_FATAL,
-    AER_NONFATAL,
-    AER_RECOVER_RING_SIZE,
-    AerErrInfo,
-    AerErrSource,
-    AerRecoverEntry,
-    AerRpc,
-    DpcHandler,
-)
+from .aerdrv import (AER_CORRECTABLE, AER_ERROR_SOURCES_MAX, AER_FATAL, AER_NONFATAL,
+                     AER_RECOVER_RING_SIZE, AerErrInfo, AerErrSource, AerRecoverEntry, AerRpc,
+                     DpcHandler)
 from .err import Err
 from .locking import mutex_lock
 from .pci import PCI_FUNC, PCI_SLOT, PciDev, pci_is_bridge
-from .pci_regs import (
-    PCI_ERR_COR_MASK,
-    PCI_ERR_COR_STATUS,
-    PCI_ERR_ROOT_COR_RCV,
-    PCI_ERR_ROOT_FATAL_RCV,
-    PCI_ERR_ROOT_MULTI_COR_RCV,
-    PCI_ERR_ROOT_MULTI_UNCOR_RCV,
-    PCI_ERR_ROOT_UNCOR_RCV,
-    PCI_ERR_UNCOR_MASK,
-    PCI_ERR_UNCOR_STATUS,
-    PCI_EXP_DEVCTL,
-    PCI_EXP_DEVCTL_CERE,
-    PCI_EXP_DEVCTL_FERE,
-    PCI_EXP_DEVCTL_NFERE,
-    PCI_EXP_DEVCTL_URRE,
-)
+from .pci_regs import (PCI_ERR_COR_MASK, PCI_ERR_COR_STATUS, PCI_ERR_ROOT_COR_RCV,
+                       PCI_ERR_ROOT_FATAL_RCV, PCI_ERR_ROOT_MULTI_COR_RCV,
+                       PCI_ERR_ROOT_MULTI_UNCOR_RCV, PCI_ERR_ROOT_UNCOR_RCV, PCI_ERR_UNCOR_MASK,
+                       PCI_ERR_UNCOR_STATUS, PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_CERE,
+                       PCI_EXP_DEVCTL_FERE, PCI_EXP_DEVCTL_NFERE, PCI_EXP_DEVCTL_URRE)
 from .printk import KERN_DEBUG, KERN_ERR
 from .search import Search
 from .workqueue import Workqueues, WorkStruct

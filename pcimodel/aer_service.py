@@ -15,26 +15,13 @@ import threading
 from collections import deque
 
 from .aer import Aer
-from .aerdrv import (
-    AER_ERROR_SOURCES_MAX,
-    ROOT_PORT_INTR_ON_MESG_MASK,
-    AerErrSource,
-    AerRpc,
-    DpcHandler,
-)
+from .aerdrv import (AER_ERROR_SOURCES_MAX, ROOT_PORT_INTR_ON_MESG_MASK, AerErrSource, AerRpc,
+                     DpcHandler)
 from .pci import PciDev, pci_pcie_type
-from .pci_regs import (
-    PCI_ERR_COR_STATUS,
-    PCI_ERR_ROOT_COMMAND,
-    PCI_ERR_ROOT_COR_RCV,
-    PCI_ERR_ROOT_ERR_SRC,
-    PCI_ERR_ROOT_STATUS,
-    PCI_ERR_ROOT_UNCOR_RCV,
-    PCI_ERR_UNCOR_STATUS,
-    PCI_EXP_TYPE_DOWNSTREAM,
-    PCI_EXP_TYPE_ROOT_PORT,
-    PCI_EXP_TYPE_UPSTREAM,
-)
+from .pci_regs import (PCI_ERR_COR_STATUS, PCI_ERR_ROOT_COMMAND, PCI_ERR_ROOT_COR_RCV,
+                       PCI_ERR_ROOT_ERR_SRC, PCI_ERR_ROOT_STATUS, PCI_ERR_ROOT_UNCOR_RCV,
+                       PCI_ERR_UNCOR_STATUS, PCI_EXP_TYPE_DOWNSTREAM, PCI_EXP_TYPE_ROOT_PORT,
+                       PCI_EXP_TYPE_UPSTREAM)
 from .workqueue import WorkStruct
 
 

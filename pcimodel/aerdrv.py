@@ -12,11 +12,8 @@ from dataclasses import dataclass, field
 from .device import NULL
 from .locking import Mutex, mutex_init
 from .pci import PciDev
-from .pci_regs import (
-    PCI_ERR_ROOT_CMD_COR_EN,
-    PCI_ERR_ROOT_CMD_FATAL_EN,
-    PCI_ERR_ROOT_CMD_NONFATAL_EN,
-)
+from .pci_regs import (PCI_ERR_ROOT_CMD_COR_EN, PCI_ERR_ROOT_CMD_FATAL_EN,
+                       PCI_ERR_ROOT_CMD_NONFATAL_EN)
 from .workqueue import WorkStruct
 
 AER_NONFATAL = 0

@@ -14,23 +14,11 @@ from dataclasses import dataclass
 from .aerdrv import AER_FATAL, ROOT_PORT_INTR_ON_MESG_MASK, AerRpc
 from .bus import Bus
 from .device import NULL, KernelOops, device_lock
-from .pci import (
-    PciDev,
-    PciErrorHandlers,
-    pci_channel_io_frozen,
-    pci_channel_io_normal,
-    pci_pcie_type,
-)
-from .pci_regs import (
-    PCI_BRIDGE_CONTROL,
-    PCI_BRIDGE_CTL_BUS_RESET,
-    PCI_ERR_ROOT_COMMAND,
-    PCI_ERR_ROOT_STATUS,
-    PCI_ERR_UNCOR_STATUS,
-    PCI_EXP_TYPE_DOWNSTREAM,
-    PCI_EXP_TYPE_ROOT_PORT,
-    PCI_HEADER_TYPE_BRIDGE,
-)
+from .pci import (PciDev, PciErrorHandlers, pci_channel_io_frozen, pci_channel_io_normal,
+                  pci_pcie_type)
+from .pci_regs import (PCI_BRIDGE_CONTROL, PCI_BRIDGE_CTL_BUS_RESET, PCI_ERR_ROOT_COMMAND,
+                       PCI_ERR_ROOT_STATUS, PCI_ERR_UNCOR_STATUS, PCI_EXP_TYPE_DOWNSTREAM,
+                       PCI_EXP_TYPE_ROOT_PORT, PCI_HEADER_TYPE_BRIDGE)
 from .printk import KERN_DEBUG
 from .timer import Timer
 

@@ -13,14 +13,8 @@ import errno
 
 from .access import pci_cfg_access_lock
 from .pci import PciBus, PciDev, pci_domain_nr
-from .pci_regs import (
-    PCI_SRIOV_CAP_VFM,
-    PCI_SRIOV_CTRL,
-    PCI_SRIOV_CTRL_MSE,
-    PCI_SRIOV_CTRL_VFE,
-    PCI_SRIOV_INITIAL_VF,
-    PCI_SRIOV_VF_DID,
-)
+from .pci_regs import (PCI_SRIOV_CAP_VFM, PCI_SRIOV_CTRL, PCI_SRIOV_CTRL_MSE, PCI_SRIOV_CTRL_VFE,
+                       PCI_SRIOV_INITIAL_VF, PCI_SRIOV_VF_DID)
 from .probe import Probe
 from .remove import Remove
 

@@ -12,18 +12,9 @@ from .device import NULL, KernelOops
 from .hardware import PhysicalFunction
 from .pci import PciBus, PciDev, PciSriov, Resource
 from .pci_core import Pci
-from .pci_regs import (
-    PCI_EXT_CAP_ID_SRIOV,
-    PCI_SRIOV_CAP,
-    PCI_SRIOV_CTRL,
-    PCI_SRIOV_CTRL_VFE,
-    PCI_SRIOV_FUNC_LINK,
-    PCI_SRIOV_INITIAL_VF,
-    PCI_SRIOV_NUM_VF,
-    PCI_SRIOV_TOTAL_VF,
-    PCI_SRIOV_VF_OFFSET,
-    PCI_SRIOV_VF_STRIDE,
-)
+from .pci_regs import (PCI_EXT_CAP_ID_SRIOV, PCI_SRIOV_CAP, PCI_SRIOV_CTRL, PCI_SRIOV_CTRL_VFE,
+                       PCI_SRIOV_FUNC_LINK, PCI_SRIOV_INITIAL_VF, PCI_SRIOV_NUM_VF,
+                       PCI_SRIOV_TOTAL_VF, PCI_SRIOV_VF_OFFSET, PCI_SRIOV_VF_STRIDE)
 from .timer import Timer
 
 

@@ -14,11 +14,7 @@ from typing import NamedTuple, cast
 from .device import NULL, Device, DeviceDriver
 from .hardware import ConfigSpace
 from .locking import Mutex
-from .pci_regs import (
-    PCI_EXP_TYPE_ENDPOINT,
-    PCI_HEADER_TYPE_BRIDGE,
-    PCI_HEADER_TYPE_NORMAL,
-)
+from .pci_regs import PCI_EXP_TYPE_ENDPOINT, PCI_HEADER_TYPE_BRIDGE, PCI_HEADER_TYPE_NORMAL
 
 PCI_ANY_ID = 0xFFFFFFFF
 

@@ -14,12 +14,8 @@ import errno
 from .aer_service import Aerdrv
 from .pci import PCI_ANY_ID, PciDev, PciDeviceId, PciDriver, pci_pcie_type
 from .pci_driver import PciDriverCore
-from .pci_regs import (
-    PCI_CLASS_BRIDGE_PCI,
-    PCI_EXP_TYPE_DOWNSTREAM,
-    PCI_EXP_TYPE_ROOT_PORT,
-    PCI_EXP_TYPE_UPSTREAM,
-)
+from .pci_regs import (PCI_CLASS_BRIDGE_PCI, PCI_EXP_TYPE_DOWNSTREAM, PCI_EXP_TYPE_ROOT_PORT,
+                       PCI_EXP_TYPE_UPSTREAM)
 
 
 class Portdrv(PciDriverCore, Aerdrv):

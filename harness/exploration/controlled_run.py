@@ -32,11 +32,10 @@ from ..runtime.scenario import Scenario
 from ..runtime.stacks import all_stacks
 from ..runtime.verdict import Finding, Verdict, for_ever
 from ..runtime.workers import Workers
-from .controlled_task import ControlledTask
+from .scheduled_run import Chooser, ControlledTask, ScheduledRun
 from .dependency import (ANY, ASK_ANY, ASK_LOCK, ASK_READ, ASK_TRY, ASK_TRY_READ, ASK_TRY_WRITE,
                          ASK_WAIT, ASK_WRITE, COMPLETE, COMPLETE_ALL, LOOK, STEP, UNLOCK, UP_READ,
                          UP_WRITE)
-from .scheduled_run import Chooser, ScheduledRun
 from .stable_ids import Names
 
 _NUMBERED = re.compile(r"Thread-\d+( \(|$)")    # the name of a thread that was given none

@@ -20,7 +20,7 @@ from ..runtime.scenario import Scenario, build
 from ..runtime.verdict import Outcome, Verdict
 from ..runtime.workers import Workers
 from .controlled_run import ControlledRun
-from .controlled_task import ControlledTask
+from .scheduled_run import ControlledTask
 from .dependency import COMPLETE_ALL, LOOK, QUEUEING, STEP
 from .stable_ids import Names
 from .strategies import Strategy, ahead

@@ -12,6 +12,7 @@ because it is the hot path: one pass over the roles a step, in one place.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Iterable
 from typing import Any, Protocol
@@ -20,13 +21,13 @@ from ..locks.completion import Completion
 from ..locks.mutex import Mutex
 from ..locks.parking import enter, leave
 from ..locks.rwsem import RWSemaphore
-from ..locks.task import EXCLUSIVE
+from ..locks.task import EXCLUSIVE, Task
 from ..runtime import thread_patch
 from ..runtime.observer import Observer
 from ..runtime.played_run import PlayedRun
 from ..runtime.scenario import Scenario
 from ..runtime.verdict import Verdict
-from .controlled_task import ControlledTask
+from ..runtime.workers import Baton
 from .dependency import (ASK_LOCK, COMPLETE, COMPLETE_ALL, LOCK, PASS, PASS_ALL, QUEUEING, READ,
                          REINIT, STEP, UNLOCK, UP_READ, UP_WRITE, WRITE, outcome)
 from .stable_ids import Names, Taken
@@ -37,6 +38,43 @@ _GAINS = {LOCK: 1, READ: 1, WRITE: 1, UNLOCK: -1, UP_READ: -1, UP_WRITE: -1}
 _GAIN = tuple(_GAINS.get(kind, 0) for kind in range(STEP + 1))   # locks held more after a step
 _EXACT = (Mutex, RWSemaphore)    # of whose requests it is known what they come to
 _new = tuple.__new__
+
+
+class ControlledTask(Task):
+    """A role, or a thread that a role started, under control.
+
+    Attributes:
+        key: what it is called in a token.
+        label: twice its number in `Names`.
+        turn: what it waits for at a stop; None before it is assigned to a worker.
+        lock: what it is about to do something to, at a stop.
+        ask: what it asks for there.
+        kind, give_up: the step it would do next, and the one by which it would give up; 0 if it
+            cannot do that now, or does not stand at a stop.
+        queued: whether it is in the queue of the semaphore.
+        since: how many steps had been taken when it stopped.
+        birth: number of the step in which it was started, -1 if at the start.
+        parent: the key of who started it, "" of a role.
+        starter: who waits until it has come to its first stop.
+        expired: the step it was granted is to give up.
+        due: how many locks it must hold at its next stop, -1 if that is not known.
+    """
+
+    __slots__ = ("key", "label", "lock", "lock_number", "ask", "kind", "give_up", "queued", "since",
+                 "birth", "parent", "starter", "children", "turn", "expired", "due")
+
+    def __init__(self, name: str, run: Any, thread: threading.Thread | None, key: str,
+                 number: int) -> None:
+        super().__init__(name, run, thread)
+        self.key = key
+        self.label = 2 * number
+        self.turn: Baton | None = None
+        self.lock: Any = None
+        self.lock_number = self.ask = self.kind = self.give_up = self.since = self.children = 0
+        self.queued = self.expired = False
+        self.birth, self.parent = -1, ""
+        self.starter: ControlledTask | None = None
+        self.due = 0
 
 
 class Chooser(Protocol):

@@ -23,8 +23,7 @@ from ..locks.task import EXCLUSIVE, SHARED, WAIT
 from ..locks.rwsem import RWSemaphore
 from ..meetings.meet import writer_of
 from ..report.diagram import THREAD_RUN, WIDTH, diagram, is_open
-from ..report.result import banner, wrapped
-from ..report.result import Result
+from ..report.result import Result, banner, wrapped
 from ..runtime.recorder import Event, verb
 from ..runtime.verdict import Outcome, Verdict
 from .cycles import Cycle, Leg

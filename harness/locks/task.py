@@ -28,7 +28,7 @@ class Expired(BaseException):
 
 class RunOfTask(Protocol):
     """What a lock, or a thread that is started or joined, may ask of the run of the task that uses
-    it, and what it tells that run.
+    it, and what it tells that run. (guard): called with the guard held.
 
     Attributes:
         on_acquire, on_acquired, on_release: called with task, lock and mode by the thread of the
@@ -38,6 +38,19 @@ class RunOfTask(Protocol):
         unwinding: there was a verdict, and every task is let go.
         over: the run has ended, threads of it go on: nobody is told any more, nobody parks.
         ambient: it is made of what a test does by itself.
+
+    Methods:
+        contended: *task* begins to wait, *again* if it was told before; False if it must unwind
+            (guard).
+        quiescent: no task can go on by itself (guard).
+        look: *task* looks at *lock* without asking for it: others may change what it sees.
+        step: *task* is at a point of its own (scheduling_point.py).
+        find: the task of a role name, a thread or a task; None if it is not in this run.
+        complain: what a scenario has us call raised (guard).
+        adopt: make a thread that the caller is about to start part of the run.
+        started: the thread of *task*, which was adopted, runs.
+        disown: forget an adopted thread that could not be started.
+        perform: run *function* as *task* in the calling thread, to its end.
     """
 
     on_acquire: tuple[Callable[..., None], ...]
@@ -49,38 +62,16 @@ class RunOfTask(Protocol):
     over: bool
     ambient: bool
 
-    def contended(self, task: Task, again: bool) -> bool:
-        """See that *task* begins to wait, *again* if it was told before; False if it must unwind.
-
-        Called with the guard held.
-        """
-
-    def quiescent(self) -> None:
-        """See that no task can go on by itself. Called with the guard held."""
-
-    def look(self, task: Task, lock: Any) -> None:
-        """See *task* look at *lock* without asking for it: others may change what it sees."""
-
-    def step(self, task: Task, on: str) -> None:
-        """See *task* at a point of its own: see scheduling_point.py."""
-
-    def find(self, who: Any) -> Task | None:
-        """Return the task of a role name, a thread or a task; None if it is not in this run."""
-
-    def complain(self, text: str, exc: Exception) -> None:
-        """Take note of an error in what a scenario has us call. Called with the guard held."""
-
-    def adopt(self, thread: threading.Thread, name: str) -> Task:
-        """Make a thread that the caller is about to start part of the run."""
-
-    def started(self, task: Task) -> None:
-        """See that the thread of *task*, which was adopted, runs."""
-
-    def disown(self, task: Task) -> None:
-        """Forget an adopted thread that could not be started."""
-
-    def perform(self, task: Task, function: Callable[[], Any]) -> None:
-        """Run *function* as *task* in the calling thread, to its end."""
+    def contended(self, task: Task, again: bool) -> bool: ...
+    def quiescent(self) -> None: ...
+    def look(self, task: Task, lock: Any) -> None: ...
+    def step(self, task: Task, on: str) -> None: ...
+    def find(self, who: Any) -> Task | None: ...
+    def complain(self, text: str, exc: Exception) -> None: ...
+    def adopt(self, thread: threading.Thread, name: str) -> Task: ...
+    def started(self, task: Task) -> None: ...
+    def disown(self, task: Task) -> None: ...
+    def perform(self, task: Task, function: Callable[[], Any]) -> None: ...
 
 
 class Task:

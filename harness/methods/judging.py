@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..lockorder import splat
-from ..lockorder.baseline import cycle_key
+from ..lockorder.finding import (FORCED, GUARDED, KNOWN, NEEDS_WRITER, ONE_ROLE, UNCONFIRMED,
+                                 Prediction, cycle_key, known)
 from ..lockorder.cycles import Candidate, Cycle, Group, Leg, Record, assignment, groups
 from ..lockorder.feasibility import Budget, Judgement, by_class, judge
-from ..lockorder.finding import (FORCED, GUARDED, KNOWN, NEEDS_WRITER, ONE_ROLE, UNCONFIRMED,
-                                 Prediction, known)
 from ..locks.task import SHARED
 from ..report.result import Result
 from ..runtime.verdict import Outcome, Verdict

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..lockorder import splat
-from ..lockorder.baseline import checked_baseline
+from ..lockorder.finding import checked_baseline
 from ..report.result import Result
 from ..runtime.process_state import settled
 from ..runtime.scenario import name_of

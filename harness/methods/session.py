@@ -16,8 +16,7 @@ from ..exploration.follower import Follower, witness
 from ..exploration.stable_ids import Names
 from ..lockorder.cycles import Candidate, Record, groups, unseen, validated
 from ..lockorder.feasibility import Judgement, with_threads
-from ..lockorder.finding import (FORCED, GUARDED, KNOWN, NEEDS_WRITER, Prediction, observed,
-                                 waits_of)
+from ..lockorder.finding import FORCED, GUARDED, KNOWN, NEEDS_WRITER, Prediction, observed, waits_of
 from ..lockorder.graph import LockOrder
 from ..lockorder.reproduce import Confirmer, points_of
 from ..meetings.meet import At, Meet

@@ -20,8 +20,7 @@ from ..locks.task import SHARED, Task
 from ..locks.rwsem import RWSemaphore
 from ..runtime.scenario import Scenario
 from .interpreter import Interpreter, Step
-from .locks import (ActiveReferences, ESCAPING, Flag, ProgramCompletion, ProgramMutex,
-                    ReentrantMutex)
+from .locks import ESCAPING, ActiveReferences, Flag, ProgramCompletion, ProgramMutex, ReentrantMutex
 from .source_lines import compiled
 
 Lines = Mapping[str, Sequence[int]]       # thread -> line of each operation

@@ -10,18 +10,9 @@ from pcimodel import err
 from pcimodel.aerdrv import AER_FATAL, AER_NONFATAL
 from pcimodel.device import KernelOops
 from pcimodel.hardware import Endpoint, Machine, RootPort, Sriov, Switch
-from pcimodel.pci import (
-    PciDriver,
-    PciErrorHandlers,
-    pci_channel_io_frozen,
-    pci_channel_io_normal,
-)
-from pcimodel.pci_regs import (
-    PCI_ERR_ROOT_COMMAND,
-    PCI_ERR_ROOT_NONFATAL_RCV,
-    PCI_ERR_ROOT_STATUS,
-    PCI_ERR_UNCOR_STATUS,
-)
+from pcimodel.pci import PciDriver, PciErrorHandlers, pci_channel_io_frozen, pci_channel_io_normal
+from pcimodel.pci_regs import (PCI_ERR_ROOT_COMMAND, PCI_ERR_ROOT_NONFATAL_RCV, PCI_ERR_ROOT_STATUS,
+                               PCI_ERR_UNCOR_STATUS)
 from pcimodel.trees.v4_14 import V4_14
 
 NONE, CAN, REC = (

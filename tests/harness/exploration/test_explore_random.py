@@ -7,8 +7,7 @@ import pytest
 from crowded import Case, a_trylock_matters, random_program, world_of
 from explored import Explored, meaning
 
-from harness.exploration import dependency as dependence
-from harness.exploration import happens_before
+from harness.exploration import dependency as dependence, happens_before
 from harness.exploration.controlled_run import ControlledRun
 from harness.checker.search import search
 from harness.runtime.workers import Workers

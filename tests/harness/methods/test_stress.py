@@ -10,8 +10,7 @@ import pytest
 import small_worlds
 
 from harness import Completion, Mutex, ScenarioError, Verdict, stress
-from harness.methods import stress as stress_loop
-from harness.methods import tally
+from harness.methods import stress as stress_loop, tally
 from harness.methods.tally import Interrupted
 from harness.exploration.token import decode
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness import Mutex
-from harness.runtime import workers
-from harness.runtime import played_run
+from harness.runtime import played_run, workers
 from harness.pytest_support.fixture import LockHarness
 from harness.pytest_support.watch import limits
 
