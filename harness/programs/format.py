@@ -25,12 +25,12 @@ from typing import Any, NoReturn
 from ..checker.program import Program
 from ..lockorder.lockdep import SUBCLASSES, TYPES
 from ..locks.errors import ScenarioError
+from ..locks.operations import RECORDED
 from .source_lines import parse
 from .threads import Lines, scenario_of
 from .validator_case import OPERATIONS, sequence_of
 
 BEFORE, AFTER = "before", "after"
-RECORDED = ("take", "take_read", "take_write")    # of recordings, not of files
 EXPECTED_OF_PROGRAM = ("deadlock", "ok")
 EXPECTED_OF_VALIDATOR = ("splat", "clean")
 
