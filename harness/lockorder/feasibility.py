@@ -19,8 +19,9 @@ from ..checker.program import Op, Program, SEMAPHORES
 from ..checker.search import search
 from ..locks.parking import WAIT
 from ..meetings.meet import writer_of
-from .cycles import Candidate, Cycle, Path, Record
+from .cycles import Candidate
 from .graph import started
+from .record import Cycle, Path, Record
 
 MOST_STATES = 100_000     # of one search
 MOST_STATES_IN_ALL = 2_000_000    # of one call of predict

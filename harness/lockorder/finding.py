@@ -8,9 +8,10 @@ from typing import Any
 from ..meetings.meet import Meet
 from ..runtime.verdict import Finding, Outcome, Verdict
 from .baseline import cycle_key
-from .cycles import Cycle, Group, Leg, Record, reduced
+from .cycles import Group, reduced
 from .graph import Place
 from .lockdep import CIRCULAR, RECURSIVE
+from .record import Cycle, Leg, Record
 
 FORCED, NEEDS_WRITER, GUARDED, ONE_ROLE, UNCONFIRMED, KNOWN = (
     "forced", "needs-writer", "guarded", "one-role", "unconfirmed", "known")

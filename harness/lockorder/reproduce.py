@@ -11,10 +11,11 @@ from ..meetings.meet import At, Meet, with_writers, writer_of
 from ..meetings.one_by_one import Meetings, OneByOne, orders
 from ..runtime.scenario import Scenario
 from ..runtime.verdict import Outcome, Verdict
-from .cycles import Candidate, Record
+from .cycles import Candidate
 from .feasibility import Judgement, real_name
 from .finding import waits_of
 from .following import LockFollower
+from .record import Record
 
 
 class Confirmer:

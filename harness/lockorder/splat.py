@@ -27,9 +27,9 @@ from ..report.result import banner, wrapped
 from ..report.result import Result
 from ..runtime.recorder import Event, verb
 from ..runtime.verdict import Outcome, Verdict
-from .cycles import Cycle, Leg
 from .finding import Prediction
 from .graph import Place
+from .record import Cycle, Leg
 
 _LOCK = {EXCLUSIVE: "lock", SHARED: "rlock", WAIT: "wait"}
 _ASK = {EXCLUSIVE: "acquire lock", SHARED: "acquire lock", WAIT: "wait for"}

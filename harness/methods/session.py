@@ -10,13 +10,13 @@ from typing import Any
 from ..checker.search import search
 from ..lockorder import splat
 from ..lockorder.baseline import cycle_key
-from ..lockorder.cycles import (Candidate, Cycle, Group, Leg, Record, assignment, groups, unseen,
-                                validated)
+from ..lockorder.cycles import Candidate, Group, assignment, groups, unseen, validated
 from ..lockorder.feasibility import Budget, Judgement, by_class, judge, with_threads
 from ..lockorder.finding import (FORCED, GUARDED, KNOWN, NEEDS_WRITER, ONE_ROLE, Prediction,
                                  UNCONFIRMED, known, observed, waits_of)
 from ..lockorder.following import ProgramFollower
 from ..lockorder.graph import LockOrder
+from ..lockorder.record import Cycle, Leg, Record
 from ..lockorder.reproduce import Confirmer, points_of
 from ..locks.parking import SHARED
 from ..meetings.meet import At, Meet, with_writers

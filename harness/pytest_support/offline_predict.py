@@ -15,10 +15,11 @@ from dataclasses import replace
 from typing import Any
 
 from ..checker.program import Op
-from ..lockorder.cycles import Candidate, Group, Leg, Path, Record
+from ..lockorder.cycles import Candidate, Group
 from ..lockorder.feasibility import judge
 from ..lockorder.finding import GUARDED, NEEDS_WRITER, Prediction, UNCONFIRMED
 from ..lockorder.graph import LockOrder, Place, started
+from ..lockorder.record import Leg, Path, Record
 from ..methods.session import Session
 
 FEW = 6             # threads; with more of them only those that matter to a cycle are looked at
