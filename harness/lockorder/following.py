@@ -12,14 +12,14 @@ from typing import Any
 
 from ..checker.answer import Step
 from ..checker.program import Program
+from ..exploration.extract_program import started
 from ..locks.node import unique_name
+from ..locks.operations import RECORDED
 from ..locks.parking import Task, enter, leave, pause, unpark
 from ..meetings.meet import writing
 from ..meetings.one_by_one import OneByOne
 from ..runtime.scenario import Scenario
-from .graph import started
 
-_TAKING = ("take", "take_read", "take_write")
 Turn = tuple[str, int]    # a role and which of its operations
 
 
@@ -92,7 +92,7 @@ class LockFollower(Follower):
         counts: Counter[str] = Counter()
         for step in schedule:
             op = program.threads[step.thread][step.op]
-            if (step.thread, step.op) not in turns and op.op not in _TAKING \
+            if (step.thread, step.op) not in turns and op.op not in RECORDED \
                     and op.target not in starts:
                 turns[step.thread, step.op] = step.thread, counts[step.thread]
                 counts[step.thread] += 1

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from ..exploration.extract_program import real_name
 from ..locks.parking import SHARED, WAIT
 from ..meetings.meet import At, Meet, with_writers, writer_of
 from ..meetings.one_by_one import Meetings, OneByOne, orders
 from ..runtime.scenario import Scenario
 from ..runtime.verdict import Outcome, Verdict
 from .cycles import Candidate
-from .feasibility import Judgement, real_name
+from .feasibility import Judgement
 from .finding import waits_of
 from .following import LockFollower
 from .record import Record
