@@ -14,7 +14,8 @@ import harness
 import harness.programs.format as notation
 from harness.programs import json_file
 from harness import Verdict, explore, force, predict, stress
-from harness.checker.program import KINDS, OPS, RECORDED
+from harness.checker.program import KINDS, OPS
+from harness.locks.operations import RECORDED
 from harness.cli import command_line as cli
 from harness.lockorder.lockdep import TYPES
 from harness.programs.threads import OPERATIONS

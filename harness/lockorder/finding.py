@@ -10,9 +10,10 @@ from typing import Any
 from ..locks.errors import ScenarioError
 from ..meetings.meet import Meet
 from ..runtime.verdict import Finding, Outcome, Verdict
-from .cycles import Cycle, Group, Leg, Record, reduced
+from .cycles import Group, reduced
 from .graph import Place
 from .lockdep import CIRCULAR, RECURSIVE
+from .record import Cycle, Leg, Record
 
 FORCED, NEEDS_WRITER, GUARDED, ONE_ROLE, UNCONFIRMED, KNOWN = (
     "forced", "needs-writer", "guarded", "one-role", "unconfirmed", "known")

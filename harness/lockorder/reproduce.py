@@ -6,21 +6,22 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ..checker.states import TAKING
 from ..exploration.dependency import ASK_TRY, ASK_TRY_READ, ASK_TRY_WRITE
 from ..exploration.follower import Follower, is_operation, witness
 from ..locks.node import unique_name
 from ..locks.task import SHARED, WAIT
+from ..exploration.extract_program import is_start, real_name
+from ..locks.operations import RECORDED
 from ..meetings.meet import At, Meet, with_writers, writer_of
 from ..meetings.one_by_one import Meetings, OneByOne, orders
 from ..runtime.scenario import Scenario
 from ..runtime.verdict import Outcome, Verdict
-from .cycles import Candidate, Record
-from .feasibility import Judgement, real_name
+from .cycles import Candidate
+from .feasibility import Judgement
 from .finding import waits_of
-from .graph import started
 
 TRYLOCKS = (ASK_TRY, ASK_TRY_READ, ASK_TRY_WRITE)
+from .record import Record
 
 
 class Confirmer:
@@ -80,9 +81,8 @@ class Confirmer:
             made = with_writers(made, meeting)
         locks = {op.target for ops in program.threads.values() for op in ops}
         locks |= {name for name, thread in record.joins.items() if thread in program.threads}
-        starts = set(map(started, program.threads))
         follower = witness(
-            made, program, stuck.schedule, lambda op: op.op in TAKING or op.target in starts,
+            made, program, stuck.schedule, lambda op: op.op in RECORDED or is_start(op),
             lambda task: (is_operation(task) and task.ask not in TRYLOCKS
                           and unique_name(task.lock) in locks))
         return _as_deadlock(self.obey(made, follower), waits)

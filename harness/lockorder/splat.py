@@ -26,9 +26,9 @@ from ..report.diagram import THREAD_RUN, WIDTH, diagram, is_open
 from ..report.result import Result, banner, wrapped
 from ..runtime.recorder import Event, verb
 from ..runtime.verdict import Outcome, Verdict
-from .cycles import Cycle, Leg
 from .finding import Prediction
 from .graph import Place
+from .record import Cycle, Leg
 
 _LOCK = {EXCLUSIVE: "lock", SHARED: "rlock", WAIT: "wait"}
 _ASK = {EXCLUSIVE: "acquire lock", SHARED: "acquire lock", WAIT: "wait for"}

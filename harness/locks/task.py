@@ -83,7 +83,7 @@ class Task:
 
     __slots__ = ("serial", "name", "run", "thread", "held", "waits_on", "mode", "timed", "chain",
                  "paused", "ended", "request", "trylock", "tells", "nested", "interrupt",
-                 "acquiring", "parked", "stack", "asked", "signals", "gate", "baton", "__weakref__")
+                 "acquiring", "parked", "signals", "gate", "baton", "__weakref__")
 
     def __init__(self, name: str, run: Any = None, thread: threading.Thread | None = None) -> None:
         self.serial = next(_serials)
@@ -104,8 +104,6 @@ class Task:
         self.interrupt: BaseException | None = None   # raised once the package below is done
         self.acquiring = False       # in the package, where a refusal makes it roll back
         self.parked = False
-        self.stack: Any = None       # what it holds and asked for last, for the lock order
-        self.asked: Any = None
         self.signals = False         # of the thread that gets signals: one may end its wait
         self.gate = threading.Lock()      # what it waits in while parked
         self.gate.acquire()

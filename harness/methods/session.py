@@ -14,10 +14,11 @@ from ..checker.search import search
 from ..exploration.controlled_run import ControlledRun
 from ..exploration.follower import Follower, witness
 from ..exploration.stable_ids import Names
-from ..lockorder.cycles import Candidate, Record, groups, unseen, validated
+from ..lockorder.cycles import Candidate, groups, unseen, validated
 from ..lockorder.feasibility import Judgement, with_threads
-from ..lockorder.finding import FORCED, GUARDED, KNOWN, NEEDS_WRITER, Prediction, observed, waits_of
+from ..lockorder.finding import (FORCED, GUARDED, KNOWN, NEEDS_WRITER, Prediction, observed, waits_of)
 from ..lockorder.graph import LockOrder
+from ..lockorder.record import Record
 from ..lockorder.reproduce import Confirmer, points_of
 from ..meetings.meet import At, Meet
 from ..meetings.one_by_one import OneByOne, Refusal, attempts, orders

@@ -23,9 +23,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NoReturn
 
-from ..checker.program import RECORDED, Program, unknown_operation
+from ..checker.program import Program, unknown_operation
 from ..lockorder.lockdep import SUBCLASSES, TYPES
 from ..locks.errors import ScenarioError, unknown_name
+from ..locks.operations import RECORDED
 from .json_file import check_keys, get, read_json
 from .threads import Factory, Lines, OPERATIONS, Operation, Reference, scenario_of, sequence_of
 

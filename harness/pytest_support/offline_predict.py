@@ -15,15 +15,17 @@ from dataclasses import replace
 from typing import Any
 
 from ..checker.program import Op
-from ..lockorder.cycles import Candidate, Group, Leg, Path, Record
+from ..lockorder.cycles import Candidate, Group
 from ..lockorder.feasibility import Judgement
-from ..lockorder.finding import NEEDS_WRITER, Prediction, UNCONFIRMED
-from ..lockorder.graph import LockOrder, Place, started
+from ..lockorder.finding import NEEDS_WRITER, UNCONFIRMED, Prediction
+from ..lockorder.graph import LockOrder, Place
 from ..methods.judging import Judge
+from ..exploration.extract_program import started
+from ..lockorder.record import Leg, Path, Record
+from ..locks.operations import TELLING
 
 FEW = 6             # threads; with more of them only those that matter to a cycle are looked at
-_ENDS = ("set", "complete", "clear")
-_SYNC = (*_ENDS, "wait", "join")
+_SYNC = (*TELLING, "wait", "join")
 
 
 class OfflineJudge(Judge):
@@ -107,7 +109,7 @@ def _cut_down(record: Record, candidate: Candidate) -> Record:
 
 def _without_idle(path: Path, needed: Mapping[str, Collection[str]]) -> Path:
     """Return *path* without joins and ends of waits that nobody has to do with."""
-    return tuple(op for op in path if (op.op not in _ENDS or op.target in needed["wait"])
+    return tuple(op for op in path if (op.op not in TELLING or op.target in needed["wait"])
                  and (op.op != "join" or op.target in needed["join"]))
 
 

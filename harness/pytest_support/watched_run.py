@@ -39,7 +39,7 @@ from ..runtime.workers import GRACE
 from .offline_predict import ManyThreads, OfflineJudge
 
 ROLE = "test"       # what reports call the thread of the body
-_KEPT = ("name", "run", "held", "stack", "asked", "chain", "nested", "signals")
+_KEPT = ("name", "run", "held", "chain", "nested", "signals")
 _STDLIB = os.path.dirname(threading.__file__) + os.sep
 _MACHINERY = re.compile(r"[\\/](_pytest|pluggy)[\\/]")
 
