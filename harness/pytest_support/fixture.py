@@ -31,12 +31,13 @@ from ..report.diagram import proof
 from ..report.result import Result
 from ..runtime.scenario import _takes_rng, name_of, reference_of
 from ..runtime.verdict import Finding, Outcome, Verdict
-from .watch import FAILS, command_of, fail_with, limits, warn_of
+from .watch import command_of, fail_with, judge, limits, note
 
-_TOOLS: dict[str, Callable[..., Result]] = {
-    "run": run, "force": force, "predict": predict,
-    "explore": explore, "stress": stress}
-_OF_A_CALL = ("timeout", "runs", "seed")                            # settings of every tool
+# The settings that a tool takes beside the timeout, and what holds where they are not set.
+_TOOLS: dict[str, tuple[Callable[..., Result], dict[str, Any]]] = {
+    "run": (run, {"runs": 1}), "force": (force, {"runs": 1}),
+    "predict": (predict, {"runs": None, "baseline": None}), "explore": (explore, {"seed": None}),
+    "stress": (stress, {"runs": None, "seed": None})}
 _HANGS = Verdict.DEADLOCK, Verdict.HANG, Verdict.PREDICTED
 
 
@@ -114,22 +115,18 @@ class LockHarness:
         __tracebackhide__ = True
         expected = _verdicts(expect)
         result = self._play(tool, scenario, arguments)
-        properties = self.item.user_properties
-        properties.append(("harness_verdict", str(result.verdict)))
+        again = command_of(self.item)
         if result.replay:
-            properties.append(("harness_replay", result.replay))
-        if result.again or result.verdict not in expected:
-            # Only pytest is sure to find the modules of a test.
-            result.again = self._command(result.replay)
-        if result.verdict in expected:
-            self._results.append(result)
-            if not set(expected).intersection(_HANGS):
-                self._predict_too(tool, scenario, arguments, result)
-            return result
-        properties.append(("harness_again", result.again))
-        wanted = " or ".join(map(str, expected))
-        pytest.fail(str(result) if wanted == "clean" else f"{result}\n\nExpected: {wanted}",
-                    pytrace=False)
+            again += f" {self.replay_option} {result.replay}"
+        if result.verdict not in expected:
+            fail_with(self.item, result, again, " or ".join(map(str, expected)))
+        note(self.item, result)
+        if result.again:
+            result.again = again   # only pytest is sure to find the modules of a test
+        self._results.append(result)
+        if not set(expected).intersection(_HANGS):
+            self._predict_too(tool, scenario, arguments, result)
+        return result
 
     def _predict_too(self, tool: str, scenario: Any, arguments: dict[str, Any],
                      result: Result) -> None:
@@ -143,15 +140,11 @@ class LockHarness:
             return
         if tool == "stress" and _takes_rng(scenario):
             scenario = _of_seed(scenario, f"{result.coverage['seed']}/0")
-        asked = {name: arguments[name] for name in ("timeout", "detect") if name in arguments}
+        asked = {name: value for name, value in arguments.items() if name in ("timeout", "detect")}
         predicted = self._play("predict", scenario, {"runs": None, **asked})
-        if predicted.verdict in FAILS:
-            predicted.outcome.notes.append(
-                f"The call itself, {tool}, came to {result.verdict}; this is what --predict makes "
-                f"of its scenario.")
-            fail_with(self.item, predicted, self._command("", "--predict "))
-        if predicted.verdict is Verdict.INCONCLUSIVE:
-            warn_of(self.item, predicted)
+        predicted.outcome.notes.append(f"The call itself, {tool}, came to {result.verdict}; this "
+                                       f"is what --predict makes of its scenario.")
+        judge(self.item, predicted)
 
     def _play(self, tool: str, scenario: Any, arguments: dict[str, Any]) -> Result:
         """Run, force, stress or replay; keep what is known if that is interrupted."""
@@ -163,7 +156,7 @@ class LockHarness:
         try:
             if self.token and self._is_recorded(scenario, named):
                 return replay(self.token, named, timeout=timeout)
-            result = _TOOLS[tool](named, **asked | {"timeout": timeout, "seconds": seconds})
+            result = _TOOLS[tool][0](named, **{**asked, "timeout": timeout, "seconds": seconds})
         except Interrupted as exc:
             self.interrupted = str(exc.result)
             raise
@@ -184,19 +177,9 @@ class LockHarness:
 
     def _with_settings(self, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """Return *arguments*, with the settings for those not given."""
-        settings = {name: self.settings[name] for name in _OF_A_CALL if name in self.settings}
-        asked = {"timeout": TIMEOUT, "seconds": None} | settings | arguments
-        if tool == "predict":
-            asked.setdefault("baseline", self.settings.get("baseline"))
-            asked.setdefault("runs", None)
-        if tool == "explore":
-            if "runs" not in arguments:
-                asked.pop("runs", None)
-        elif tool != "stress":
-            if "seed" not in arguments:
-                asked.pop("seed", None)
-            asked.setdefault("runs", 1)
-        elif asked.get("runs") is None and asked["seconds"] is None:
+        asked = {"timeout": TIMEOUT, "seconds": None} | _TOOLS[tool][1]
+        asked |= {name: value for name, value in self.settings.items() if name in asked} | arguments
+        if tool == "stress" and asked["runs"] is None and asked["seconds"] is None:
             asked["runs"] = RUNS
         return asked
 
@@ -219,12 +202,7 @@ class LockHarness:
         recorded, _, _ = decode(self.token)
         if named is not scenario and "::" not in recorded[0]:
             return True   # no name to compare, and the token names no other test
-        return json.loads(json.dumps(reference_of(named))) == [*recorded]
-
-    def _command(self, token: str, options: str = "") -> str:
-        """Return the command that runs the test again, from where pytest was called."""
-        command = command_of(self.item, options)
-        return f"{command} {self.replay_option} {token}" if token else command
+        return bool(json.loads(json.dumps(reference_of(named))) == [*recorded])
 
     def _note_waits(self, outcome: Outcome | None) -> None:
         if outcome is not None and outcome.gravest is not None:
