@@ -1,0 +1,55 @@
+"""What an installed package has: its types, its license, its files; all that can be seen here."""
+
+import ast
+import importlib
+import tomllib
+from pathlib import Path
+
+import harness
+
+ROOT = Path(__file__).parent.parent
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PLUGIN = "harness/pytest_plugin"    # a folder with a package, not a package
+FACE = ast.parse((ROOT / "harness/__init__.py").read_text())
+
+
+def declared():
+    """Return what harness/__init__.py shows to type checkers alone: name -> module of harness."""
+    guarded, = (node for node in FACE.body
+                if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    return {alias.name: node.module for node in guarded.body for alias in node.names}
+
+
+def test_every_public_name_is_declared_to_type_checkers_where_it_comes_from():
+    assert declared() == harness._HOME
+    assert sorted(declared()) == sorted(harness.__all__)
+    for name, module in declared().items():
+        home = importlib.import_module(f"harness.{module}")
+        assert getattr(home, name).__module__ == home.__name__
+        assert getattr(harness, name) is getattr(home, name)
+
+
+def test_import_of_harness_imports_no_part_of_it_and_binds_no_module_that_would_hide_one(
+        in_another_process):
+    """`harness.threading` may become a package; the standard module of that name would hide it."""
+    code = "import sys, harness; print([m for m in sys.modules if m.startswith('harness.')], " \
+           "[name for name, value in vars(harness).items() if type(value) is type(sys)])"
+    assert in_another_process("-c", code).stdout == "[] ['importlib']\n"
+
+
+def test_types_are_part_of_the_package():
+    assert (ROOT / "harness/py.typed").read_text() == ""
+    assert "py.typed" in PYPROJECT["tool"]["setuptools"]["package-data"]["harness"]
+    assert "Typing :: Typed" in PYPROJECT["project"]["classifiers"]
+
+
+def test_every_folder_of_code_is_found_by_the_build():
+    """One without __init__.py would be left out without a word."""
+    files = [file for top in ("harness", "pcimodel") for file in (ROOT / top).rglob("*.py")]
+    assert PYPROJECT["tool"]["setuptools"]["packages"]["find"]["where"] == [".", PLUGIN]
+    assert {file.parent for file in files} == {
+        file.parent for file in files if file.name == "__init__.py"} - {ROOT / PLUGIN}
+
+
+def test_versions_agree():
+    assert harness.__version__ == PYPROJECT["project"]["version"]
