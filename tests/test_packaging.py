@@ -43,6 +43,11 @@ def test_types_are_part_of_the_package():
     assert "Typing :: Typed" in PYPROJECT["project"]["classifiers"]
 
 
+def test_license_text_is_part_of_the_package():
+    file, = PYPROJECT["project"]["license-files"]
+    assert (ROOT / file).read_text().startswith(f"{PYPROJECT['project']['license']} License\n")
+
+
 def test_every_folder_of_code_is_found_by_the_build():
     """One without __init__.py would be left out without a word."""
     files = [file for top in ("harness", "pcimodel") for file in (ROOT / top).rglob("*.py")]
