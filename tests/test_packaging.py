@@ -2,9 +2,11 @@
 
 import ast
 import importlib
+import re
 import tomllib
 from pathlib import Path
 
+import check_style
 import harness
 
 ROOT = Path(__file__).parent.parent
@@ -58,3 +60,17 @@ def test_every_folder_of_code_is_found_by_the_build():
 
 def test_versions_agree():
     assert harness.__version__ == PYPROJECT["project"]["version"]
+
+
+def test_check_of_style_says_what_it_had_to_skip(monkeypatch, capsys):
+    monkeypatch.setattr(check_style.importlib.util, "find_spec", lambda name: None)
+    assert check_style.main() == 0
+    assert capsys.readouterr().out == "".join(f"skipped: {tool} is not installed\n"
+                                              for tool in ("mypy", "ruff"))
+
+
+def test_file_of_the_user_is_python_that_uses_the_public_names_alone():
+    names = re.findall(r"^from harness import (.*)$", check_style.USER, re.M)[0].split(", ")
+    assert {"Mutex", "Result", "Verdict", "run"} <= set(names) <= set(harness.__all__)
+    assert len(check_style.USER.splitlines()) >= 20
+    compile(check_style.USER, "user.py", "exec")
