@@ -50,12 +50,13 @@ def test_license_text_is_part_of_the_package():
     assert (ROOT / file).read_text().startswith(f"{PYPROJECT['project']['license']} License\n")
 
 
-def test_every_folder_of_code_is_found_by_the_build():
-    """One without __init__.py would be left out without a word."""
+def test_every_folder_of_code_is_a_package_and_the_plugin_is_installed_once():
     files = [file for top in ("harness", "pcimodel") for file in (ROOT / top).rglob("*.py")]
-    assert PYPROJECT["tool"]["setuptools"]["packages"]["find"]["where"] == [".", PLUGIN]
     assert {file.parent for file in files} == {
         file.parent for file in files if file.name == "__init__.py"} - {ROOT / PLUGIN}
+    found = PYPROJECT["tool"]["setuptools"]["packages"]["find"]
+    assert found["where"] == [".", PLUGIN]
+    assert found["exclude"] == [PLUGIN.replace("/", ".") + "*"]
 
 
 def test_versions_agree():
