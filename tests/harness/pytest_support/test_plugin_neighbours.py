@@ -13,6 +13,8 @@ from harness.pytest_support.fixture import LockHarness
 from harness.pytest_support.watch import limits
 
 HANGS = """
+import harness.pytest_support.fixture    # takes long on a busy machine: not in a test's time
+
 def test_deadlock(lock_harness):
     lock_harness.force(abba)
 
