@@ -30,9 +30,11 @@ from ..methods.tally import Interrupted, TIMEOUT
 from ..report.diagram import proof
 from ..report.result import Result
 from ..runtime.scenario import _takes_rng, name_of, reference_of
-from ..runtime.verdict import Finding, Outcome, Verdict
+from ..runtime.verdict import Finding, Verdict
 from .watch import command_of, fail_with, judge, limits, note
 
+__tracebackhide__ = True    # of all that is here: what pytest shows is the test
+_Factory = Callable[..., Any]
 # The settings that a tool takes beside the timeout, and what holds where they are not set.
 _TOOLS: dict[str, tuple[Callable[..., Result], dict[str, Any]]] = {
     "run": (run, {"runs": 1}), "force": (force, {"runs": 1}),
@@ -72,34 +74,24 @@ class LockHarness:
     _results: list[Result] = field(default_factory=list)
     _notes: list[tuple[str, str]] = field(default_factory=list)
 
-    def run(self, scenario: Callable[[], Any], *, expect: Any = "clean",
-            **arguments: Any) -> Result:
+    def run(self, scenario: _Factory, *, expect: Any = "clean", **arguments: Any) -> Result:
         """Let the roles of *scenario* race."""
-        __tracebackhide__ = True
         return self._judge(expect, "run", scenario, arguments)
 
-    def force(self, scenario: Callable[[], Any], *, expect: Any = "clean",
-              **arguments: Any) -> Result:
+    def force(self, scenario: _Factory, *, expect: Any = "clean", **arguments: Any) -> Result:
         """Make the roles of *scenario* meet where it says."""
-        __tracebackhide__ = True
         return self._judge(expect, "force", scenario, arguments)
 
-    def predict(self, scenario: Callable[[], Any], *, expect: Any = "clean",
-                **arguments: Any) -> Result:
+    def predict(self, scenario: _Factory, *, expect: Any = "clean", **arguments: Any) -> Result:
         """Name the deadlocks that the order of the locks allows, and make them happen."""
-        __tracebackhide__ = True
         return self._judge(expect, "predict", scenario, arguments)
 
-    def explore(self, scenario: Callable[[], Any], *, expect: Any = "clean",
-                **arguments: Any) -> Result:
+    def explore(self, scenario: _Factory, *, expect: Any = "clean", **arguments: Any) -> Result:
         """Run every order of the lock operations."""
-        __tracebackhide__ = True
         return self._judge(expect, "explore", scenario, arguments)
 
-    def stress(self, scenario: Callable[..., Any], *, expect: Any = "clean",
-               **arguments: Any) -> Result:
+    def stress(self, scenario: _Factory, *, expect: Any = "clean", **arguments: Any) -> Result:
         """Race with random noise, in random worlds where the scenario offers them."""
-        __tracebackhide__ = True
         return self._judge(expect, "stress", scenario, arguments)
 
     def __repr__(self) -> str:
@@ -112,7 +104,6 @@ class LockHarness:
 
     def _judge(self, expect: Any, tool: str, scenario: Any, arguments: dict[str, Any]) -> Result:
         """Fail the test unless the verdict is expected."""
-        __tracebackhide__ = True
         expected = _verdicts(expect)
         result = self._play(tool, scenario, arguments)
         again = command_of(self.item)
@@ -131,7 +122,6 @@ class LockHarness:
     def _predict_too(self, tool: str, scenario: Any, arguments: dict[str, Any],
                      result: Result) -> None:
         """Fail the test if the lock order of *scenario* allows a deadlock, where that is wanted."""
-        __tracebackhide__ = True
         key = getattr(scenario, "reference", scenario)
         if not self.settings.get("predict") or self.token or key in self._predicted:
             return
@@ -148,7 +138,6 @@ class LockHarness:
 
     def _play(self, tool: str, scenario: Any, arguments: dict[str, Any]) -> Result:
         """Run, force, stress or replay; keep what is known if that is interrupted."""
-        __tracebackhide__ = True
         named = self._named(scenario)
         asked = self._with_settings(tool, arguments)
         left = self.alarm[0] - time.monotonic()
@@ -161,7 +150,10 @@ class LockHarness:
             self.interrupted = str(exc.result)
             raise
         except BaseException as exc:   # pytest-timeout's signal raises in the middle of a run
-            self._note_waits(getattr(exc, "outcome", None))
+            finding = getattr(getattr(exc, "outcome", None), "gravest", None)
+            if finding is not None:
+                self._notes.append(("lock harness: who waited for whom when the test was ended",
+                                    "\n".join(proof(finding))))
             raise
         hurried, cut = timeout != asked["timeout"], seconds != asked["seconds"]
         few = cut and tool != "explore" and (   # which says itself that it was cut short
@@ -204,13 +196,8 @@ class LockHarness:
             return True   # no name to compare, and the token names no other test
         return bool(json.loads(json.dumps(reference_of(named))) == [*recorded])
 
-    def _note_waits(self, outcome: Outcome | None) -> None:
-        if outcome is not None and outcome.gravest is not None:
-            self._notes.append(("lock harness: who waited for whom when the test was ended",
-                                "\n".join(proof(outcome.gravest))))
 
-
-def _of_seed(scenario: Callable[..., Any], seed: str) -> Callable[[], Any]:
+def _of_seed(scenario: _Factory, seed: str) -> Callable[[], Any]:
     """Return *scenario* with the random world of *seed*."""
     @functools.wraps(scenario)
     def seeded() -> Any:
@@ -228,7 +215,6 @@ def _make_inconclusive(result: Result) -> None:
 
 def _verdicts(expect: Any) -> list[Verdict]:
     """Return the verdicts that *expect* names."""
-    __tracebackhide__ = True
     several = isinstance(expect, Iterable) and not isinstance(expect, str)
     try:
         found = [Verdict(each) for each in (expect if several else [expect])]

@@ -18,6 +18,7 @@ from ..runtime.verdict import Verdict
 from ..runtime.workers import GRACE
 from .watched_run import AmbientRun
 
+__tracebackhide__ = True    # of all that is here: what pytest shows is the test
 LONGEST = 10.0    # seconds that the lock order of one watched test is judged for, at most
 
 
@@ -30,7 +31,6 @@ def note(item: pytest.Item, result: Result) -> None:
 
 def fail_with(item: pytest.Item, result: Result, again: str, wanted: str = "clean") -> NoReturn:
     """Fail the test with the report of *result*, which *again* shows again."""
-    __tracebackhide__ = True
     result.again = again
     note(item, result)
     item.user_properties.append(("harness_again", again))
@@ -40,7 +40,6 @@ def fail_with(item: pytest.Item, result: Result, again: str, wanted: str = "clea
 
 def judge(item: pytest.Item, predicted: Result) -> None:
     """Fail the test for a deadlock; warn if prediction did not get to its end."""
-    __tracebackhide__ = True
     if predicted.verdict in (Verdict.DEADLOCK, Verdict.PREDICTED):
         fail_with(item, predicted, command_of(item, "--predict "))
     if predicted.verdict is Verdict.INCONCLUSIVE:
@@ -62,7 +61,6 @@ def watched(item: pytest.Item, body: Callable[[], Any], baseline: Mapping[str, s
         baseline: cycles that are known.
         alarm: when pytest-timeout ends the test, by time.monotonic().
     """
-    __tracebackhide__ = True
     run = AmbientRun(item.nodeid)
     raised = None
     try:
