@@ -19,7 +19,7 @@ from typing import Any
 
 from harness import Completion, Mutex, Verdict, explore
 from harness.checker.search import search
-from harness.exploration.hands import Hands
+from harness.runtime.workers import Workers
 from harness.checker.program import Program
 from harness.exploration.dpor import Reduced
 from harness.exploration.strategies import DepthFirst
@@ -91,22 +91,22 @@ def _programs(scale: float) -> tuple[str, list[str]]:
     A quarter of them must deadlock, and in a tenth a trylock's failure must change what follows:
     else the comparison is worth little.
     """
-    explored, crowded = oracle.module("explored"), oracle.module("test_explore_random")
+    explored, crowded = oracle.module("explored"), oracle.module("crowded")
     differs: list[str] = []
     number = cases = schedules = classes = stuck = matters = 0
-    with settled(), Hands() as hands:
+    with settled(), Workers() as workers:
         for made in islice(oracle.random_programs(), scaled(PROGRAMS, scale, 2)):
             number += 1
             for program in made:
-                case = _searched(explored, crowded, program, hands)
-                told = _difference(explored, case, hands)
+                case = _searched(explored, crowded, program, workers)
+                told = _difference(explored, case, workers)
                 if told:
                     differs.append(f"program {number} ({program.policy}): {told}: {program}")
                 cases += 1
                 schedules += case.plain.tried
                 classes += len(case.meaning[0])
                 stuck += bool(case.plain.stuck)
-                matters += crowded._a_trylock_matters(case)
+                matters += crowded.a_trylock_matters(case)
     said = f"{number:,}, {cases:,} with the policies; {schedules:,} schedules, {classes:,} " \
            f"classes; {stuck:,} deadlock, in {matters:,} a trylock's failure matters"
     if number >= PROGRAMS and (stuck < cases / 4 or matters < cases / 10):
@@ -114,14 +114,14 @@ def _programs(scale: float) -> tuple[str, list[str]]:
     return said, differs
 
 
-def _searched(explored: Any, crowded: Any, program: Program, hands: Hands) -> Any:
+def _searched(explored: Any, crowded: Any, program: Program, workers: Workers) -> Any:
     """Return the program with what the plain search found, and what that means."""
     factory = crowded.world_of(program)
-    plain = explored.Explored(factory, DepthFirst(), hands)
+    plain = explored.Explored(factory, DepthFirst(), workers)
     return crowded.Case(program, factory, plain, explored.meaning(program, plain.orders))
 
 
-def _difference(explored: Any, case: Any, hands: Hands) -> str:
+def _difference(explored: Any, case: Any, workers: Workers) -> str:
     """Return what disagrees, or ""."""
     plain, expected = case.plain, oracle.module("brute").count_schedules(case.program)
     if plain.problems or (plain.tried, plain.stuck) != expected:
@@ -133,7 +133,7 @@ def _difference(explored: Any, case: Any, hands: Hands) -> str:
         return f"the engine says {answer}; the deadlocked states are {places}"
     if (answer.verdict == "clean") == bool(plain.stuck):
         return f"the engine says {answer.verdict}; the plain search found {plain.stuck} stuck"
-    reduced = explored.Explored(case.factory, Reduced(), hands)
+    reduced = explored.Explored(case.factory, Reduced(), workers)
     return _of_reduced(explored, case, reduced)
 
 

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from harness import At, Meet, Mutex, Observer, Scenario, Verdict, force
-from harness.runtime import run as runner
+from harness.runtime import free_run
 from harness.locks import waitgraph
 from harness.meetings.one_by_one import Meetings
-from harness.runtime.run import Run
-from harness.runtime.workers import Crew
+from harness.runtime.free_run import FreeRun
+from harness.runtime.workers import Workers
 from harness.runtime.process_state import settled
 
 from .measure import Row, percentile, rate_row, scaled
@@ -73,7 +73,7 @@ class _Closer(Observer):
         self.at = time.perf_counter_ns()
 
 
-def _latency(n: int, crew: Crew) -> tuple[float, float]:
+def _latency(n: int, workers: Workers) -> tuple[float, float]:
     """Force one deadlock of *n* roles.
 
     Returns:
@@ -98,8 +98,8 @@ def _latency(n: int, crew: Crew) -> tuple[float, float]:
 
     made = ring(n)
     made.roles = {name: stamped(name, role) for name, role in made.roles.items()}
-    with _replaced(runner, "find_cycle", find_cycle):
-        outcome = Run(made, [Meetings(made.meet, range(n)), closer]).play(crew)
+    with _replaced(free_run, "find_cycle", find_cycle):
+        outcome = FreeRun(made, [Meetings(made.meet, range(n)), closer]).play(workers)
     assert outcome.verdict is Verdict.DEADLOCK and len(known) == 1, outcome
     return (known[0] - closer.at) / 1000, (let_go[closer.role] - closer.at) / 1000
 
@@ -115,8 +115,8 @@ def _replaced(module: Any, name: str, value: Any) -> Iterator[None]:
 
 
 def _verdict(scale: float) -> list[Row]:
-    with settled(), Crew() as crew:
-        times = {n: [_latency(n, crew) for _ in range(scaled(400, scale, 10))] for n in ROLES}
+    with settled(), Workers() as workers:
+        times = {n: [_latency(n, workers) for _ in range(scaled(400, scale, 10))] for n in ROLES}
     return [
         _median("last block to verdict, up to 8 roles", 5.0,
                 {n: [known for known, _ in each] for n, each in times.items()}),

@@ -12,7 +12,7 @@ from readerwriterlock.rwlock import RWLockWrite
 
 from harness import Mutex, Observer, RWSemaphore, Verdict, run
 from harness.runtime.process_state import settled
-from harness.locks.parking import Task, current
+from harness.locks.task import Task, current
 
 from .measure import BATCHES, LENGTH, Rounds, Row, ratio_row, ratio_row_of, scaled
 

@@ -51,7 +51,7 @@ def random_programs() -> Iterator[list[Program]]:
 
     In turns of two kinds: with more locks, and with fewer that more threads want.
     """
-    return _drawn(module("brute"), module("test_explore_random"))
+    return _drawn(module("brute"), module("crowded"))
 
 
 def _drawn(brute: Any, crowded: Any) -> Iterator[list[Program]]:

@@ -8,10 +8,8 @@ from __future__ import annotations
 from .device import Device, KernelOops
 from .hardware import Endpoint, Machine, Port, RootPort, Sriov, Switch
 from .kernel import Kernel
-from .pci import (
-    PciBus, PciDev, PciDriver, PciErrorHandlers, pci_channel_io_frozen, pci_channel_io_normal,
-    pci_channel_io_perm_failure,
-)
+from .pci import (PciBus, PciDev, PciDriver, PciErrorHandlers, pci_channel_io_frozen,
+                  pci_channel_io_normal, pci_channel_io_perm_failure)
 from .workqueue import WorkStruct
 
 __all__ = [

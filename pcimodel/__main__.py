@@ -11,14 +11,15 @@ from typing import Any
 from harness import Result, ScenarioError
 from harness.cli import options
 from harness.cli.commands import add_commands, perform
+from harness.cli.help_pages import add_help_command, show_help
 
 from .fixes import FIXES, apply
 from .lab.compare import compare, render
 from .lab.scenarios import SCENARIOS, scenario
 from .trees import TREES
 
-DESCRIPTION = "A model of Linux's PCI core with real locks on real threads. Without a command: compare " \
-              "every scenario on the plain kernel and with each fix."
+DESCRIPTION = "A model of Linux's PCI core with real locks on real threads. Without a command: " \
+              "compare every scenario on the plain kernel and with each fix."
 
 
 def _parser() -> Any:
@@ -32,7 +33,10 @@ def _parser() -> Any:
                          help="only this scenario (may be given again)")
     _add_kernel_options(command)
     options.add_run_options(command, "timeout", "policy", "json")
-    commands.add_parser("list", help="the scenarios, kernels and fixes")
+    command = commands.add_parser("list", help="the scenarios, kernels and fixes",
+                                  allow_abbrev=False)
+    options.add_run_options(command, "json")
+    add_help_command(commands)
     return top
 
 
@@ -49,20 +53,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not words or words[0].startswith("-") and words[0] not in ("-h", "--help", "--version"):
         words.insert(0, "compare")
     args = _parser().parse_args(words)
-    body = {"list": _list, "compare": _compare}.get(args.command, _one)
+    body = {"list": _list, "compare": _compare, "help": _help}.get(args.command, _one)
     return options.guarded("pcimodel", lambda: body(args))
 
 
+def _help(args: Any) -> int:
+    return show_help("pcimodel", args.topic,
+                     "Verdicts, options, results and the rest: python -m harness help")
+
+
 def _list(args: Any) -> int:
-    for title, entries in (
-            ("scenarios", {name: entry.summary for name, entry in SCENARIOS.items()}),
-            ("kernels", {name: _first_line(tree) for name, tree in TREES.items()}),
-            ("fixes", {name: _first_line(fix) for name, fix in FIXES.items()})):
-        print(f"{title}:")
-        width = max(map(len, entries)) + 2
-        for name, summary in entries.items():
-            print(textwrap.fill(summary, 100, initial_indent=f"  {name.ljust(width)}",
-                                subsequent_indent=" " * (width + 2)))
+    known = {"scenarios": {name: entry.summary for name, entry in SCENARIOS.items()},
+             "kernels": {name: _first_line(tree) for name, tree in TREES.items()},
+             "fixes": {name: _first_line(fix) for name, fix in FIXES.items()}}
+    with options.json_file(args.json) as write:
+        for title, entries in known.items() if args.json != "-" else ():
+            print(f"{title}:")
+            width = max(map(len, entries)) + 2
+            for name, summary in entries.items():
+                print(textwrap.fill(summary, 100, initial_indent=f"  {name.ljust(width)}",
+                                    subsequent_indent=" " * (width + 2)))
+        write(known)
     return 0
 
 
@@ -123,8 +134,8 @@ def _one(args: Any) -> int:
 def _result(args: Any, name: str, of: int) -> Result:
     factory = scenario(name, args.kernel, args.fixes, args.policy or "writer")
     words = [name, *_kernel_words(args)]
-    result = perform(args, factory, lambda command: " ".join([f"python -m pcimodel {command}", *words]),
-                     share=of)
+    result = perform(args, factory,
+                     lambda command: " ".join([f"python -m pcimodel {command}", *words]), of)
     result.full = args.full
     return result
 

@@ -1,13 +1,27 @@
-"""drivers/pci/access.c (v4.14): reading and writing config space.
+"""drivers/pci/access.c (v4.14): reading and writing config space, and shutting user space out.
 
-Nobody answers a read: all ones come back.  pci_cfg_access_lock is in locking.py.
+Nobody answers a read: all ones come back.
 
 Lock order: none of its own (pci_lock, the spinlock around each access, is left out).
 """
 
 from __future__ import annotations
 
+from .locking import LockClass, MutexGuard, mutex_lock, vocabulary
 from .pci import PciDev
+
+BLOCK_CFG_ACCESS = LockClass(
+    "dev->block_cfg_access",
+    novalidate="it is a flag and a wait queue, which lockdep does not track")
+
+
+@vocabulary
+def pci_cfg_access_lock(dev: PciDev) -> MutexGuard:
+    """Shut user space out of the config space of *dev*: pci_cfg_access_lock(), access.c.
+
+    In C a flag and a wait queue; it sleeps and does not nest, like a mutex.
+    """
+    return mutex_lock(dev.cfg_lock)
 
 
 class Access:

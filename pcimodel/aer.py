@@ -10,22 +10,23 @@ walk, and inside the walks of the recovery each device's mutex.
 from __future__ import annotations
 
 import errno
+import threading
+from collections import deque
 
-from .aer_inject import AerInject
-from .aerdrv import (
-    AER_CORRECTABLE, AER_ERROR_SOURCES_MAX, AER_FATAL, AER_NONFATAL, AER_RECOVER_RING_SIZE,
-    AerErrInfo, Aerdrv, AerErrSource, AerRecoverEntry, DpcHandler,
-)
+from .aerdrv import (AER_CORRECTABLE, AER_ERROR_SOURCES_MAX, AER_FATAL, AER_NONFATAL,
+                     AER_RECOVER_RING_SIZE, AerErrInfo, AerErrSource, AerRecoverEntry, AerRpc,
+                     DpcHandler)
+from .err import Err
 from .locking import mutex_lock
 from .pci import PCI_FUNC, PCI_SLOT, PciDev, pci_is_bridge
-from .pci_regs import (
-    PCI_ERR_COR_MASK, PCI_ERR_COR_STATUS, PCI_ERR_ROOT_COR_RCV, PCI_ERR_ROOT_FATAL_RCV,
-    PCI_ERR_ROOT_MULTI_COR_RCV, PCI_ERR_ROOT_MULTI_UNCOR_RCV, PCI_ERR_ROOT_UNCOR_RCV,
-    PCI_ERR_UNCOR_MASK, PCI_ERR_UNCOR_STATUS, PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_CERE,
-    PCI_EXP_DEVCTL_FERE, PCI_EXP_DEVCTL_NFERE, PCI_EXP_DEVCTL_URRE,
-)
+from .pci_regs import (PCI_ERR_COR_MASK, PCI_ERR_COR_STATUS, PCI_ERR_ROOT_COR_RCV,
+                       PCI_ERR_ROOT_FATAL_RCV, PCI_ERR_ROOT_MULTI_COR_RCV,
+                       PCI_ERR_ROOT_MULTI_UNCOR_RCV, PCI_ERR_ROOT_UNCOR_RCV, PCI_ERR_UNCOR_MASK,
+                       PCI_ERR_UNCOR_STATUS, PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_CERE,
+                       PCI_EXP_DEVCTL_FERE, PCI_EXP_DEVCTL_NFERE, PCI_EXP_DEVCTL_URRE)
 from .printk import KERN_DEBUG, KERN_ERR
-from .workqueue import WorkStruct
+from .search import Search
+from .workqueue import Workqueues, WorkStruct
 
 AER_MAX_MULTI_ERR_DEVICES = 5
 PCI_EXP_AER_FLAGS = (
@@ -39,8 +40,12 @@ SEVERITY = {
     AER_CORRECTABLE: "Corrected"}
 
 
-class Aer(Aerdrv, AerInject):
+class Aer(Err, Search, Workqueues):
     """The functions of aerdrv_core.c that find out who reported what."""
+
+    aer_recover_ring: deque[AerRecoverEntry]
+    aer_recover_work: WorkStruct
+    _aer_recover_ring_lock: threading.Lock
 
     def pci_enable_pcie_error_reporting(self, dev: PciDev) -> int:
         """Let *dev* send error messages to the root port.
@@ -68,22 +73,6 @@ class Aer(Aerdrv, AerInject):
         """
         control = self.pci_read_config_word(dev, PCIE_POS + PCI_EXP_DEVCTL)
         self.pci_write_config_word(dev, PCIE_POS + PCI_EXP_DEVCTL, control & ~PCI_EXP_AER_FLAGS)
-        return 0
-
-    def pci_cleanup_aer_uncorrect_error_status(self, dev: PciDev) -> int:
-        """Clear the uncorrectable errors that *dev* has recorded.
-
-        Kernel: pci_cleanup_aer_uncorrect_error_status(), drivers/pci/pcie/aer/aerdrv_core.c
-        Locks:  none
-        Called with: any locks; drivers call it from slot_reset or resume
-        Returns: 0, or -EIO without AER
-        Left out: nothing
-        """
-        if not dev.aer_cap:
-            return -errno.EIO
-        status = self.pci_read_config_dword(dev, dev.aer_cap + PCI_ERR_UNCOR_STATUS)
-        if status:
-            self.pci_write_config_dword(dev, dev.aer_cap + PCI_ERR_UNCOR_STATUS, status)
         return 0
 
     def aer_isr(self, work: DpcHandler) -> None:
@@ -315,8 +304,7 @@ class Aer(Aerdrv, AerInject):
                 self.aer_recover_ring.append(AerRecoverEntry(domain, bus, devfn, severity))
         where = f"{domain:04x}:{bus:02x}:{PCI_SLOT(devfn):02x}:{PCI_FUNC(devfn):x}"
         if full:
-            text = f"AER recover: Buffer overflow when recovering AER for {where}"
-            self.printk(KERN_ERR, text)
+            self.printk(KERN_ERR, f"AER recover: Buffer overflow when recovering AER for {where}")
         else:
             self.schedule_work(self.aer_recover_work)
 

@@ -11,21 +11,21 @@ from __future__ import annotations
 import errno
 import threading
 
+from .aer_service import Aerdrv
 from .aerdrv import AER_CORRECTABLE, AER_FATAL, AER_NONFATAL
 from .pci import PciDev, pci_pcie_type
-from .pci_regs import (
-    PCI_ERR_COR_MASK, PCI_ERR_COR_STATUS, PCI_ERR_ROOT_COR_RCV, PCI_ERR_ROOT_ERR_SRC,
-    PCI_ERR_ROOT_FATAL_RCV, PCI_ERR_ROOT_MULTI_COR_RCV, PCI_ERR_ROOT_MULTI_UNCOR_RCV,
-    PCI_ERR_ROOT_NONFATAL_RCV, PCI_ERR_ROOT_STATUS, PCI_ERR_ROOT_UNCOR_RCV, PCI_ERR_UNCOR_MASK,
-    PCI_ERR_UNCOR_STATUS, PCI_EXP_TYPE_ROOT_PORT,
-)
+from .pci_regs import (PCI_ERR_COR_MASK, PCI_ERR_COR_STATUS, PCI_ERR_ROOT_COR_RCV,
+                       PCI_ERR_ROOT_ERR_SRC, PCI_ERR_ROOT_FATAL_RCV, PCI_ERR_ROOT_MULTI_COR_RCV,
+                       PCI_ERR_ROOT_MULTI_UNCOR_RCV, PCI_ERR_ROOT_NONFATAL_RCV, PCI_ERR_ROOT_STATUS,
+                       PCI_ERR_ROOT_UNCOR_RCV, PCI_ERR_UNCOR_MASK, PCI_ERR_UNCOR_STATUS,
+                       PCI_EXP_TYPE_ROOT_PORT)
 
 # One error of each severity, as the aer-inject tool's examples have them.
 ERROR_BITS = {AER_CORRECTABLE: 0x40, AER_NONFATAL: 0x4000, AER_FATAL: 0x10}
 FATALITY_BITS = {AER_NONFATAL: PCI_ERR_ROOT_NONFATAL_RCV, AER_FATAL: PCI_ERR_ROOT_FATAL_RCV}
 
 
-class AerInject:
+class AerInject(Aerdrv):
     """The functions of drivers/pci/pcie/aer/aer_inject.c."""
 
     def aer_inject_init(self) -> None:

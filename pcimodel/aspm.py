@@ -8,14 +8,14 @@ locks when a driver adds or removes VFs.
 
 from __future__ import annotations
 
-from .locking import Mutex, RWSemaphore, down_read, mutex_lock
+from .locking import Mutex, down_read, mutex_lock
 from .pci import PciDev
+from .pci_core import Pci
 
 
-class Aspm:
+class Aspm(Pci):
     """The functions of aspm.c and slot.c that enumeration calls."""
 
-    pci_bus_sem: RWSemaphore
     aspm_lock: Mutex
     pci_slot_mutex: Mutex
 

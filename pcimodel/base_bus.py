@@ -1,4 +1,4 @@
-"""drivers/base/bus.c (v4.14): the list of devices and the list of drivers of one bus type.
+"""drivers/base/bus.c and driver.c (v4.14): the lists of devices and of drivers of one bus type.
 
 There is one bus type here, pci_bus_type; other devices (host bridge, buses) have none.  The lists
 are klists: a driver's probe runs in the middle of a walk, with no lock of the list held.
@@ -10,17 +10,17 @@ every bus; later kernels only where the bus asks for it).
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing, nullcontext
 
-from .device import Device, DeviceDriver
+from .dd import DriverCore
+from .device import Device, DeviceDriver, device_lock
 from .klist import Klist
-from .locking import device_lock
 from .pci import PciDev
 
 
-class BaseBus:
-    """The functions of drivers/base/bus.c."""
+class BaseBus(DriverCore):
+    """The functions of drivers/base/bus.c and driver.c."""
 
     klist_devices: Klist[PciDev]
     klist_drivers: Klist[DeviceDriver]
@@ -37,7 +37,7 @@ class BaseBus:
         self.klist_devices = Klist()
         self.klist_drivers = Klist()
 
-    def bus_for_each_dev(self) -> Iterator[PciDev]:
+    def bus_for_each_dev(self) -> Generator[PciDev, None, None]:
         """Walk the devices of the bus.
 
         Kernel: bus_for_each_dev(), drivers/base/bus.c
@@ -60,7 +60,7 @@ class BaseBus:
         with closing(self.bus_for_each_dev()) as devices:
             for dev in devices:
                 if match(dev):
-                    return self.pci_dev_get(dev)
+                    return self.get_device(dev)
         return None
 
     def bus_find_device_by_name(self, name: str) -> PciDev | None:
@@ -156,6 +156,33 @@ class BaseBus:
         """
         self.klist_drivers.remove(drv)
         self.driver_detach(drv)
+
+    def driver_register(self, drv: DeviceDriver) -> int:
+        """Add *drv* to its bus and try it on every device there.
+
+        Kernel: driver_register(), drivers/base/driver.c
+        Locks:  via _driver_attach: &dev->mutex (mutex), of parent and device;
+                via flush_work: (work_completion)(&wfc.work) (wait), only with probe_on_worker;
+                the driver's
+        Called with: no device lock
+        Returns: 0, or -EBUSY if the bus has a driver of that name
+        Left out: sysfs groups
+        """
+        if any(other.name == drv.name for other in self.klist_drivers.items()):
+            return -errno.EBUSY
+        return self.bus_add_driver(drv)
+
+    def driver_unregister(self, drv: DeviceDriver) -> None:
+        """Take *drv* off its bus and away from every device.
+
+        Kernel: driver_unregister(), drivers/base/driver.c
+        Locks:  via device_release_driver_internal: &dev->mutex (mutex), of parent and device;
+                the driver's
+        Called with: no device lock
+        Returns: nothing
+        Left out: sysfs groups
+        """
+        self.bus_remove_driver(drv)
 
     def bind_store(self, drv: DeviceDriver, buf: str) -> int:
         """Bind the device named in *buf* to *drv*: a write to the driver's file ``bind``.

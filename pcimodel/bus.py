@@ -10,15 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .dd import EPROBE_DEFER
-from .locking import RWSemaphore, down_read
+from .dd import EPROBE_DEFER, DriverCore
+from .locking import down_read
 from .pci import PciBus, PciDev
+from .pci_core import Pci
 
 
-class Bus:
+class Bus(DriverCore, Pci):
     """The functions of drivers/pci/bus.c."""
-
-    pci_bus_sem: RWSemaphore
 
     def pci_walk_bus(self, top: PciBus, cb: Callable[[PciDev, Any], int | None],
                      userdata: Any) -> None:

@@ -1,4 +1,4 @@
-"""drivers/base/dd.c and driver.c (v4.14): how devices and drivers find and leave each other.
+"""drivers/base/dd.c (v4.14): how devices and drivers find and leave each other.
 
 A driver appears: driver_register tries it on every device.  A device appears: device_attach tries
 every driver on it.  The driver's probe and remove run under the device's mutex from start to end.
@@ -10,19 +10,30 @@ for the sake of USB); where a device comes or goes, the device's alone.
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
-from .device import Device, DeviceDriver
-from .locking import device_lock
+from .device import NULL, Device, DeviceDriver, device_lock
+from .kobject import Kobject
 from .printk import KERN_WARNING
 
 EPROBE_DEFER = 517
 
 
-class DriverCore:
-    """The functions of drivers/base/dd.c and driver.c."""
+class DriverCore(Kobject):
+    """The functions of drivers/base/dd.c."""
 
     deferred_probe_pending: list[Device]
+
+    if TYPE_CHECKING:
+        # struct bus_type: its lists are in base_bus.py, its calls in pci_driver.py, which come
+        # after this file and call it.
+        def bus_for_each_dev(self) -> Iterator[Device]: ...
+        def bus_for_each_drv(self, fn: Callable[[DeviceDriver], int]) -> int: ...
+        def pci_bus_match(self, dev: Any, drv: Any) -> int: ...
+        def pci_device_probe(self, dev: Any) -> int: ...
+        def pci_device_remove(self, dev: Any) -> None: ...
 
     def deferred_probe_initcall(self) -> None:
         """Set up the list of devices whose driver asked to be tried later.
@@ -60,33 +71,6 @@ class DriverCore:
         with self._atomic:
             if dev in self.deferred_probe_pending:
                 self.deferred_probe_pending.remove(dev)
-
-    def driver_register(self, drv: DeviceDriver) -> int:
-        """Add *drv* to its bus and try it on every device there.
-
-        Kernel: driver_register(), drivers/base/driver.c
-        Locks:  via _driver_attach: &dev->mutex (mutex), of parent and device;
-                via flush_work: (work_completion)(&wfc.work) (wait), only with probe_on_worker;
-                the driver's
-        Called with: no device lock
-        Returns: 0, or -EBUSY if the bus has a driver of that name
-        Left out: sysfs groups
-        """
-        if any(other.name == drv.name for other in self.klist_drivers.items()):
-            return -errno.EBUSY
-        return self.bus_add_driver(drv)
-
-    def driver_unregister(self, drv: DeviceDriver) -> None:
-        """Take *drv* off its bus and away from every device.
-
-        Kernel: driver_unregister(), drivers/base/driver.c
-        Locks:  via device_release_driver_internal: &dev->mutex (mutex), of parent and device;
-                the driver's
-        Called with: no device lock
-        Returns: nothing
-        Left out: sysfs groups
-        """
-        self.bus_remove_driver(drv)
 
     def driver_match_device(self, drv: DeviceDriver, dev: Device) -> int:
         """Ask the bus whether *drv* is for *dev*.
@@ -213,7 +197,7 @@ class DriverCore:
         if ret == 0:
             self.driver_bound(dev)
             return 1
-        dev.dev_driver = None
+        dev.dev_driver = NULL
         dev.driver_data = None
         if ret == -EPROBE_DEFER:
             self.dev_info(dev, f"Driver {drv.name} requests probe deferral")
@@ -276,7 +260,7 @@ class DriverCore:
         if drv is None:
             return
         self.pci_device_remove(dev)
-        dev.dev_driver = None
+        dev.dev_driver = NULL
         dev.driver_data = None
         drv.klist_devices.remove(dev)
         self.kobject_uevent(dev, "unbind")

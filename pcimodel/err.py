@@ -7,20 +7,20 @@ semaphore is dropped between two broadcasts, so devices and drivers may change i
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .aerdrv import AER_FATAL, ROOT_PORT_INTR_ON_MESG_MASK
-from .device import KernelOops
-from .locking import device_lock
-from .pci import (
-    PciDev, PciErrorHandlers, pci_channel_io_frozen, pci_channel_io_normal, pci_pcie_type,
-)
-from .pci_regs import (
-    PCI_BRIDGE_CONTROL, PCI_BRIDGE_CTL_BUS_RESET, PCI_ERR_ROOT_COMMAND, PCI_ERR_ROOT_STATUS,
-    PCI_EXP_TYPE_DOWNSTREAM, PCI_EXP_TYPE_ROOT_PORT, PCI_HEADER_TYPE_BRIDGE,
-)
+from .aerdrv import AER_FATAL, ROOT_PORT_INTR_ON_MESG_MASK, AerRpc
+from .bus import Bus
+from .device import NULL, KernelOops, device_lock
+from .pci import (PciDev, PciErrorHandlers, pci_channel_io_frozen, pci_channel_io_normal,
+                  pci_pcie_type)
+from .pci_regs import (PCI_BRIDGE_CONTROL, PCI_BRIDGE_CTL_BUS_RESET, PCI_ERR_ROOT_COMMAND,
+                       PCI_ERR_ROOT_STATUS, PCI_ERR_UNCOR_STATUS, PCI_EXP_TYPE_DOWNSTREAM,
+                       PCI_EXP_TYPE_ROOT_PORT, PCI_HEADER_TYPE_BRIDGE)
 from .printk import KERN_DEBUG
+from .timer import Timer
 
 PCI_ERS_RESULT_NONE = 1
 PCI_ERS_RESULT_CAN_RECOVER = 2
@@ -43,8 +43,37 @@ def _err_handler(dev: PciDev) -> PciErrorHandlers | None:
     return dev.driver.err_handler if dev.driver is not None else None
 
 
-class Err:
+class Err(Bus, Timer):
     """The functions of aerdrv_core.c that recover; the four broadcasts, the vote, the reset."""
+
+    aer_services: dict[PciDev, AerRpc]
+
+    def pci_cleanup_aer_uncorrect_error_status(self, dev: PciDev) -> int:
+        """Clear the uncorrectable errors that *dev* has recorded.
+
+        Kernel: pci_cleanup_aer_uncorrect_error_status(), drivers/pci/pcie/aer/aerdrv_core.c
+        Locks:  none
+        Called with: any locks; drivers call it from slot_reset or resume
+        Returns: 0, or -EIO without AER
+        Left out: nothing
+        """
+        if not dev.aer_cap:
+            return -errno.EIO
+        status = self.pci_read_config_dword(dev, dev.aer_cap + PCI_ERR_UNCOR_STATUS)
+        if status:
+            self.pci_write_config_dword(dev, dev.aer_cap + PCI_ERR_UNCOR_STATUS, status)
+        return 0
+
+    def get_service_data(self, port: PciDev) -> AerRpc:
+        """Return what the AER service keeps for *port*.
+
+        Kernel: get_service_data(), include/linux/pcieport_if.h
+        Locks:  none
+        Called with: a reference on *port*
+        Returns: its struct aer_rpc; None if the service is not bound to it
+        Left out: nothing
+        """
+        return self.aer_services.get(port) or NULL
 
     def merge_result(self, orig: int, new: int) -> int:
         """Combine the vote *new* of one device with the result *orig* so far.

@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from . import pci_regs as regs
 
@@ -74,7 +75,7 @@ class Port:
     aer: bool = True
 
 
-def RootPort(below: Mapping[str, Port | Endpoint] | None = None, **fields: object) -> Port:
+def RootPort(below: Mapping[str, Port | Endpoint] | None = None, **fields: Any) -> Port:
     """Describe a root port with *below* behind it."""
     return Port(below or {}, regs.PCI_EXP_TYPE_ROOT_PORT, **fields)
 

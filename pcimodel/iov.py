@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import errno
 
-from .locking import pci_cfg_access_lock
+from .access import pci_cfg_access_lock
 from .pci import PciBus, PciDev, pci_domain_nr
-from .pci_regs import (
-    PCI_SRIOV_CAP_VFM, PCI_SRIOV_CTRL, PCI_SRIOV_CTRL_MSE, PCI_SRIOV_CTRL_VFE,
-    PCI_SRIOV_INITIAL_VF, PCI_SRIOV_VF_DID,
-)
+from .pci_regs import (PCI_SRIOV_CAP_VFM, PCI_SRIOV_CTRL, PCI_SRIOV_CTRL_MSE, PCI_SRIOV_CTRL_VFE,
+                       PCI_SRIOV_INITIAL_VF, PCI_SRIOV_VF_DID)
+from .probe import Probe
+from .remove import Remove
 
 
-class Iov:
+class Iov(Probe, Remove):
     """The functions of drivers/pci/iov.c that make and remove VFs; iov_init.py has the rest."""
 
     def virtfn_add_bus(self, bus: PciBus, busnr: int) -> PciBus | None:
@@ -80,7 +80,7 @@ class Iov:
             virtfn.vendor = dev.vendor
             virtfn.device = self.pci_read_config_word(dev, dev.sriov.pos + PCI_SRIOV_VF_DID)
             rc = self.pci_setup_device(virtfn)
-        if rc == 0:
+        if virtfn is not None and rc == 0:
             virtfn.parent = dev.parent
             virtfn.physfn = self.pci_dev_get(dev)
             virtfn.is_virtfn = True
@@ -199,8 +199,7 @@ class Iov:
         migration = iov.cap & PCI_SRIOV_CAP_VFM
         if initial > iov.total_VFs or (not migration and initial != iov.total_VFs):
             return -errno.EIO
-        if (nr_virtfn < 0 or nr_virtfn > iov.total_VFs
-                or (not migration and nr_virtfn > initial)):
+        if nr_virtfn < 0 or nr_virtfn > iov.total_VFs or (not migration and nr_virtfn > initial):
             return -errno.EINVAL
         if sum(res.has_parent for res in iov.resource) != iov.nres:
             self.dev_err(dev, "not enough MMIO resources for SR-IOV")

@@ -6,17 +6,19 @@ Lock order: none of its own.
 from __future__ import annotations
 
 import errno
+from typing import cast
 
-from .device import KernelOops
+from .device import NULL, KernelOops
+from .hardware import PhysicalFunction
 from .pci import PciBus, PciDev, PciSriov, Resource
-from .pci_regs import (
-    PCI_EXT_CAP_ID_SRIOV, PCI_SRIOV_CAP, PCI_SRIOV_CTRL, PCI_SRIOV_CTRL_VFE, PCI_SRIOV_FUNC_LINK,
-    PCI_SRIOV_INITIAL_VF, PCI_SRIOV_NUM_VF, PCI_SRIOV_TOTAL_VF, PCI_SRIOV_VF_OFFSET,
-    PCI_SRIOV_VF_STRIDE,
-)
+from .pci_core import Pci
+from .pci_regs import (PCI_EXT_CAP_ID_SRIOV, PCI_SRIOV_CAP, PCI_SRIOV_CTRL, PCI_SRIOV_CTRL_VFE,
+                       PCI_SRIOV_FUNC_LINK, PCI_SRIOV_INITIAL_VF, PCI_SRIOV_NUM_VF,
+                       PCI_SRIOV_TOTAL_VF, PCI_SRIOV_VF_OFFSET, PCI_SRIOV_VF_STRIDE)
+from .timer import Timer
 
 
-class IovInit:
+class IovInit(Pci, Timer):
     """The functions of drivers/pci/iov.c around the capability itself."""
 
     def pci_iov_init(self, dev: PciDev) -> int:
@@ -72,7 +74,7 @@ class IovInit:
         Returns: one resource for each BAR
         Left out: sizes and addresses
         """
-        cap = dev.config.sriov
+        cap = cast(PhysicalFunction, dev.config).sriov
         return [Resource(at >= cap.bars_without_room, at < cap.bars_without_address)
                 for at in range(cap.bars)]
 
@@ -133,7 +135,7 @@ class IovInit:
             raise KernelOops(f"kernel BUG at drivers/pci/iov.c: {dev.name} is freed with VFs on")
         if dev.sriov.dev is not dev:
             self.pci_dev_put(dev.sriov.dev)
-        dev.sriov = None
+        dev.sriov = NULL
 
     def pci_num_vf(self, dev: PciDev) -> int:
         """Return how many VFs *dev* has.
@@ -227,7 +229,7 @@ class IovInit:
         Returns: 0 or what the platform of the machine answers
         Left out: what the platform does
         """
-        return dev.config.sriov.arch_error
+        return cast(PhysicalFunction, dev.config).sriov.arch_error
 
     def pcibios_sriov_disable(self, dev: PciDev) -> int:
         """Let the platform clean up after VFs.

@@ -1,7 +1,11 @@
 """One booted world: a machine, and a kernel that runs on it.
 
-Each file of the kernel is a mixin; a tree (trees/) is a Kernel, a fix (fixes/) overrides some of
-its functions.  All state is in the object and its structs; two worlds know nothing of each other.
+Each C file is a mixin that inherits from those whose functions it calls, so that ``self.f`` leads
+to the file of ``f``; headers (device.py, pci.py, aerdrv.py) hold the structs.  A tree (trees/) is a
+Kernel, a fix (fixes/) overrides some of its functions.
+
+All state is in the object and its structs; two worlds know nothing of each other.  Static data of a
+C file is set up by a function that bears the name of the kernel's initcall, called in boot order.
 
 Lock order, as this version of the kernel has it: pci_rescan_remove_lock; then device locks, a
 parent's before a child's and a PF's before its VFs'; and then pci_bus_sem, or pci_bus_sem first and
@@ -10,31 +14,15 @@ then device locks.  The last two contradict each other.
 
 from __future__ import annotations
 
-from .access import Access
-from .aer import Aer
-from .aspm import Aspm
-from .base_bus import BaseBus
-from .bus import Bus
-from .dd import DriverCore
-from .device import DeviceCore
-from .err import Err
+from .aer_inject import AerInject
 from .hardware import Hardware, Machine
 from .iov import Iov
-from .iov_init import IovInit
-from .locking import init_rwsem, msleep, mutex_init
-from .pci import Pci, PciBus
-from .pci_driver import PciDriverCore
+from .locking import init_rwsem, mutex_init
 from .portdrv import Portdrv
-from .printk import Printk
-from .probe import Probe
-from .remove import Remove
-from .search import Search
 from .sysfs import Sysfs
-from .workqueue import Workqueues
 
 
-class Kernel(Sysfs, Iov, IovInit, Portdrv, Aer, Err, Remove, Probe, Bus, Search, Aspm,
-             PciDriverCore, Pci, Access, DriverCore, BaseBus, DeviceCore, Workqueues, Printk):
+class Kernel(Sysfs, Iov, Portdrv, AerInject):
     """A kernel that has booted on *machine*: enumerated, ports bound, no other drivers.
 
     Args:
@@ -57,7 +45,7 @@ class Kernel(Sysfs, Iov, IovInit, Portdrv, Aer, Err, Remove, Probe, Bus, Search,
         self.pci_rescan_remove_lock = mutex_init("&pci_rescan_remove_lock")
         self.pci_slot_mutex = mutex_init("&pci_slot_mutex")
         self.aspm_lock = mutex_init("&aspm_lock")
-        self.pci_root_buses: list[PciBus] = []
+        self.pci_root_buses = []
         self.setup_log_buf(dmesg_lines)
         self.workqueue_init()
         self.start_kernel()
@@ -84,14 +72,3 @@ class Kernel(Sysfs, Iov, IovInit, Portdrv, Aer, Err, Remove, Probe, Bus, Search,
         root = self.pci_scan_root_bus(0)
         self.pci_bus_add_devices(root)
         self.pcie_portdrv_init()
-
-    def msleep(self, milliseconds: float) -> None:
-        """Sleep by the clock of this world.
-
-        Kernel: msleep(), kernel/time/timer.c
-        Locks:  none
-        Called with: no spinlock
-        Returns: nothing
-        Left out: the time itself, at the default scale
-        """
-        msleep(milliseconds, self.time_scale)

@@ -9,7 +9,7 @@ Lock order: the list's own spinlock is taken alone and never held while anything
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -55,7 +55,8 @@ class Klist(Generic[T]):
                     self._drop_unused(node)
                     return
 
-    def walk(self, get: Callable[[T], object], put: Callable[[T], object]) -> Iterator[T]:
+    def walk(self, get: Callable[[T], object],
+             put: Callable[[T], object]) -> Generator[T, None, None]:
         """Yield the entries in order, each with a reference from *get* while it is current.
 
         klist_iter_init(), klist_next(), klist_iter_exit().  Close the iterator to end early.

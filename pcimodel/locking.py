@@ -3,7 +3,8 @@
 This is the only file of the model that imports the harness.  Every verb takes its lock when it is
 called and returns a guard that gives the lock back at the end of a ``with`` block, which stands
 where the unlock stands in C.  A thread that is made to leave by an exception lets go of its locks
-on the way out, without a line of the model knowing about it.
+on the way out, without a line of the model knowing about it.  Verbs on a struct stand beside it:
+device_lock() in device.py, pci_cfg_access_lock() in access.py; ``vocabulary`` declares them.
 
 Lock order: none of its own.
 """
@@ -15,24 +16,16 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from threading import Thread
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from harness import Completion, LockClass, Mutex, RWSemaphore, vocabulary
 
-if TYPE_CHECKING:
-    from .device import Device
-    from .pci import PciDev
-
 __all__ = [
-    "BLOCK_CFG_ACCESS", "Completion", "Mutex", "RWSemaphore", "complete_all", "device_lock", "down_read", "down_write",
-    "init_completion", "init_rwsem", "lockdep_set_novalidate_class", "msleep", "mutex_init", "mutex_lock", "pci_cfg_access_lock",
-    "wait_for_completion",
+    "Completion", "LockClass", "Mutex", "MutexGuard", "RWSemaphore", "complete_all", "down_read",
+    "down_write", "init_completion", "init_rwsem", "lockdep_set_novalidate_class", "msleep",
+    "mutex_init", "mutex_lock", "vocabulary", "wait_for_completion",
 ]
 
 vocabulary(__file__)
-
-BLOCK_CFG_ACCESS = LockClass(
-    "dev->block_cfg_access", novalidate="it is a flag and a wait queue, which lockdep does not track")
 
 
 class MutexGuard:
@@ -58,7 +51,8 @@ def mutex_init(name: str, lock_class: str | None = None) -> Mutex:
 
 def lockdep_set_novalidate_class(mutex: Mutex) -> None:
     """Hide *mutex* from the kernel's lock validator: lockdep_set_novalidate_class(), lockdep.h."""
-    mutex.set_class(LockClass(mutex.lock_class, novalidate="lockdep_set_novalidate_class() exempts it"))
+    mutex.set_class(LockClass(
+        mutex.lock_class, novalidate="lockdep_set_novalidate_class() exempts it"))
 
 
 def init_rwsem(name: str, lock_class: str | None = None, policy: str = "writer") -> RWSemaphore:
@@ -75,21 +69,6 @@ def mutex_lock(mutex: Mutex) -> MutexGuard:
     """Take *mutex*, sleeping for it without limit: mutex_lock()."""
     mutex.acquire()
     return MutexGuard(mutex)
-
-
-def device_lock(dev: Device) -> MutexGuard:
-    """Take the mutex of *dev*: device_lock(), include/linux/device.h."""
-    dev.mutex.acquire()
-    return MutexGuard(dev.mutex)
-
-
-def pci_cfg_access_lock(dev: PciDev) -> MutexGuard:
-    """Shut user space out of the config space of *dev*: pci_cfg_access_lock(), access.c.
-
-    In C a flag and a wait queue; it sleeps and does not nest, like a mutex.
-    """
-    dev.cfg_lock.acquire()
-    return MutexGuard(dev.cfg_lock)
 
 
 def down_read(sem: RWSemaphore) -> AbstractContextManager[object]:

@@ -1,27 +1,20 @@
-"""include/linux/pci.h and drivers/pci/pci.c (v4.14): the structs, enabling a device.
+"""include/linux/pci.h (v4.14): the structs, and what can be told from one at once.
 
 Struct names are the kernel's in CamelCase, fields keep their names.  ``PciDev`` is a ``Device`` (in
 C it contains one); where both have a field of one name, struct device's is called ``dev_driver``.
 
-Lock order: none; enabling a device is called under its device lock.
+Lock order: none.
 """
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
-from .device import Device, DeviceDriver
+from .device import NULL, Device, DeviceDriver
 from .hardware import ConfigSpace
 from .locking import Mutex
-from .pci_regs import (
-    PCI_COMMAND,
-    PCI_COMMAND_MEMORY,
-    PCI_EXP_TYPE_ENDPOINT,
-    PCI_HEADER_TYPE_BRIDGE,
-    PCI_HEADER_TYPE_NORMAL,
-)
+from .pci_regs import PCI_EXP_TYPE_ENDPOINT, PCI_HEADER_TYPE_BRIDGE, PCI_HEADER_TYPE_NORMAL
 
 PCI_ANY_ID = 0xFFFFFFFF
 
@@ -68,10 +61,15 @@ class PciDriver(DeviceDriver):
                  err_handler: PciErrorHandlers | None = None) -> None:
         super().__init__(name)
         self.id_table = [PciDeviceId(*line) for line in id_table]
-        self.probe = probe
+        self.probe: Callable[[PciDev, PciDeviceId], int] = probe or NULL
         self.remove = remove
         self.sriov_configure = sriov_configure
         self.err_handler = err_handler
+
+
+def to_pci_driver(drv: DeviceDriver) -> PciDriver:
+    """Return the PCI driver that *drv* is part of: to_pci_driver(), include/linux/pci.h."""
+    return cast(PciDriver, drv)
 
 
 class Resource:
@@ -116,7 +114,7 @@ class PciDev(Device):
         super().__init__()
         self.bus = bus
         """Holds a reference on the bus's device until the function is freed."""
-        self.subordinate: PciBus | None = None
+        self.subordinate: PciBus = NULL
         self.devfn = 0
         self.vendor = 0
         self.device = 0
@@ -135,12 +133,12 @@ class PciDev(Device):
         self.link_state = False
         self.is_virtfn = False
         self.is_physfn = False
-        self.physfn: PciDev | None = None
+        self.physfn: PciDev = NULL
         """The VF's PF; a VF holds a reference on it from its creation to its removal."""
-        self.sriov: PciSriov | None = None
+        self.sriov: PciSriov = NULL
         self.aer_cap = 0
-        self.config: ConfigSpace | None = None
-        self.cfg_lock: Mutex | None = None
+        self.config: ConfigSpace = NULL
+        self.cfg_lock: Mutex = NULL
 
 
 class PciBus:
@@ -154,7 +152,7 @@ class PciBus:
         self.number = number
         self.busn_res_end = number
         self.parent = parent
-        self.self: PciDev | None = None
+        self.self: PciDev = NULL
         self.bridge: Device | None = None
         self.dev = Device()
         self.devices: list[PciDev] = []
@@ -230,114 +228,3 @@ def pci_domain_nr(bus: PciBus) -> int:
     Left out: machines with more than one segment
     """
     return 0
-
-
-class Pci:
-    """The functions of drivers/pci/pci.c that SR-IOV and recovery need."""
-
-    def pci_find_ext_capability(self, dev: PciDev, cap: int) -> int:
-        """Find an extended capability of *dev*.
-
-        Kernel: pci_find_ext_capability(), drivers/pci/pci.c
-        Locks:  none
-        Called with: any locks
-        Returns: its position in config space, 0 if there is none
-        Left out: the walk along the chain of capabilities
-        """
-        if dev.config is None or not dev.config.responds:
-            return 0
-        return dev.config.capabilities.get(cap, 0)
-
-    def pci_enable_device(self, dev: PciDev) -> int:
-        """Let *dev* decode its addresses; count the callers.
-
-        Kernel: pci_enable_device(), drivers/pci/pci.c
-        Locks:  none
-        Called with: the device lock, by convention (a driver's probe)
-        Returns: 0
-        Left out: the bridges above it, power states, interrupts
-        """
-        dev.enable_cnt += 1
-        if dev.enable_cnt == 1:
-            self._set_memory_decode(dev, True)
-        return 0
-
-    def pci_disable_device(self, dev: PciDev) -> None:
-        """Undo one pci_enable_device; the last one stops *dev*.
-
-        Kernel: pci_disable_device(), drivers/pci/pci.c
-        Locks:  none
-        Called with: the device lock, by convention (a driver's remove)
-        Returns: nothing
-        Left out: bus mastering, devres
-        """
-        dev.enable_cnt -= 1
-        if dev.enable_cnt == 0:
-            self._set_memory_decode(dev, False)
-
-    def _set_memory_decode(self, dev: PciDev, on: bool) -> None:
-        """Set or clear Memory Space Enable in the command register."""
-        command = self.pci_read_config_word(dev, PCI_COMMAND) & ~PCI_COMMAND_MEMORY
-        self.pci_write_config_word(dev, PCI_COMMAND, command | (PCI_COMMAND_MEMORY if on else 0))
-
-    def pci_enable_resources(self, dev: PciDev, bars: Sequence[Resource]) -> int:
-        """Check that *bars* have addresses and turn on memory decoding.
-
-        Kernel: pci_enable_resources(), drivers/pci/setup-res.c
-        Locks:  none
-        Called with: the device lock
-        Returns: 0 or -EINVAL
-        Left out: I/O ports
-        """
-        for res in bars:
-            if res.unset or not res.has_parent:
-                self.dev_err(dev, "can't enable device: BAR not assigned")
-                return -errno.EINVAL
-        self._set_memory_decode(dev, True)
-        return 0
-
-    def pci_save_state(self, dev: PciDev) -> int:
-        """Remember the config space of *dev*.
-
-        Kernel: pci_save_state(), drivers/pci/pci.c
-        Locks:  none
-        Called with: the device lock, by convention
-        Returns: 0
-        Left out: the contents; only the flag is kept
-        """
-        dev.state_saved = True
-        return 0
-
-    def pci_restore_state(self, dev: PciDev) -> None:
-        """Write the remembered config space back.
-
-        Kernel: pci_restore_state(), drivers/pci/pci.c
-        Locks:  none
-        Called with: the device lock, by convention
-        Returns: nothing
-        Left out: the contents; only the flag is kept
-        """
-        dev.state_saved = False
-
-    def pci_dev_get(self, dev: PciDev | None) -> PciDev | None:
-        """Take a reference on *dev*.
-
-        Kernel: pci_dev_get(), drivers/pci/pci-driver.c
-        Locks:  none
-        Called with: a reference held, or a lock that keeps *dev* on a list
-        Returns: *dev*
-        Left out: nothing
-        """
-        self.get_device(dev)
-        return dev
-
-    def pci_dev_put(self, dev: PciDev | None) -> None:
-        """Drop a reference on *dev*; the last one frees it.
-
-        Kernel: pci_dev_put(), drivers/pci/pci-driver.c
-        Locks:  none
-        Called with: a reference held
-        Returns: nothing
-        Left out: nothing
-        """
-        self.put_device(dev)

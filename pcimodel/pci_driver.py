@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import errno
 
-from .pci import PCI_ANY_ID, PciDev, PciDeviceId, PciDriver
+from .base_bus import BaseBus
+from .pci import PCI_ANY_ID, PciDev, PciDeviceId, PciDriver, to_pci_driver
+from .pci_core import Pci
+from .workqueue import Workqueues
 
 
-class PciDriverCore:
+class PciDriverCore(BaseBus, Pci, Workqueues):
     """The functions of drivers/pci/pci-driver.c."""
 
     probe_on_worker: bool
@@ -96,7 +99,7 @@ class PciDriverCore:
         if not self.pci_device_can_probe(dev):
             return -errno.ENODEV
         self.pci_dev_get(dev)
-        error = self._pci_device_probe(dev.dev_driver, dev)
+        error = self._pci_device_probe(to_pci_driver(dev.dev_driver), dev)
         if error:
             self.pci_dev_put(dev)
         return error

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import errno
 
+from .aer_service import Aerdrv
 from .pci import PCI_ANY_ID, PciDev, PciDeviceId, PciDriver, pci_pcie_type
-from .pci_regs import (
-    PCI_CLASS_BRIDGE_PCI, PCI_EXP_TYPE_DOWNSTREAM, PCI_EXP_TYPE_ROOT_PORT, PCI_EXP_TYPE_UPSTREAM,
-)
+from .pci_driver import PciDriverCore
+from .pci_regs import (PCI_CLASS_BRIDGE_PCI, PCI_EXP_TYPE_DOWNSTREAM, PCI_EXP_TYPE_ROOT_PORT,
+                       PCI_EXP_TYPE_UPSTREAM)
 
 
-class Portdrv:
+class Portdrv(PciDriverCore, Aerdrv):
     """The functions of portdrv_pci.c and portdrv_core.c."""
 
     pcie_portdriver: PciDriver

@@ -11,23 +11,23 @@ from __future__ import annotations
 
 import errno
 
-from .device import Device
+from . import pci_regs as regs
+from .access import BLOCK_CFG_ACCESS
+from .aspm import Aspm
+from .bus import Bus
+from .core import DeviceCore
+from .device import NULL, Device
 from .hardware import BUS_END, Hardware
-from .locking import BLOCK_CFG_ACCESS, RWSemaphore, down_write, mutex_init
+from .iov_init import IovInit
+from .locking import down_write, mutex_init
 from .pci import PciBus, PciDev, pci_domain_nr, pci_is_bridge
-from .pci_regs import (
-    PCI_CLASS_REVISION, PCI_DEVICE_ID, PCI_EXP_TYPE_DOWNSTREAM, PCI_EXP_TYPE_ROOT_PORT,
-    PCI_EXT_CAP_ID_ERR, PCI_HEADER_TYPE, PCI_HEADER_TYPE_BRIDGE, PCI_HEADER_TYPE_MULTIFUNC,
-    PCI_HEADER_TYPE_NORMAL, PCI_SECONDARY_BUS, PCI_SUBORDINATE_BUS, PCI_VENDOR_ID,
-)
+from .search import Search
 
 
-class Probe:
+class Probe(DeviceCore, Bus, Search, Aspm, IovInit):
     """The functions of drivers/pci/probe.c."""
 
     hardware: Hardware
-    pci_bus_sem: RWSemaphore
-    pci_root_buses: list[PciBus]
 
     def pci_register_host_bridge(self, busnr: int) -> PciBus:
         """Make the host bridge and its root bus.
@@ -40,7 +40,7 @@ class Probe:
         """
         bridge = Device(f"pci0000:{busnr:02x}")
         self.device_register(bridge)
-        bus = self.pci_alloc_bus(None, busnr)
+        bus = self.pci_alloc_bus(None, busnr) or NULL
         bus.busn_res_end = BUS_END
         bus.bridge = self.get_device(bridge)
         bus.dev.parent = bridge
@@ -171,15 +171,15 @@ class Probe:
         Left out: BARs, interrupts, quirks
         """
         dev.name = f"0000:{dev.bus.number:02x}:{dev.devfn >> 3:02x}.{dev.devfn & 7}"
-        dev.config = self.hardware.config(dev.bus.number, dev.devfn)
+        dev.config = self.hardware.config(dev.bus.number, dev.devfn) or NULL
         dev.cfg_lock = mutex_init(f"block_cfg_access({dev.name})", BLOCK_CFG_ACCESS)
-        hdr_type = self.pci_read_config_byte(dev, PCI_HEADER_TYPE)
+        hdr_type = self.pci_read_config_byte(dev, regs.PCI_HEADER_TYPE)
         dev.parent = dev.bus.bridge
-        dev.class_ = self.pci_read_config_dword(dev, PCI_CLASS_REVISION) >> 8
+        dev.class_ = self.pci_read_config_dword(dev, regs.PCI_CLASS_REVISION) >> 8
         dev.hdr_type = hdr_type & 0x7F
-        dev.multifunction = bool(hdr_type & PCI_HEADER_TYPE_MULTIFUNC)
+        dev.multifunction = bool(hdr_type & regs.PCI_HEADER_TYPE_MULTIFUNC)
         self.pci_dev_assign_slot(dev)
-        if dev.hdr_type not in (PCI_HEADER_TYPE_NORMAL, PCI_HEADER_TYPE_BRIDGE):
+        if dev.hdr_type not in (regs.PCI_HEADER_TYPE_NORMAL, regs.PCI_HEADER_TYPE_BRIDGE):
             self.dev_err(dev, f"unknown header type {dev.hdr_type:02x}, ignoring device")
             return -errno.EIO
         dev.pcie_type = dev.config.pcie_type
@@ -195,7 +195,7 @@ class Probe:
         Left out: all but SR-IOV and AER
         """
         self.pci_iov_init(dev)
-        dev.aer_cap = self.pci_find_ext_capability(dev, PCI_EXT_CAP_ID_ERR)
+        dev.aer_cap = self.pci_find_ext_capability(dev, regs.PCI_EXT_CAP_ID_ERR)
 
     def pci_device_add(self, dev: PciDev, bus: PciBus) -> None:
         """Put *dev* on the list of its bus and register it, still out of reach of drivers.
@@ -229,11 +229,11 @@ class Probe:
         Left out: waiting for a device that is not ready
         """
         config = self.hardware.config(bus.number, devfn)
-        vendor = 0xFFFF if config is None else config.read(PCI_VENDOR_ID, 2)
+        vendor = 0xFFFF if config is None else config.read(regs.PCI_VENDOR_ID, 2)
         dev = self.pci_alloc_dev(bus) if vendor != 0xFFFF else None
-        if dev is None:
+        if dev is None or config is None:
             return None
-        dev.devfn, dev.vendor, dev.device = devfn, vendor, config.read(PCI_DEVICE_ID, 2)
+        dev.devfn, dev.vendor, dev.device = devfn, vendor, config.read(regs.PCI_DEVICE_ID, 2)
         if self.pci_setup_device(dev):
             self.pci_bus_put(dev.bus)
             return None
@@ -269,7 +269,7 @@ class Probe:
         Left out: quirks
         """
         return bus.self is not None and bus.self.pcie_type in (
-            PCI_EXP_TYPE_ROOT_PORT, PCI_EXP_TYPE_DOWNSTREAM)
+            regs.PCI_EXP_TYPE_ROOT_PORT, regs.PCI_EXP_TYPE_DOWNSTREAM)
 
     def pci_scan_slot(self, bus: PciBus, devfn: int) -> int:
         """Find the functions of one slot.
@@ -307,8 +307,8 @@ class Probe:
         Returns: the highest bus number behind it
         Left out: giving out bus numbers; the firmware did
         """
-        secondary = self.pci_read_config_byte(dev, PCI_SECONDARY_BUS)
-        subordinate = self.pci_read_config_byte(dev, PCI_SUBORDINATE_BUS)
+        secondary = self.pci_read_config_byte(dev, regs.PCI_SECONDARY_BUS)
+        subordinate = self.pci_read_config_byte(dev, regs.PCI_SUBORDINATE_BUS)
         child = self.pci_find_bus(pci_domain_nr(bus), secondary)
         if child is None:
             child = self.pci_add_new_bus(bus, dev, secondary)

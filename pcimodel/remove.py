@@ -9,14 +9,16 @@ here with the PF's lock and without pci_rescan_remove_lock.
 
 from __future__ import annotations
 
-from .locking import Mutex, MutexGuard, RWSemaphore, down_write, mutex_lock
+from .aspm import Aspm
+from .core import DeviceCore
+from .device import NULL
+from .locking import Mutex, MutexGuard, down_write, mutex_lock
 from .pci import PciBus, PciDev
 
 
-class Remove:
+class Remove(DeviceCore, Aspm):
     """The functions of drivers/pci/remove.c, and the lock of rescan and removal (probe.c)."""
 
-    pci_bus_sem: RWSemaphore
     pci_rescan_remove_lock: Mutex
 
     def pci_lock_rescan_remove(self) -> MutexGuard:
@@ -113,7 +115,7 @@ class Remove:
                 self.pci_remove_bus_device(child)
             self.pci_remove_bus(bus)
             # Outside pci_bus_sem, as in C: a walk may still step into a bus that is gone.
-            dev.subordinate = None
+            dev.subordinate = NULL
         self.pci_destroy_dev(dev)
 
     def pci_stop_and_remove_bus_device(self, dev: PciDev) -> None:

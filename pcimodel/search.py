@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .locking import RWSemaphore, down_read
+from .base_bus import BaseBus
+from .locking import down_read
 from .pci import PciBus, PciDev, pci_domain_nr
+from .pci_core import Pci
 
 
-class Search:
+class Search(BaseBus, Pci):
     """The functions of drivers/pci/search.c."""
-
-    pci_bus_sem: RWSemaphore
-    pci_root_buses: list[PciBus]
 
     def pci_find_next_bus(self, bus: PciBus | None) -> PciBus | None:
         """Return the root bus after *bus*, or the first one.

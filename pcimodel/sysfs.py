@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import errno
 
-from .device import Device
-from .locking import device_lock
+from .device import Device, device_lock
 from .pci import PciDev
+from .probe import Probe
+from .remove import Remove
 
 
 def kstrtoul(buf: str, limit: int) -> int:
@@ -44,7 +45,7 @@ ULONG_MAX = (1 << 64) - 1
 USHRT_MAX = (1 << 16) - 1
 
 
-class Sysfs:
+class Sysfs(Probe, Remove):
     """The functions of drivers/pci/pci-sysfs.c that add and remove devices."""
 
     def sriov_totalvfs_show(self, pdev: PciDev) -> str | int:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from threading import Thread
 from typing import Any
 
+from .device import NULL
 from .locking import Completion, complete_all, init_completion, wait_for_completion
 
 
@@ -25,11 +26,11 @@ class WorkStruct:
     ``func(work)`` is called once for each time the item was queued while not pending.
     """
 
-    def __init__(self, name: str, func: Callable[[WorkStruct], object]) -> None:
+    def __init__(self, name: str, func: Callable[[Any], object]) -> None:
         self.name = name
         self.func = func
         self.pending = False
-        self.pool: WorkerPool | None = None
+        self.pool: WorkerPool = NULL
         """Where it is pending or was last."""
         self.worker: Worker | None = None
         """Who runs it."""
@@ -60,7 +61,7 @@ class Worker:
     def __init__(self, workqueues: Workqueues, pool: WorkerPool) -> None:
         self.workqueues = workqueues
         self.pool = pool
-        self.task: Thread | None = None
+        self.task: Thread = NULL
         self.scheduled: deque[WorkStruct] = deque()
         """Items that were queued again while this worker runs them."""
 

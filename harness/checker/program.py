@@ -10,7 +10,7 @@ The operations, with what each needs of its target:
   (busy: skip the next n), ``lock_unless L "flag:n"`` (free: take it; else, flag set: skip the next
   n; else wait for either). Only `mutex_re` may be taken again by its holder; a holder that takes
   another kind again waits for ever.
-- reader/writer locks (`rwsem`, `percpu_ref`): ``down_read``, ``up_read``, ``down_write``,
+- reader/writer locks (`rwsem`, `percpu_rwsem`): ``down_read``, ``up_read``, ``down_write``,
   ``up_write``; ``down_read_trylock L n``, ``down_write_trylock L n`` (busy: skip the next n).
 - active references (`kernfs`): ``kn_get`` (once a drain has begun it fails and its thread ends),
   ``kn_put``, ``kn_drain`` (begins to drain, then waits for all references).
@@ -27,26 +27,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..locks.errors import ScenarioError
+from ..locks.operations import OPERATIONS, RECORDED, Operation, names
 from ..locks.rwsem_policy import POLICIES
 
 MUTEXES = ("mutex", "mutex_re", "spin", "cfg")
-SEMAPHORES = ("rwsem", "percpu_ref")
+SEMAPHORES = ("rwsem", "percpu_rwsem", "percpu_ref")    # the last is an older word for the second
 KINDS = (*MUTEXES, *SEMAPHORES, "kernfs", "srcu")
 
+# operation -> the kinds of locks it goes with
 LOCK_OPS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("lock", "unlock", "trylock", "lock_unless", "take"), MUTEXES),
-    **dict.fromkeys(("down_read", "up_read", "down_write", "up_write", "down_read_trylock",
-                     "down_write_trylock", "take_read", "take_write"), SEMAPHORES),
-    **dict.fromkeys(("kn_get", "kn_put", "kn_drain"), ("kernfs",)),
-    **dict.fromkeys(("srcu_read", "srcu_unread", "srcu_sync"), ("srcu",)),
-}
-FLAG_OPS = frozenset(("set", "clear", "wait", "wait_clear", "jump_if", "jump_unless"))
-THREAD_OPS = frozenset(("begin", "join", "sync"))
-SKIPPING = frozenset(("trylock", "down_read_trylock", "down_write_trylock", "jump_if",
-                      "jump_unless"))
+    name: kinds for kinds in (MUTEXES, SEMAPHORES, ("kernfs",), ("srcu",))
+    for name in names(of=kinds[0])}
+FLAG_OPS, THREAD_OPS = names(of="flag"), names(of="thread")
+SKIPPING = names(busy="skips")
 OPS = frozenset((*LOCK_OPS, *FLAG_OPS, *THREAD_OPS))
 
 
@@ -58,6 +54,11 @@ class Op(NamedTuple):
     op: str
     target: str
     arg: int | str | None = None
+
+    @property
+    def operation(self) -> Operation:
+        """What there is to know of it, whatever it is about."""
+        return OPERATIONS[self.op]
 
     @property
     def skip(self) -> int:
@@ -119,7 +120,7 @@ class Program:
         return self.policies.get(lock, self.policy)
 
 
-def _checked_locks(locks: Any) -> dict[str, str]:
+def _checked_locks(locks: object) -> dict[str, str]:
     if not isinstance(locks, Mapping):
         raise ScenarioError(f"locks are a mapping from name to kind, not {locks!r}")
     for name, kind in locks.items():
@@ -129,7 +130,7 @@ def _checked_locks(locks: Any) -> dict[str, str]:
     return dict(locks)
 
 
-def _ops(thread: str, ops: Any) -> Iterator[Op]:
+def _ops(thread: str, ops: object) -> Iterator[Op]:
     if isinstance(ops, str) or not isinstance(ops, Iterable):
         raise ScenarioError(f"thread {thread}: expected a list of operations, got {ops!r}")
     for index, op in enumerate(ops):
@@ -153,7 +154,7 @@ def _check(threads: Mapping[str, tuple[Op, ...]], locks: dict[str, str], thread:
     """Check one operation; take note of the kind of a lock that was not declared."""
     where = f"thread {thread}, operation {index}"
     if op.op not in OPS:
-        raise ScenarioError(f"{where}: unknown operation {op.op!r}")
+        raise unknown_operation(where, op.op)
     if not op.target:
         raise ScenarioError(f"{where}: {op.op} of what?")
     if op.op in LOCK_OPS:
@@ -166,6 +167,12 @@ def _check(threads: Mapping[str, tuple[Op, ...]], locks: dict[str, str], thread:
         if op.op != "begin" or op.target != "-":
             raise ScenarioError(f"{where}: {op.op} of {op.target!r}, which is no thread")
     _check_argument(where, op, len(threads[thread]) - index - 1)
+
+
+def unknown_operation(where: str, name: str) -> ScenarioError:
+    """Return the refusal of an operation that nobody can write, with those that one can."""
+    return ScenarioError(f"{where}: unknown operation {name!r}; one of "
+                         f"{', '.join(sorted(OPS.difference(RECORDED)))}")
 
 
 def _check_argument(where: str, op: Op, left: int) -> None:

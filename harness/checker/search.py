@@ -5,8 +5,8 @@ answers whether any order of its operations hangs; the first way found to a stat
 No thread is run and no lock is taken: what the engine says of a scenario holds as far as its
 program says what the scenario does.
 
-What a state is and which steps there are is written down in states.py; the search is the one loop
-of `_Search.run`; what a stuck state means is worked out by `_Look`, with `rwsem.blocked_by`.
+What a state is stands in states.py, which steps there are in steps.py; the search is the one loop
+of `_Search.run`; what a stuck state means is worked out in stuck.py.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from itertools import islice
 
 from .answer import Answer, Misuse, Step, Stuck
 from .program import Program
-from .states import Machine
-from .stuck import _Look
+from .steps import Machine
+from .stuck import Look
 
 CHUNK = 4096    # how many states are gone through between two looks at the clock
 
@@ -37,14 +37,14 @@ def search(program: Program, *, max_states: int = 1_000_000, seconds: float | No
 
 
 class _Search:
-    """One search: which states were found, each from which."""
+    """One search: which states there are, each reached from which."""
 
     def __init__(self, machine: Machine, max_states: int, seconds: float | None,
                  first: bool) -> None:
         self.machine, self.max_states, self.first = machine, max_states, first
         self.began = time.perf_counter()
         self.deadline = None if seconds is None else self.began + seconds
-        self.look = _Look(machine)
+        self.look = Look(machine)
         self.came_from: dict[int, int] = {machine.start: -1}
         self.final: list[int] = []      # nobody goes on from there
         self.misused: list[int] = []
@@ -54,18 +54,18 @@ class _Search:
 
     def run(self) -> None:
         """Go through the states until there are no more, or a bound is met."""
-        found = [self.machine.start]
-        states = iter(found)      # `found` grows as it goes
-        while self.closed is None and self.done < min(len(found), self.max_states):
+        known = [self.machine.start]
+        states = iter(known)      # `known` grows as it goes
+        while self.closed is None and self.done < min(len(known), self.max_states):
             if self.deadline is not None and time.perf_counter() >= self.deadline:
                 return
             chunk = min(CHUNK, self.max_states - self.done)
-            self._go_through(islice(states, chunk), found)
-            self.done = min(self.done + chunk, len(found))
-        self.complete = self.closed is None and self.done == len(found)
+            self._go_through(islice(states, chunk), known)
+            self.done = min(self.done + chunk, len(known))
+        self.complete = self.closed is None and self.done == len(known)
 
-    def _go_through(self, states: Iterable[int], found: list[int]) -> None:
-        """Add to *found* what can be reached from *states* in one step. Written for speed."""
+    def _go_through(self, states: Iterable[int], known: list[int]) -> None:
+        """Add to *known* what can be reached from *states* in one step. Written for speed."""
         limit, first, came_from = self.machine.limit, self.first, self.came_from
         threads = self.machine.tables
         for state in states:
@@ -84,7 +84,7 @@ class _Search:
                             after += (state >> source & queue) << to
                         if after not in came_from:
                             came_from[after] = state
-                            found.append(after)
+                            known.append(after)
                         break
                 else:
                     if rules:
@@ -98,8 +98,12 @@ class _Search:
     def _closes(self, state: int) -> bool:
         """Return whether a circle is closed in *state* that was not before.
 
-        In a program of plain locks only the thread that came to wait can have closed it.
         """
+        # The state before this one had no circle, or the search would have stopped there. The step
+        # from there changed what one thread holds and where it stands, or queues: who waits for
+        # whom among the others is as before. So a new circle goes through that thread, which then
+        # waits itself. (Where locks are all there is to wait for, who waits needs all those he
+        # waits for, so that each circle is one that nobody outside it can open.)
         if self.machine.plain and self.came_from[state] >= 0:
             changed = state ^ self.came_from[state]
             for shift, mask, table in self.machine.tables:
@@ -112,20 +116,18 @@ class _Search:
     def answer(self) -> Answer:
         """Search, and say what was found."""
         self.run()
-        states = [self.closed] if self.closed is not None else self._ends()
-        stuck = [found for found in map(self._stuck, states) if found is not None]
-        misuse = {(found.thread, found.op): found
-                  for found in map(self._misuse, reversed(self.misused))}
+        # A schedule ends where nobody goes on, or with a misuse.
+        ends = dict.fromkeys(self.final + [state % self.machine.limit for state in self.misused])
+        states = [self.closed] if self.closed is not None else ends
+        stuck = [end for end in map(self._stuck, states) if end is not None]
+        # The nearest misuse of an operation is the last to be put in, so the one that is kept.
+        misuse = {(misuse.thread, misuse.op): misuse
+                  for misuse in map(self._misuse, reversed(self.misused))}
         left = sum(self.look.off_path(state) for state in self.final)
-        verdict = ("deadlock" if any(found.circle for found in stuck) else "hang" if stuck else
+        verdict = ("deadlock" if any(end.circle for end in stuck) else "hang" if stuck else
                    "violation" if misuse else "clean" if self.complete else "inconclusive")
         return Answer(verdict, self.done - len(self.misused), self.complete, tuple(stuck),
                       tuple(reversed(misuse.values())), left, time.perf_counter() - self.began)
-
-    def _ends(self) -> Iterable[int]:
-        """Give the states in which a schedule ends, a misuse being an end too."""
-        before_misuse = [state % self.machine.limit for state in self.misused]
-        return dict.fromkeys(self.final + before_misuse)
 
     def _stuck(self, state: int) -> Stuck | None:
         stuck = self.look.stuck(state)
@@ -147,16 +149,15 @@ class _Search:
         """Return the way by which *state* was found."""
         machine, steps = self.machine, []
         while (before := self.came_from[state]) >= 0:
-            mover = self._mover(before, state)
-            kind, _ = machine.step(before, mover)
+            mover, kind = self._mover(before, state)
             steps.append(Step(machine.names[mover], kind, machine.place(before, mover).op))
             state = before
         return tuple(reversed(steps))
 
-    def _mover(self, before: int, after: int) -> int:
-        """Return which thread's step leads from one state to the next."""
+    def _mover(self, before: int, after: int) -> tuple[int, str]:
+        """Return which thread's step leads from one state to the next, and of which kind it is."""
         for thread in range(len(self.machine.names)):
             step = self.machine.step(before, thread)
             if step is not None and step[1] == after:
-                return thread
+                return thread, step[0]
         raise AssertionError("no thread's step leads there")

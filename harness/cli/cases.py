@@ -78,51 +78,42 @@ def judge_version(case: ProgramCase, version: Version, timeout: float = TIMEOUT)
     scenario = case.scenario(version.name)
     predicted = predict(scenario, timeout=timeout)
     explored = explore(scenario, engine=False, max_schedules=MOST_SCHEDULES, timeout=timeout)
-    got = {"clean": "ok"}.get(answer.verdict, answer.verdict)
-    words = [f"engine {answer.verdict} ({'all ' if answer.complete else ''}{answer.states:,} states)",
-             f"explored {explored.verdict} ({_schedules(explored)})",
-             f"predicted {predicted.verdict}{_statuses(predicted)}"]
-    found = [_found(predicted) or ("hangs" if got in HANGS else "unclear")]
+    got = "ok" if answer.verdict == "clean" else answer.verdict
+    hangs = got in HANGS
+    opinions = {_opinion(predicted, hangs)}
     if explored.verdict is not Verdict.INCONCLUSIVE:   # else it met its bound, and says so
-        found.append(_found(explored) or ("hangs" if got in HANGS else "unclear"))
-    contradicted = any(each != "unclear" and (each == "hangs") != (got in HANGS) for each in found)
-    ok = not contradicted and "unclear" not in found \
-        and (got in HANGS if version.expected == "deadlock" else got == "ok")
+        opinions.add(_opinion(explored, hangs))
+    contradicted = ("ok" if hangs else "hangs") in opinions
+    as_expected = hangs if version.expected == "deadlock" else got == "ok"
+    statuses = [prediction.status for prediction in predicted.predictions]
+    schedules, all_schedules = (explored.coverage[key] for key in ("schedules", "complete"))
+    number = f"{schedules:,} schedule{'' if schedules == 1 else 's'}"
+    shown = f" ({', '.join(dict.fromkeys(statuses))})" if statuses else ""
+    why = [f"engine {answer.verdict} ({'all ' if answer.complete else ''}{answer.states:,} states)",
+           f"explored {explored.verdict} ({'all ' if all_schedules else ''}{number})",
+           f"predicted {predicted.verdict}{shown}"]
     if contradicted:
-        words.insert(0, "the judges CONTRADICT each other")
-    return Judged(f"{case.name}:{version.name}", version.expected, got, ok, "; ".join(words),
+        why.insert(0, "the judges CONTRADICT each other")
+    return Judged(f"{case.name}:{version.name}", version.expected, got,
+                  as_expected and not contradicted and "unclear" not in opinions, "; ".join(why),
                   {"engine": answer.verdict, "states": answer.states, "complete": answer.complete,
-                   "explored": str(explored.verdict), **_coverage(explored),
-                   "predicted": str(predicted.verdict),
-                   "statuses": [each.status for each in predicted.predictions]})
+                   "explored": str(explored.verdict), "schedules": schedules,
+                   "all_schedules": all_schedules, "predicted": str(predicted.verdict),
+                   "statuses": statuses})
 
 
-def _schedules(explored: Result) -> str:
-    covered = explored.coverage
-    n = covered["schedules"]
-    return f"{'all ' if covered['complete'] else ''}{n:,} schedule{'' if n == 1 else 's'}"
+def _opinion(result: Result, hangs: bool) -> str:
+    """Return what real threads say: ``hangs``, ``ok`` or ``unclear``.
 
-
-def _coverage(explored: Result) -> dict[str, Any]:
-    return {"schedules": explored.coverage["schedules"],
-            "all_schedules": explored.coverage["complete"]}
-
-
-def _found(result: Result) -> str:
-    """Return what real threads say: ``hangs``, ``ok`` or ``unclear``; "" if a thread ended with a lock:
-    then the run was ended at once, and whoever wants that lock would have waited for ever.
+    If a thread ended with a lock, the run was ended at once, and whoever wants that lock would have
+    waited for ever: then they say what the engine says, which is whether it *hangs*.
     """
     if str(result.verdict) in HANGS:
         return "hangs"
     if result.finding is not None and HeldAtEnd.__name__ in result.finding.text:
-        return ""
-    harmless = all(each.status in HARMLESS for each in result.predictions)
+        return "hangs" if hangs else "unclear"
+    harmless = all(prediction.status in HARMLESS for prediction in result.predictions)
     return "ok" if harmless and result.verdict in (Verdict.CLEAN, Verdict.PREDICTED) else "unclear"
-
-
-def _statuses(result: Result) -> str:
-    found = dict.fromkeys(each.status for each in result.predictions)
-    return f" ({', '.join(found)})" if found else ""
 
 
 def judge_validator_case(case: ValidatorCase) -> Judged:

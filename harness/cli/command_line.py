@@ -11,6 +11,7 @@ from ..methods.replay import replay
 from ..programs.loading import load
 from .cases import show_cases
 from .commands import add_commands, perform
+from .help_pages import add_help_command, show_help
 
 DESCRIPTION = "Race, force, predict and stress scenarios of threads and locks. SCENARIO is MODULE:NAME, a " \
               "callable that builds a fresh world and returns its roles, or " \
@@ -28,6 +29,7 @@ def _parser() -> Any:
                                   allow_abbrev=False)
     command.add_argument("file", metavar="FILE.json")
     options.add_run_options(command, "timeout", "json")
+    add_help_command(commands)
     return top
 
 
@@ -36,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
 
     def body() -> int:
+        if args.command == "help":
+            return show_help("harness", args.topic)
         with options.json_file(args.json) as write:
             if args.command == "cases":
                 return show_cases(args.file, write, args.json == "-", args.timeout)

@@ -31,13 +31,13 @@ class _Parser(argparse.ArgumentParser):
 
 def parser(prog: str, description: str) -> argparse.ArgumentParser:
     """Return the parser of a command line, with --version."""
-    made = _Parser(prog=prog, description=description, allow_abbrev=False)
+    top = _Parser(prog=prog, description=description, allow_abbrev=False)
     try:
         number = version("pci-lock-laboratory")
     except PackageNotFoundError:
-        from . import __version__ as number
-    made.add_argument("--version", action="version", version=f"{prog} {number}")
-    return made
+        number = "of a checkout: not installed"
+    top.add_argument("--version", action="version", version=f"{prog} {number}")
+    return top
 
 
 def positive_int(text: str) -> int:
@@ -104,20 +104,20 @@ def json_file(path: str | None) -> Iterator[Callable[[dict[str, Any]], None]]:
 
     What stands in the file stays until there is a result.
     """
-    made = False
-    if path not in (None, "-"):
-        made = not os.path.exists(path)
+    new = False
+    if path is not None and path != "-":
+        new = not os.path.exists(path)
         with _writing(path, "a"):
             pass
 
     def write(data: dict[str, Any]) -> None:
-        nonlocal made
+        nonlocal new
         if path == "-":
             print(json.dumps(data, indent=1))
         elif path is not None:
             with _writing(path, "w") as file:
                 print(json.dumps(data, indent=1), file=file)
-            made = False
+            new = False
 
     try:
         yield write
@@ -126,7 +126,7 @@ def json_file(path: str | None) -> Iterator[Callable[[dict[str, Any]], None]]:
             write(exc.result.as_dict())
         raise
     finally:
-        if made:   # and left empty: it would look like a result
+        if new and path is not None:   # and left empty: it would look like a result
             os.unlink(path)
 
 

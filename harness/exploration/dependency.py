@@ -16,9 +16,9 @@ schedules and no locks, only kinds and who has what.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from ..locks.parking import EXCLUSIVE, SHARED
+from ..locks.task import EXCLUSIVE, SHARED
 from ..locks.rwsem_policy import blocked_by
 
 # What a step did. 0 is no step: whoever stands there cannot go on.
@@ -128,5 +128,6 @@ class History:
         return kind, give_up
 
 
-_DONE = {PASS: lambda done: done - 1, COMPLETE: lambda done: done + 1,
-         COMPLETE_ALL: lambda done: float("inf"), REINIT: lambda done: 0}
+_DONE: dict[int, Callable[[float], float]] = {
+    PASS: lambda done: done - 1, COMPLETE: lambda done: done + 1,
+    COMPLETE_ALL: lambda done: float("inf"), REINIT: lambda done: 0}

@@ -1,20 +1,147 @@
-"""Follow a schedule of labels on real threads, and say how it failed."""
+"""The follower of a schedule: tokens, counterexamples and the engine's witnesses on real threads.
+
+A schedule is a list of turns. Whoever's turn comes first in it, of those who can go on, goes. A turn
+is taken when its role does the operation it is of; on the way there the role goes on whenever it is
+the first that can. A request that cannot be granted waits, and its turn with it: it stands before
+the later ones, so that it is granted as soon as it can be.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from ..runtime.scenario import build
+from ..checker.answer import Step
+from ..checker.program import Op, Program
+from ..runtime.scenario import Scenario, build
 from ..runtime.verdict import Outcome, Verdict
+from ..runtime.workers import Workers
 from .controlled_run import ControlledRun
-from .hands import Hands
+from .scheduled_run import ControlledTask
+from .dependency import COMPLETE_ALL, LOOK, QUEUEING, STEP
 from .stable_ids import Names
 from .strategies import Strategy, ahead
 
 _ADDRESS = re.compile(r"\b0x[0-9a-f]+\b")    # another in each world
+NEXT = -1    # in place of the index of an operation: whatever the role does next
+
+
+class Turn(NamedTuple):
+    """A role, which of its operations, and whether by giving up a timed request."""
+
+    role: str
+    operation: int = NEXT
+    gives_up: bool = False
+
+
+def is_operation(task: ControlledTask) -> bool:
+    """Say whether *task* stands at what a recorder tells of: a request or a release."""
+    return task.ask not in (STEP, LOOK, COMPLETE_ALL)
+
+
+class Follower(Strategy):
+    """Follows a schedule, then lets everybody go on.
+
+    Args:
+        counted: says whether a task stands at one of its operations that are counted.
+        operation: returns which operation a role stands at, by its name, where that is known
+            without counting.
+        polls: a wait with a limit is a look, and gives up at once if it cannot pass.
+        strictly: stop following at the first turn that cannot come (`diverged` says which), but for
+            a request that waits; else leave out what cannot come now.
+    """
+
+    name = "replay"
+
+    def __init__(self, schedule: Sequence[Turn], *, strictly: bool = True,
+                 counted: Callable[[ControlledTask], bool] = is_operation,
+                 operation: Callable[[str], int] | None = None, polls: bool = False) -> None:
+        self._left = list(schedule)
+        self._length = len(self._left)
+        self._strictly, self._counted, self._operation = strictly, counted, operation
+        self._polls = polls
+        self._done: Counter[str] = Counter()    # counted operations, by role
+        self._waiting: set[Turn] = set()        # turns of requests that wait
+        self.diverged = ""
+
+    @property
+    def passed(self) -> int:
+        """How many turns have come; that of a request that waits for good has come, too."""
+        return self._length - len(self._left) + sum(turn in self._waiting for turn in self._left)
+
+    def choose(self, run: ControlledRun, moves: list[int]) -> int:
+        tasks = {task.key: task for task in run.tasks} | {task.name: task for task in run.tasks}
+        at = 0
+        if self._left and self._left[0].operation != NEXT:
+            for ending in run.tasks:    # the end of a thread is no operation, and waits for nothing
+                if ending.ask == COMPLETE_ALL and ending.label in moves:
+                    return ending.label
+        while at < len(self._left):
+            turn = self._left[at]
+            task = tasks.get(turn.role)
+            ahead_by = self._ahead_by(task, turn)
+            if ahead_by < 0:
+                del self._left[at]    # it went by without a stop
+                continue
+            label = self._label(task, turn, ahead_by, moves)
+            if label >= 0 and task is not None:
+                if ahead_by == 0 and not (turn.operation != NEXT and self._queues(task, turn, at)):
+                    del self._left[at]
+                return self._goes(task, label)
+            if self._strictly and not (ahead_by == 0 and turn.operation != NEXT):
+                self._diverge(run, turn)
+                break
+            if ahead_by == 0 and turn.operation != NEXT:
+                self._waiting.add(turn)
+            at += 1
+        label = ahead(run, moves)[0]
+        return self._goes(run.by_label[label & ~1], label)
+
+    def _ahead_by(self, task: ControlledTask | None, turn: Turn) -> int:
+        """Return how far ahead of *task* the operation of *turn* is; negative if it has passed."""
+        if task is None:
+            return 1
+        if turn.operation == NEXT:
+            return 0
+        if task.ended:
+            return -1
+        if self._operation is not None:
+            return turn.operation - self._operation(task.name)
+        on_the_way = not self._counted(task)
+        return turn.operation - self._done[task.name] + (
+            on_the_way and turn.operation == self._done[task.name])
+
+    def _label(self, task: ControlledTask | None, turn: Turn, ahead_by: int,
+               moves: list[int]) -> int:
+        """Return by which move *task* comes to *turn*, or nearer; -1 if it cannot."""
+        if task is None:
+            return -1
+        label = task.label + turn.gives_up
+        if label in moves:
+            return label
+        # That a wait with a limit gave up is seen by the operation that came after it.
+        return label + 1 if (ahead_by > 0 or self._polls) and label + 1 in moves else -1
+
+    def _queues(self, task: ControlledTask, turn: Turn, at: int) -> bool:
+        """Say whether *task* is only queued now, and has no second turn for the grant."""
+        return task.kind in QUEUEING and turn not in self._left[at + 1:]
+
+    def _goes(self, task: ControlledTask, label: int) -> int:
+        if task.kind not in QUEUEING and self._operation is None and self._counted(task):
+            self._done[task.name] += 1
+        return label
+
+    def _diverge(self, run: ControlledRun, turn: Turn) -> None:
+        if turn.operation == NEXT:
+            self.diverged = f"step {len(run.steps) + 1} is {turn.role}'s, which cannot go on there"
+        else:
+            self.diverged = f"operation {self.passed + 1} is {turn.role}'s, which is not asking " \
+                            f"for anything"
+        self._length = self.passed
+        self._left.clear()
 
 
 class World(Protocol):
@@ -44,44 +171,40 @@ class Failure:
         return cls(verdict, _ADDRESS.sub("", outcome.gravest.text) if outcome.gravest else "")
 
 
-class Follower(Strategy):
-    """Follows a schedule: the labels of its steps, in order.
+def witness(scenario: Scenario, program: Program, schedule: Iterable[Step],
+            left_out: Callable[[Op], bool] = lambda op: False,
+            counted: Callable[[ControlledTask], bool] = is_operation) -> Follower:
+    """Return what puts an engine's witness on real threads: it follows *schedule* of *program*.
 
     Args:
-        strictly: stop following at the first label that cannot be chosen (`diverged` says which);
-            else leave out what cannot be chosen now.
+        scenario: the world; if the program is its own, its roles say at which operation they are.
+        left_out: says which operations of another program are no stops that are counted.
+        counted: says which stops are.
     """
-
-    name = "replay"
-
-    def __init__(self, labels: Sequence[int], strictly: bool = True) -> None:
-        self._labels = list(labels)
-        self._strictly = strictly
-        self.passed = 0
-        self.diverged = ""
-
-    def choose(self, run: ControlledRun, moves: list[int]) -> int:
-        labels = self._labels
-        for at, label in enumerate(labels):
-            if label in moves:
-                del labels[at]
-                self.passed += 1
-                return label
-            if self._strictly:
-                self.diverged = f"step {len(run.steps) + 1} is {run.names.roles[label >> 1]}'s, " \
-                                f"which cannot go on there"
-                labels.clear()
-                break
-        return ahead(run, moves)[0]
+    if program is scenario.program:
+        return Follower([Turn(step.thread, step.op) for step in schedule], strictly=False,
+                        operation=scenario.at, polls=True)
+    number = {thread: [sum(not left_out(op) for op in ops[:at]) for at in range(len(ops))]
+              for thread, ops in program.threads.items()}
+    return Follower([Turn(step.thread, number[step.thread][step.op]) for step in schedule
+                     if not left_out(program.threads[step.thread][step.op])],
+                    strictly=False, counted=counted)
 
 
-def follow(world: World, hands: Hands, labels: Sequence[int], full: bool = False,
+def turns_of(world: World, labels: Sequence[int]) -> list[Turn]:
+    """Return the schedule of steps that *labels* are."""
+    return [Turn(world.names.roles[label >> 1], NEXT, label & 1 == 1) for label in labels]
+
+
+def follow(world: World, workers: Workers, labels: Sequence[int], full: bool = False,
            strictly: bool = True) -> tuple[ControlledRun, Outcome]:
-    """Run one schedule in a fresh world.
+    """Run the schedule of these labels in a fresh world; *full* records events, for a report."""
+    follower = Follower(turns_of(world, labels), strictly=strictly)
+    return obey(world, build(world.scenario, world.name), workers, follower, full)
 
-    Args:
-        full: record its events, for a report.
-    """
-    made = build(world.scenario, world.name)
-    run = ControlledRun(made, Follower(labels, strictly), world.names, world.timeout, full=full)
-    return run, run.play(hands)
+
+def obey(world: World, made: Scenario, workers: Workers, follower: Follower,
+         full: bool = False) -> tuple[ControlledRun, Outcome]:
+    """Run the world *made*, as *follower* says."""
+    run = ControlledRun(made, follower, world.names, world.timeout, full=full)
+    return run, run.play(workers)

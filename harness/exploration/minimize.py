@@ -13,10 +13,10 @@ import time
 from collections.abc import Iterator, Sequence
 
 from .follower import Failure, World, follow
-from .hands import Hands
+from ..runtime.workers import Workers
 
 
-def shrink(world: World, hands: Hands, labels: list[int], failure: Failure,
+def shrink(world: World, workers: Workers, labels: list[int], failure: Failure,
            deadline: float | None = None) -> tuple[list[int], bool]:
     """Return a schedule that fails in the same way, and whether no switch can be taken out of it.
 
@@ -27,7 +27,7 @@ def shrink(world: World, hands: Hands, labels: list[int], failure: Failure,
         for candidate in simpler(labels):
             if deadline is not None and time.monotonic() >= deadline:
                 return labels, False
-            run, outcome = follow(world, hands, candidate, strictly=False)
+            run, outcome = follow(world, workers, candidate, strictly=False)
             got = [step.label for step in run.steps]
             if switches(got) < switches(labels) and Failure.of(run, outcome) == failure:
                 labels = got

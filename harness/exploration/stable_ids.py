@@ -6,7 +6,8 @@ one schedule to the next is known of numbers.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Hashable
+from typing import NamedTuple
 
 from ..locks.completion import Completion
 from ..locks.mutex import Mutex
@@ -48,13 +49,12 @@ class Names:
 
     def __init__(self) -> None:
         self.roles: list[str] = []
-        self.locks: list[Any] = []
         self.policies: dict[int, str] = {}
         self.shown: dict[int, str] = {}
         self.done: dict[int, float] = {}
         self.unknown: set[int] = set()
         self._role_numbers: dict[str, int] = {}
-        self._lock_numbers: dict[Any, int] = {}
+        self._lock_numbers: dict[Hashable, int] = {}
 
     def role(self, key: str) -> int:
         """Return the number of a role."""
@@ -64,11 +64,11 @@ class Names:
             self.roles.append(key)
         return number
 
-    def lock(self, lock: Any) -> int:
+    def lock(self, lock: Node | str) -> int:
         """Return the number of a lock, or of what a string names: for `harness.step`, or the end of
         a thread.
         """
-        key = lock if isinstance(lock, str) else lock.shares
+        key: Hashable = lock if isinstance(lock, str) else lock.shares
         if isinstance(key, Node):
             name = key._name
             if not isinstance(name, str):
@@ -77,9 +77,8 @@ class Names:
         number = self._lock_numbers.get(key)
         return self._add(key, lock) if number is None else number
 
-    def _add(self, key: Any, lock: Any) -> int:
-        number = self._lock_numbers[key] = len(self.locks)
-        self.locks.append(key)
+    def _add(self, key: Hashable, lock: Node | str) -> int:
+        number = self._lock_numbers[key] = len(self._lock_numbers)
         self.policies[number] = getattr(lock, "policy", "")
         self.done[number] = getattr(lock, "_done", 0)
         self.shown[number] = str(lock) if lock else ""

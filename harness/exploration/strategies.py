@@ -105,7 +105,7 @@ class DepthFirst(Strategy):
             self.changed = f"at step {depth + 1} {who(run, before)} could go on before, and now " \
                            f"{who(run, moves)}"
             return -1
-        return options[index]
+        return int(options[index])
 
     def _order(self, run: ControlledRun, moves: list[int]) -> list[int]:
         """Return which of *moves* to try, in order."""

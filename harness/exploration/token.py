@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..locks.errors import ScenarioError
-from ..locks.parking import Task
+from ..locks.task import Task
 from ..runtime.recorder import Event
 from ..runtime.scenario import reference_of
 from .controlled_run import ControlledRun

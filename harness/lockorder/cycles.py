@@ -1,8 +1,7 @@
 """Cycles in the lock order of one or more runs: what could hang, before anyone asks whether it can.
 
-A *leg* is one role that holds one lock and asks for another, or that must have a lock before it ends
-a wait. Legs make cycles: by instance (these locks, these roles) and by class, as lockdep sees it.
-Cycles of the same classes are one finding.
+The legs of a record make cycles: by instance (these locks, these roles) and by class, as lockdep
+sees it. Cycles of the same classes are one finding.
 
 Nothing here knows how threads are run.
 """
@@ -16,34 +15,15 @@ from itertools import islice
 from typing import NamedTuple
 
 from . import lockdep
-from ..checker.program import Op
-from ..locks.parking import SHARED, WAIT
-from .graph import Edge, LockOrder, Place
+from ..locks.task import SHARED, WAIT
+from .record import Cycle, Leg, Record, leg_of
 
 MOST_CYCLES = 2_000    # by instance, of one record
 
 
-class Leg(NamedTuple):
-    """*role* has `held` and asks for `wanted`.
-
-    With `brings`, `held` is a wait that the role is to end, which it does after it had `wanted`.
-    """
-
-    role: str
-    held: Place
-    wanted: Place
-    gates: tuple[tuple[str, str], ...] = ()
-    recursive: bool = False
-    brings: bool = False
-
-
-Cycle = tuple[Leg, ...]
-Path = tuple[Op, ...]
-
-
 class Candidate(NamedTuple):
-    """A cycle by instance, and the semaphores on it that readers hold and readers want: there only a
-    queued writer makes one wait for the other.
+    """A cycle by instance, and the semaphores on it that readers hold and readers want: there only
+    a queued writer makes one wait for the other.
     """
 
     legs: Cycle
@@ -70,129 +50,33 @@ class Group:
         return lockdep.RECURSIVE if len(self.classes) == 1 else lockdep.CIRCULAR
 
 
-class Record:
-    """What several runs of one scenario recorded, put together."""
-
-    def __init__(self, orders: Iterable[LockOrder]) -> None:
-        self.orders = list(orders)
-        self.edges: dict[object, Edge] = {}
-        self.asked: dict[tuple[str, str, str], Place] = {}
-        self.kinds: dict[str, str] = {}
-        self.classes: dict[str, str] = {}
-        self.labels: dict[str, str] = {}
-        self.joins: dict[str, str] = {}
-        self.exempt: dict[str, str] = {}
-        self.novalidate: dict[str, str] = {}
-        self.done: dict[str, float] = {}
-        self.policies: dict[str, str] = {}
-        self.pooled: set[str] = set()
-        self.excused: Counter[str] = Counter()    # reason -> how often, in one run
-        self.cut: set[str] = set()      # roles of which more was done than was kept
-        self.paths: dict[str, list[Path]] = defaultdict(list)
-        self.nestings: dict[object, Edge] = {}
-        self.unchecked: list[Edge] = []
-        self.refused: dict[str, str] = {}
-        self.too_many = False    # cycles by instance: some were left out
-        for order in self.orders:
-            self._add(order)
-
-    def _add(self, order: LockOrder) -> None:
-        for key, edge in order.edges.items():
-            self.edges.setdefault(key, edge)
-        self.unchecked += order.unchecked
-        for asked, place in order.asks.items():
-            self.asked.setdefault(asked, place)
-        for nested, nesting in order.nestings.items():
-            self.nestings.setdefault(nested, nesting.edge)
-            if nesting.refused:
-                self.refused[self.base(nesting.edge.held.name, order)] = nesting.refused
-        self.kinds.update(order.kinds)
-        self.classes.update(order.classes)
-        self.labels.update(order.labels)
-        self.joins.update(order.joins)
-        self.exempt.update(order.exempt)
-        self.novalidate.update(order.novalidate)
-        self.done.update(order.done)
-        self.pooled |= order.pooled
-        self.policies.update(order.policies)
-        self.cut.update(order.cut)
-        self.excused |= order.excused
-        for role, path in order.operations.items():
-            if path not in self.paths[role]:
-                self.paths[role].append(path)
-
-    def base(self, name: str, order: LockOrder | None = None) -> str:
-        """Return the class of the lock *name*, without a subclass."""
-        return (order or self).classes[name]
-
-    @property
-    def roles(self) -> list[str]:
-        """Every role that did anything with locks."""
-        return list(self.paths)
-
-    def legs(self) -> list[Leg]:
-        """Return every leg there is."""
-        legs = [Leg(edge.role, edge.held, edge.wanted, edge.gates, edge.recursive)
-                for edge in self.edges.values()]
-        waited = {edge.wanted.name: edge.wanted for edge in self.edges.values()
-                  if edge.wanted.mode == WAIT}
-        waited.update({place.name: place for place in self.asked.values() if place.mode == WAIT})
-        for name, place in waited.items():
-            legs += self._brought(name, place)
-        return legs
-
-    def _brought(self, name: str, wait: Place) -> Iterator[Leg]:
-        """Yield what each role that can end the wait *name* must have before."""
-        for role, paths in self.paths.items():
-            before = {(op.op, op.target) for path in paths
-                      for op in path[:self._before(role, path, name)]}
-            for (asked_role, lock, mode), place in self.asked.items():
-                if asked_role == role and lock != name and self._asks(before, lock, mode):
-                    yield Leg(role, wait, place, brings=True)
-
-    def _before(self, role: str, path: Path, name: str) -> int:
-        """Return how many operations *role* does before it last ends the wait *name*; 0 if it does
-        not.
-        """
-        if name in self.joins:
-            return len(path) if self.joins[name] == role else 0
-        return max((i for i, op in enumerate(path)
-                    if op.target == name and op.op in ("set", "complete")), default=0)
-
-    def _asks(self, operations: set[tuple[str, str]], lock: str, mode: str) -> bool:
-        """Say whether *operations* ask for *lock*."""
-        if mode == WAIT:
-            return ("wait", lock) in operations or ("join", self.joins.get(lock, lock)) in operations
-        return any((op, lock) in operations for op in ("lock", "down_read", "down_write"))
-
-
 # -- by instance ----------------------------------------------------------------------------------
 
 
 def groups(record: Record) -> list[Group]:
     """Return the findings of *record*: all cycles, grouped by class, in the order of the record."""
     legs = record.legs()
-    found: dict[tuple[str, ...], Group] = {}
+    by_classes: dict[tuple[str, ...], Group] = {}
     candidates = list(islice(_candidates(legs, len(record.roles)), MOST_CYCLES + 1))
     record.too_many = len(candidates) > MOST_CYCLES
     for candidate in candidates[:MOST_CYCLES]:
         key = reduced([record.base(leg.held.name) for leg in candidate.legs])
-        found.setdefault(key, Group(key)).candidates.append(candidate)
+        by_classes.setdefault(key, Group(key)).candidates.append(candidate)
     for edge in record.nestings.values():
         key = (record.base(edge.held.name),)
-        group = found.setdefault(key, Group(key))
+        group = by_classes.setdefault(key, Group(key))
         if not group.witness:
-            group.witness = (Leg(edge.role, edge.held, edge.wanted, edge.gates, edge.recursive),)
+            group.witness = (leg_of(edge),)
     for cycle in _by_class(legs):
         key = reduced([record.base(leg.held.name) for leg in cycle])
         if len(key) == 1:   # it goes through subclasses of one class
             key = reduced([leg.held.lock_class for leg in cycle])
-        if key not in found and not _says_little(cycle):
-            found[key] = Group(key, witness=cycle)
-    for group in found.values():
-        group.candidates.sort(key=lambda each: (len(each.read_read), _common_gates(each.legs),
-                                                len(each.legs)))
-    return list(found.values())
+        if key not in by_classes and not _says_little(cycle):
+            by_classes[key] = Group(key, witness=cycle)
+    for group in by_classes.values():
+        group.candidates.sort(key=lambda candidate: (
+            len(candidate.read_read), _common_gates(candidate.legs), len(candidate.legs)))
+    return list(by_classes.values())
 
 
 def _common_gates(cycle: Cycle) -> int:
@@ -210,8 +94,8 @@ def _candidates(legs: Sequence[Leg], roles: int) -> Iterator[Candidate]:
     seen = set()
     for start in legs:
         for cycle in _through(start, [start], out, rank, roles):
-            key = frozenset((leg.role, leg.held.name, leg.held.mode, leg.wanted.name, leg.wanted.mode,
-                             leg.brings, leg.gates) for leg in cycle)
+            key = frozenset((leg.role, leg.held.name, leg.held.mode, leg.wanted.name,
+                             leg.wanted.mode, leg.brings, leg.gates) for leg in cycle)
             if key in seen:
                 continue
             seen.add(key)
@@ -236,16 +120,16 @@ def _through(start: Leg, path: list[Leg], out: dict[str, list[Leg]], rank: dict[
 
 
 def _junctions(cycle: Cycle) -> tuple[str, ...] | None:
-    """Return the semaphores where readers meet readers; None if such readers do not block each other
-    whatever is queued.
+    """Return the semaphores where readers meet readers; None if such readers do not block each
+    other whatever is queued.
     """
-    found = []
+    semaphores = []
     for leg, after in zip(cycle, (*cycle[1:], cycle[0])):
         if leg.wanted.mode == SHARED and after.held.mode == SHARED:
             if leg.recursive:
                 return None
-            found.append(leg.wanted.name)
-    return tuple(found)
+            semaphores.append(leg.wanted.name)
+    return tuple(semaphores)
 
 
 # -- by class -------------------------------------------------------------------------------------
@@ -257,14 +141,19 @@ def _by_class(legs: Sequence[Leg]) -> Iterator[Cycle]:
     example: dict[lockdep.Edge, list[Leg]] = defaultdict(list)
     for leg in legs:
         if leg.held.lock_class != leg.wanted.lock_class:
-            edge = lockdep.Edge(leg.held.lock_class, leg.wanted.lock_class,
-                                leg.held.mode == SHARED, leg.recursive)
+            edge = _class_edge(leg)
             graph.add(edge)
             example[edge].append(leg)
     for edge in example:
         path = graph.strong_path(edge)
         if path is not None:
-            yield _of_most_roles([example[each] for each in (edge, *path)])
+            yield _of_most_roles([example[step] for step in (edge, *path)])
+
+
+def _class_edge(leg: Leg) -> lockdep.Edge:
+    """Return what *leg* is to one who knows classes only."""
+    return lockdep.Edge(leg.held.lock_class, leg.wanted.lock_class, leg.held.mode == SHARED,
+                        leg.recursive)
 
 
 def _says_little(cycle: Cycle) -> bool:
@@ -286,7 +175,7 @@ def _of_most_roles(choices: list[list[Leg]]) -> Cycle:
 
 def reduced(classes: list[str]) -> tuple[str, ...]:
     """Return a cycle of classes with repetitions merged, beginning with the least."""
-    merged = [each for i, each in enumerate(classes) if each != classes[i - 1]] or classes[:1]
+    merged = [name for i, name in enumerate(classes) if name != classes[i - 1]] or classes[:1]
     first = merged.index(min(merged))
     turned = [*merged[first:], *merged[:first]]
     return tuple(turned)
@@ -305,37 +194,35 @@ _TRACKED_WAITS = ("(work_completion)", "(wq_completion)")
 
 
 def unseen(record: Record, classes: Iterable[str]) -> list[str]:
-    """Return why the kernel's validator does not see locks of *classes*, a line for each it does not
-    see.
+    """Return why the kernel's validator does not see locks of *classes*, a line for each it does
+    not see.
     """
-    lines = [f"{each}: {record.novalidate[each]}" for each in classes if each in record.novalidate]
+    lines = [f"{name}: {record.novalidate[name]}" for name in classes if name in record.novalidate]
     waits = {record.base(place.name) for place in record.asked.values() if place.mode == WAIT}
-    return lines + [f"{each}: it tracks no waits for threads, flags or completions"
-                    for each in classes if each in waits and not each.startswith(_TRACKED_WAITS)]
+    return lines + [f"{name}: it tracks no waits for threads, flags or completions"
+                    for name in classes if name in waits and not name.startswith(_TRACKED_WAITS)]
 
 
 def validated(record: Record) -> lockdep.Report | None:
     """Return the one report the kernel's validator would have printed for *record*, if any: the
     first; then it turns itself off.
     """
-    graph = lockdep.ClassGraph()
-    nested = {(edge.role, edge.wanted.name, edge.wanted.chain) for edge in record.nestings.values()}
-    unchecked = [Leg(edge.role, edge.held, edge.wanted, edge.gates, edge.recursive)
-                 for edge in record.unchecked]      # by us; the kernel knows no such exemption
+    validator = lockdep.Validator()
+    nestings = {_request(leg): leg for leg in map(leg_of, record.nestings.values())}
+    unchecked = list(map(leg_of, record.unchecked))      # by us; the kernel knows no such exemption
     for leg in [*record.legs(), *unchecked]:
         classes = record.base(leg.held.name), record.base(leg.wanted.name)
         if unseen(record, classes):
             continue
-        if (leg.role, leg.wanted.name, leg.wanted.chain) in nested:   # looked for before any circle
-            return lockdep.Report(lockdep.RECURSIVE, classes[1:])
-        if leg.held.lock_class == leg.wanted.lock_class:
-            if leg in unchecked:
-                return lockdep.Report(lockdep.RECURSIVE, classes[1:])
-            continue
-        edge = lockdep.Edge(leg.held.lock_class, leg.wanted.lock_class, leg.held.mode == SHARED,
-                            leg.recursive)
-        path = graph.strong_path(edge)
-        if path is not None:
-            return lockdep.Report(lockdep.CIRCULAR, (edge.source, *(each.source for each in path)))
-        graph.add(edge)
+        # Of what is held when a lock is asked for, its own class is looked at before any circle.
+        judged = nestings.get(_request(leg), leg)
+        if judged is leg and leg.held.lock_class == leg.wanted.lock_class and leg not in unchecked:
+            continue    # something said that this is legal
+        report = validator.judge(_class_edge(judged))
+        if report is not None:    # of recursion it prints the class, whatever the subclass
+            return report if len(report.classes) > 1 else report._replace(classes=classes[1:])
     return None
+
+
+def _request(leg: Leg) -> tuple[object, ...]:
+    return leg.role, leg.wanted.name, leg.wanted.chain

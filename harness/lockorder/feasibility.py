@@ -2,33 +2,31 @@
 
 The operations of all roles, as recorded, are cut down to the locks of the cycle, the locks held
 beside them and the waits, and the fast engine goes through every order of these. Leaving locks out
-only allows more, so "cannot happen" is an answer; "can happen" is a schedule to try on real threads.
+only allows more, so "cannot happen" is an answer; "can happen" is a schedule to try on real
+threads.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations, islice, product
-from typing import Any
 
 from ..checker.answer import Answer, Stuck
 from ..checker.program import Op, Program, SEMAPHORES
 from ..checker.search import search
-from ..locks.parking import WAIT
+from ..locks.task import SHARED, WAIT
+from ..exploration.extract_program import program_from, real_name, started
+from ..locks.operations import RELEASING, TAKING, TELLING
 from ..meetings.meet import writer_of
-from .cycles import Candidate, Cycle, Path, Record
-from .graph import started
+from .cycles import Candidate
+from .record import Cycle, Path, Record
 
 MOST_STATES = 100_000     # of one search
 MOST_STATES_IN_ALL = 2_000_000    # of one call of predict
 MOST_PATHS = 32           # how many combinations of what the roles did are tried
-
-_NUMBER = "\0"     # between the name of a completion and which of its waits a flag stands for
-_LOCKING = {"lock", "take", "down_read", "down_write", "take_read", "take_write"}
-_UNLOCKING = {"unlock", "up_read", "up_write"}
+_OF_LOCKS, _OF_WAITS = TAKING | RELEASING, TELLING | {"wait"}
 
 
 @dataclass(frozen=True)
@@ -57,11 +55,11 @@ class Budget:
         self.left = states
         self.deadline = deadline    # by time.monotonic()
 
-    def search(self, program: Program, **how: Any) -> Answer:
+    def search(self, program: Program, first: bool = False) -> Answer:
         """Search, within what is left."""
         seconds = None if self.deadline is None else max(self.deadline - time.monotonic(), 0.001)
         answer = search(program, max_states=min(MOST_STATES, max(self.left, 1)), seconds=seconds,
-                        **how)
+                        first=first)
         self.left -= answer.states
         return answer
 
@@ -72,9 +70,9 @@ def judge(record: Record, candidate: Candidate, budget: Budget) -> Judgement:
     gates = {gate for leg in candidate.legs for gate, _ in leg.gates} | _held_across_waits(record)
     gates -= locks
     complete = not record.cut & {leg.role for leg in candidate.legs}
-    combinations_ = _paths(record, candidate)
-    complete = complete and len(combinations_) <= MOST_PATHS
-    for paths in combinations_[:MOST_PATHS]:
+    ways = _paths(record, candidate)
+    complete = complete and len(ways) <= MOST_PATHS
+    for paths in ways[:MOST_PATHS]:
         for writers in _writers(record, candidate):
             program = _program(record, paths, locks | gates, writers, True)
             answer = _search(program, candidate.legs, budget)
@@ -98,7 +96,7 @@ def by_class(record: Record, cycle: Cycle) -> str:
     """
     for gate, mode in cycle[0].gates:
         others = [dict(leg.gates).get(gate) for leg in cycle[1:]]
-        if all(others) and (mode, *others).count("shared") <= 1:
+        if all(others) and (mode, *others).count(SHARED) <= 1:
             return gate
     return ""
 
@@ -139,18 +137,18 @@ def _involved(record: Record, candidate: Candidate) -> list[str]:
 
     Others need not run at all for it.
     """
-    found = list(dict.fromkeys(leg.role for leg in candidate.legs))
+    involved = list(dict.fromkeys(leg.role for leg in candidate.legs))
     for role, paths in record.paths.items():
         if any(op.op == "down_write" and op.target in candidate.read_read
                for path in paths for op in path):
-            found.append(role)
-    for role in found:   # which grows
+            involved.append(role)
+    for role in involved:   # which grows
         awaited = {op.target for path in record.paths[role] for op in path
                    if op.op in ("wait", "join")}
-        found += [other for other, paths in record.paths.items() if other not in found and (
-            other in awaited or any(op.op in ("set", "complete", "clear") and op.target in awaited
+        involved += [other for other, paths in record.paths.items() if other not in involved and (
+            other in awaited or any(op.op in TELLING and op.target in awaited
                                     for path in paths for op in path))]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(involved))
 
 
 def _search(program: Program, legs: Cycle, budget: Budget) -> Answer:
@@ -165,53 +163,12 @@ def _search(program: Program, legs: Cycle, budget: Budget) -> Answer:
 
 def _program(record: Record, paths: dict[str, Path], locks: set[str], writers: tuple[str, ...],
              waits: bool) -> Program:
-    """Return what the roles do with *locks*, and *writers*."""
-    paths = _numbered(paths, record.done)
-    threads = {role: _project(path, locks, paths if waits else {}) for role, path in paths.items()}
-    flags = {op.target for ops in threads.values() for op in ops if op.op == "set"}
-    waited = {op.target for ops in threads.values() for op in ops if op.op == "wait"}
-    given = waited - flags | {name for name in waited if _is_given(name, record.done)}
+    """Return what the roles do with *locks*, and *writers*; who is left out may end waits."""
+    threads = paths if waits else {}
     kinds = {name: kind for name, kind in record.kinds.items() if name in locks}
-    program = Program(kinds, threads, frozenset(given), policies=record.policies)
+    program = program_from({role: _cut_down(path, locks, threads) for role, path in paths.items()},
+                           record.done, record.policies, kinds, others=True)
     return with_threads(program, writers)
-
-
-def _is_given(flag: str, done: Mapping[str, float]) -> bool:
-    """Say whether the wait that *flag* stands for would have passed from the start."""
-    name, _, number = flag.partition(_NUMBER)
-    return done.get(name, 0) >= int(number or 1)
-
-
-def _numbered(paths: dict[str, Path], done: Mapping[str, float]) -> dict[str, Path]:
-    """Return *paths* with a flag for each `Completion.complete` that lets one wait pass.
-
-    Which wait passes by which is known where one role completes and one waits; elsewhere a wait is
-    taken to pass by any.
-    """
-    users: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for role, path in paths.items():
-        for op in path:
-            users[op.target][op.op].add(role)
-    counted = {name for name, by in users.items()
-               if len(by["complete"]) == len(by["wait"]) == 1 and not by["set"] and not by["clear"]
-               and done.get(name, 0) < float("inf")}
-    return {role: tuple(_number(path, counted, done)) for role, path in paths.items()}
-
-
-def _number(path: Path, counted: set[str], done: Mapping[str, float]) -> Iterator[Op]:
-    numbers = Counter({Op("complete", name): int(done.get(name, 0)) for name in counted})
-    for op in path:
-        verb = "set" if op.op == "complete" else op.op
-        if op.target in counted:
-            numbers[op] += 1
-            yield Op(verb, f"{op.target}{_NUMBER}{numbers[op]}")
-        else:
-            yield op._replace(op=verb)
-
-
-def real_name(flag: str) -> str:
-    """Return the name of the wait that a flag of a program stands for."""
-    return flag.partition(_NUMBER)[0]
 
 
 def with_threads(program: Program, writers: tuple[str, ...]) -> Program:
@@ -221,27 +178,28 @@ def with_threads(program: Program, writers: tuple[str, ...]) -> Program:
     return replace(program, threads={**program.threads, **more}) if more else program
 
 
-def _project(path: Path, locks: set[str], threads: Iterable[str]) -> Path:
-    """Return the operations of *path* on *locks* and its waits; each section once."""
-    threads = set(threads)
-    kept = [op for op in path if op.target in locks and op.op in _LOCKING | _UNLOCKING
-            or threads and op.op in ("set", "clear", "wait") or op.op == "join" and op.target in threads]
-    sections: dict[tuple[Op, ...], None] = {}
+def _cut_down(path: Path, locks: set[str], threads: Collection[str]) -> Path:
+    """Return the operations of *path* on *locks* and, with *threads*, its waits, ends of waits and
+    joins of these; each section once.
+    """
+    kept = [op for op in path if op.target in locks and op.op in _OF_LOCKS
+            or threads and op.op in _OF_WAITS or op.op == "join" and op.target in threads]
+    seen: set[Path] = set()     # since the last wait: what comes after one is another time
     result: list[Op] = []
     section: list[Op] = []
     depth = 0
     for op in kept:
         section.append(op)
-        depth += (op.op in _LOCKING) - (op.op in _UNLOCKING)
+        depth += (op.op in TAKING) - (op.op in RELEASING)
         if depth <= 0:
             whole = tuple(section)
-            plain = all(op.op in _LOCKING | _UNLOCKING for op in whole)
+            plain = all(op.op in _OF_LOCKS for op in whole)
             if not plain:
-                sections.clear()   # what comes after a wait is another time
-            if whole not in sections:
+                seen.clear()
+            if whole not in seen:
                 result += whole
             if plain:
-                sections[whole] = None
+                seen.add(whole)
             section, depth = [], 0
     return (*result, *section)
 

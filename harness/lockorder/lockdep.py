@@ -4,9 +4,9 @@ One task at a time tells what it does; the first finding of each kind is a headl
 words. The rules are those of kernels 5.10 and later (lockdep-design.rst, kernel/locking/lockdep.c):
 recursive readers are part of the graph, and a cycle counts only if it is strong.
 
-This is what the kernel would say, blind spots included: it looks at classes, never at instances, and
-adds edges from the locks held last only. Prediction proper is in graph.py and predict.py; both
-use the same strong-path search.
+This is what the kernel would say, blind spots included: it looks at classes, never at instances,
+and adds edges from the locks held last only. Prediction proper is in graph.py and cycles.py, which
+has the same `Validator` judge what was recorded.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..locks.errors import (HeldAtEnd, HeldLockFreed, RecursiveAcquire, ReleaseWithoutHold,
                             ScenarioError)
@@ -49,6 +49,10 @@ class Edge(NamedTuple):
     recursive: bool
 
 
+_At = tuple[Hashable, bool]     # a class, and whether only a recursive read leads to it
+_Came = dict[_At, "tuple[_At, Edge] | None"]
+
+
 class ClassGraph:
     """Which class was asked for while which was held.
 
@@ -70,11 +74,11 @@ class ClassGraph:
     def strong_path(self, closing: Edge) -> list[Edge] | None:
         """Return a shortest path that *closing* turns into a strong cycle, or None.
 
-        It leads from the class asked for back to the class held. Each class is visited once with and
-        once without the mark that only a recursive read leads to it.
+        It leads from the class asked for back to the class held. Each class is visited once with
+        and once without the mark that only a recursive read leads to it.
         """
         start = closing.target, closing.recursive
-        came: dict[tuple[Hashable, bool], tuple[tuple[Hashable, bool], Edge] | None] = {start: None}
+        came: _Came = {start: None}
         todo = deque([start])
         while todo:
             at = todo.popleft()
@@ -89,19 +93,12 @@ class ClassGraph:
         return None
 
 
-def _walk_back(came: dict, at: tuple[Hashable, bool]) -> list[Edge]:
+def _walk_back(came: _Came, at: _At) -> list[Edge]:
     path = []
     while (step := came[at]) is not None:
         at, edge = step
         path.append(edge)
     return path[::-1]
-
-
-def recursion(held: str, wanted: str) -> bool:
-    """Say whether a request in mode *wanted* inside a hold in mode *held*, of one class, is refused:
-    all but a recursive read inside a read (lockdep, check_deadlock()).
-    """
-    return not (wanted == RECURSIVE_READ and held != WRITE)
 
 
 @dataclass
@@ -112,7 +109,6 @@ class Hold:
     lock_class: Hashable
     mode: str
     trylock: bool = False
-    checked: bool = True
     level: int | None = None
 
 
@@ -131,11 +127,11 @@ class Validator:
 
     def acquire(self, held: list[Hold], new: Hold) -> Report | None:
         """Let the task whose stack is *held* ask for and get *new*; return what is wrong."""
-        found = self._wait_context(held, new)
-        if found is None and not new.trylock and new.checked:
-            found = self._check(held, new)
+        report = self._wait_context(held, new)
+        if report is None and not new.trylock:
+            report = self._check(held, new)
         held.append(new)
-        return found
+        return report
 
     def release(self, held: list[Hold], lock: Hashable) -> Report | None:
         """Let the task release the latest hold of *lock*. Any order is legal."""
@@ -156,55 +152,62 @@ class Validator:
         return Report(WAIT_CONTEXT, (new.lock_class,))
 
     def _check(self, held: list[Hold], new: Hold) -> Report | None:
-        checked = [hold for hold in held if hold.checked]
-        for hold in checked:
-            if hold.lock_class == new.lock_class and recursion(hold.mode, new.mode):
-                return Report(RECURSIVE, (hold.lock_class,))
-        found = None
-        for hold in reversed(checked):
-            if hold.lock_class == new.lock_class:
-                continue
-            edge = Edge(hold.lock_class, new.lock_class, hold.mode != WRITE,
-                        new.mode == RECURSIVE_READ)
-            if found is None and (path := self.graph.strong_path(edge)) is not None:
-                found = Report(CIRCULAR, (edge.source, *(each.source for each in path)))
-            self.graph.add(edge)
-            if not hold.trylock:
-                break   # older locks are connected through this one
-        return found
+        """Judge a request for *new*: inside what is held of its own class, then inside the rest."""
+        judged = [hold for hold in reversed(held) if hold.lock_class == new.lock_class]
+        for hold in reversed(held):
+            if hold.lock_class != new.lock_class:
+                judged.append(hold)
+                if not hold.trylock:
+                    break   # older locks are connected through this one
+        reports = [self.judge(Edge(hold.lock_class, new.lock_class, hold.mode != WRITE,
+                                   new.mode == RECURSIVE_READ)) for hold in judged]
+        return next(filter(None, reports), None)
+
+    def judge(self, edge: Edge) -> Report | None:
+        """Take note of *edge*; return what is wrong with it.
+
+        Inside its own class a lock is refused, but for a recursive read inside a read (lockdep,
+        check_deadlock()). Between classes an edge is wrong if it closes a strong cycle.
+        """
+        if edge.source == edge.target:
+            return None if edge.shared and edge.recursive else Report(RECURSIVE, (edge.target,))
+        path = self.graph.strong_path(edge)
+        self.graph.add(edge)
+        return None if path is None else Report(
+            CIRCULAR, (edge.source, *(further.source for further in path)))
 
 
-def validate(operations: Iterable[Sequence[str]], locks: dict[str, tuple[str, str]]) -> str | None:
+def validate(operations: Iterable[Sequence[Any]], locks: dict[str, tuple[str, str]]) -> str | None:
     """Return the headline of the first finding in what one task does, or None.
 
     The task does not end: what it still holds is not judged.
 
     Args:
-        operations: (operation, lock): ``W`` ``R`` ``RR`` acquire, with a ``T`` before it only if that
-            is possible now (``TW``), ``U`` releases, ``I`` initialises again, ``SUBCLASS`` gives the
-            lock the subclass named third (default 1).
+        operations: (operation, lock): ``W`` ``R`` ``RR`` acquire, with a ``T`` before it only if
+            that is possible now (``TW``), ``U`` releases, ``I`` initialises again, ``SUBCLASS``
+            gives the lock the subclass named third (default 1).
         locks: lock -> (type, class).
     """
-    validator, held, subclasses = Validator(), [], {}
+    validator, held, subclasses = Validator(), list[Hold](), dict[str, int]()
     for operation, lock, *more in operations:
         if lock not in locks:
             raise ScenarioError(f"operation {operation} on unknown lock {lock!r}")
         kind, lock_class = locks[lock]
-        found = None
+        report = None
         mode = operation.removeprefix("T")
         if mode in (WRITE, READ, RECURSIVE_READ):
-            found = validator.acquire(held, Hold(
+            report = validator.acquire(held, Hold(
                 lock, (lock_class, subclasses.get(lock, 0)), mode,
                 trylock=mode != operation, level=_LEVELS.get(kind)))
         elif operation == "U":
-            found = validator.release(held, lock)
+            report = validator.release(held, lock)
         elif operation == "I":
-            found = validator.free(held, lock)
+            report = validator.free(held, lock)
             subclasses.pop(lock, None)
         elif operation == "SUBCLASS":
             subclasses[lock] = more[0] if more else 1
         else:
             raise ScenarioError(f"unknown operation {operation!r} on lock {lock!r}")
-        if found is not None:
-            return found.headline
+        if report is not None:
+            return report.headline
     return None

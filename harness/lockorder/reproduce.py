@@ -6,15 +6,22 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ..locks.parking import SHARED, WAIT
+from ..exploration.dependency import ASK_TRY, ASK_TRY_READ, ASK_TRY_WRITE
+from ..exploration.follower import Follower, is_operation, witness
+from ..locks.node import unique_name
+from ..locks.task import SHARED, WAIT
+from ..exploration.extract_program import is_start, real_name
+from ..locks.operations import RECORDED
 from ..meetings.meet import At, Meet, with_writers, writer_of
 from ..meetings.one_by_one import Meetings, OneByOne, orders
 from ..runtime.scenario import Scenario
 from ..runtime.verdict import Outcome, Verdict
-from .cycles import Candidate, Record
-from .feasibility import Judgement, real_name
+from .cycles import Candidate
+from .feasibility import Judgement
 from .finding import waits_of
-from .following import LockFollower
+
+TRYLOCKS = (ASK_TRY, ASK_TRY_READ, ASK_TRY_WRITE)
+from .record import Record
 
 
 class Confirmer:
@@ -23,6 +30,7 @@ class Confirmer:
     Args:
         build: makes a fresh world.
         play: runs a world with these observers.
+        obey: runs a world as a follower of a schedule says.
         late: whether the time is up.
 
     Attributes:
@@ -30,14 +38,19 @@ class Confirmer:
     """
 
     def __init__(self, build: Callable[[], Scenario], play: Callable[[Scenario, list[Any]], Outcome],
-                 late: Callable[[], bool]) -> None:
-        self._build, self._play, self._late = build, play, late
+                 obey: Callable[[Scenario, Follower], Outcome], late: Callable[[], bool]) -> None:
+        self._build, self._play, self._obey, self._late = build, play, obey, late
         self.runs = 0
 
     def play(self, made: Scenario, observers: list[Any]) -> Outcome:
         """Run a world, and count it."""
         self.runs += 1
         return self._play(made, observers)
+
+    def obey(self, made: Scenario, follower: Follower) -> Outcome:
+        """Run a world under control, and count it."""
+        self.runs += 1
+        return self._obey(made, follower)
 
     def meet(self, meeting: Meet | None, waits: dict[str, str]) -> Outcome | None:
         """Hold *meeting* in several orders of start; return the run that ended in a deadlock.
@@ -68,9 +81,11 @@ class Confirmer:
             made = with_writers(made, meeting)
         locks = {op.target for ops in program.threads.values() for op in ops}
         locks |= {name for name, thread in record.joins.items() if thread in program.threads}
-        follower = LockFollower(program, stuck.schedule, locks, range(len(made.roles)))
-        outcome = self.play(made, [follower])
-        return _as_deadlock(outcome, waits)
+        follower = witness(
+            made, program, stuck.schedule, lambda op: op.op in RECORDED or is_start(op),
+            lambda task: (is_operation(task) and task.ask not in TRYLOCKS
+                          and unique_name(task.lock) in locks))
+        return _as_deadlock(self.obey(made, follower), waits)
 
 
 def _as_deadlock(outcome: Outcome, waits: dict[str, str]) -> Outcome | None:

@@ -19,17 +19,16 @@ from typing import NamedTuple
 
 from ..locks.callsite import Chain, function_name, place_of, split
 from ..locks.node import label
-from ..locks.parking import EXCLUSIVE, SHARED, WAIT
+from ..locks.task import EXCLUSIVE, SHARED, WAIT
 from ..locks.rwsem import RWSemaphore
 from ..meetings.meet import writer_of
 from ..report.diagram import THREAD_RUN, WIDTH, diagram, is_open
-from ..report.result import banner, wrapped
-from ..report.result import Result
+from ..report.result import Result, banner, wrapped
 from ..runtime.recorder import Event, verb
 from ..runtime.verdict import Outcome, Verdict
-from .cycles import Cycle, Leg
 from .finding import Prediction
 from .graph import Place
+from .record import Cycle, Leg
 
 _LOCK = {EXCLUSIVE: "lock", SHARED: "rlock", WAIT: "wait"}
 _ASK = {EXCLUSIVE: "acquire lock", SHARED: "acquire lock", WAIT: "wait for"}
@@ -41,10 +40,11 @@ MOST_FULL, MOST_SHORT = 3, 20    # findings shown as a splat, and as a paragraph
 def headline(result: Result) -> str:
     """Return what the findings come to, where no run gave the verdict."""
     if result.verdict is Verdict.PREDICTED:
-        found = [each for each in result.predictions if each.verdict is Verdict.PREDICTED]
-        allows = "allows" if any(each.outcome is not None for each in found) else "may allow"
-        n = f"{len(found)} deadlocks" if len(found) > 1 else "a deadlock"
-        return f"the lock order {allows} {n} that did not happen"
+        allowed = [prediction for prediction in result.predictions
+                   if prediction.verdict is Verdict.PREDICTED]
+        happened = any(prediction.outcome is not None for prediction in allowed)
+        what = f"{len(allowed)} deadlocks" if len(allowed) > 1 else "a deadlock"
+        return f"the lock order {'allows' if happened else 'may allow'} {what} that did not happen"
     if result.verdict is Verdict.INCONCLUSIVE:
         return "stopped before every cycle in the lock order was judged"
     n = len(result.predictions)
@@ -75,8 +75,8 @@ def paragraphs(result: Result) -> list[str]:
             parts.append(splat.in_short(each))
             continue
         parts += splat.in_full(each)
-        if each is first:
-            parts.append(_as_it_happened(result, each.outcome))
+        if each is first and first is not None:
+            parts.append(_as_it_happened(result, first.outcome))
     if len(short) > MOST_SHORT:
         parts.append(f"And {len(short) - MOST_SHORT:,} findings more: --json has all of them.")
     if result.lockdep:
@@ -312,7 +312,9 @@ def _imagined(legs: Cycle, writers: tuple[str, ...]) -> list[_Row]:
     rows = [_Row(leg.role, leg.held.mode, leg.held.name, leg.held.lock_class)
             for leg in legs if not leg.brings]
     classes = {place.name: place.lock_class for leg in legs for place in (leg.held, leg.wanted)}
-    rows += [_Row(writer_of(name), EXCLUSIVE, name, classes.get(name, name)) for name in writers]
+    roles = {leg.role for leg in legs}
+    rows += [_Row(writer_of(name, roles), EXCLUSIVE, name, classes.get(name, name))
+             for name in writers]
     return rows + [_Row(leg.role, leg.wanted.mode, leg.wanted.name, leg.wanted.lock_class)
                    for leg in legs]
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from readerwriterlock import rwlock
+from collections.abc import Callable
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, TypeVar
+
+from readerwriterlock import rwlock
 
 Call = tuple[CodeType, int]
 # Calls, innermost first, as one flat tuple: code, offset, code, offset, ... One object for each
@@ -21,21 +23,33 @@ Chain = tuple[Any, ...]
 _HARNESS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _PACKAGE = os.path.dirname(os.path.abspath(rwlock.__file__)) + os.sep
 _vocabulary: set[str] = set()
+_verbs: dict[int, CodeType] = {}    # by identity: a code object hashes slowly
+
+Verbs = TypeVar("Verbs", bound=str | Callable[..., Any])
 
 
-def vocabulary(path: str) -> None:
-    """Declare the file *path* part of the locking vocabulary.
+def vocabulary(verbs: Verbs) -> Verbs:
+    """Declare a function, or all functions of a file, part of the locking vocabulary.
 
-    Its functions are verbs: a report prints ``device_lock(x)`` for what such a function did, and
-    takes the function that called it for the place.
+    A report prints ``device_lock(x)`` for what such a verb did, and takes the function that called
+    it for the place.
+
+    Args:
+        verbs: the path of the file; or the function: ``@vocabulary`` is a decorator that leaves it
+            as it is.
     """
-    _vocabulary.add(path)
+    if isinstance(verbs, str):
+        _vocabulary.add(verbs)
+    else:
+        code = verbs.__code__
+        _verbs[id(code)] = code
+    return verbs
 
 
 def is_verb(code: CodeType) -> bool:
     """Say whether *code* belongs to the locking vocabulary, or to the package below it."""
     name = code.co_filename
-    return name in _vocabulary or name.startswith((_HARNESS, _PACKAGE))
+    return id(code) in _verbs or name in _vocabulary or name.startswith((_HARNESS, _PACKAGE))
 
 
 def line_of(code: CodeType, lasti: int) -> int:

@@ -6,7 +6,8 @@ from collections import deque
 from typing import Any
 
 from .node import Node, _tell_look, ended_wait, grant, wait
-from .parking import Expired, Task, WAIT, current, enter, leave
+from .parking import enter, leave
+from .task import Expired, Task, WAIT, current
 
 
 class Completion(Node):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
+
 
 class LockMisuse(RuntimeError):
     """A rule of locks was broken; inside a run the verdict is `violation`.
@@ -44,3 +47,13 @@ class HeldAtEnd(LockMisuse):
 
 class ScenarioError(ValueError):
     """A scenario, or what was asked of it, makes no sense; its text is one clear line."""
+
+
+def unknown_name(what: str, name: str, known: Sequence[str]) -> ScenarioError:
+    """Return the refusal of *name*, after the words *what*, with the nearest that is known."""
+    # "expect" is nearer to "expect_before" than its letters say.
+    near = [each for each in known if each.startswith(f"{name}_")] \
+        or difflib.get_close_matches(name, known, 1)
+    if near:
+        return ScenarioError(f"{what} {name!r}; did you mean {' or '.join(map(repr, near))}?")
+    return ScenarioError(f"{what} {name!r}; there are {', '.join(known)}")

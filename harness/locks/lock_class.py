@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from .errors import ScenarioError
@@ -22,11 +23,16 @@ class LockClass(str):
     """
 
     __slots__ = ("order", "exempt", "novalidate", "why")
+    order: Callable[[Any, Any], bool] | None
+    exempt: str
+    novalidate: str
+    why: str
 
-    def __new__(cls, name: str, order: Any = None, exempt: str = "", novalidate: str = "",
+    def __new__(cls, name: str, order: Callable[[Any, Any], bool] | None = None, exempt: str = "", novalidate: str = "",
                 why: str = "") -> LockClass:
-        made = super().__new__(cls, name)
         if order is not None and not why:
             raise ScenarioError(f"lock class {name}: an order needs a reason (why=...)")
-        made.order, made.exempt, made.novalidate, made.why = order, exempt, novalidate, why
-        return made
+        lock_class = super().__new__(cls, name)
+        lock_class.order, lock_class.why = order, why
+        lock_class.exempt, lock_class.novalidate = exempt, novalidate
+        return lock_class

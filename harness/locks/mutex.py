@@ -20,7 +20,8 @@ from typing import Any
 
 from .errors import ForeignRelease, HeldLockFreed, RecursiveAcquire, ReleaseWithoutHold
 from .node import Node, OUTSIDE, _tell_look, drop, ended_wait, grant, nested_request, wait
-from .parking import EXCLUSIVE, Expired, Task, _local, enter, leave
+from .parking import enter, leave
+from .task import EXCLUSIVE, Expired, Task, this_thread
 
 get_ident = threading.get_ident
 
@@ -53,7 +54,7 @@ class Mutex(Node):
 
     def __enter__(self) -> bool:
         if _active or self._owner is not None:
-            task = _local.task
+            task = this_thread.task
             return self._acquire_in_run(task, True, -1) if task.run is not None else self.acquire()
         self._lock.acquire()
         self._owner = get_ident()
@@ -87,9 +88,9 @@ class Mutex(Node):
             ValueError, OverflowError: as `threading.Lock.acquire`.
         """
         if nested:
-            return nested_request(nested, why, self.acquire, blocking, timeout)
+            return bool(nested_request(nested, why, self.acquire, blocking, timeout))
         if _active:
-            task = _local.task
+            task = this_thread.task
             if task.run is not None:
                 return self._acquire_in_run(task, blocking, timeout)
         me = get_ident()
@@ -108,6 +109,10 @@ class Mutex(Node):
             ReleaseWithoutHold: nobody holds it.
         """
         self.__exit__(None, None, None)
+
+    def release_hold(self, mode: str) -> None:
+        """Give the lock up."""
+        self.release()
 
     def locked(self) -> bool:
         """Say whether anyone holds it."""
@@ -176,7 +181,7 @@ class Mutex(Node):
 
     def _release(self) -> None:
         """Release inside a run, or refuse."""
-        task, owner = _local.task, self._owner
+        task, owner = this_thread.task, self._owner
         if owner is not task:
             if owner is None:
                 raise ReleaseWithoutHold(f"{self} is released, but nobody holds it")

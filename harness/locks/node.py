@@ -7,7 +7,8 @@ from typing import Any
 
 from .callsite import place_of
 from .errors import ScenarioError
-from .parking import Task, Unwind, _local, current, park, unpark
+from .parking import park, unpark
+from .task import Task, Unwind, current, this_thread
 
 OUTSIDE = Task("a thread outside the run")
 
@@ -50,12 +51,12 @@ class Node:
         if name is None:
             frame = sys._getframe(depth)
             key = id(frame.f_code), frame.f_lasti
-            _local.created[key] = number = _local.created.get(key, 0) + 1
+            this_thread.created[key] = number = this_thread.created.get(key, 0) + 1
             self._name: Any = (frame.f_code, frame.f_lasti, number)
             self.nth = 1
         else:
             self._name = name
-            named = _local.named
+            named = this_thread.named
             if named is None:
                 self.nth = 1
             else:
@@ -86,6 +87,10 @@ class Node:
     def release_verb(self, mode: str) -> str:
         """Return what reports call the end of a `with` block."""
         return "release"
+
+    def release_hold(self, mode: str) -> None:
+        """Release one hold of the calling thread in *mode*."""
+        raise NotImplementedError
 
     def blockers(self, task: Task, mode: str) -> list[Task]:
         """Return the tasks that must act before *task* can have this in *mode*.
@@ -144,7 +149,7 @@ def wait(task: Task, node: Node, mode: str, timeout: float, again: bool = False)
 
 def _tell_look(node: Node) -> None:
     """Let the run know that the caller looks at *node*: others may change what it sees."""
-    task = _local.task
+    task = this_thread.task
     if task.run is not None:
         task.run.look(task, node)
 

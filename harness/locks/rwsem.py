@@ -21,7 +21,8 @@ from typing import Any
 
 from .errors import ForeignRelease, HeldLockFreed, ReleaseWithoutHold, ScenarioError
 from .node import Node, OUTSIDE, drop, ended_wait, nested_request
-from .parking import EXCLUSIVE, Expired, SHARED, Task, _local, enter, leave
+from .parking import enter, leave
+from .task import EXCLUSIVE, Expired, SHARED, Task, this_thread
 from .rwsem_inner import InnerLock, Request
 from .rwsem_policy import POLICIES, blocked_by
 
@@ -64,7 +65,7 @@ class RWSemaphore(Node):
             raise ScenarioError(f"unknown policy {policy!r}; one of {', '.join(POLICIES)}")
         self.policy = policy
         self._inner: list[InnerLock] = []
-        self._rw = POLICIES[policy](lock_factory=self._make_inner)
+        self._rw = POLICIES[policy](lock_factory=self._make_inner)   # type: ignore
         self._reader = self._rw.gen_rlock
         self._writer_lock = self._rw.gen_wlock
         self._readers: dict[Task, Any] = {}   # what each reader holds: one hold, or a list when nested
@@ -85,15 +86,17 @@ class RWSemaphore(Node):
     def down_read(self, *, nested: int = 0, why: str = "") -> _Guard:
         """Take it for reading; *nested* and *why* as for `Mutex.acquire`."""
         if nested:
-            return nested_request(nested, why, self.down_read)
-        self._down(SHARED, -1)
+            nested_request(nested, why, self.down_read)
+        else:
+            self._down(SHARED, -1)
         return self._read_guard
 
     def down_write(self, *, nested: int = 0, why: str = "") -> _Guard:
         """Take it for writing; *nested* and *why* as for `Mutex.acquire`."""
         if nested:
-            return nested_request(nested, why, self.down_write)
-        self._down(EXCLUSIVE, -1)
+            nested_request(nested, why, self.down_write)
+        else:
+            self._down(EXCLUSIVE, -1)
         return self._write_guard
 
     def down_read_timeout(self, timeout: float) -> bool:
@@ -105,7 +108,7 @@ class RWSemaphore(Node):
         return self._down(EXCLUSIVE, max(timeout, 0))
 
     def _down(self, mode: str, timeout: float) -> bool:
-        task = _local.task
+        task = this_thread.task
         if task.run is not None:
             return self._acquire_in_run(task, mode, timeout)
         task.acquiring = True
@@ -135,7 +138,7 @@ class RWSemaphore(Node):
         return self._try(EXCLUSIVE)
 
     def _try(self, mode: str) -> bool:
-        task = _local.task
+        task = this_thread.task
         if task.run is not None:
             task.trylock = True
             try:
@@ -223,7 +226,7 @@ class RWSemaphore(Node):
             ForeignRelease: only other threads hold it for reading.
             ReleaseWithoutHold: nobody does.
         """
-        task = _local.task
+        task = this_thread.task
         if task not in self._readers:
             self._refuse(task, "up_read", list(self._readers))
         self._up(task, SHARED)
@@ -235,10 +238,17 @@ class RWSemaphore(Node):
             ForeignRelease: another thread holds it for writing.
             ReleaseWithoutHold: nobody does.
         """
-        task = _local.task
+        task = this_thread.task
         if self._writer is not task:
             self._refuse(task, "up_write", [self._writer] if self._writer else [])
         self._up(task, EXCLUSIVE)
+
+    def release_hold(self, mode: str) -> None:
+        """Give one hold in *mode* up."""
+        if mode == EXCLUSIVE:
+            self.up_write()
+        else:
+            self.up_read()
 
     def _up(self, task: Task, mode: str) -> None:
         if task.run is not None:
@@ -298,6 +308,14 @@ class RWSemaphore(Node):
         if not blockers and task.waits_on is self:
             return [OUTSIDE]   # about to take note of it, or to let it go: see Mutex.blockers
         return blockers
+
+    def enter_queue(self, task: Task, mode: str) -> None:
+        """Let *task* stand in the queue, though it waits elsewhere. Called with the guard held."""
+        self._queue.append((task, mode))
+
+    def leave_queue(self, task: Task, mode: str) -> None:
+        """Take *task* out of the queue again. Called with the guard held."""
+        self._queue.remove((task, mode))
 
     def holders(self) -> list[tuple[Task, str]]:
         """Return who holds it, and how."""

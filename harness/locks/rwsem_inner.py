@@ -6,7 +6,8 @@ import threading
 from collections import deque
 
 from .node import Node, grant, wait
-from .parking import Task, _local, enter, leave
+from .parking import enter, leave
+from .task import Task, this_thread
 
 
 class InnerLock:
@@ -27,7 +28,7 @@ class InnerLock:
     def _contended(self, timeout: float) -> bool:
         if timeout == 0:
             return False
-        task = _local.task
+        task = this_thread.task
         request = task.request
         if request is None:
             return self._wait_outside(task, timeout)
@@ -77,7 +78,7 @@ class InnerLock:
 
     def observed_release(self) -> None:
         """Release from any thread once a run has used the semaphore."""
-        if _local.task.request is not None:
+        if this_thread.task.request is not None:
             self.hand_over()
         else:
             self._raw.release()

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from readerwriterlock.rwlock import RWLockFair, RWLockRead, RWLockWrite
 from typing import Any
 
-from .parking import EXCLUSIVE, SHARED
+from .task import EXCLUSIVE, SHARED
 
 POLICIES = {"writer": RWLockWrite, "fair": RWLockFair, "reader": RWLockRead}
 

@@ -8,7 +8,7 @@ nothing of how schedules are chosen.
 from __future__ import annotations
 
 
-from .parking import current
+from .task import current
 
 
 def step(on: str = "") -> None:

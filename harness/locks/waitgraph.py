@@ -9,15 +9,17 @@ is enough.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
-from .parking import Task
+from .task import Task
 
 
 def blockers(task: Task) -> list[Task]:
     """Return whom *task* waits for; none if it does not wait, or not for ever."""
     if task.waits_on is None or task.timed:
         return []
-    return task.waits_on.blockers(task, task.mode)
+    tasks: list[Task] = task.waits_on.blockers(task, task.mode)
+    return tasks
 
 
 def find_cycle(start: Task) -> list[Task] | None:
@@ -37,6 +39,11 @@ def find_cycle(start: Task) -> list[Task] | None:
                 came_from[blocker] = task
                 todo.append(blocker)
     return None
+
+
+def any_cycle(waiting: Sequence[Task]) -> list[Task] | None:
+    """Return a cycle of waits through one of *waiting*, the last first, or None."""
+    return next(filter(None, map(find_cycle, reversed(waiting))), None)
 
 
 def _path(came_from: dict[Task, Task], start: Task, last: Task) -> list[Task]:

@@ -8,7 +8,8 @@ from typing import Any
 
 from ..locks.errors import ScenarioError
 from ..locks.node import Node
-from ..locks.parking import EXCLUSIVE, SHARED, Task, WAIT
+from ..locks.scheduling_point import step
+from ..locks.task import EXCLUSIVE, SHARED, WAIT, Task, current
 from ..runtime.recorder import function
 from ..runtime.scenario import Scenario
 
@@ -93,27 +94,27 @@ def writer_of(semaphore: str, roles: Collection[str]) -> str:
 
 
 class _Writer:
-    """What a further thread of a meeting does: ask for a semaphore for writing, once it is known."""
+    """What a further thread of a meeting does: ask for a semaphore for writing, if a role holds it
+    when the thread's turn comes.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.semaphore: Any = None
 
     def down_write(self) -> None:
-        if self.semaphore is not None:
-            with self.semaphore.down_write():
+        step(f"writer of {self.name}")    # in a controlled run its turn comes here
+        run = current().run
+        semaphore = next((lock for task in run.tasks for lock, _, _ in task.held
+                          if matches(lock, self.name)), None)
+        if semaphore is not None:
+            with semaphore.down_write():
                 pass
 
 
-def _writer(run: Any, task: Task) -> Any:
-    """Return what a further thread of a meeting does; None for any other task."""
-    function = run.scenario.roles.get(task.name)
-    return function.__self__ if isinstance(getattr(function, "__self__", None), _Writer) else None
-
-
-def writing(run: Any, task: Task) -> str:
-    """Return which semaphore a further thread of a meeting asks for."""
-    return _writer(run, task).name
+def semaphore_of(run: Any, task: Task) -> str:
+    """Return which semaphore a further thread of a meeting asks for; "" of any other task."""
+    writer = getattr(run.scenario.roles.get(task.name), "__self__", None)
+    return writer.name if isinstance(writer, _Writer) else ""
 
 
 def with_writers(made: Scenario, meets: Any) -> Scenario:

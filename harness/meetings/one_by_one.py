@@ -10,15 +10,17 @@ run is judged, lest a role that waits outside our locks for one held here be bla
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from ..locks.errors import ScenarioError
 from ..locks.node import unique_name
-from ..locks.parking import Expired, Task, enter, leave, pause, unpark
+from ..locks.parking import enter, leave, pause, unpark
+from ..locks.task import Expired, Task
 from ..runtime.observer import Observer
 from ..runtime.scenario import Scenario
-from .meet import At, Meet, _writer, matches
+from ..runtime.verdict import Outcome
+from .meet import At, Meet, semaphore_of, with_writers
 
 
 class OneByOne(Observer):
@@ -44,12 +46,14 @@ class OneByOne(Observer):
         self._ready: list[Task] = []         # those that could go on, but for another that runs
         self._going: list[Task] = []         # those of a meeting that have not gone on yet, in order
         self._ahead: Task | None = None      # the one that goes on now
-        self._writers = {task.name: task for task in run.tasks if _writer(run, task) is not None}
+        self._writers = {semaphore_of(run, task): task for task in run.tasks
+                         if semaphore_of(run, task)}
 
     def hold_back(self, tasks: list[Task]) -> list[Task]:
-        roles = [task for task in tasks if task.name not in self._writers]
+        writers = self._writers.values()
+        roles = [task for task in tasks if task not in writers]
         _, *self._unstarted = sorted(roles, key=self._rank.__getitem__)
-        return [*self._unstarted, *self._writers.values()]
+        return [*self._unstarted, *writers]
 
     def role_start(self, task: Task) -> None:
         if task not in self._rank:
@@ -85,15 +89,8 @@ class OneByOne(Observer):
         return True
 
     def start_writer(self, semaphore: str) -> Task:
-        """Return the further thread that writes *semaphore*, no longer held back; it asks if somebody
-        holds that now.
-        """
-        name = next(name for name, task in self._writers.items()
-                    if _writer(self._run, task).name == semaphore)
-        task = self._writers.pop(name)
-        writer = _writer(self._run, task)
-        writer.semaphore = next((lock for other in self._run.tasks for lock, _, _ in other.held
-                                 if matches(lock, writer.name)), None)
+        """Return the further thread that writes *semaphore*, no longer held back."""
+        task: Task = self._writers.pop(semaphore)
         return task
 
     def end_writers(self) -> bool:
@@ -219,6 +216,26 @@ class Meetings(OneByOne):
 MOST_ORDERS = 24    # in how many orders of start a meeting is tried
 
 
-def orders(made: Scenario) -> list[tuple[int, ...]]:
+def orders(scenario: Scenario) -> list[tuple[int, ...]]:
     """Return the orders in which the roles are started, the roles' own first."""
-    return list(itertools.islice(itertools.permutations(range(len(made.roles))), MOST_ORDERS))
+    return list(itertools.islice(itertools.permutations(range(len(scenario.roles))), MOST_ORDERS))
+
+
+def attempts(world: Scenario, meeting: Meet | None, build: Callable[[], Scenario],
+             play: Callable[[Scenario, list[Observer]], Outcome]
+             ) -> Iterator[tuple[Meetings, Outcome]]:
+    """Hold *meeting*, else those that the scenario declares, in one order of start after another;
+    yield each run, until something was found, they were met, or a role could not be ended.
+
+    Args:
+        build: makes a fresh world; *world* is the first.
+        play: runs a world with these observers.
+    """
+    for order in orders(world):
+        meet = meeting or world.meet    # a declared one may name the locks of its world
+        meetings = Meetings(meet, order)
+        outcome = play(with_writers(world, meet), [meetings])
+        yield meetings, outcome
+        if outcome.findings or meetings.all_reached or outcome.stuck:
+            break
+        world = build()

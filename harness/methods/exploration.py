@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -13,15 +12,16 @@ from ..checker.search import search
 from ..exploration.controlled_run import ControlledRun
 from ..exploration.dpor import Reduced
 from ..exploration.extract_program import is_start, program_of
-from ..exploration.follower import Failure, follow
-from ..exploration.hands import Hands
+from ..exploration.follower import Failure, follow, obey, witness
+from ..runtime.workers import Workers
 from ..exploration.minimize import shrink
 from ..exploration.stable_ids import Names
 from ..exploration.strategies import DepthFirst, Strategy, first_difference
 from ..exploration.token import Moves, token_for
 from ..report.result import Result
-from ..runtime.scenario import build, name_of, reference_of
-from ..runtime.verdict import Finding, Outcome, Verdict
+from ..runtime.scenario import Scenario, build, name_of, reference_of
+from .tally import Progress, result_of
+from ..runtime.verdict import Finding, Outcome, Verdict, counted
 
 SCHEDULES = 1000     # of a strategy that draws them, when neither schedules nor seconds are given
 REPLAYS = 10         # how often a finding is run again before it is shown
@@ -72,16 +72,14 @@ class _Exploration:
         self._trust_locks = trust_locks
         self._engine_said = ""
         self._kinds: set[Failure] = set()
-        self._function_name: Any = None
-        self._titles: Any = None
+        self._world: Scenario | None = None    # the last one
         self._began = time.perf_counter()
-        self._shown = 0.0
 
     # -- the fast engine ----------------------------------------------------------------------
 
-    def ask_engine(self, hands: Hands) -> bool:
+    def ask_engine(self, workers: Workers) -> bool:
         """Ask the fast engine; say whether real threads confirm a deadlock that it knows of."""
-        run, outcome = follow(self, hands, (), strictly=False)
+        run, outcome = follow(self, workers, (), strictly=False)
         if outcome.gravest is not None and outcome.gravest.how == "timed out":
             self.coverage["engine"] = "not asked: a role waits outside our locks"
             self.schedules += 1
@@ -97,14 +95,14 @@ class _Exploration:
         left = None if self.deadline is None else max(self.deadline - time.monotonic(), 0.001)
         answer = search(program, max_states=STATES, seconds=left)
         every = "all " if answer.complete else ""
-        self.coverage["engine"] = f"{answer.verdict} ({every}{_count(answer.states, 'state')})"
+        self.coverage["engine"] = f"{answer.verdict} ({every}{counted(answer.states, 'state')})"
         self._engine_said = answer.verdict
         if not answer.deadlocks:
             return False
         nearest = answer.deadlocks[0]
-        labels = [2 * self.names.role(step.thread) for step in nearest.schedule
-                  if not is_start(program.threads[step.thread][step.op])]
-        run, outcome = follow(self, hands, labels, strictly=False)
+        world = build(self.scenario, self.name)
+        run, outcome = obey(self, world, workers,
+                            witness(world, program, nearest.schedule, is_start))
         self.schedules += 1
         stuck = {task.key for task in run.deadlocked or run.stuck}
         if not stuck or stuck != set(nearest.circle or [wait.thread for wait in nearest.waits]):
@@ -118,36 +116,36 @@ class _Exploration:
 
     # -- running ------------------------------------------------------------------------------
 
-    def go(self, hands: Hands, most: int | None, seconds: float | None, progress: bool) -> None:
+    def go(self, workers: Workers, most: int | None, seconds: float | None,
+           line: Progress) -> None:
         """Run schedules until one fails, a bound is met or nothing is left."""
         deadline = self.deadline
         while True:
-            run, outcome = self._once(hands, deadline)
+            run, outcome = self._once(workers, deadline)
             if run.late:
                 self.stopped = f"stopped after {seconds:g} s"
                 return
             more = outcome.verdict is not Verdict.INCONCLUSIVE and self.strategy.advance(run)
-            if progress:
-                self._show(most)
+            line.show(lambda: self._progress(most))
             if self._is_over(run, outcome) or not more:
                 return
             if most is not None and self.schedules >= most:
-                self.stopped = f"stopped after {_count(self.schedules, 'schedule')}"
+                self.stopped = f"stopped after {counted(self.schedules, 'schedule')}"
                 return
             if _is_over(deadline):
                 self.stopped = f"stopped after {seconds:g} s"
                 return
 
-    def _once(self, hands: Hands, deadline: float | None) -> tuple[ControlledRun, Outcome]:
+    def _once(self, workers: Workers, deadline: float | None) -> tuple[ControlledRun, Outcome]:
         made = build(self.scenario, self.name)
-        self._function_name, self._titles = made.function_name, made.title
+        self._world = made
         if made.invariants and not self._trust_locks and isinstance(self.strategy, Reduced):
             self.strategy = DepthFirst()    # an invariant may see the order of any two steps
             self._watched = True
         self.strategy.begin()
         run = ControlledRun(made, self.strategy, self.names, self.timeout, deadline,
                             to_the_end=self._all)
-        return run, run.play(hands)
+        return run, run.play(workers)
 
     def _is_over(self, run: ControlledRun, outcome: Outcome) -> bool:
         """Count a schedule; say whether it is the last."""
@@ -190,7 +188,7 @@ class _Exploration:
         """Run a schedule again; say whether a role did something else, which is an error."""
         if outcome.stuck:
             return False
-        again, other = follow(self, run.hands, [step.label for step in run.steps])
+        again, other = follow(self, run.workers, [step.label for step in run.steps])
         told = first_difference(self.names, run.steps, again.steps)
         if not told and Failure.of(run, outcome) != Failure.of(again, other):
             told = f"it came to {outcome.verdict} the first time, to {other.verdict} the second"
@@ -209,7 +207,7 @@ class _Exploration:
 
     # -- what was found -----------------------------------------------------------------------
 
-    def confirm(self, hands: Hands) -> None:
+    def confirm(self, workers: Workers) -> None:
         """Simplify the schedule that was found, run it again, and record it as it is shown."""
         found = self.found
         if found is None or found.labels is None or found.outcome.stuck:
@@ -217,17 +215,17 @@ class _Exploration:
         assert found.outcome.gravest is not None
         # What timed out would be waited for each time, what has no end run to its bound.
         if found.outcome.gravest.how != "timed out" and found.verdict is not Verdict.INCONCLUSIVE:
-            found.labels, simplest = shrink(self, hands, found.labels, found.failure, self.deadline)
+            found.labels, simplest = shrink(self, workers, found.labels, found.failure, self.deadline)
             if not simplest:
                 self.coverage["minimised"] = "not to the end: the time was up"
             same = replays = 0
             while replays < REPLAYS and (simplest or not replays):
-                run, outcome = follow(self, hands, found.labels)
+                run, outcome = follow(self, workers, found.labels)
                 same += Failure.of(run, outcome) == found.failure
                 replays += 1
                 simplest = simplest and not _is_over(self.deadline)
             self.coverage["replayed"] = f"{same} of {replays}"
-        run, outcome = follow(self, hands, found.labels, full=True)
+        run, outcome = follow(self, workers, found.labels, full=True)
         if Failure.of(run, outcome) == found.failure:
             found.outcome, found.moves = outcome, Moves.of(run)
         else:
@@ -264,10 +262,8 @@ class _Exploration:
             covered["distinct_reports"] = len(self._kinds)
         covered["longest"] = self.longest
         covered |= self.strategy.summary() | self.coverage
-        how = outcome.gravest.how if outcome.gravest else "observed"
-        return Result(self.name, outcome.verdict, how, covered, outcome,
-                      time.perf_counter() - self._began, self._again(), self.token,
-                      self._function_name, self._titles)
+        return result_of(self.name, outcome, covered, self._began, self._world,
+                         again=self._again(), replay=self.token)
 
     def _again(self) -> str:
         if not self.token:
@@ -276,25 +272,17 @@ class _Exploration:
             return f"harness.replay({self.token!r}, scenario)"
         return f"python -m harness replay {self.token}"
 
-    def _show(self, most: int | None) -> None:
-        """Write the progress line, at most ten times a second."""
-        now = time.perf_counter()
-        if now - self._shown < 0.1:
-            return
-        self._shown = now
-        elapsed = now - self._began
+    def _progress(self, most: int | None) -> str:
+        """Return the progress line."""
+        elapsed = time.perf_counter() - self._began
         tried = self.strategy.fraction()
         words = [f"{self.schedules:,}{f' of {most:,}' if most else ''} schedules",
                  f"{self.schedules / elapsed:,.0f}/s", f"{self.longest} steps"]
         if tried > 0:
             words.append(f"about {self.schedules / tried:,.0f} in all")
         words += [f"{n:,} {verdict}" for verdict, n in self.counts.items() if verdict != "clean"]
-        print(f"\r{self.name}: {', '.join(words)} ", end="", file=sys.stderr, flush=True)
+        return f"{self.name}: {', '.join(words)}"
 
 
 def _is_over(deadline: float | None) -> bool:
     return deadline is not None and time.monotonic() >= deadline
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"

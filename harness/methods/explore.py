@@ -11,19 +11,18 @@ and of `harness.step`; what roles do to shared data between those is not seen.
 from __future__ import annotations
 
 import random
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 from ..exploration.dpor import Reduced
-from ..exploration.hands import Hands
+from ..runtime.workers import Workers
 from ..exploration.strategies import DepthFirst, PCT, PreemptionBounded, Random, Strategy
 from ..locks.errors import ScenarioError
 from ..report.result import Result
 from ..runtime.process_state import settled
 from .exploration import SCHEDULES, STRATEGIES, _Exploration
-from .tally import Interrupted, TIMEOUT, check_arguments
+from .tally import TIMEOUT, Interrupted, Progress, check_arguments
 
 
 def explore(scenario: Callable[[], Any], *, strategy: str = "dpor",
@@ -59,7 +58,7 @@ def explore(scenario: Callable[[], Any], *, strategy: str = "dpor",
         ScenarioError: the scenario or an argument makes no sense.
         Interrupted: Ctrl-C; its `result` says what was covered.
     """
-    check_arguments(1 if max_schedules is None else max_schedules, seconds, timeout, "block")
+    check_arguments(max_schedules, seconds, timeout, "block")
     seed = random.randrange(2**32) if seed is None else seed
     way = _strategy(strategy, seed, preemptions, depth)
     if way.bound and max_schedules is None and seconds is None:
@@ -68,18 +67,15 @@ def explore(scenario: Callable[[], Any], *, strategy: str = "dpor",
     if strategy in ("random", "pct"):
         loop.coverage["seed"] = seed
     try:
-        with settled(), Hands() as hands:
+        with Progress(progress) as line, settled(), Workers() as workers:
             ask = engine and strategy == "dpor" and not all
             loop.deadline = None if seconds is None else time.monotonic() + seconds
-            if not (ask and loop.ask_engine(hands)):
-                loop.go(hands, max_schedules, seconds, progress)
-            loop.confirm(hands)
+            if not (ask and loop.ask_engine(workers)):
+                loop.go(workers, max_schedules, seconds, line)
+            loop.confirm(workers)
     except KeyboardInterrupt as exc:
         loop.stopped = "interrupted"
         raise Interrupted(loop.result(getattr(exc, "outcome", None))) from None
-    finally:
-        if progress:
-            print(file=sys.stderr)
     return loop.result()
 
 

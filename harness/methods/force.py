@@ -10,14 +10,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ..meetings.meet import Meet, with_writers
-from ..meetings.one_by_one import Meetings, OneByOne, orders
+from ..meetings.meet import Meet
+from ..meetings.one_by_one import OneByOne, attempts
 from ..report.result import Result
-from ..runtime.run import Run
+from ..runtime.free_run import FreeRun
+from ..runtime.observer import Observer
 from ..runtime.scenario import Scenario, build, name_of
 from ..runtime.verdict import Finding, Outcome, Verdict
-from ..runtime.workers import Crew
-from .tally import Deadline, TIMEOUT, repeat
+from ..runtime.workers import Workers
+from .session import Session
+from .tally import TIMEOUT, Tally, check_arguments, repeat
 
 ON_THE_WAY = "Found on the way: the roles had not met as the scenario asks."
 
@@ -30,69 +32,74 @@ def force(scenario: Callable[[], Any], *, runs: int = 1, seconds: float | None =
     found. If the roles cannot be made to meet the verdict is `not-reached`, unless something was
     found.
     """
-    tally = Deadline(name_of(scenario), seconds)
+    check_arguments(runs, seconds, timeout, detect)
+    tally = Tally(name_of(scenario), seconds)
     forcer = _Forcer(scenario, tally, timeout, detect)
-    return repeat(scenario, tally, runs, timeout, detect, forcer.once)
+    return repeat(tally, runs, forcer.once)
 
 
 class _Forcer:
     """One call of force."""
 
-    def __init__(self, scenario: Callable[[], Any], tally: Deadline, timeout: float,
+    def __init__(self, scenario: Callable[[], Any], tally: Tally, timeout: float,
                  detect: str) -> None:
-        self.scenario, self.tally, self.timeout, self.detect = scenario, tally, timeout, detect
-        self.known: Callable[[Scenario, Crew], Outcome] | None = None   # how it was reached before
+        self._scenario, self._tally, self._timeout, self._detect = scenario, tally, timeout, detect
+        self._known: Callable[[Scenario, Workers], Outcome] | None = None   # how it was reached before
 
-    def once(self, made: Scenario, crew: Crew) -> Outcome:
+    def once(self, workers: Workers) -> Outcome:
         """Do one run."""
-        if made.meet:
-            return self.hold(made, crew)
-        return (self.known or self.predict)(made, crew)
+        world = self._build()
+        way = self._hold if world.meet else self._known or self._predict
+        return self._tally.add(way(world, workers), world)
 
-    def play(self, made: Scenario, crew: Crew, observer: Any) -> Outcome:
-        return Run(made, [observer], self.detect, self.timeout, self.tally.deadline).play(crew)
+    def _build(self) -> Scenario:
+        return build(self._scenario, self._tally.scenario)
 
-    def hold(self, made: Scenario, crew: Crew, found: Meet | None = None) -> Outcome:
-        """Hold the meeting that was *found*, else those that are declared; in another order of start
-        if they are missed.
+    def _play(self, world: Scenario, workers: Workers, observers: list[Observer]) -> Outcome:
+        return FreeRun(world, observers, self._detect, self._timeout, self._tally.deadline).play(
+            workers)
+
+    def _hold(self, world: Scenario, workers: Workers, meeting: Meet | None = None) -> Outcome:
+        """Hold *meeting*, else those that are declared; in another order of start if they are
+        missed.
         """
-        missed = ""
-        for tried, order in enumerate(orders(made), 1):
-            meet = found or made.meet    # a declared one may name the locks of its world
-            meetings = Meetings(meet, order)
-            outcome = self.play(with_writers(made, meet), crew, meetings)
+        missed, tried = "", 0
+        for meetings, outcome in attempts(world, meeting, self._build,
+                                          lambda *what: self._play(what[0], workers, what[1])):
+            tried += 1
             outcome.tried = tried
-            if outcome.findings:
-                if not meetings.all_reached:
-                    outcome.notes.append(ON_THE_WAY)
-                return outcome
-            if meetings.all_reached:
-                outcome.notes.append("the roles met as asked and nothing came of it")
-                return outcome
             missed = missed or meetings.missed
-            made = build(self.scenario, self.tally.scenario)
-        return not_reached(outcome, f"the race could not be set up in {tried} orders of start; "
-                                    f"in the first, {missed}")
+        if outcome.findings:
+            if not meetings.all_reached:
+                outcome.notes.append(ON_THE_WAY)
+            return outcome
+        if meetings.all_reached:
+            outcome.notes.append("the roles met as asked and nothing came of it")
+            return outcome
+        return _not_reached(outcome, f"the race could not be set up in {tried} orders of start; "
+                                     f"in the first, {missed}")
 
-    def predict(self, made: Scenario, crew: Crew) -> Outcome:
+    def _predict(self, world: Scenario, workers: Workers) -> Outcome:
         """Find the meeting that the order of the locks allows, and hold it."""
-        from .session import Session   # it needs this module
-
-        session = Session(self.scenario, self.timeout, self.detect, self.tally.deadline, {}, crew)
-        session.observe(None, made)
-        outcome = session.tally.kept
+        tally = Tally(self._tally.scenario)
+        tally.deadline = self._tally.deadline
+        session = Session(self._scenario, tally, workers, self._timeout, self._detect, {})
+        session.observe(None, world)
+        outcome = tally.kept
         assert outcome is not None
         if outcome.findings:
-            self.known = lambda made, crew: self.play(made, crew, OneByOne(*session.kept_order))
+            self._known = lambda world, workers: self._play(world, workers,
+                                                            [OneByOne(*session.kept_order)])
             return outcome
-        found = session.first_that_happens()
+        prediction = session.first_that_happens()
         outcome.tried = session.runs
-        if found is None or found.outcome is None:
-            return not_reached(outcome, "no meeting is declared, and " + session.why_not())
-        if found.met and found.meeting is not None:
-            meeting, writers = found.meeting, found.writers
-            self.known = lambda made, crew: _with_its_writers(self.hold(made, crew, meeting), writers)
-        return replace(_with_its_writers(found.outcome, found.writers), tried=outcome.tried)
+        if prediction is None or prediction.outcome is None:
+            return _not_reached(outcome, "no meeting is declared, and " + session.why_not())
+        meeting, writers = prediction.meeting, prediction.writers
+        if prediction.met and meeting is not None:
+            self._known = lambda world, workers: _with_its_writers(
+                self._hold(world, workers, meeting), writers)
+        return replace(_with_its_writers(prediction.outcome, writers), tried=outcome.tried)
 
 
 def _with_its_writers(outcome: Outcome, writers: tuple[str, ...]) -> Outcome:
@@ -104,11 +111,11 @@ def _with_its_writers(outcome: Outcome, writers: tuple[str, ...]) -> Outcome:
     text = f"a deadlock as soon as a writer is queued for {' and '.join(writers)}; without one, " \
            f"readers let each other in"
     return replace(outcome, findings=[
-        replace(found, verdict=Verdict.PREDICTED, how="predicted", text=text)
-        if found.verdict is Verdict.DEADLOCK else found for found in outcome.findings])
+        replace(finding, verdict=Verdict.PREDICTED, how="predicted", text=text)
+        if finding.verdict is Verdict.DEADLOCK else finding for finding in outcome.findings])
 
 
-def not_reached(outcome: Outcome, text: str) -> Outcome:
+def _not_reached(outcome: Outcome, text: str) -> Outcome:
     """Say of a run that nothing was set up in it."""
     outcome.findings.append(Finding(Verdict.NOT_REACHED, "observed", text,
                                     events=len(outcome.log)))

@@ -8,17 +8,17 @@ is worth is its status (finding.py).
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..lockorder import splat
-from ..lockorder.baseline import checked_baseline
+from ..lockorder.finding import checked_baseline
 from ..report.result import Result
 from ..runtime.process_state import settled
-from ..runtime.workers import Crew
+from ..runtime.scenario import name_of
+from ..runtime.workers import Workers
 from .session import Session
-from .tally import TIMEOUT, check_arguments, interrupted
+from .tally import TIMEOUT, Tally, check_arguments, interrupted
 
 
 def predict(scenario: Callable[[], Any], *, runs: int | None = None, seconds: float | None = None,
@@ -44,20 +44,22 @@ def predict(scenario: Callable[[], Any], *, runs: int | None = None, seconds: fl
         ScenarioError: the scenario or an argument makes no sense.
         Interrupted: Ctrl-C; its `result` is what was found so far.
     """
-    check_arguments(1 if runs is None else runs, seconds, timeout, detect)
-    deadline = None if seconds is None else time.monotonic() + seconds
-    silenced = checked_baseline(baseline)
-    session = Session(scenario, timeout, detect, deadline, silenced)
+    check_arguments(runs, seconds, timeout, detect)
+    known = checked_baseline(baseline)
+    tally = Tally(name_of(scenario), seconds)
+    session: Session | None = None
     try:
-        with settled(), Crew() as session.crew:
+        with settled(), Workers() as workers:
+            session = Session(scenario, tally, workers, timeout, detect, known)
             session.observe(runs)
             session.conclude()
             session.search_program()
             session.take_observed()
             session.hold_declared()
     except KeyboardInterrupt as exc:
-        so_far = interrupted(exc, session.tally)
-        so_far.result.predictions, so_far.result.splat = session.predictions, splat
+        so_far = interrupted(exc, tally)
+        if session is not None:
+            so_far.result.predictions, so_far.result.splat = session.predictions, splat
         raise so_far from None
     result = session.result()
     if lockdep:

@@ -1,27 +1,29 @@
-"""replay: run again what a token recorded."""
+"""replay: run again what a token recorded, on real threads, one role at a time.
+
+A token of `stress` keeps the order of lock operations, one of `explore` every step. Both are
+schedules for one follower (exploration/follower.py).
+"""
 
 from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from ..exploration.follower import follow
-from ..exploration.hands import Hands
+from ..exploration.controlled_run import ControlledRun
+from ..exploration.follower import NEXT, Follower, Turn
 from ..exploration.stable_ids import Names
-from ..exploration.token import Moves, decode
+from ..exploration.token import Moves, Schedule, decode
 from ..locks.errors import ScenarioError
-from ..meetings.replayer import Replayer
 from ..programs.loading import load
 from ..report.result import Result
 from ..runtime.process_state import settled
-from ..runtime.run import Run
-from ..runtime.scenario import build, name_of
+from ..runtime.scenario import Scenario, build, name_of
 from ..runtime.verdict import Finding, Outcome, Verdict
-from ..runtime.workers import Crew
-from .tally import Interrupted, TIMEOUT, Tally, interrupted
+from ..runtime.workers import Workers
+from .tally import TIMEOUT, Interrupted, result_of
 
 
 def replay(token: str, scenario: Callable[..., Any] | None = None, *,
@@ -33,80 +35,71 @@ def replay(token: str, scenario: Callable[..., Any] | None = None, *,
 
     Raises:
         ScenarioError: the token or the scenario cannot be used.
+        Interrupted: Ctrl-C; its `result` says where the run stood.
     """
     (reference, arguments), seed, schedule = decode(token)
-    if scenario is None and not reference:
-        raise ScenarioError("this token names no scenario: call harness.replay(token, scenario)")
     if scenario is None:
-        scenario = load(reference)
-        if arguments:
-            try:
-                scenario = scenario(**arguments)
-            except (TypeError, KeyError, ValueError) as exc:
-                raise ScenarioError(f"{reference} cannot be built as this token asks: {exc}") from None
-    if isinstance(schedule, Moves):
-        from .replay import replay_moves
-        return replay_moves(token, scenario, schedule, timeout)
-    replayer = Replayer(schedule)
-    tally = Tally(name_of(scenario))
+        scenario = _scenario(reference, arguments)
+    explored = isinstance(schedule, Moves)
+    name, began = name_of(scenario), time.perf_counter()
     try:
-        with settled(), Crew() as crew:
-            made = build(scenario, tally.scenario, random.Random(seed))
-            outcome = Run(made, [replayer], "block", timeout).play(crew)
-            tally.add(outcome, made)
-    except KeyboardInterrupt as exc:
-        raise interrupted(exc, tally) from None
-    if not replayer.diverged and not outcome.findings and replayer.passed < len(schedule):
-        replayer.diverged = f"every role ended after {replayer.passed} of {len(schedule)} operations"
-    if replayer.diverged:
-        note = f"the code has changed since this was recorded: {replayer.diverged}"
-        if outcome.findings:
-            outcome.notes.append(note)
-        else:
-            outcome.findings.append(Finding(Verdict.NOT_REACHED, "observed", note))
-    result = tally.result(replay=token, coverage={"replayed_operations": replayer.passed})
-    result.verdict = outcome.verdict
-    return result
-
-
-@dataclass
-class _Replayed:
-    """What a token is a schedule of."""
-
-    scenario: Callable[..., Any]
-    name: str
-    names: Names
-    timeout: float
-
-
-def replay_moves(token: str, scenario: Callable[..., Any], moves: Moves, timeout: float) -> Result:
-    """Run the schedule of an exploration again, as *token* has it; see `replay`."""
-    began = time.perf_counter()
-    world = _Replayed(scenario, name_of(scenario), Names(), timeout)
-    labels = [2 * world.names.role(role) + gives_up for role, gives_up in moves.steps]
-    try:
-        with settled(), Hands() as hands:
-            run, outcome = follow(world, hands, labels, full=True)
+        with settled(), Workers() as workers:
+            world = build(scenario, name, None if explored else random.Random(seed))
+            follower = _follower(schedule, world)
+            run = ControlledRun(world, follower, Names(), timeout, full=True,
+                                numbered=not explored)
+            outcome = run.play(workers)
     except KeyboardInterrupt as exc:
         outcome = getattr(exc, "outcome", None) or Outcome([], [])
-        raise Interrupted(Result(world.name, outcome.verdict, "observed", {"runs": 1}, outcome,
-                                 time.perf_counter() - began, replay=token)) from None
-    follower, scenario_ = run.chooser, run.scenario
-    changed = follower.diverged
-    if not changed and follower.passed < len(labels):
-        changed = f"every role ended after {follower.passed} of {len(labels)} steps"
-    if not changed and not outcome.findings:
-        changed = "the schedule was followed, the roles went on, and nothing failed"
-    elif not changed and Moves.of(run) != moves:
-        changed = "the roles take their steps in the same order, but the steps are others"
+        raise Interrupted(result_of(name, outcome, {"runs": 1}, began, replay=token)) from None
+    changed = _changed(schedule, run, follower, outcome)
     if changed:
         note = f"the code has changed since this was recorded: {changed}"
         if outcome.findings:
             outcome.notes.append(note)
         else:
             outcome.findings.append(Finding(Verdict.NOT_REACHED, "observed", note))
-    how = outcome.gravest.how if outcome.gravest else "observed"
-    return Result(world.name, outcome.verdict, how,
-                  {"runs": 1, "replayed_operations": follower.passed}, outcome,
-                  time.perf_counter() - began, replay=token, names=scenario_.function_name,
-                  titles=scenario_.title)
+    return result_of(name, outcome, {"runs": 1, "replayed_operations": follower.passed}, began,
+                     world, replay=token)
+
+
+def _scenario(reference: str, arguments: dict[str, Any]) -> Callable[..., Any]:
+    """Return the scenario that a token names."""
+    if not reference:
+        raise ScenarioError("this token names no scenario: call harness.replay(token, scenario)")
+    named = load(reference)
+    if not arguments:
+        return named
+    try:
+        scenario: Callable[..., Any] = named(**arguments)
+    except (TypeError, KeyError, ValueError) as exc:
+        raise ScenarioError(f"{reference} cannot be built as this token asks: {exc}") from None
+    return scenario
+
+
+def _follower(schedule: Schedule | Moves, world: Scenario) -> Follower:
+    if isinstance(schedule, Moves):
+        return Follower([Turn(role, NEXT, gives_up) for role, gives_up in schedule.steps])
+    done: Counter[str] = Counter()
+    turns = []
+    for role in schedule:
+        turns.append(Turn(role, done[role]))
+        done[role] += 1
+    return Follower(turns, polls=world.program is not None)
+
+
+def _changed(schedule: Schedule | Moves, run: ControlledRun, follower: Follower,
+             outcome: Outcome) -> str:
+    """Say how the run differs from the one that was recorded, or "" if that cannot be seen."""
+    if follower.diverged:
+        return follower.diverged
+    explored = isinstance(schedule, Moves)
+    total = len(schedule.steps) if isinstance(schedule, Moves) else len(schedule)
+    if follower.passed < total and (explored or not outcome.findings):
+        return f"every role ended after {follower.passed} of {total} " \
+               f"{'steps' if explored else 'operations'}"
+    if explored and not outcome.findings:
+        return "the schedule was followed, the roles went on, and nothing failed"
+    if explored and Moves.of(run) != schedule:
+        return "the roles take their steps in the same order, but the steps are others"
+    return ""

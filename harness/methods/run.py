@@ -1,4 +1,4 @@
-"""run: a scenario, once or many times, on real threads; and what all such calls share.
+"""run: let the roles of a scenario race, once or many times, on real threads.
 
 A call takes a scenario (a callable that builds a fresh world and returns its roles) and returns a
 `Result`. Workers are reused from run to run inside one call and have ended when it returns.
@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..report.result import Result
+from ..runtime.free_run import FreeRun
 from ..runtime.observer import Observer
-from ..runtime.run import Run
-from ..runtime.scenario import Scenario, name_of
+from ..runtime.scenario import build, name_of
 from ..runtime.verdict import Outcome
-from ..runtime.workers import Crew
-from .tally import Deadline, TIMEOUT, repeat
+from ..runtime.workers import Workers
+from .tally import TIMEOUT, Tally, check_arguments, repeat
 
 
 def run(scenario: Callable[[], Any], *, runs: int = 1, seconds: float | None = None,
@@ -36,8 +36,11 @@ def run(scenario: Callable[[], Any], *, runs: int = 1, seconds: float | None = N
         ScenarioError: the scenario or an argument makes no sense.
         Interrupted: Ctrl-C; its `result` holds the report so far.
     """
-    def once(made: Scenario, crew: Crew) -> Outcome:
-        return Run(made, list(observers()), detect, timeout, tally.deadline).play(crew)
+    def once(workers: Workers) -> Outcome:
+        world = build(scenario, tally.scenario)
+        free = FreeRun(world, observers(), detect, timeout, tally.deadline)
+        return tally.add(free.play(workers), world)
 
-    tally = Deadline(name_of(scenario), seconds)
-    return repeat(scenario, tally, runs, timeout, detect, once)
+    check_arguments(runs, seconds, timeout, detect)
+    tally = Tally(name_of(scenario), seconds)
+    return repeat(tally, runs, once)

@@ -8,21 +8,19 @@ with a token that shows it again.
 from __future__ import annotations
 
 import random
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 from ..exploration.token import token_of
-from ..locks.parking import Task
+from ..locks.task import Task
 from ..report.result import Result
 from ..runtime.observer import Observer
-from ..runtime.process_state import settled
-from ..runtime.run import Run
+from ..runtime.free_run import FreeRun
 from ..runtime.scenario import build, name_of
 from ..runtime.verdict import Outcome, Verdict
-from ..runtime.workers import Crew
-from .tally import TIMEOUT, Tally, check_arguments, interrupted
+from ..runtime.workers import Workers
+from .tally import TIMEOUT, Progress, Tally, check_arguments, repeat
 
 RUNS = 1000              # when neither runs nor seconds are given
 YIELD, NAP = 0.3, 0.1    # how likely an operation lets others run, or sleeps
@@ -63,48 +61,39 @@ def stress(scenario: Callable[..., Any], *, runs: int | None = None, seconds: fl
         ScenarioError: the scenario or an argument makes no sense.
         Interrupted: Ctrl-C; its `result` is the summary so far.
     """
-    check_arguments(1 if runs is None else runs, seconds, timeout, detect)
+    check_arguments(runs, seconds, timeout, detect)
     if runs is None and seconds is None:
         runs = RUNS
-    loop = _Loop(scenario, random.randrange(2**32) if seed is None else seed, timeout, detect)
-    end = None if seconds is None else time.monotonic() + seconds
-    try:
-        with settled(SWITCH_INTERVAL), Crew() as crew:
-            while runs is None or loop.tally.runs < runs:
-                if end is not None and time.monotonic() >= end:
-                    break
-                outcome = loop.once(crew, end)
-                if progress:
-                    loop.show(runs)
-                if outcome.stuck:
-                    break
-    except KeyboardInterrupt as exc:
-        raise interrupted(exc, loop.tally, **loop.summary()) from None
-    finally:
-        if progress:
-            print(file=sys.stderr)
-    return loop.tally.result(**loop.summary())
+    tally = Tally(name_of(scenario), seconds)
+    loop = _Loop(scenario, random.randrange(2**32) if seed is None else seed, tally)
+
+    def once(workers: Workers) -> Outcome:
+        outcome = loop.once(workers, timeout, detect)
+        line.show(lambda: loop.progress(runs))
+        return outcome
+
+    with Progress(progress) as line:
+        return repeat(tally, runs, once, at_least=0, switch_interval=SWITCH_INTERVAL,
+                      more=loop.summary)
 
 
 class _Loop:
     """The state of one stress loop: its seed, its sums, its first failure."""
 
-    def __init__(self, scenario: Callable[..., Any], seed: int, timeout: float, detect: str) -> None:
-        self._scenario, self._seed, self._timeout, self._detect = scenario, seed, timeout, detect
-        self.tally = Tally(name_of(scenario))
+    def __init__(self, scenario: Callable[..., Any], seed: int, tally: Tally) -> None:
+        self._scenario, self._seed, self._tally = scenario, seed, tally
         self._first: tuple[str, Outcome] | None = None
-        self._shown = 0.0
 
-    def once(self, crew: Crew, end: float | None) -> Outcome:
+    def once(self, workers: Workers, timeout: float, detect: str) -> Outcome:
         """Do one run."""
-        seed = f"{self._seed}/{self.tally.runs}"
-        made = build(self._scenario, self.tally.scenario, random.Random(seed))
-        outcome = Run(made, [Noise(seed)], self._detect, self._timeout, end).play(crew)
-        cut = outcome.verdict is Verdict.INCONCLUSIVE
-        if cut and self.tally.runs:
+        tally = self._tally
+        seed = f"{self._seed}/{tally.runs}"
+        world = build(self._scenario, tally.scenario, random.Random(seed))
+        outcome = FreeRun(world, [Noise(seed)], detect, timeout, tally.deadline).play(workers)
+        if outcome.verdict is Verdict.INCONCLUSIVE and tally.runs:
             return outcome   # the time was up in the middle of a run: it counts for nothing
-        self.tally.add(outcome, made)
-        if self.tally.kept is outcome and outcome.findings:
+        tally.add(outcome, world)
+        if tally.kept is outcome and outcome.findings:
             self._first = seed, outcome
         return outcome
 
@@ -118,14 +107,10 @@ class _Loop:
         again = f"python -m harness replay {token}" if token else ""
         return {"coverage": {"seed": self._seed}, "replay": token, "again": again}
 
-    def show(self, runs: int | None) -> None:
-        """Write the progress line, at most ten times a second."""
-        now = time.perf_counter()
-        if now - self._shown < 0.1:
-            return
-        self._shown = now
-        done, elapsed = self.tally.runs, now - self.tally.began
-        found = ", ".join(f"{n} {verdict}" for verdict, n in self.tally.counts.items())
+    def progress(self, runs: int | None) -> str:
+        """Return the progress line."""
+        tally = self._tally
+        rate = tally.runs / (time.perf_counter() - tally.began)
+        verdicts = ", ".join(f"{n} {verdict}" for verdict, n in tally.counts.items())
         of = f" of {runs:,}" if runs is not None else ""
-        print(f"\r{self.tally.scenario}: {done:,}{of} runs, {done / elapsed:,.0f}/s, {found} ",
-              end="", file=sys.stderr, flush=True)
+        return f"{tally.scenario}: {tally.runs:,}{of} runs, {rate:,.0f}/s, {verdicts}"

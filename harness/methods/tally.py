@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import Counter
@@ -12,9 +13,9 @@ from ..locks.callsite import Chain
 from ..locks.errors import ScenarioError
 from ..report.result import Result
 from ..runtime.process_state import settled
-from ..runtime.scenario import Scenario, build
+from ..runtime.scenario import Scenario
 from ..runtime.verdict import Finding, Outcome, Verdict
-from ..runtime.workers import Crew
+from ..runtime.workers import Workers
 
 TIMEOUT = 5.0
 DETECT = ("block", "timeout")
@@ -29,14 +30,25 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Tally:
-    """Sums up the runs of one call, keeping the gravest outcome, the first of several."""
+    """Sums up the runs of one call, keeping the gravest outcome, the first of several.
 
-    def __init__(self, scenario: str) -> None:
+    Args:
+        scenario: its name.
+        seconds: after which the call is to end.
+
+    Attributes:
+        deadline: when that is, by time.monotonic().
+        tried: how many runs it took to get to those that count.
+        kept: the outcome that is reported, of the world `world`.
+    """
+
+    def __init__(self, scenario: str, seconds: float | None = None) -> None:
         self.scenario = scenario
+        self.deadline = None if seconds is None else time.monotonic() + seconds
         self.counts: Counter[str] = Counter()
         self.tried = 0
         self.kept: Outcome | None = None
-        self.scenario_kept: Scenario | None = None
+        self.world: Scenario | None = None
         self.began = time.perf_counter()
         self._distinct: set[Any] = set()
 
@@ -45,59 +57,69 @@ class Tally:
         """How many runs were counted."""
         return sum(self.counts.values())
 
-    def add(self, outcome: Outcome, scenario: Scenario) -> None:
-        """Count one run."""
+    @property
+    def late(self) -> bool:
+        """Whether the time is up."""
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
+    def add(self, outcome: Outcome, world: Scenario) -> Outcome:
+        """Count one run, and return it."""
         self.counts[str(outcome.verdict)] += 1
         self.tried += outcome.tried
         if outcome.gravest is not None:
             self._distinct.add(_fingerprint(outcome.gravest))
         if self.kept is None or outcome.verdict.graveness > self.kept.verdict.graveness:
-            self.kept = outcome
-            self.scenario_kept = scenario
+            self.kept, self.world = outcome, world
+        return outcome
 
-    def result(self, **more: Any) -> Result:
+    def result(self, coverage: dict[str, Any] | None = None, **more: Any) -> Result:
         """Return what the runs so far came to."""
         kept = self.kept or Outcome([], [])
-        coverage: dict[str, Any] = {"runs": self.runs}
-        found = {verdict: n for verdict, n in self.counts.items() if verdict != "clean"}
-        if self.runs > 1 and found:
-            coverage["verdicts"] = dict(self.counts)
-            coverage["distinct_reports"] = len(self._distinct)
+        covered: dict[str, Any] = {"runs": self.runs}
+        if self.runs > self.counts["clean"] and self.runs > 1:
+            covered["verdicts"] = dict(self.counts)
+            covered["distinct_reports"] = len(self._distinct)
         if self.tried > self.runs:
-            coverage["runs_to_get_there"] = self.tried
-        coverage.update(more.pop("coverage", {}))
-        verdict = kept.verdict if self.runs else Verdict.INCONCLUSIVE
-        how = kept.gravest.how if kept.gravest else "observed"
-        made = self.scenario_kept
-        return Result(self.scenario, verdict, how, coverage, kept,
-                      time.perf_counter() - self.began, names=made and made.function_name,
-                      titles=made and made.title, **more)
+            covered["runs_to_get_there"] = self.tried
+        result = result_of(self.scenario, kept, covered | (coverage or {}), self.began, self.world,
+                           **more)
+        if not self.runs:
+            result.verdict = Verdict.INCONCLUSIVE
+        return result
 
 
-class Deadline(Tally):
-    """A tally with an end."""
+def result_of(scenario: str, outcome: Outcome, coverage: dict[str, Any], began: float,
+              world: Scenario | None = None, **more: Any) -> Result:
+    """Return what a call comes to whose reported run is *outcome*, of *world*.
 
-    def __init__(self, scenario: str, seconds: float | None) -> None:
-        super().__init__(scenario)
-        self.seconds = seconds
-        self.deadline = None if seconds is None else time.monotonic() + seconds
+    Args:
+        began: when the call did, by time.perf_counter().
+    """
+    how = outcome.gravest.how if outcome.gravest else "observed"
+    return Result(scenario, outcome.verdict, how, coverage, outcome, time.perf_counter() - began,
+                  names=world and world.function_name, titles=world and world.title, **more)
 
 
-def repeat(scenario: Callable[[], Any], tally: Deadline, runs: int, timeout: float, detect: str,
-            once: Callable[[Scenario, Crew], Outcome]) -> Result:
-    check_arguments(runs, tally.seconds, timeout, detect)
+def repeat(tally: Tally, runs: int | None, once: Callable[[Workers], Outcome], *,
+           at_least: int = 1, switch_interval: float | None = None,
+           more: Callable[[], dict[str, Any]] = dict) -> Result:
+    """Run *once* after once, until there are *runs* or the time is up; return what it came to.
+
+    Args:
+        once: does one run and counts it.
+        at_least: how many runs there are whatever the time.
+        switch_interval: seconds between the interpreter's own thread switches meanwhile.
+        more: returns what the result says beside the sums.
+    """
     try:
-        with settled(), Crew() as crew:
-            for _ in range(runs):
-                made = build(scenario, tally.scenario)
-                outcome = once(made, crew)
-                tally.add(outcome, made)
-                late = tally.deadline is not None and time.monotonic() >= tally.deadline
-                if late or outcome.stuck:
-                    break   # a thread that could not be ended would be joined by one more each time
+        with settled(switch_interval), Workers() as workers:
+            while (runs is None or tally.runs < runs) and (
+                    tally.runs < at_least or not tally.late):
+                if once(workers).stuck:
+                    break   # each further run would leave one more thread that cannot be ended
     except KeyboardInterrupt as exc:
-        raise interrupted(exc, tally) from None
-    return tally.result()
+        raise interrupted(exc, tally, **more()) from None
+    return tally.result(**more())
 
 
 def interrupted(exc: KeyboardInterrupt, tally: Tally, **more: Any) -> Interrupted:
@@ -108,11 +130,33 @@ def interrupted(exc: KeyboardInterrupt, tally: Tally, **more: Any) -> Interrupte
     return Interrupted(tally.result(**more))
 
 
-def check_arguments(runs: int, seconds: float | None, timeout: float, detect: str) -> None:
+class Progress:
+    """A line on standard error that is kept up to date, at most ten times a second."""
+
+    def __init__(self, shown: bool) -> None:
+        self._shown = shown
+        self._last = 0.0
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._shown:
+            print(file=sys.stderr)
+
+    def show(self, line: Callable[[], str]) -> None:
+        """Write the line anew."""
+        now = time.perf_counter()
+        if self._shown and now - self._last >= 0.1:
+            self._last = now
+            print(f"\r{line()} ", end="", file=sys.stderr, flush=True)
+
+
+def check_arguments(runs: int | None, seconds: float | None, timeout: float, detect: str) -> None:
     """Refuse what makes no sense, in one line."""
     if seconds is not None and not seconds > 0:
         raise ScenarioError(f"seconds is {seconds}, expected a number above 0")
-    if runs < 1:
+    if runs is not None and runs < 1:
         raise ScenarioError(f"runs is {runs}, expected at least 1")
     if not 0 < timeout < threading.TIMEOUT_MAX:
         raise ScenarioError(f"timeout is {timeout}, expected a number of seconds above 0")
@@ -120,12 +164,12 @@ def check_arguments(runs: int, seconds: float | None, timeout: float, detect: st
         raise ScenarioError(f"detect is {detect!r}, expected one of {', '.join(DETECT)}")
 
 
-def _fingerprint(found: Finding) -> Any:
+def _fingerprint(finding: Finding) -> Any:
     """Return what makes two reports the same but for times."""
-    return (found.verdict, found.text, tuple([
+    return (finding.verdict, finding.text, tuple([
         (state.role, state.wants, state.mode, _calls(state.chain),
          tuple([(hold.lock, hold.mode, _calls(hold.chain)) for hold in state.holds]))
-        for state in found.cycle]))
+        for state in finding.cycle]))
 
 
 def _calls(chain: Chain) -> tuple[Any, ...]:

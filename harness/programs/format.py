@@ -9,30 +9,45 @@ Two notations are read, one case an object each:
   must complain (``splat`` or ``clean``), in what words.
 
 Reading looks at nothing but the case that is asked for, and says where the file is wrong. Nothing
-is run here: see threads.py, validator_case.py.
+is run here: see threads.py.
+
+The file is long because nearly half of it says what is wrong with a file, and where, so that nobody
+after it has to ask.
 """
 
 from __future__ import annotations
 
-import difflib
-import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NoReturn
 
-from ..checker.program import Program
+from ..checker.program import Program, unknown_operation
 from ..lockorder.lockdep import SUBCLASSES, TYPES
-from ..locks.errors import ScenarioError
-from .source_lines import parse
-from .threads import Lines, scenario_of
-from .validator_case import OPERATIONS, sequence_of
+from ..locks.errors import ScenarioError, unknown_name
+from ..locks.operations import RECORDED
+from .json_file import check_keys, get, read_json
+from .threads import Factory, Lines, OPERATIONS, Operation, Reference, scenario_of, sequence_of
 
 BEFORE, AFTER = "before", "after"
-RECORDED = ("take", "take_read", "take_write")    # of recordings, not of files
 EXPECTED_OF_PROGRAM = ("deadlock", "ok")
 EXPECTED_OF_VALIDATOR = ("splat", "clean")
+
+# What each object of a file may say. Any other key is refused: a typing error would else be read as
+# if nothing had been said. Keys that begin with an underscore are the author's own.
+REMARKS_ON_A_CASE = ("status", "after_status", "related", "group", "class", "sure", "same_device",
+                     "functions", "pcimodel", "states")
+REMARKS_ON_A_VALIDATOR_CASE = ("kind", "group", "printed_as", "oracle")
+REMARKS_ON_A_FILE = ("schema", "notation", "kinds")
+KEYS_OF_A_CASE = ("id", "name", "locks", "threads_before", "threads_after", "expect_before",
+                  "expect_after", "init_flags_before", "init_flags_after", "kinds_after",
+                  "variants", "policy")
+KEYS_OF_A_VARIANT = ("name", "threads", "expect", "init_flags", "kinds")
+KEYS_OF_A_LOCK = ("kind",)
+KEYS_OF_A_VALIDATOR_CASE = ("id", "name", "locks", "threads_or_sequence", "expected",
+                            "expected_report")
+KEYS_OF_A_VALIDATOR_LOCK = ("type", "class")
 
 
 @dataclass(frozen=True)
@@ -59,21 +74,22 @@ class ProgramCase:
     file: str
     versions: Mapping[str, Version]
 
-    def scenario(self, version: str = "", policy: str = "writer") -> Callable[[], Any]:
-        """Return the scenario factory of *version* (default: before).
+    def scenario(self, version: str = "", policy: str | None = None) -> Factory:
+        """Return the scenario factory of *version* (default: before), its semaphores of *policy*
+        (default: the case's own).
 
         Raises:
             ScenarioError: there is no such version.
         """
         chosen = self.versions.get(version or BEFORE)
         if chosen is None:
-            _unknown(f"{self.file}: case {self.name!r} has no version", version,
-                     list(self.versions))
+            raise unknown_name(f"{self.file}: case {self.name!r} has no version", version,
+                               list(self.versions))
         program = chosen.program
-        if policy != program.policy:
+        if policy not in (None, program.policy):
             program = replace(program, policy=policy)
         return scenario_of(program, f"{self.name}:{chosen.name}", self.file, chosen.lines,
-                           _reference(self.file, self.name, chosen.name, policy))
+                           _reference(self.file, self.name, chosen.name, program.policy))
 
 
 @dataclass(frozen=True)
@@ -91,12 +107,12 @@ class ValidatorCase:
     name: str
     file: str
     locks: dict[str, tuple[str, str]]
-    operations: list[tuple[Any, ...]]
+    operations: list[Operation]
     expected: str
     expected_report: str | None
     lines: list[int]
 
-    def scenario(self, version: str = "", policy: str = "writer") -> Callable[[], Any]:
+    def scenario(self, version: str = "", policy: str | None = None) -> Factory:
         """Return the scenario factory: one role that does it all on real locks.
 
         Raises:
@@ -105,6 +121,7 @@ class ValidatorCase:
         if version:
             raise ScenarioError(f"{self.file}: case {self.name!r} is one of a validator, without "
                                 f"versions, and so without {version!r}")
+        policy = policy or "writer"
         return sequence_of(self.operations, self.locks, self.name, self.file, self.lines, policy,
                            _reference(self.file, self.name, "", policy))
 
@@ -112,18 +129,19 @@ class ValidatorCase:
 Case = ProgramCase | ValidatorCase
 
 
-def _reference(file: str, case: str, version: str, policy: str) -> tuple[str, dict[str, Any]]:
+def _reference(file: str, case: str, version: str, policy: str) -> Reference:
     return f"{__package__}:scenario", {"file": file, "case": case, "version": version,
-                                    "policy": policy}
+                                       "policy": policy}
 
 
-def scenario(file: str, case: str, version: str = "", policy: str = "writer") -> Callable[[], Any]:
+def scenario(file: str, case: str, version: str = "", policy: str = "writer") -> Factory:
     """Return the scenario factory of a version of a case of *file*: what replay tokens refer to."""
     return File(file).case(case).scenario(version, policy)
 
 
-def load_case(reference: str, policy: str = "writer") -> Callable[[], Any]:
-    """Return the scenario factory that ``FILE.json[:CASE[:VERSION]]`` names.
+def load_case(reference: str, policy: str | None = None) -> Factory:
+    """Return the scenario factory that ``FILE.json[:CASE[:VERSION]]`` names, with *policy* for the
+    one that the case has.
 
     CASE may be left out if the file has only one, VERSION for the first one there is.
 
@@ -135,12 +153,6 @@ def load_case(reference: str, policy: str = "writer") -> Callable[[], Any]:
     case, _, version = rest.partition(":")
     file = File(path)
     return (file.case(case) if suffix else file.only_case()).scenario(version, policy)
-
-
-def _unknown(what: str, name: str, known: list[str]) -> NoReturn:
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-    raise ScenarioError(f"{what} {name!r}; {hint}")
 
 
 # -- reading --------------------------------------------------------------------------------------
@@ -155,13 +167,14 @@ class File:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        data = _parse(path)
-        lists = data if isinstance(data, dict) else {"cases": data}
-        self._raw = [raw for key, value in lists.items()
-                     if isinstance(key, str) and key.endswith("cases") and isinstance(value, list)
-                     for raw in value]
+        data = read_json(path)
+        file = data if isinstance(data, dict) else {"cases": data}
+        lists = {key: value for key, value in file.items()
+                 if key.endswith("cases") and isinstance(value, list)}
+        self._raw = [raw for cases in lists.values() for raw in cases]
         if not self._raw or not all(isinstance(raw, dict) for raw in self._raw):
             self._refuse()
+        check_keys(file, path, *lists, *REMARKS_ON_A_FILE)
         for number, raw in enumerate(self._raw):
             if not isinstance(_name_of(raw), str):
                 raise ScenarioError(f"{path}: case number {number} has no name")
@@ -193,7 +206,7 @@ class File:
             ScenarioError: there is none, or it is wrong.
         """
         if name not in self.names:
-            _unknown(f"{self.path} has no case", name, self.names)
+            raise unknown_name(f"{self.path} has no case", name, self.names)
         return self._read(self._raw[self.names.index(name)])
 
     def only_case(self) -> Case:
@@ -219,18 +232,21 @@ def _name_of(raw: dict[str, Any]) -> Any:
 
 
 def _program_case(raw: dict[str, Any], file: str, where: str) -> ProgramCase:
-    locks = {name: lock.get("kind") if isinstance(lock, dict) else lock
-             for name, lock in _get(raw, "locks", dict, where, {}).items()}
-    fixed = locks | _get(raw, "kinds_after", dict, where, {})
-    versions = [_version(BEFORE, raw, "_before", locks, "deadlock", where)]
+    check_keys(raw, where, *KEYS_OF_A_CASE, *REMARKS_ON_A_CASE)
+    locks = {name: _kind(lock, f"{where}: lock {name}")
+             for name, lock in get(raw, "locks", dict, where, {}).items()}
+    fixed = locks | get(raw, "kinds_after", dict, where, {})
+    policy = get(raw, "policy", str, where, "writer")
+    versions = [_version(BEFORE, raw, "_before", locks, "deadlock", policy, where)]
     if raw.get("threads_after") is not None:
-        versions.append(_version(AFTER, raw, "_after", fixed, "ok", where))
-    for variant in _get(raw, "variants", list, where, []):
+        versions.append(_version(AFTER, raw, "_after", fixed, "ok", policy, where))
+    for variant in get(raw, "variants", list, where, []):
         if not isinstance(variant, dict):
             raise ScenarioError(f"{where}: variant {variant!r} is no object")
-        name = _get(variant, "name", str, f"{where}: a variant")
-        kinds = locks | _get(variant, "kinds", dict, f"{where}, {name}", {})
-        versions.append(_version(name, variant, "", kinds, None, where))
+        name = get(variant, "name", str, f"{where}: a variant")
+        check_keys(variant, f"{where}, {name}", *KEYS_OF_A_VARIANT)
+        kinds = locks | get(variant, "kinds", dict, f"{where}, {name}", {})
+        versions.append(_version(name, variant, "", kinds, None, policy, where))
     named = {version.name: version for version in versions}
     if len(named) != len(versions):
         raise ScenarioError(f"{where}: two versions have the same name, of "
@@ -238,12 +254,20 @@ def _program_case(raw: dict[str, Any], file: str, where: str) -> ProgramCase:
     return ProgramCase(_name_of(raw), file, named)
 
 
+def _kind(lock: Any, where: str) -> Any:
+    """Return the kind of a lock, given as an object or as the word alone; `Program` looks at it."""
+    if not isinstance(lock, dict):
+        return lock
+    check_keys(lock, where, *KEYS_OF_A_LOCK)
+    return get(lock, "kind", str, where)
+
+
 def _version(name: str, raw: dict[str, Any], suffix: str, locks: dict[str, Any],
-             expected: str | None, where: str) -> Version:
+             expected: str | None, policy: str, where: str) -> Version:
     where = f"{where}, {name}"
-    threads = _get(raw, f"threads{suffix}", dict, where)
+    threads = get(raw, f"threads{suffix}", dict, where)
     lines = {thread: _lines_of(ops, f"{where}: thread {thread}") for thread, ops in threads.items()}
-    flags = _get(raw, f"init_flags{suffix}", list, where, [])
+    flags = get(raw, f"init_flags{suffix}", list, where, [])
     if not all(isinstance(flag, str) for flag in flags):
         raise ScenarioError(f"{where}: flags are names, not {flags!r}")
     word = raw.get(f"expect{suffix}", expected)
@@ -253,10 +277,9 @@ def _version(name: str, raw: dict[str, Any], suffix: str, locks: dict[str, Any],
     for thread, ops in threads.items():
         for index, op in enumerate(ops if isinstance(ops, list) else ()):
             if isinstance(op, list) and op and op[0] in RECORDED:
-                raise ScenarioError(f"{where}: thread {thread}, operation {index}: unknown operation "
-                                    f"{op[0]!r}")
+                raise unknown_operation(f"{where}: thread {thread}, operation {index}", op[0])
     try:
-        program = Program(locks, threads, frozenset(flags))
+        program = Program(locks, threads, frozenset(flags), policy)
     except ScenarioError as exc:
         raise ScenarioError(f"{where}: {exc}") from None
     return Version(name, program, word, lines)
@@ -270,16 +293,18 @@ def _lines_of(ops: Any, where: str) -> list[int]:
 
 
 def _validator_case(raw: dict[str, Any], file: str, where: str) -> ValidatorCase:
+    check_keys(raw, where, *KEYS_OF_A_VALIDATOR_CASE, *REMARKS_ON_A_VALIDATOR_CASE)
     locks = {}
-    for name, lock in _get(raw, "locks", dict, where, {}).items():
+    for name, lock in get(raw, "locks", dict, where, {}).items():
         if not isinstance(lock, dict):
             raise ScenarioError(f"{where}: lock {name} is {lock!r}, expected its type and class")
-        kind = _get(lock, "type", str, f"{where}: lock {name}")
+        check_keys(lock, f"{where}: lock {name}", *KEYS_OF_A_VALIDATOR_LOCK)
+        kind = get(lock, "type", str, f"{where}: lock {name}")
         if kind not in TYPES:
             raise ScenarioError(f"{where}: lock {name} is of unknown type {kind!r}; one of "
                                 f"{', '.join(TYPES)}")
-        locks[name] = kind, _get(lock, "class", str, f"{where}: lock {name}", name)
-    sequence = _get(raw, "threads_or_sequence", list, where)
+        locks[name] = kind, get(lock, "class", str, f"{where}: lock {name}", name)
+    sequence = get(raw, "threads_or_sequence", list, where)
     for index, op in enumerate(sequence):
         _check_operation(op, locks, f"{where}, operation {index}")
     expected = raw.get("expected")
@@ -305,36 +330,3 @@ def _check_operation(op: Any, locks: Mapping[str, Any], where: str) -> None:
         raise ScenarioError(f"{where}: {op!r} has more than {op[0]} needs")
     if op[2:] and (type(op[2]) is not int or not 0 <= op[2] < SUBCLASSES):
         raise ScenarioError(f"{where}: {op[2]!r} is no subclass, expected a number below {SUBCLASSES}")
-
-
-_NAMED = {dict: "an object", list: "a list", str: "a name"}
-_REQUIRED = object()
-
-
-def _get(raw: dict[str, Any], key: str, kind: type, where: str, default: Any = _REQUIRED) -> Any:
-    """Return what *raw* has under *key*, if it is of the right kind; null is as good as nothing."""
-    value = raw.get(key)
-    if value is None and default is not _REQUIRED:
-        return default
-    if not isinstance(value, kind):
-        raise ScenarioError(f"{where}: {key!r} is {value!r}, expected {_NAMED[kind]}" if key in raw
-                            else f"{where} needs {key!r}, {_NAMED[kind]}")
-    return value
-
-
-def _parse(path: str) -> Any:
-    """Return what the JSON file *path* says, each list with its line."""
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            return parse(file.read())
-    except OSError as exc:
-        raise ScenarioError(f"cannot read {path}: {exc.strerror}") from None
-    except UnicodeDecodeError:
-        raise ScenarioError(f"{path} is no JSON: it is not text in UTF-8") from None
-    except json.JSONDecodeError as exc:
-        raise ScenarioError(f"{path} is no JSON: {exc.msg} at line {exc.lineno}, column "
-                            f"{exc.colno}") from None
-    except ValueError as exc:
-        raise ScenarioError(f"{path} is no JSON that can be read: {exc}") from None
-    except RecursionError:
-        raise ScenarioError(f"{path} is nested too deeply") from None

@@ -20,10 +20,8 @@ def is_file(reference: str) -> bool:
 
 
 def load(reference: str, policy: str | None = None) -> Callable[[], Any]:
-    """Return the scenario factory that *reference* names: MODULE:NAME, or FILE.json with a case (see
-    format.py).
-
-    The module is looked up in the current directory first.
+    """Return the scenario factory that *reference* names: MODULE:NAME, looked up in the current
+    directory first, or FILE.json with a case (see format.py).
 
     Args:
         policy: of the reader/writer locks of a case of a file; a module makes its own locks.
@@ -32,7 +30,7 @@ def load(reference: str, policy: str | None = None) -> Callable[[], Any]:
         ScenarioError: there is no such module or name, or file or case.
     """
     if is_file(reference):
-        return load_case(reference, policy or "writer")
+        return load_case(reference, policy)
     if policy is not None:
         raise ScenarioError(f"a policy goes with FILE.json only: {reference} makes its own locks")
     module_name, colon, attribute = reference.partition(":")
@@ -59,4 +57,5 @@ def load(reference: str, policy: str | None = None) -> Callable[[], Any]:
         # Made by another function, say: this is how it was found, and can be found again.
         with suppress(AttributeError, TypeError):
             target.reference = (reference, {})
-    return target
+    factory: Callable[[], Any] = target
+    return factory

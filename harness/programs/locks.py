@@ -6,26 +6,34 @@ Whatever observes mutexes, semaphores and completions sees these too.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from ..locks.completion import Completion
 from ..locks.mutex import Mutex
-from ..locks.node import ended_wait, grant, wait
-from ..locks.parking import EXCLUSIVE, Expired, Task, WAIT, current, enter, leave
+from ..locks.node import grant, wait
+from ..locks.parking import enter, leave
+from ..locks.task import EXCLUSIVE, Expired, Task, WAIT, current
 from ..locks.rwsem import RWSemaphore
 
-Bringers = Callable[[Any], Iterable[Task]]   # given a run, who in it could complete something
+# Given a task that waits, who in its run could end that.
+Completers = Callable[[Task], list[Task]]
+# Who may yet end a task's wait, whatever it waits for, by cancelling it; None if that was done.
+Cancellers = Callable[[Task], list[Task] | None]
 ESCAPING = "a mutex or a flag"    # what all locks and flags of ``lock_unless`` share
 
 
-def either(candidates: Iterable[Task], run: Any) -> list[Task]:
+def nobody(task: Task) -> list[Task]:
+    """Return no task."""
+    return []
+
+
+def any_of(candidates: Iterable[Task], waiter: Task) -> list[Task]:
     """Return who blocks a wait that any one of *candidates* could end.
 
     Several are one task here, which stands for them and waits for nobody: a cycle through one of
     them would be no deadlock while another can go on. When none can, that is a hang.
     """
-    found = list(dict.fromkeys(candidates))
-    return found if len(found) < 2 else [Task(" or ".join(each.name for each in found), run)]
+    tasks = list(dict.fromkeys(candidates))
+    return tasks if len(tasks) < 2 else [Task(" or ".join(task.name for task in tasks), waiter.run)]
 
 
 class ProgramMutex(Mutex):
@@ -41,7 +49,7 @@ class ProgramMutex(Mutex):
         self._unless: dict[Task, Flag] = {}
 
     @property
-    def shares(self) -> Any:
+    def shares(self) -> object:
         """What may let a role pass it: itself alone, or a flag too."""
         return ESCAPING if self._escapable else self
 
@@ -54,46 +62,40 @@ class ProgramMutex(Mutex):
         owners, flag = super().blockers(task, mode), self._unless.get(task)
         if flag is None or not owners:
             return owners
-        return [] if flag.when_set.passes > 0 else either([*owners, *flag.setters(task.run)], task.run)
+        if flag.when_set.passes > 0:
+            return []
+        return any_of([*owners, *flag.when_set.completers(task)], task)
 
     def acquire_unless(self, flag: Flag) -> bool:
         """Take it, waiting if it is not free; return False once *flag* is set and it is not."""
         task = current()
-        task.trylock = task.timed = False
         self._unless[task] = flag
         try:
-            for hook in task.run.on_acquire:
-                hook(task, self, EXCLUSIVE)
-            taken, goes_on = self._take_or_wait(task, flag)
+            return self._acquire_in_run(task, True, -1)
         finally:
             del self._unless[task]
-        if not goes_on:
-            return ended_wait(task)
-        if taken:
-            task.held.append((self, EXCLUSIVE, task.chain))
-            for hook in task.run.on_acquired:
-                hook(task, self, EXCLUSIVE)
-        return taken
 
-    def _take_or_wait(self, task: Task, flag: Flag) -> tuple[bool, bool]:
-        """Return whether *task* has it, and whether it may go on."""
+    def _contend(self, task: Task, timeout: float) -> bool:
+        """Wait for it, in `acquire_unless` for the flag too; return whether *task* has it."""
+        flag = self._unless.get(task)
+        if flag is None:
+            return super()._contend(task, timeout)
         enter()
-        owner = self._owner
-        self._waiters.append(task)     # before the lock is tried: see the header of mutex.py
+        # Queued before the lock is tried: a release frees the lock first and looks for waiters
+        # after, so either it sees the waiter or the waiter sees the lock free.
+        self._waiters.append(task)
         taken = self._lock.acquire(False)
-        if taken:
-            self._owner = task
-        goes_on = taken or flag.when_set.passes > 0
-        if not goes_on:
+        # The guard is held from here to the wait. Who sets the flag completes it under the guard
+        # and looks at `escaping` after: it sees this entry, or the flag is seen to be set here.
+        if not taken and not flag.when_set.passes:
+            is_owner = self._owner is task    # then it can only go on for the flag's sake
             flag.escaping[task] = self
-            goes_on = wait(task, self, EXCLUSIVE, -1)
-            # Its holder, who wants it again, can only go on for the flag's sake.
-            taken = goes_on and self._owner is task and owner is not task
-            flag.escaping.pop(task, None)
+            taken = wait(task, self, EXCLUSIVE, -1) and self._owner is task and not is_owner
+            del flag.escaping[task]
         if task in self._waiters:
             self._waiters.remove(task)
         leave()
-        return taken, goes_on
+        return taken
 
     def give_up(self, task: Task) -> None:
         """Let *task* go on, which waits for it or a flag. Called with the guard held."""
@@ -109,17 +111,10 @@ class ReentrantMutex(ProgramMutex):
         super().__init__(name, escapable)
         self._depth = 0
 
-    def acquire(self, *args: Any, **kwargs: Any) -> bool:
-        """Take it, once more if the caller holds it."""
-        return self._again() or super().acquire(*args, **kwargs)
-
-    def acquire_unless(self, flag: Flag) -> bool:
-        """Take it, once more if the caller holds it; False once *flag* is set and it is taken."""
-        return self._again() or super().acquire_unless(flag)
-
-    def _again(self) -> bool:
-        if self._owner is not current():
-            return False
+    def _acquire_in_run(self, task: Task, blocking: bool, timeout: float) -> bool:
+        """Take it, once more if *task* holds it."""
+        if self._owner is not task:
+            return super()._acquire_in_run(task, blocking, timeout)
         self._depth += 1
         return True
 
@@ -135,11 +130,13 @@ class ReentrantMutex(ProgramMutex):
         self._depth = 0
 
 
-class References(RWSemaphore):
+class ActiveReferences(RWSemaphore):
     """Active references, as lockdep sees them: each a reader, who waits for them a writer.
 
     `dead`: they have been waited for, and none is given any more.
     """
+
+    kn_put = srcu_unread = RWSemaphore.up_read
 
     def __init__(self, name: str, policy: str) -> None:
         super().__init__(name, policy=policy)
@@ -150,30 +147,34 @@ class References(RWSemaphore):
         return "waited" if mode == EXCLUSIVE else "put"
 
 
-class Condition(Completion):
-    """A completion that knows who could complete it: *bringers*, given a run."""
+class ProgramCompletion(Completion):
+    """A completion that knows who could complete it, or cancel the thread that waits for it.
 
-    def __init__(self, name: str, bringers: Bringers, shares: Any = None) -> None:
+    Args:
+        shares: what else may let a role pass it. Default: nothing.
+    """
+
+    def __init__(self, name: str, completers: Completers, shares: str | None,
+                 cancellers: Cancellers) -> None:
         super().__init__(name)
-        self._bringers, self._shares = bringers, shares
-        # Who may yet cancel a task that waits, and whether that was done: the interpreter says.
-        self.cancellers: Callable[[Task], Iterable[Task]] = lambda task: ()
-        self.is_cancelled: Callable[[Task], bool] = lambda task: False
+        self.completers = completers
+        self._shares, self._cancellers = shares, cancellers
 
     @property
-    def shares(self) -> Any:
+    def shares(self) -> object:
         """What may let a role pass it."""
         return self if self._shares is None else self._shares
 
     def is_free_for(self, task: Task, mode: str) -> bool:
         """Say whether a wait would end at once."""
-        return super().is_free_for(task, mode) or self.is_cancelled(task)
+        return super().is_free_for(task, mode) or self._cancellers(task) is None
 
     def blockers(self, task: Task, mode: str) -> list[Task]:
-        """Return who could end the wait: see `either`."""
-        if self.is_cancelled(task):
+        """Return who could end the wait: see `any_of`."""
+        cancellers = self._cancellers(task)
+        if cancellers is None:
             return []
-        return either([*self._bringers(task.run), *self.cancellers(task)], task.run)
+        return any_of([*self.completers(task), *cancellers], task)
 
     def poll(self) -> bool:
         """Say whether it is done. To those who observe this is a wait that gives up at once, since
@@ -199,34 +200,22 @@ class Flag:
     Args:
         waits_for_clear: whether anyone waits so. Nobody is told of what nobody asks for: it would
             be one more step to try in all orders.
-        escapable: whether anyone wants a mutex unless it is set.
-        setters, clearers: given a run, who in it still has that before them.
-        shares: what else may let a role pass the flag.
 
     `escaping` says who waits for which mutex unless this is set.
     """
 
-    def __init__(self, name: str, is_set: bool, waits_for_clear: bool, escapable: bool,
-                 setters: Bringers, clearers: Bringers, shares: str | None = None) -> None:
-        if shares is None or escapable:
-            shares = ESCAPING if escapable else f"flag {name}" if waits_for_clear else None
-        self.when_set = Condition(name, setters, shares)
-        self.when_clear = Condition(f"not {name}", clearers, shares)
-        (self.when_set if is_set else self.when_clear).finish()
-        self.setters = setters
+    def __init__(self, when_set: ProgramCompletion, when_clear: ProgramCompletion, is_set: bool,
+                 waits_for_clear: bool) -> None:
+        self.when_set, self.when_clear = when_set, when_clear
+        (when_set if is_set else when_clear).finish()
         self.escaping: dict[Task, ProgramMutex] = {}
         self._waits_for_clear = waits_for_clear
-
-    @property
-    def conditions(self) -> tuple[Condition, ...]:
-        """What others wait for."""
-        return self.when_set, self.when_clear
 
     def set(self) -> None:
         """Set it."""
         if self._waits_for_clear:
             self.when_clear.reinit()
-        self.when_set.complete_all()
+        self.when_set.complete_all()    # before the look at `escaping`: see `ProgramMutex._contend`
         if self.escaping:
             enter()
             for task, mutex in list(self.escaping.items()):

@@ -1,43 +1,42 @@
-"""Programs on real threads: each thread of a `Program` as a role, each operation on a real lock.
+"""Lock programs and cases of a lock validator on real threads, each operation on a real lock.
 
-Everything is made of the harness's own locks, so whatever observes those sees programs too:
-mutexes and semaphores, completions for flags and the ends of threads. A thread becomes one function
-whose statements stand where its operations stand in the file they come from (source_lines.py), so that
-reports name that place.
-
-Some operations are several steps here: see `_Role`. Which operations there are, and what they mean,
-is said in program.py; nothing is checked again here.
+Everything is made of the harness's own locks: mutexes and semaphores, completions for flags and the
+ends of threads. A thread becomes one function whose statements stand where its operations stand in
+the file they come from (source_lines.py), so that reports name that place; an interpreter performs
+them (interpreter.py).
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from ..checker.program import MUTEXES, Op, Program, SEMAPHORES, THREAD_OPS
-from ..locks.errors import LockMisuse
+from ..checker.program import FLAG_OPS, MUTEXES, Op, Program, SEMAPHORES, THREAD_OPS
+from ..locks.mutex import Mutex
 from ..locks.node import Node
-from ..locks.parking import Task, Unwind, current, enter, leave, unpark
+from ..locks.task import SHARED, Task
 from ..locks.rwsem import RWSemaphore
 from ..runtime.scenario import Scenario
-from .locks import Condition, Flag, ProgramMutex, ReentrantMutex, References
+from .interpreter import Interpreter, Step
+from .locks import ESCAPING, ActiveReferences, Flag, ProgramCompletion, ProgramMutex, ReentrantMutex
 from .source_lines import compiled
 
-THE_END = 1 << 30    # skipping that many operations ends every thread
-Lines = Mapping[str, Sequence[int]]   # thread -> line of each operation
+Lines = Mapping[str, Sequence[int]]       # thread -> line of each operation
+Factory = Callable[[], Scenario]
+Reference = tuple[str, dict[str, str]]    # how another process finds a factory: see `reference_of`
 
 
 def scenario_of(program: Program, name: str = "program", file: str = "", lines: Lines | None = None,
-                reference: tuple[str, dict[str, Any]] | None = None) -> Callable[[], Scenario]:
+                reference: Reference | None = None) -> Factory:
     """Return the scenario factory whose roles perform *program*, in a fresh world for each call.
 
     Args:
         name: what reports call the scenario.
         file: where the program stands; its places are ``FILE:LINE``. Default: the name.
         lines: the line of each operation there. Default: its number in its thread, from 1 on.
-        reference: how another process finds the factory (see `scenario.reference_of`).
+        reference: how another process finds the factory.
 
     The factory has the attributes `program` and `scenario_name`, and `reference` if it is given.
     """
@@ -45,277 +44,149 @@ def scenario_of(program: Program, name: str = "program", file: str = "", lines: 
                  for thread, ops in program.threads.items()}
 
     def factory() -> Scenario:
-        world = _World(program)
-        return Scenario({thread: functools.partial(functions[thread], role, role.steps())
-                         for thread, role in world.roles.items()}, program=program,
-                        at=lambda name: world.roles[name].at)
+        world = World(program)
+        roles = {thread: functools.partial(functions[thread], interpreter, world.steps(thread))
+                 for thread, interpreter in world.threads.items()}
+        return Scenario(roles, program=program, at=lambda thread: world.threads[thread].at)
 
-    factory.program, factory.scenario_name = program, name    # type: ignore[attr-defined]
-    if reference is not None:
-        factory.reference = reference                         # type: ignore[attr-defined]
+    return _described(factory, scenario_name=name, reference=reference, program=program)
+
+
+def _described(factory: Factory, **attributes: object) -> Factory:
+    vars(factory).update({key: value for key, value in attributes.items() if value is not None})
     return factory
 
 
-# -- the world and its roles ----------------------------------------------------------------------
+# -- cases of a validator -------------------------------------------------------------------------
+
+Operation = tuple[str, str] | tuple[str, str, int]    # what, the lock; for SUBCLASS a number
+TASK = "task"    # the role that does it all
+# What acquires (with a T before it, only if that is possible at once), releases, initialises again
+# and gives a subclass: the method of `Interpreter`, and what it needs besides the lock.
+_METHODS: Mapping[str, tuple[str, *tuple[object, ...]]] = {
+    "W": ("write",), "R": ("read",), "RR": ("read",), "TW": ("trylock",),
+    "TR": ("trylock", 0, SHARED), "TRR": ("trylock", 0, SHARED),
+    "U": ("release",), "I": ("init",), "SUBCLASS": ("subclass",)}
+OPERATIONS = tuple(_METHODS)
 
 
-class _World:
-    """The locks, flags and threads of one run."""
+def sequence_of(operations: Sequence[Operation], locks: Mapping[str, tuple[str, str]], name: str,
+                file: str, lines: Sequence[int], policy: str = "writer",
+                reference: Reference | None = None) -> Factory:
+    """Return the scenario factory whose one role does *operations* in order.
+
+    A validator learns from what one task does in program order. So does prediction here: the role
+    does it all, one section after the other, and its run is what is judged. A sequence that no
+    thread can do (it takes a mutex twice) is what it would be in a kernel: a thread that waits for
+    itself.
+
+    A lock that is ever read is a semaphore, any other a mutex, whatever its type is called. One
+    that is read recursively lets readers in past writers that wait.
+
+    Args:
+        locks: name -> (type, class).
+        policy: of the semaphores that are not read recursively.
+        name, file, lines, reference: as for `scenario_of`.
+    """
+    function = compiled(TASK, len(operations), file, lines)
+    used = {(lock, operation.removeprefix("T")) for operation, lock, *_ in operations}
+
+    def make(lock: str, kind: str, lock_class: str) -> Mutex | RWSemaphore:
+        if kind == "rwlock" or (lock, "RR") in used:
+            return RWSemaphore(lock, lock_class, "reader")
+        if kind == "rwsem" or (lock, "R") in used:
+            return RWSemaphore(lock, lock_class, policy)
+        return Mutex(lock, lock_class)
+
+    def factory() -> Scenario:
+        real = {lock: make(lock, *kind_and_class) for lock, kind_and_class in locks.items()}
+        task = Interpreter(TASK, operations, ends=False)
+        steps = []
+        for operation, lock, *number in operations:
+            method, *operands = _METHODS[operation]
+            steps.append(task.step(method, real[lock], *operands, *number))
+        return Scenario({TASK: functools.partial(function, task, steps)})
+
+    return _described(factory, scenario_name=name, reference=reference)
+
+
+# -- programs -------------------------------------------------------------------------------------
+
+
+class World:
+    """The locks, flags and threads of one run, and who there could end whose wait."""
 
     def __init__(self, program: Program) -> None:
-        self.program = program
-        self._escapes = [op for ops in program.threads.values() for op in ops
-                         if op.op == "lock_unless"]
-        self.locks = {name: self._lock(name, kind) for name, kind in program.locks.items()}
-        self.flags = {name: self._flag(name) for name in dict.fromkeys(
-            op.flag for ops in program.threads.values() for op in ops if op.flag is not None)}
-        self.roles = {name: _Role(name, ops, self) for name, ops in program.threads.items()}
-        for condition in (*(each for flag in self.flags.values() for each in flag.conditions),
-                          *(each for role in self.roles.values() for each in role.conditions)):
-            condition.cancellers = self.cancellers
-            condition.is_cancelled = self.is_cancelled
+        self._program = program
+        ops = [op for thread in program.threads.values() for op in thread]
+        self._counts = Counter(op[:2] for op in ops)
+        self._escapes = [op for op in ops if op.op == "lock_unless"]
+        # In this order: locks of one name are numbered in the order in which they are made.
+        self._locks = {name: self._lock(name, kind) for name, kind in program.locks.items()}
+        self._flags = {name: self._flag(name)
+                       for name in dict.fromkeys(op.flag for op in ops if op.flag is not None)}
+        self.threads = {
+            name: Interpreter(name, ops, self._counts["sync", name], self._counts["join", name],
+                              functools.partial(self._before, "sync", name), self._cancellers)
+            for name, ops in program.threads.items()}
 
     def _lock(self, name: str, kind: str) -> Node:
         if kind in SEMAPHORES:
-            return RWSemaphore(name, policy=self.program.policy_of(name))
+            return RWSemaphore(name, policy=self._program.policy_of(name))
         if kind in MUTEXES:
-            made = ReentrantMutex if kind == "mutex_re" else ProgramMutex
-            return made(name, any(op.target == name for op in self._escapes))
+            mutex_type = ReentrantMutex if kind == "mutex_re" else ProgramMutex
+            return mutex_type(name, any(op.target == name for op in self._escapes))
         # A drain keeps new references out, as a queued writer does; `srcu_sync` does not.
-        return References(name, "writer" if kind == "kernfs" else "reader")
+        return ActiveReferences(name, "writer" if kind == "kernfs" else "reader")
 
     def _flag(self, name: str) -> Flag:
-        return Flag(name, name in self.program.flags, self.count("wait_clear", name) > 0,
-                    any(op.flag == name for op in self._escapes),
-                    functools.partial(self.before, "set", name),
-                    functools.partial(self.before, "clear", name), self._waited_for_before_begin(name))
+        waits_for_clear = self._counts["wait_clear", name] > 0
+        if any(op.flag == name for op in self._escapes):
+            shares: str | None = ESCAPING
+        else:
+            shares = self._cancelled_at(name) or (f"flag {name}" if waits_for_clear else None)
+        when_set, when_clear = (
+            ProgramCompletion(text, functools.partial(self._before, operation, name), shares,
+                              self._cancellers)
+            for text, operation in ((name, "set"), (f"not {name}", "clear")))
+        return Flag(when_set, when_clear, name in self._program.flags, waits_for_clear)
 
-    def _waited_for_before_begin(self, flag: str) -> str | None:
+    def _cancelled_at(self, flag: str) -> str | None:
         """Return the thread that may be cancelled while it waits for *flag*, if there is one, as
-        `_Role` calls what it shares.
+        `Interpreter` calls what it shares.
         """
-        for name, ops in self.program.threads.items():
+        for name, ops in self._program.threads.items():
             before = itertools.takewhile(lambda op: op.op != "begin", ops)
-            if self.count("sync", name) and any(op.flag == flag for op in before):
+            if self._counts["sync", name] and any(op.flag == flag for op in before):
                 return f"thread {name}"
         return None
 
-    def count(self, operation: str, target: str) -> int:
-        """Return how often this operation is in the program."""
-        return sum(op[:2] == (operation, target)
-                   for ops in self.program.threads.values() for op in ops)
+    def steps(self, thread: str) -> list[Step]:
+        """Return the operations of *thread*, ready to be called."""
+        interpreter = self.threads[thread]
+        return [interpreter.step(op.op, *self._operands(thread, op))
+                for op in self._program.threads[thread]]
 
-    def cancellers(self, task: Task) -> list[Task]:
-        """Return who may yet end a wait of *task* by cancelling it."""
-        role = self.roles.get(task.name)
-        if role is None or role.begun.passes:
-            return []
-        return self.before("sync", role.name, task.run)
-
-    def is_cancelled(self, task: Task) -> bool:
-        """Say whether *task* goes no further, whatever it waits for."""
-        role = self.roles.get(task.name)
-        return role is not None and role.cancelled
-
-    def before(self, operation: str, target: str, run: Any) -> list[Task]:
-        """Return the tasks that have the operation before them still."""
-        return [task for name, ops in self.program.threads.items()
-                if any(op[:2] == (operation, target) for op in ops[self.roles[name].at:])
-                for task in self.roles[name].task(run)]
-
-
-class _Role:
-    """One thread of the program: an operation is the method of that name.
-
-    These are several steps each:
-
-    - ``kn_drain``, ``srcu_sync``: to write, and to release at once.
-    - ``sync``: look whether it has begun, and wait for its end. A thread that is cancelled goes no
-      further once it has what it waits for (it waits for nothing if it begins first of all).
-    - ``set`` and ``clear`` of a flag that somebody waits to be clear.
-
-    Attributes:
-        at: index of the operation it is at.
-        begun, ended: for those who ask or wait for it.
-        cancelled: it goes no further.
-    """
-
-    def __init__(self, name: str, ops: Sequence[Op], world: _World) -> None:
-        self.name, self._ops, self._world = name, ops, world
-        self.at = 0
-        syncs = world.count("sync", name)
-        shares = f"thread {name}" if syncs else None    # who looks whether it has begun may cancel it
-        self.begun = Condition(f"begin of {name}", self.task, shares)
-        self.ended = Condition(name, self.task, shares)
-        self.cancel = Condition(f"cancel of {name}", lambda run: world.before("sync", name, run), shares)
-        self._may_be_cancelled = syncs > 0
-        self._awaited_by = syncs + world.count("join", name)
-        self.cancelled = False
-        self._steps: list[Callable[[], int | None]] = []
-
-    @property
-    def conditions(self) -> tuple[Condition, ...]:
-        """What others wait for."""
-        return self.begun, self.ended
-
-    def steps(self) -> list[Callable[[], int | None]]:
-        """Return its operations, ready to be called."""
-        self._steps = [self._step(op) for op in self._ops]
-        return self._steps
-
-    def _step(self, op: Op) -> Callable[[], int | None]:
-        world = self._world
+    def _operands(self, thread: str, op: Op) -> Iterator[object]:
         if op.op in THREAD_OPS:
-            target: Any = world.roles.get(op.target, self)    # "-" is the own one
+            yield self.threads[thread if op.target == "-" else op.target]
         else:
-            target = world.flags[op.target] if op.flag == op.target else world.locks[op.target]
-        more: list[Any] = [op.skip] if op.arg is not None else []
-        if op.op == "lock_unless":
-            more.append(world.flags[op.flag or ""])
-        step = functools.partial(getattr(self, op.op), target, *more)
-        return functools.partial(self._unless_cancelled, step) if self._may_be_cancelled else step
+            yield (self._flags if op.op in FLAG_OPS else self._locks)[op.target]
+        if op.arg is not None:
+            yield op.skip
+        if op.op == "lock_unless" and op.flag is not None:
+            yield self._flags[op.flag]
 
-    def _unless_cancelled(self, step: Callable[[], int | None]) -> int | None:
-        """Do *step*, unless it was cancelled; until it has begun that is for others to say."""
-        if not self.begun.passes and self.cancel.poll():
-            return THE_END
-        return step()
-    def task(self, run: Any) -> list[Task]:
-        """Return its task in *run*, unless it is over."""
-        task = None if run is None or self.ended.passes else run.find(self.name)
-        return [task] if task is not None and not task.ended else []
+    def _cancellers(self, task: Task) -> list[Task] | None:
+        thread = self.threads.get(task.name)
+        if thread is None:
+            return []
+        if thread.cancelled:
+            return None
+        return [] if thread.begun.passes else self._before("sync", task.name, task)
 
-    def exit(self) -> None:
-        """Tell those who wait for its end."""
-        self.at = len(self._ops)
-        for lock, _, _ in current().held:
-            if isinstance(lock, ReentrantMutex):
-                lock.leave_once()
-        if self._awaited_by and not self.cancelled:
-            self.ended.complete_all()
-
-    def is_cancelled(self) -> bool:
-        """Let it go no further if it has not begun; return whether that is so."""
-        self.cancel.complete_all()
-        enter()
-        self.cancelled = self.cancelled or not self.begun.passes
-        if self.cancelled:
-            for task in self.task(current().run):
-                task.interrupt = Unwind()    # it goes no further, if it waits or is about to
-                if task.waits_on is not None:
-                    unpark(task)
-            self.ended.finish()
-        leave()
-        if self.cancelled and self._awaited_by > 1:
-            self.ended.complete_all()
-        return self.cancelled
-
-    # exclusive locks
-
-    def lock(self, mutex: ProgramMutex) -> None:
-        mutex.acquire()
-
-    def unlock(self, mutex: ProgramMutex) -> None:
-        mutex.release()
-
-    def trylock(self, mutex: ProgramMutex, skip: int) -> int:
-        return 0 if mutex.acquire(False) else skip
-
-    def lock_unless(self, mutex: ProgramMutex, skip: int, flag: Flag) -> int:
-        return 0 if mutex.acquire_unless(flag) else skip
-
-    def take(self, mutex: ProgramMutex) -> None:
-        self._taken(mutex.acquire(False))
-
-    # reader/writer locks
-
-    def down_read(self, semaphore: RWSemaphore) -> None:
-        semaphore.down_read()
-
-    def up_read(self, semaphore: RWSemaphore) -> None:
-        semaphore.up_read()
-
-    def down_write(self, semaphore: RWSemaphore) -> None:
-        semaphore.down_write()
-
-    def up_write(self, semaphore: RWSemaphore) -> None:
-        semaphore.up_write()
-
-    def down_read_trylock(self, semaphore: RWSemaphore, skip: int) -> int:
-        return 0 if semaphore.down_read_trylock() else skip
-
-    def down_write_trylock(self, semaphore: RWSemaphore, skip: int) -> int:
-        return 0 if semaphore.down_write_trylock() else skip
-
-    def take_read(self, semaphore: RWSemaphore) -> None:
-        self._taken(semaphore.down_read_trylock())
-
-    def take_write(self, semaphore: RWSemaphore) -> None:
-        self._taken(semaphore.down_write_trylock())
-
-    def _taken(self, taken: bool) -> None:
-        if not taken:
-            raise LockMisuse(f"{self.name} has left the recorded path: its operation "
-                             f"{self.at} ({self._ops[self.at]}) succeeded when it was recorded")
-
-    # references
-
-    def kn_get(self, references: References) -> int:
-        if not references.down_read_trylock():
-            return THE_END
-        if references.dead:
-            references.up_read()
-            return THE_END
-        return 0
-
-    def kn_put(self, references: References) -> None:
-        references.up_read()
-
-    def kn_drain(self, references: References) -> None:
-        references.down_write()
-        references.dead = True
-        references.up_write()
-
-    def srcu_read(self, references: References) -> None:
-        references.down_read()
-
-    def srcu_unread(self, references: References) -> None:
-        references.up_read()
-
-    def srcu_sync(self, references: References) -> None:
-        references.down_write()
-        references.up_write()
-
-    # flags
-
-    def set(self, flag: Flag) -> None:
-        flag.set()
-
-    def clear(self, flag: Flag) -> None:
-        flag.clear()
-
-    def wait(self, flag: Flag) -> None:
-        flag.when_set.wait()
-
-    def wait_clear(self, flag: Flag) -> None:
-        flag.when_clear.wait()
-
-    def jump_if(self, flag: Flag, skip: int) -> int:
-        return skip if flag.when_set.poll() else 0
-
-    def jump_unless(self, flag: Flag, skip: int) -> int:
-        return 0 if flag.when_set.poll() else skip
-
-    # threads
-
-    def begin(self, role: _Role) -> int:
-        if role._may_be_cancelled:
-            role.begun.complete_all()
-        return THE_END if self.cancelled else 0
-
-    def join(self, role: _Role) -> None:
-        role.ended.wait()
-
-    def sync(self, role: _Role) -> None:
-        if role.begun.poll() or not role.is_cancelled():
-            role.ended.wait()
+    def _before(self, operation: str, target: str, waiter: Task) -> list[Task]:
+        """Return the tasks of the run of *waiter* that have the operation before them still."""
+        return [task for name, ops in self._program.threads.items()
+                if any(op[:2] == (operation, target) for op in ops[self.threads[name].at:])
+                for task in self.threads[name].tasks(waiter)]

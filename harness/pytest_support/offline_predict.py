@@ -15,18 +15,20 @@ from dataclasses import replace
 from typing import Any
 
 from ..checker.program import Op
-from ..lockorder.cycles import Candidate, Group, Leg, Path, Record
-from ..lockorder.feasibility import judge
-from ..lockorder.finding import GUARDED, NEEDS_WRITER, Prediction, UNCONFIRMED
-from ..lockorder.graph import LockOrder, Place, started
-from ..methods.session import Session
+from ..lockorder.cycles import Candidate, Group
+from ..lockorder.feasibility import Judgement
+from ..lockorder.finding import NEEDS_WRITER, UNCONFIRMED, Prediction
+from ..lockorder.graph import LockOrder, Place
+from ..methods.judging import Judge
+from ..exploration.extract_program import started
+from ..lockorder.record import Leg, Path, Record
+from ..locks.operations import TELLING
 
 FEW = 6             # threads; with more of them only those that matter to a cycle are looked at
-_ENDS = ("set", "complete", "clear")
-_SYNC = (*_ENDS, "wait", "join")
+_SYNC = (*TELLING, "wait", "join")
 
 
-class Unforced(Session):
+class OfflineJudge(Judge):
     """A prediction from one record, with nothing that could be run again."""
 
     def settle_by_instance(self, group: Group) -> Prediction:
@@ -36,27 +38,30 @@ class Unforced(Session):
         distinct: dict[object, Candidate] = {}
         for candidate in group.candidates:
             distinct.setdefault(self.late or _shape(self.record, candidate), candidate)
-        made = super().settle_by_instance(replace(group, candidates=list(distinct.values())))
-        made.count = len(group.candidates)
-        return made
+        prediction = super().settle_by_instance(
+            replace(group, candidates=list(distinct.values())))
+        prediction.count = len(group.candidates)
+        return prediction
 
     def try_one(self, group: Group, candidate: Candidate) -> Prediction:
-        made = Prediction(group.headline, group.classes, candidate.legs, UNCONFIRMED, "")
-        if self.late:
-            made.reason = "no time was left to judge it"
-            return made
-        judgement = judge(_cut_down(self.record, candidate), candidate, self.budget)
-        if judgement.guard:
-            made.status, made.reason = GUARDED, judgement.guard
-            return made
-        made.writers = judgement.writers
-        if made.writers:
-            made.status = NEEDS_WRITER
-        writers = f" with a writer queued for {' and '.join(made.writers)}" if made.writers else ""
+        if not self.late:
+            return super().try_one(group, candidate)
+        return Prediction(group.headline, group.classes, candidate.legs, UNCONFIRMED,
+                          "no time was left to judge it")
+
+    def relevant(self, candidate: Candidate) -> Record:
+        return _cut_down(self.record, candidate)
+
+    def look_into(self, prediction: Prediction, candidate: Candidate, judgement: Judgement) -> None:
+        """Say whether a cycle can happen by the record, and with whom."""
+        prediction.writers = judgement.writers
+        writers = ""
+        if prediction.writers:
+            prediction.status = NEEDS_WRITER
+            writers = f" with a writer queued for {' and '.join(prediction.writers)}"
         can = f"it can happen{writers}, by what was recorded" if judgement.stuck is not None \
             else "the search for a schedule met its bound"
-        made.reason = f"{can}; not forced, since the body of a test is no scenario"
-        return made
+        prediction.reason = f"{can}; not forced, since the body of a test is no scenario"
 
 
 class ManyThreads(Record):
@@ -104,7 +109,7 @@ def _cut_down(record: Record, candidate: Candidate) -> Record:
 
 def _without_idle(path: Path, needed: Mapping[str, Collection[str]]) -> Path:
     """Return *path* without joins and ends of waits that nobody has to do with."""
-    return tuple(op for op in path if (op.op not in _ENDS or op.target in needed["wait"])
+    return tuple(op for op in path if (op.op not in TELLING or op.target in needed["wait"])
                  and (op.op != "join" or op.target in needed["join"]))
 
 

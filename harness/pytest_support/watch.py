@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from ..report.result import Result
 from ..runtime.verdict import Verdict
 from ..runtime.workers import GRACE
-from .watched_run import AmbientRun
+from .watched_run import WatchedRun
 
 __tracebackhide__ = True    # of all that is here: what pytest shows is the test
 LONGEST = 10.0    # seconds that the lock order of one watched test is judged for, at most
@@ -61,7 +61,7 @@ def watched(item: pytest.Item, body: Callable[[], Any], baseline: Mapping[str, s
         baseline: cycles that are known.
         alarm: when pytest-timeout ends the test, by time.monotonic().
     """
-    run = AmbientRun(item.nodeid)
+    run = WatchedRun(item.nodeid)
     raised = None
     try:
         run.watch(body)

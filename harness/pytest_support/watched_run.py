@@ -24,26 +24,27 @@ from ..lockorder.graph import LockOrder
 from ..locks.callsite import first_line, function_name
 from ..locks.errors import RecursiveAcquire
 from ..locks.mutex import Mutex
-from ..locks.parking import (Task, Unwind, WAIT, _local, become, current, enter, expose, leave,
-                             recover, unpark)
+from ..locks.parking import enter, expose, leave, recover, unpark
+from ..locks.task import Task, Unwind, WAIT, become, current, this_thread
+from ..locks.waitgraph import find_cycle
 from ..methods.tally import Tally
 from ..report.diagram import proof
 from ..report.result import Result
 from ..runtime import thread_patch
-from ..runtime.recorder import place
-from ..runtime.run import Run, _perform, _release
+from ..runtime.recorder import call_role, place
+from ..runtime.run import Run
 from ..runtime.scenario import Scenario
 from ..runtime.verdict import Finding, Outcome, Verdict
 from ..runtime.workers import GRACE
-from .offline_predict import ManyThreads, Unforced
+from .offline_predict import ManyThreads, OfflineJudge
 
 ROLE = "test"       # what reports call the thread of the body
-_KEPT = ("name", "run", "held", "stack", "asked", "chain", "nested", "signals")
+_KEPT = ("name", "run", "held", "chain", "nested", "signals")
 _STDLIB = os.path.dirname(threading.__file__) + os.sep
 _MACHINERY = re.compile(r"[\\/](_pytest|pluggy)[\\/]")
 
 
-class AmbientRun(Run):
+class WatchedRun(Run):
     """What one test does with locks; see the module.
 
     Args:
@@ -57,17 +58,15 @@ class AmbientRun(Run):
         self._me = current()
         self._names = {ROLE: 1}
         self._unwound: list[Task] = []
-        self._cycle: list[Task] = []
         self.order = LockOrder()
         self._tally = Tally(name)
         super().__init__(Scenario({ROLE: _nothing}, function_name=_function_name), [self.order])
-        self._starting = 0
         self.on_acquire = (self._refuse_recursion, *self.on_acquire)
         self.on_acquired = (*self.on_acquired, self._interrupt)
         self.on_release = (self._take_note, *self.on_release)
 
-    def _new_task(self, name: str, thread: threading.Thread | None = None) -> Task:
-        return self._me if thread is None else super()._new_task(name, thread)
+    def new_task(self, name: str, thread: threading.Thread | None = None) -> Task:
+        return self._me if thread is None else super().new_task(name, thread)
 
     # -- the body -------------------------------------------------------------------------
 
@@ -86,9 +85,9 @@ class AmbientRun(Run):
             if me.signals:
                 exposed = expose(threading.get_ident())
             me.name, me.run, me.held = ROLE, self, []
-            for hook in self._on_start:
+            for hook in self.on_start:
                 hook(me)
-            _perform(me, body)
+            call_role(body)
         except BaseException:
             recover()
             self.waits = self._who_waits()
@@ -103,7 +102,7 @@ class AmbientRun(Run):
                 expose(exposed)
             thread_patch.uninstall()
             for task in self._unwound:
-                if task is not me:
+                if task is not me and task.thread is not None:
                     thread_patch.plain_join(task.thread, GRACE)   # one of a pool goes on
 
     def _end_body(self) -> None:
@@ -113,7 +112,7 @@ class AmbientRun(Run):
         enter()
         self.over = True
         self.on_acquire = self.on_contended = self.on_acquired = self.on_release = ()
-        self._on_start = self._on_thread = self._on_end = ()
+        self.on_start = self.on_thread = self.on_end = ()
         for task in self.tasks:
             if isinstance(task.waits_on, Mutex):
                 unpark(task)   # to wait outside: once no run is under way nobody looks for it here
@@ -125,34 +124,26 @@ class AmbientRun(Run):
         """
         for lock, mode, _ in reversed(list(task.held)):
             if task in self._unwound:
-                _release(lock, mode)
+                lock.release_hold(mode)
             elif isinstance(lock, Mutex):
                 lock._owner = threading.get_ident()
         task.held = []
 
     # -- its threads ----------------------------------------------------------------------
 
-    def adopt(self, thread: threading.Thread, name: str) -> Task:
-        """Make a thread that the test is about to start part of the run."""
-        enter()
-        name = self._stable(name)
+    def unique(self, name: str) -> str:
+        """Return *name*, with a number if a thread of the test was called so before."""
         self._names[name] = number = self._names.get(name, 0) + 1
-        task = self._new_task(name if number == 1 else f"{name}#{number}", thread)
-        self.tasks.append(task)
-        self.running += 1
-        self.unfinished += 1
-        self._tell(self._on_thread, current(), task)
-        leave()
-        return task
+        return name if number == 1 else f"{name}#{number}"
 
     def perform(self, task: Task, function: Callable[[], Any]) -> None:
         """Run one thread of the test; what it raises passes."""
         vars(task.thread).pop("run", None)   # ours; it would keep the thread alive
         before = become(task)
         try:
-            for hook in self._on_start:
+            for hook in self.on_start:
                 hook(task)
-            _perform(task, function)
+            call_role(function)
         except Unwind:
             pass   # the report is the test's
         finally:
@@ -160,13 +151,15 @@ class AmbientRun(Run):
             become(before)
 
     def _end(self, task: Task) -> None:
-        super()._end(task)
+        self._let_go(task)
         enter()
+        self.leave_run(task)
         self.tasks.remove(task)   # a test may start any number
         leave()
 
-    def _clean_up(self, task: Task) -> None:
-        self._let_go(task)
+    def disown(self, task: Task) -> None:
+        """Forget a thread that could not be started."""
+        self._end(task)
 
     # -- events ---------------------------------------------------------------------------
 
@@ -181,7 +174,7 @@ class AmbientRun(Run):
         exc, task.interrupt = task.interrupt, None
         if exc is not None:
             if mode != WAIT:
-                _release(lock, mode)
+                lock.release_hold(mode)
             raise exc
 
     def _take_note(self, task: Task, lock: Any, mode: str) -> None:
@@ -194,21 +187,24 @@ class AmbientRun(Run):
 
     def contended(self, task: Task, again: bool) -> bool:
         """Look for a deadlock, unless the test has ended. Called with the guard held."""
-        return self.over or super().contended(task, again)
+        if self.over:
+            return True
+        if not again:
+            self.tell(self.on_contended, task, task.waits_on, task.mode)
+        cycle = None if task.timed else find_cycle(task)
+        if cycle is None:
+            return True
+        self.stop(self.deadlock(cycle, "observed"))
+        for member in cycle:   # each by an exception of its own; nobody else is let go
+            if member.run is self:
+                self._unwound.append(member)
+                member.interrupt = Unwind()
+                unpark(member)
+        return False
 
-    def _deadlock(self, cycle: list[Task], how: str, detail: str = "") -> Finding:
-        self._cycle = cycle
-        return super()._deadlock(cycle, how, detail)
-
-    def _stop(self, finding: Finding) -> None:
-        """Keep *finding* and let those of its circle go, each by an exception of its own."""
+    def stop(self, finding: Finding) -> None:
+        """Keep *finding*; the test goes on."""
         self.findings.append(finding)
-        for task in self._cycle:
-            if task.run is self:
-                self._unwound.append(task)
-                task.interrupt = Unwind()
-                unpark(task)
-        self._cycle = []
 
     # -- what it comes to -----------------------------------------------------------------
 
@@ -223,7 +219,7 @@ class AmbientRun(Run):
         """Return who waits for whom, or "" if nobody does, now that the body has raised."""
         enter()
         waiting = any(task.waits_on is not None for task in self.tasks)
-        finding = self._finding(Verdict.INCONCLUSIVE, "observed", "")
+        finding = self.finding(Verdict.INCONCLUSIVE, "observed", "")
         last = next((event for event in reversed(self.recorder.log) if event[0] is self._me), None)
         leave()
         lines = proof(finding) if waiting else []
@@ -244,13 +240,12 @@ class AmbientRun(Run):
         """
         if not self.order.edges:
             return None
-        session = Unforced(self._tally.scenario, 0, "block", deadline, baseline)   # type: ignore
-        session.tally = self._tally
-        session.tally.add(Outcome([], self._log()), self.scenario)
-        session.record = ManyThreads([_at_rest(self.order)])
-        session.conclude()
-        session.predictions.sort(key=lambda each: -each.verdict.graveness)
-        return session.result()
+        self._tally.add(Outcome([], self._log()), self.scenario)
+        self._tally.deadline = deadline
+        judge = OfflineJudge(self._tally, baseline, ManyThreads([_at_rest(self.order)]))
+        judge.conclude()
+        judge.gravest_first()
+        return judge.result()
 
 
 def _at_rest(order: LockOrder) -> LockOrder:
@@ -277,4 +272,4 @@ def name_locks_afresh() -> None:
     """Let unnamed locks of this thread be counted from 1 again, so that a test's are called the
     same whatever ran before it.
     """
-    _local.created = {}
+    this_thread.created = {}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import CodeType
 
 from ..locks.callsite import function_name, split
-from ..locks.parking import EXCLUSIVE, SHARED, WAIT
+from ..locks.task import EXCLUSIVE, SHARED, WAIT
 from ..runtime.recorder import Event, RoleState, verb
 from ..runtime.verdict import Finding, Outcome
 

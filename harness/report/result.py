@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..runtime.recorder import function, verb
-from ..runtime.verdict import Finding, Outcome, Verdict
+from ..runtime.verdict import Finding, Outcome, Verdict, counted
 from .diagram import WIDTH, diagram, full_trace, proof
 
 WAITING = (Verdict.DEADLOCK, Verdict.HANG, Verdict.INCONCLUSIVE)   # who waits for whom is the story
@@ -149,7 +149,7 @@ def headline(result: Result) -> str:
             finding is None or finding.verdict is not result.verdict):
         first = f"{word}: {splat.headline(result)}"
     elif finding is None and "schedules" in result.coverage:
-        first = f"{word} (all {_number(result.coverage['schedules'], 'schedule')}): nothing found"
+        first = f"{word} (all {counted(result.coverage['schedules'], 'schedule')}): nothing found"
     elif finding is None:
         first = f"{word}: nothing found" if result.coverage.get("runs") else f"{word}: nothing was run"
     elif finding.verdict in (Verdict.DEADLOCK, Verdict.HANG):
@@ -185,14 +185,10 @@ def in_kernel_words(finding: Finding) -> str:
 def coverage(covered: dict[str, Any]) -> str:
     """Return what was covered, as words."""
     what = "schedule" if "schedules" in covered else "run"
-    words = [_number(covered.get(f"{what}s", 0), what)]
+    words = [counted(covered.get(f"{what}s", 0), what)]
     if "verdicts" in covered:
         words.append(", ".join(f"{n:,} {verdict}" for verdict, n in covered["verdicts"].items()))
-        words.append(_number(covered["distinct_reports"], "distinct report"))
+        words.append(counted(covered["distinct_reports"], "distinct report"))
     words += [f"{key.replace('_', ' ')} {value}" for key, value in covered.items()
               if key not in ("runs", "schedules", "complete", "verdicts", "distinct_reports")]
     return "; ".join(words)
-
-
-def _number(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"

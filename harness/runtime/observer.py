@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from ..locks.parking import Task
+from ..locks.task import Task
 
 HOOKS = ("lock_acquire", "lock_contended", "lock_acquired", "lock_release", "role_start", "role_end")
 
@@ -76,11 +76,11 @@ class Observer:
 
 
 @lru_cache
-def _overrides(cls: type[Observer], hook: str) -> bool:
+def _overrides(cls: Any, hook: str) -> bool:
     return getattr(cls, hook) is not getattr(Observer, hook)
 
 
 def overridden(observers: list[Observer], hook: str) -> tuple[Any, ...]:
     """Return the bound *hook* of each observer whose class overrides it."""
     return tuple([getattr(observer, hook) for observer in observers
-                  if _overrides(type(observer), hook)])
+                  if _overrides(type(observer), hook)])   # type: ignore[arg-type]

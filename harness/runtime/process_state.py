@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from ..locks.errors import ScenarioError
-from ..locks.parking import current
+from ..locks.task import current
 
 
 @contextmanager

@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import sys
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..locks.callsite import Chain, capture, function_name, place_of, split
-from ..locks.parking import Task, WAIT
+from ..locks.task import Task, WAIT
 from ..locks.waitgraph import blockers
 from .observer import Observer
 
 _getframe = sys._getframe
 LIMIT = 100_000   # events kept of one run
 _NOTHING: tuple[Any, str, Chain] = None, "", ()
+
+
+def call_role(function: Callable[[], Any]) -> None:
+    """Run a role. The frame of this call is where every recorded call chain, and stack, ends."""
+    function()
 
 
 class Event(NamedTuple):
@@ -56,10 +62,10 @@ class Recorder(Observer):
 
     def lock_release(self, task: Task, lock: Any, mode: str) -> None:
         self.moves += 1
-        frame = _getframe(1)
-        lock_, _, chain = task.held[-1] if task.held else _NOTHING
+        frame: Any = _getframe(1)
+        held, _, chain = task.held[-1] if task.held else _NOTHING
         # A `with` block ends in the frame where it began: its calls are known.
-        if lock_ is not lock or frame.f_back.f_code.co_name != "__exit__":
+        if held is not lock or frame.f_back.f_code.co_name != "__exit__":
             chain = capture(frame, self._base)
         self._append((task, "lock_release", lock, mode, chain))
 
@@ -119,14 +125,13 @@ def function(chain: Chain, names: Any = None) -> str:
     given.
     """
     _, calls = split(chain)
-    told = [(names or function_name)(code) for code, _ in calls]
-    return next(filter(None, told), "")
+    return next(filter(None, [(names or function_name)(code) for code, _ in calls]), "")
 
 
 def verb(event: Event) -> str:
     """Return the verb a reader knows for what was done: the outermost one of the vocabulary."""
     if event.event == "lock_release" and event.mode != WAIT:
-        return event.lock.release_verb(event.mode)
+        return str(event.lock.release_verb(event.mode))
     verbs, _ = split(event.chain)
     name = verbs[-1][0].co_name if verbs else event.mode
     return "acquire" if name == "__enter__" else name.lstrip("_")

@@ -11,7 +11,7 @@ from typing import Any
 from ..locks.callsite import first_line, raised_at
 from ..locks.errors import ScenarioError
 from ..locks.lock_class import LockClass
-from ..locks.parking import _local
+from ..locks.task import name_locks_afresh, this_thread
 
 Role = Callable[[], Any]
 _LAZY = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
@@ -58,7 +58,7 @@ def build(factory: Callable[..., Any], name: str, rng: random.Random | None = No
     """
     if not callable(factory):
         raise ScenarioError(f"scenario {name} is {factory!r}, not a callable that returns roles")
-    _local.created, _local.named = {}, {}   # locks are numbered afresh in each world
+    name_locks_afresh()
     try:
         made = factory(rng=rng) if rng is not None and _takes_rng(factory) else factory()
     except ScenarioError:
@@ -70,7 +70,7 @@ def build(factory: Callable[..., Any], name: str, rng: random.Random | None = No
         raise ScenarioError(f"scenario {name} could not build its world: {first_line(exc)}, "
                             f"at {raised_at(exc)}") from exc
     finally:
-        _local.named = None
+        this_thread.named = None
     scenario = made if isinstance(made, Scenario) else Scenario(made)
     if not isinstance(scenario.roles, Mapping) or not scenario.roles:
         raise ScenarioError(f"scenario {name} returned no roles: expected a mapping from role names "
@@ -99,7 +99,7 @@ def reference_of(factory: Any) -> tuple[str, dict[str, Any]] | None:
 
     A factory made by a function says so itself, in its attribute `reference`.
     """
-    reference = getattr(factory, "reference", None)
+    reference: tuple[str, dict[str, Any]] | None = getattr(factory, "reference", None)
     if reference is not None:
         return reference
     module, qualname = getattr(factory, "__module__", None), getattr(factory, "__qualname__", "<")
@@ -110,10 +110,8 @@ def reference_of(factory: Any) -> tuple[str, dict[str, Any]] | None:
 
 def name_of(factory: Any) -> str:
     """Return what reports call the scenario made by *factory*."""
-    name = getattr(factory, "scenario_name", None)
+    name = getattr(factory, "scenario_name", None) or getattr(factory, "reference", ("",))[0]
     if name:
-        return name
-    if hasattr(factory, "reference"):
-        return factory.reference[0]
+        return str(name)
     module, qualname = getattr(factory, "__module__", ""), getattr(factory, "__qualname__", "")
     return f"{module}:{qualname}" if module and qualname else repr(factory)

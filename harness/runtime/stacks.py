@@ -5,17 +5,19 @@ from __future__ import annotations
 import faulthandler
 import re
 import tempfile
+from collections.abc import Sequence
 
 from ..locks.callsite import short_path
-from ..locks.parking import Task
+from ..locks.task import Task
+from .recorder import call_role
 
 _HEAD = re.compile(r"^(?:Current thread|Thread) 0x([0-9a-f]+)")
 _FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$')
 _OURS = ("all_stacks", "quiescent")   # the detector, in the thread that found the hang
-_BASE = "_perform"
+_BASE = call_role.__name__
 
 
-def all_stacks(tasks: list[Task]) -> str:
+def all_stacks(tasks: Sequence[Task]) -> str:
     """Return the stack of each of *tasks* that has not ended, innermost call first.
 
     faulthandler writes at most 100 threads and needs a real file; it takes no lock of ours.

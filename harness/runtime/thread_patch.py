@@ -13,7 +13,7 @@ from typing import Any
 
 from ..locks.completion import Completion
 from ..locks.mutex import set_active
-from ..locks.parking import Task, current
+from ..locks.task import Task, current
 
 
 class ThreadEnd(Completion):
@@ -51,10 +51,10 @@ def install() -> None:
             # Ours may be there still: a test may have replaced it, and put it back after the run.
             if threading.Thread.start is not _start:
                 _plain_start = threading.Thread.start
-                threading.Thread.start = _start   # type: ignore[method-assign]
+                threading.Thread.start = _start   # type: ignore
             if threading.Thread.join is not _join:
                 plain_join = threading.Thread.join
-                threading.Thread.join = _join     # type: ignore[method-assign]
+                threading.Thread.join = _join     # type: ignore
             set_active(True)
         _runs += 1
 

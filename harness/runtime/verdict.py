@@ -65,6 +65,16 @@ class Finding:
     headline: str = ""
 
 
+def counted(n: int, noun: str) -> str:
+    """Return *n* of *noun*, in words."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def for_ever(n: int) -> str:
+    """Say that *n* roles wait for what will not come."""
+    return f"{counted(n, 'role')} wait{'s' if n == 1 else ''} for ever and no cycle explains it"
+
+
 @dataclass
 class Outcome:
     """What one run came to."""

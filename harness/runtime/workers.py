@@ -1,78 +1,142 @@
-"""The threads that perform roles: reused from run to run inside one call, ended when it returns or
-raises.
+"""The threads that perform roles, and how one is handed the turn.
+
+Writing to a pipe gives up the interpreter before it wakes whoever reads it, the release of a lock
+after; so a hand-over through a pipe (an eventfd, where there is one) costs half as much.
 """
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
+from ..locks.task import RunOfTask, Task
 from . import thread_patch
-from ..locks.parking import Task
 
 GRACE = 1.0   # seconds a role gets to end once everything is unwound
+_ONE = (1).to_bytes(8, "little")
+
+
+class Baton:
+    """What one thread waits for and others hand it.
+
+    `go`: it was handed over and not taken yet. A wake-up meant for an earlier wait does not count.
+    """
+
+    __slots__ = ("go", "_read", "_write")
+
+    def __init__(self) -> None:
+        self.go = False
+        if hasattr(os, "eventfd"):
+            self._read = self._write = os.eventfd(0, os.EFD_CLOEXEC)
+        else:
+            self._read, self._write = os.pipe()
+
+    def hand_over(self) -> None:
+        """Let the thread that waits, or will wait next, go on."""
+        self.go = True
+        os.write(self._write, _ONE)
+
+    def wait(self) -> None:
+        """Wait until it is handed over."""
+        while not self.go:
+            os.read(self._read, 8)
+        self.go = False
+
+    def close(self) -> None:
+        """Give its descriptors back."""
+        for end in {self._read, self._write}:
+            with suppress(OSError):
+                os.close(end)
 
 
 class _Worker:
     """A daemon thread that performs one role after another until told to end."""
 
     def __init__(self) -> None:
-        self._go = threading.Lock()
-        self._go.acquire()
-        self._job: Any = None
+        self.baton = Baton()
+        self.job: tuple[RunOfTask, Task, Callable[[], Any]] | None = None
+        self._quit = False
+        self._ending = threading.Lock()    # it must not close what is being written to
         self.thread = threading.Thread(target=self._loop, name="harness worker", daemon=True)
         self.thread.start()
 
     def _loop(self) -> None:
-        while True:
-            self._go.acquire()
-            job, self._job = self._job, None
-            if job is None:
-                return
-            run, task, function = job
-            self.thread.name = task.name
-            run.start_together(task)
-            run.perform(task, function)
-            del job, run, task, function   # keep nothing of the world alive
+        while not self._quit:
+            self.baton.wait()
+            job, self.job = self.job, None
+            if job is not None:
+                run, task, function = job
+                run.perform(task, function)
+                del job, run, task, function   # keep nothing of the world alive
+        with self._ending:
+            self.baton.close()
 
-    def send(self, job: Any) -> None:
-        self._job = job
-        self._go.release()
+    def quit(self) -> None:
+        """Tell it to end when it has no role to perform."""
+        with self._ending:
+            self._quit = True
+            self.baton.hand_over()
 
 
-class Crew:
+class Workers:
     """The workers of one call: reused from run to run, ended when the call returns or raises."""
 
     def __init__(self) -> None:
         self._workers: list[_Worker] = []
         self._busy: list[tuple[Task, _Worker]] = []
+        self._batons: list[Baton] = []
+        self._lent: list[Baton] = []
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> Workers:
+        thread_patch.install()
         return self
 
-    def __exit__(self, *exc: Any) -> None:
+    def __exit__(self, *exc: object) -> None:
+        thread_patch.uninstall()
         for worker in self._workers:
-            worker.send(None)
+            worker.quit()
         for worker in self._workers:
             worker.thread.join()
+        for baton in self._batons:
+            baton.close()
 
-    def start(self, run: Any, task: Task, function: Callable[[], Any]) -> None:
-        """Perform *function* as *task* on a free worker."""
+    def assign(self, run: RunOfTask, task: Task, function: Callable[[], Any], name: str) -> Baton:
+        """Let a free worker perform *function* as *task* once it is handed the returned baton.
+
+        Args:
+            name: of its thread meanwhile; "" leaves the one it has, which costs less.
+        """
         if len(self._busy) == len(self._workers):
             self._workers.append(_Worker())
         worker = self._workers[len(self._busy)]
+        worker.baton.go = False    # of the run before, when all were let go
         task.thread = worker.thread
+        if name:
+            worker.thread.name = name
         self._busy.append((task, worker))
-        worker.send((run, task, function))
+        worker.job = run, task, function
+        return worker.baton
 
-    def finish(self, tasks: list[Task]) -> None:
+    def lend(self) -> Baton:
+        """Return what a thread that a role starts waits in, until `finish`."""
+        baton = self._batons.pop() if self._batons else Baton()
+        baton.go = False
+        self._lent.append(baton)
+        return baton
+
+    def finish(self, tasks: Sequence[Task]) -> None:
         """Take back the workers whose roles have ended; give up on the rest."""
         for task, worker in self._busy:
             if not task.ended:
                 self._workers.remove(worker)
-                worker.send(None)   # it ends, should its role ever do so
+                worker.quit()   # it ends, should its role ever do so
         self._busy.clear()
         for task in tasks:
             if task.ended and task.thread is not None and thread_patch.adopted(task.thread):
                 thread_patch.plain_join(task.thread)
+        if all(task.ended for task in tasks):
+            self._batons += self._lent
+        self._lent.clear()

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
+from ..kernel import Kernel
 from .collect_then_lock import CollectThenLock
 from .defer_vf_add import DeferVfAdd
 from .defer_vf_add_notify import DeferVfAddNotify
@@ -16,13 +18,15 @@ FIXES: dict[str, type] = {
 
 
 def functions_of(fix: type) -> set[str]:
-    """Return the names of the functions that *fix* overrides or adds, its bases included."""
-    classes = [cls for cls in fix.__mro__ if cls is not object]
+    """Return the names of the functions that *fix* overrides or adds, those of fixes below it
+    included.
+    """
+    classes = [cls for cls in fix.__mro__ if not issubclass(Kernel, cls)]
     return {name for cls in classes for name, value in vars(cls).items()
             if callable(value) and not name.startswith("__")}
 
 
-def apply(tree: type, fix_names: Sequence[str]) -> type:
+def apply(tree: type[Kernel], fix_names: Sequence[str]) -> type[Kernel]:
     """Return *tree* with the named fixes applied; *tree* itself if there are none.
 
     Raises:
@@ -35,7 +39,8 @@ def apply(tree: type, fix_names: Sequence[str]) -> type:
     if not fix_names:
         return tree
     fixes = tuple(FIXES[name] for name in fix_names)
-    return type("+".join([tree.name, *fix_names]), (*fixes, tree), {"name": tree.name})
+    name = "+".join([tree.name, *fix_names])
+    return cast("type[Kernel]", type(name, (*fixes, tree), {"name": tree.name}))
 
 
 def _refuse_conflicts(fix_names: Sequence[str]) -> None:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..err import PCI_ERS_RESULT_CAN_RECOVER, PCI_ERS_RESULT_RECOVERED, AerBroadcastData
+from ..err import PCI_ERS_RESULT_CAN_RECOVER, PCI_ERS_RESULT_RECOVERED, AerBroadcastData, Err
 from ..pci import PciBus, PciDev, pci_channel_io_normal, pci_is_bridge
 from ..printk import KERN_DEBUG
 
 
-class CollectThenLock:
+class CollectThenLock(Err):
     """Govindarajulu Varadarajan's proposal: first collect the devices, then lock each of them.
 
     A broadcast walks the subtree with pci_bus_sem held for reading, but only to put each device,

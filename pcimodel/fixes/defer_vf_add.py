@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..iov import Iov
 from ..pci import PciDev
-from ..workqueue import WorkStruct
+from ..workqueue import Workqueues, WorkStruct
 
 
 class VfAddWork(WorkStruct):
@@ -22,7 +23,7 @@ class VfAddWork(WorkStruct):
         self.num_vfs = num_vfs
 
 
-class DeferVfAdd:
+class DeferVfAdd(Iov, Workqueues):
     """Bjorn Helgaas's question: "queuing up the pci_iov_add_virtfn() part to be done later".
 
     sriov_enable() turns the VFs on in the hardware, queues their enumeration and returns; all of
@@ -53,7 +54,7 @@ class DeferVfAdd:
         Left out: nothing
         """
         work = VfAddWork(self.pci_dev_get(dev), num_vfs, self.sriov_add_vfs_work)
-        dev.sriov.add_work = work
+        vars(dev.sriov)["add_work"] = work    # a new field of struct pci_sriov
         self.schedule_work(work)
         return 0
 

@@ -5,7 +5,7 @@ Lock order with the proposal: as with defer-vf-add, and the worker takes the PF'
 
 from __future__ import annotations
 
-from ..locking import device_lock
+from ..device import device_lock
 from ..pci import PciDev
 from .defer_vf_add import DeferVfAdd
 

@@ -82,7 +82,8 @@ def _table(cells: Sequence[Cell]) -> str:
     names = list(dict.fromkeys(cell.scenario for cell in cells))
     first = max(map(len, names)) + 2
     widths = [max(len(head), len("inconclusive")) + 2 for head in heads]
-    lines = [" " * first + "".join(map(str.ljust, heads, widths)).rstrip(), "-" * (first + sum(widths))]
+    lines = [" " * first + "".join(map(str.ljust, heads, widths)).rstrip(),
+             "-" * (first + sum(widths))]
     for name in names:
         words = [_word(cell) for cell in cells if cell.scenario == name]
         lines.append(name.ljust(first) + "".join(map(str.ljust, words, widths)).rstrip())

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..err import (PCI_ERS_RESULT_CAN_RECOVER, PCI_ERS_RESULT_NEED_RESET, PCI_ERS_RESULT_RECOVERED)
+from ..err import PCI_ERS_RESULT_CAN_RECOVER, PCI_ERS_RESULT_NEED_RESET, PCI_ERS_RESULT_RECOVERED
+from ..kernel import Kernel
 from ..pci import PciDev, PciDriver, PciErrorHandlers, pci_channel_io_frozen
 
 IGB = (0x8086, 0x10C9)
@@ -13,7 +14,7 @@ IGBVF = (0x8086, 0x1520)
 NVME = (0x144D, 0xA808)
 
 
-def igb(kernel: Any, max_vfs: int = 0, looks_around: bool = False,
+def igb(kernel: Kernel, max_vfs: int = 0, looks_around: bool = False,
         error_detected: Callable[[PciDev, int], int] | None = None) -> PciDriver:
     """Return a PF driver like igb.
 
@@ -53,17 +54,17 @@ def igb(kernel: Any, max_vfs: int = 0, looks_around: bool = False,
                      err_handler=_handlers("igb", PCI_ERS_RESULT_CAN_RECOVER, error_detected))
 
 
-def igbvf(kernel: Any) -> PciDriver:
+def igbvf(kernel: Kernel) -> PciDriver:
     """Return a VF driver like igbvf, which asks for a reset after any error."""
     return _endpoint_driver(kernel, "igbvf", IGBVF, PCI_ERS_RESULT_NEED_RESET)
 
 
-def nvme(kernel: Any) -> PciDriver:
+def nvme(kernel: Kernel) -> PciDriver:
     """Return the driver of a bystander."""
     return _endpoint_driver(kernel, "nvme", NVME, PCI_ERS_RESULT_CAN_RECOVER)
 
 
-def _endpoint_driver(kernel: Any, name: str, id: tuple[int, int], vote: int) -> PciDriver:
+def _endpoint_driver(kernel: Kernel, name: str, id: tuple[int, int], vote: int) -> PciDriver:
     def probe(pdev: PciDev, id: Any) -> int:
         return kernel.pci_enable_device(pdev)
 

@@ -67,6 +67,7 @@ def scenario(name: str, kernel: str = "v4.14", fixes: Sequence[str] = (),
         KeyError, ValueError: unknown names, or fixes that exclude each other.
     """
     entry, tree = SCENARIOS[name], apply(TREES[kernel], fixes)
+    names = _kernel_names(tree)    # type: ignore[arg-type]    # python/mypy#11469
 
     def build(rng: random.Random | None = None) -> Scenario:
         world = World(tree, policy, rng, **(entry.machine or {}))
@@ -74,7 +75,7 @@ def scenario(name: str, kernel: str = "v4.14", fixes: Sequence[str] = (),
             entry.prepare(world)
         roles = entry.roles(world)
         return Scenario(roles, meet=entry.meet or (), check=world.check,
-                        function_name=_kernel_names(tree), title=entry.titles or {},
+                        function_name=names, title=entry.titles or {},
                         lock_classes=world.lock_classes())
 
     words = [name, *([kernel] if kernel != "v4.14" else []), *fixes]

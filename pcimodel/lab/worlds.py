@@ -11,13 +11,15 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Collection
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from harness import LockClass
 
 from ..aerdrv import AER_FATAL, AER_NONFATAL
-from ..device import Device
+from ..device import NULL, Device
+from ..err import PCI_ERS_RESULT_CAN_RECOVER
 from ..hardware import Endpoint, Machine, RootPort, Sriov, Switch
+from ..kernel import Kernel
 from ..pci import PciDev, PciDriver
 from ..pci_regs import PCI_SRIOV_CTRL, PCI_SRIOV_CTRL_VFE, PCI_SRIOV_NUM_VF
 from . import drivers
@@ -26,21 +28,22 @@ OVERFLOW = 0x100   # a VF offset that puts every VF on the next bus number
 
 
 @cache
-def _with_owners(tree: type) -> type:
+def _with_owners(tree: type[Kernel]) -> type[Kernel]:
     """Return *tree* as a kernel that remembers whose mutex is whose."""
 
-    def device_initialize(self: Any, dev: Device) -> None:
-        tree.device_initialize(self, dev)   # type: ignore[attr-defined]
+    def device_initialize(self: Kernel, dev: Device) -> None:
+        tree.device_initialize(self, dev)
         vars(self).setdefault("mutex_owners", {})[dev.mutex] = dev
 
-    return type(tree.__name__, (tree,), {"device_initialize": device_initialize})
+    namespace = {"device_initialize": device_initialize}
+    return cast("type[Kernel]", type(tree.__name__, (tree,), namespace))
 
 
 def may_nest(held: Device, wanted: Device) -> bool:
-    """Say whether the lock of *wanted* may be taken inside that of *held*: an ancestor before what is
-    below it, a PF before its VFs.
+    """Say whether the lock of *wanted* may be taken inside that of *held*: an ancestor before what
+    is below it, a PF before its VFs.
     """
-    if getattr(wanted, "is_virtfn", False) and wanted.physfn is held:
+    if isinstance(wanted, PciDev) and wanted.is_virtfn and wanted.physfn is held:
         return True
     above = wanted.parent
     while above is not None and above is not held:
@@ -59,12 +62,14 @@ class World:
         unreadable_vfs: VFs whose config space does not answer.
     """
 
-    def __init__(self, tree: type, policy: str, rng: random.Random | None, *, overflow: bool = False,
-                 switch: bool = False, unreadable_vfs: Collection[int] = ()) -> None:
+    def __init__(self, tree: type[Kernel], policy: str, rng: random.Random | None, *,
+                 overflow: bool = False, switch: bool = False,
+                 unreadable_vfs: Collection[int] = ()) -> None:
         self.rng = rng
         switch = switch or self._perhaps(0.3)
         overflow = overflow or self._perhaps(0.2)
-        sriov = Sriov(offset=OVERFLOW if overflow else 0x80, unreadable_vfs=frozenset(unreadable_vfs))
+        sriov = Sriov(offset=OVERFLOW if overflow else 0x80,
+                      unreadable_vfs=frozenset(unreadable_vfs))
         card, disk = Endpoint(*drivers.IGB, sriov=sriov), Endpoint(*drivers.NVME)
         if switch:
             below: dict[str, Any] = {"00.0": Switch({"00.0": card}, {"00.0": disk},
@@ -73,14 +78,16 @@ class World:
             below = {"00.0": card}
             if self._perhaps(0.3):
                 below["00.1"] = disk
-        ports = {"03.0": RootPort(below, spare_buses=int(overflow)), "04.0": RootPort({"00.0": disk})}
-        self.kernel = _with_owners(tree)(Machine(ports), policy=policy)
+        ports = {"03.0": RootPort(below, spare_buses=int(overflow)),
+                 "04.0": RootPort({"00.0": disk})}
+        kernel = _with_owners(tree)    # type: ignore[arg-type]    # python/mypy#11469
+        self.kernel = kernel(Machine(ports), policy=policy)
         self.kernel.pci_register_driver(drivers.nvme(self.kernel))
         endpoints = [dev for dev in self.kernel.for_each_pci_dev() if dev.subordinate is None]
         self.pf = next(dev for dev in endpoints if dev.is_physfn)
         disks = [dev for dev in endpoints if not dev.is_physfn]
         self.sibling, self.other = disks[0], disks[-1]
-        self.pf_driver: PciDriver | None = None
+        self.pf_driver: PciDriver = NULL
 
     def _perhaps(self, chance: float) -> bool:
         """Throw the dice in a random world; in the canonical one nothing is left to chance."""
@@ -88,7 +95,7 @@ class World:
 
     def lock_classes(self) -> list[LockClass]:
         """Return what prediction is to know of classes of locks."""
-        owners = self.kernel.mutex_owners
+        owners = vars(self.kernel)["mutex_owners"]
         return [LockClass(
             "&dev->mutex", order=lambda held, wanted: may_nest(owners[held], owners[wanted]),
             why="the driver core locks a device's ancestors before it, SR-IOV a PF before its VFs")]
@@ -116,7 +123,7 @@ class World:
         """
         def igb_io_error_detected(pdev: PciDev, state: int) -> int:
             self.kernel.pci_find_bus(0, pdev.bus.number)
-            return drivers.PCI_ERS_RESULT_CAN_RECOVER
+            return PCI_ERS_RESULT_CAN_RECOVER
 
         self.remove_disk()
         self._load(drivers.igb(self.kernel, error_detected=igb_io_error_detected))
@@ -158,7 +165,7 @@ class World:
         """Return the VFs' driver."""
         return drivers.igbvf(self.kernel)
 
-    def numvfs(self, number: int) -> Callable[[], None]:
+    def numvfs(self, number: int) -> Callable[[], object]:
         """Return the role that writes *number* into the PF's sriov_numvfs (0 stays 0 in any
         world).
         """
@@ -166,7 +173,7 @@ class World:
 
         return lambda: self.kernel.sriov_numvfs_store(self.pf, text)
 
-    def rescan(self) -> Callable[[], None]:
+    def rescan(self) -> Callable[[], object]:
         """Return the role that rescans the machine."""
         return lambda: self.kernel.bus_rescan_store("1")
 
@@ -190,7 +197,7 @@ class World:
     def _reporter(self) -> PciDev:
         """Return who reports the error: the PF, or in a random world perhaps the port above it."""
         if self._perhaps(0.3):
-            return self.kernel.pcie_find_root_port(self.pf)
+            return self.kernel.pcie_find_root_port(self.pf) or self.pf
         return self.pf
 
     # -- at the end -----------------------------------------------------------------------

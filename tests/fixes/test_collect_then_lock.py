@@ -8,9 +8,7 @@ from pcimodel.aerdrv import AER_FATAL, AER_NONFATAL
 from pcimodel.err import PCI_ERS_RESULT_CAN_RECOVER, PCI_ERS_RESULT_RECOVERED
 from pcimodel.fixes import apply
 from pcimodel.hardware import Endpoint, Machine, RootPort
-from pcimodel.pci import (
-    PciDriver, PciErrorHandlers, pci_channel_io_frozen, pci_channel_io_normal,
-)
+from pcimodel.pci import PciDriver, PciErrorHandlers, pci_channel_io_frozen, pci_channel_io_normal
 from pcimodel.trees.v4_14 import V4_14
 
 FUNCTIONS = [f"0000:01:00.{fn}" for fn in range(3)]

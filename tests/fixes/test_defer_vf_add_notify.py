@@ -7,9 +7,9 @@ import errno
 import pytest
 
 from harness.locks.errors import RecursiveAcquire
+from pcimodel.device import device_lock
 from pcimodel.fixes import apply
 from pcimodel.hardware import Endpoint, Machine, RootPort, Sriov
-from pcimodel.locking import device_lock
 from pcimodel.pci import PciDriver
 from pcimodel.trees.v4_14 import V4_14
 

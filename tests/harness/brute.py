@@ -2,8 +2,8 @@
 
 `World` is one state, spelled out; `World.step` says what one thread does next. From it come all
 schedules of a program, how many of them end stuck, and how many equivalence classes they fall into.
-Nothing here is shared with harness/engine.py or harness/states.py but the programs themselves and
-`blocked_by`, the one rule of a semaphore.
+Nothing here is shared with harness/checker but the programs themselves, and `blocked_by`, the one
+rule of a semaphore.
 
 Steps. Every operation is one step, a release too, and nothing is merged with its neighbour. A
 request on a semaphore that cannot be granted is queued by a step of its own, for a reader as for a
@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 
 from harness.checker.program import Op, Program
 from harness.locks.rwsem_policy import blocked_by
-from harness.locks.parking import EXCLUSIVE, SHARED
+from harness.locks.task import EXCLUSIVE, SHARED
 
 TAKING = ("take", "take_read", "take_write")
 COMMUTING = {frozenset(pair) for pair in (

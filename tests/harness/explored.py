@@ -3,7 +3,7 @@
 import brute
 
 from harness.exploration.controlled_run import ControlledRun
-from harness.exploration.hands import Hands
+from harness.runtime.workers import Workers
 from harness.exploration.stable_ids import Names
 from harness.runtime.scenario import build
 from harness.runtime.process_state import settled
@@ -18,7 +18,7 @@ class Explored:
         problems: findings other than deadlocks and hangs.
     """
 
-    def __init__(self, factory, strategy, hands, most=3000):
+    def __init__(self, factory, strategy, workers, most=3000):
         self.strategy = strategy
         self.names = Names()
         self.orders = []
@@ -28,7 +28,7 @@ class Explored:
         while True:
             strategy.begin()
             run = ControlledRun(build(factory, "explored"), strategy, self.names)
-            self._take(run, run.play(hands))
+            self._take(run, run.play(workers))
             if not strategy.advance(run) or len(self.orders) + self.cut >= most:
                 break
 
@@ -49,8 +49,8 @@ class Explored:
 
 def explored(factory, strategy):
     """Return what *strategy* visits of one scenario."""
-    with settled(), Hands() as hands:
-        return Explored(factory, strategy, hands)
+    with settled(), Workers() as workers:
+        return Explored(factory, strategy, workers)
 
 
 def as_steps(program, order):

@@ -1,7 +1,7 @@
 """Small programs of lock operations as text, and the truth about them from the engine.
 
 One thread a line, ``name: operation target [argument]; ...``, in the operations of
-harness/program.py.
+harness/checker/program.py.
 """
 
 from dataclasses import replace
@@ -25,19 +25,19 @@ def program(text, flags=(), policy="writer", **locks):
 
 def _operation(text):
     op, target, *more = text.split()
-    return (op, target, *(int(each) if each.isdigit() else each for each in more))
+    return (op, target, *(int(part) if part.isdigit() else part for part in more))
 
 
-def truth(made):
-    """Say whether some order of *made* hangs: as it is, only with a further writer queued at each
-    of its semaphores, or not at all. All states are gone through.
+def truth(program):
+    """Say whether some order of *program* hangs: as it is, only with a further writer queued at
+    each of its semaphores, or not at all. All states are gone through.
     """
-    threads = dict(made.threads)
+    threads = dict(program.threads)
     writers = {f"writer of {lock}": (Op("down_write", lock), Op("up_write", lock))
-               for lock, kind in made.locks.items() if kind in ("rwsem", "percpu_ref")}
+               for lock, kind in program.locks.items() if kind in ("rwsem", "percpu_ref")}
     for verdict, more in ((HANGS, {}), (NEEDS_WRITER, writers)):
         if more or verdict == HANGS:
-            answer = search(Program(made.locks, {**threads, **more}, made.flags, made.policy))
+            answer = search(replace(program, threads={**threads, **more}))
             assert answer.complete and not answer.misuse
             if answer.deadlocks:
                 return verdict
@@ -49,32 +49,32 @@ def predicted(result):
 
     A finding that could not be settled is neither: it is returned by its status.
     """
-    statuses = {each.status for each in result.predictions}
+    statuses = {finding.status for finding in result.predictions}
     if str(result.verdict) in ("deadlock", "hang"):
         return HANGS
     if str(result.verdict) not in ("clean", "predicted"):
         return str(result.verdict)
-    return next((each for each in ("unconfirmed", NEEDS_WRITER) if each in statuses), SAFE)
+    return next((status for status in ("unconfirmed", NEEDS_WRITER) if status in statuses), SAFE)
 
 
-def predict_program(made):
-    """Predict on real threads what *made* can come to."""
-    return predict(scenario_of(made), timeout=2)
+def predict_program(program):
+    """Predict on real threads what *program* can come to."""
+    return predict(scenario_of(program), timeout=2)
 
 
 def statuses(result):
     """Return cycle of classes -> status."""
-    return {each.key: each.status for each in result.predictions}
+    return {finding.key: finding.status for finding in result.predictions}
 
 
 def reasons(result):
     """Return cycle of classes -> the reason for its status."""
-    return {each.key: each.reason for each in result.predictions}
+    return {finding.key: finding.reason for finding in result.predictions}
 
 
-def bare(made):
-    """Return the scenario factory of *made* that does not say that it is a program: what prediction
-    knows of it is then what it saw.
+def bare(program):
+    """Return the scenario factory of *program* that does not say that it is a program: what
+    prediction knows of it is then what it saw.
     """
-    factory = scenario_of(made)
+    factory = scenario_of(program)
     return lambda: replace(factory(), program=None)

@@ -1,7 +1,7 @@
 """The locks that one call takes and gives back, by name and in order, as a list to compare with."""
 
 from harness import Observer, run
-from harness.locks.parking import EXCLUSIVE, SHARED, WAIT
+from harness.locks.task import EXCLUSIVE, SHARED, WAIT
 
 
 class Trace(Observer):

@@ -11,9 +11,8 @@ from pcimodel.aerdrv import AER_CORRECTABLE, AER_FATAL, AER_NONFATAL, AerErrInfo
 from pcimodel.err import PCI_ERS_RESULT_CAN_RECOVER
 from pcimodel.hardware import Endpoint, Machine, RootPort
 from pcimodel.pci import PciDriver, PciErrorHandlers
-from pcimodel.pci_regs import (
-    PCI_ERR_COR_STATUS, PCI_ERR_ROOT_STATUS, PCI_ERR_UNCOR_MASK, PCI_ERR_UNCOR_STATUS,
-)
+from pcimodel.pci_regs import (PCI_ERR_COR_STATUS, PCI_ERR_ROOT_STATUS, PCI_ERR_UNCOR_MASK,
+                               PCI_ERR_UNCOR_STATUS)
 from pcimodel.trees.v4_14 import V4_14
 
 PORT, NIC = "0000:00:03.0", "0000:01:00.0"

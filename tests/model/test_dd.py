@@ -7,8 +7,8 @@ import pytest
 from model_worlds import IGB, IGBVF, PF, PORT, boot, find, join_kworkers, load
 
 from pcimodel.dd import EPROBE_DEFER
+from pcimodel.device import device_lock
 from pcimodel.hardware import Endpoint
-from pcimodel.locking import device_lock
 from pcimodel.pci import PciDriver
 
 OTHER = "0000:01:00.1"

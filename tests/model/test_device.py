@@ -8,7 +8,7 @@ from model_worlds import PF, boot, find
 
 from pcimodel.device import Device
 from pcimodel.klist import Klist
-from pcimodel.pci import PCI_COMMAND, PCI_COMMAND_MEMORY
+from pcimodel.pci_regs import PCI_COMMAND, PCI_COMMAND_MEMORY
 from pcimodel.trees import TREES, tree
 from pcimodel.trees.v4_14 import V4_14
 

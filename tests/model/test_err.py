@@ -6,22 +6,19 @@ import itertools
 
 import pytest
 
+from pcimodel import err
 from pcimodel.aerdrv import AER_FATAL, AER_NONFATAL
 from pcimodel.device import KernelOops
-from pcimodel.err import (
-    PCI_ERS_RESULT_CAN_RECOVER as CAN, PCI_ERS_RESULT_DISCONNECT as DISC,
-    PCI_ERS_RESULT_NEED_RESET as RESET, PCI_ERS_RESULT_NO_AER_DRIVER as NOAER,
-    PCI_ERS_RESULT_NONE as NONE, PCI_ERS_RESULT_RECOVERED as REC, Err,
-)
 from pcimodel.hardware import Endpoint, Machine, RootPort, Sriov, Switch
-from pcimodel.pci import (
-    PciDriver, PciErrorHandlers, pci_channel_io_frozen, pci_channel_io_normal,
-)
-from pcimodel.pci_regs import (
-    PCI_ERR_ROOT_COMMAND, PCI_ERR_ROOT_NONFATAL_RCV, PCI_ERR_ROOT_STATUS, PCI_ERR_UNCOR_STATUS,
-)
+from pcimodel.pci import PciDriver, PciErrorHandlers, pci_channel_io_frozen, pci_channel_io_normal
+from pcimodel.pci_regs import (PCI_ERR_ROOT_COMMAND, PCI_ERR_ROOT_NONFATAL_RCV, PCI_ERR_ROOT_STATUS,
+                               PCI_ERR_UNCOR_STATUS)
 from pcimodel.trees.v4_14 import V4_14
 
+NONE, CAN, REC = (
+    err.PCI_ERS_RESULT_NONE, err.PCI_ERS_RESULT_CAN_RECOVER, err.PCI_ERS_RESULT_RECOVERED)
+RESET, DISC, NOAER = (
+    err.PCI_ERS_RESULT_NEED_RESET, err.PCI_ERS_RESULT_DISCONNECT, err.PCI_ERS_RESULT_NO_AER_DRIVER)
 VOTES = (NONE, CAN, REC, RESET, DISC, NOAER)
 MERGED = {
     CAN: (CAN, CAN, REC, RESET, DISC, NOAER),
@@ -69,7 +66,7 @@ def last_line(kernel):
 
 @pytest.mark.parametrize("orig, at", [(orig, at) for orig in MERGED for at in range(6)])
 def test_merge_result_follows_the_table(orig, at):
-    assert Err().merge_result(orig, VOTES[at]) == MERGED[orig][at]
+    assert err.Err().merge_result(orig, VOTES[at]) == MERGED[orig][at]
 
 
 @pytest.mark.parametrize("start", [CAN, REC])
@@ -77,7 +74,7 @@ def test_only_can_recover_and_recovered_depend_on_the_order_of_votes(start):
     def fold(*votes):
         result = start
         for vote in votes:
-            result = Err().merge_result(result, vote)
+            result = err.Err().merge_result(result, vote)
         return result
     pairs = itertools.combinations(VOTES, 2)
     assert [pair for pair in pairs if fold(*pair) != fold(*pair[::-1])] == [(CAN, REC)]

@@ -5,9 +5,8 @@ import errno
 import pytest
 from model_worlds import IGBVF, PF, PORT, boot, find, load, names, sriov_state, vfs
 
-from pcimodel.device import KernelOops
+from pcimodel.device import KernelOops, device_lock
 from pcimodel.hardware import Endpoint, Sriov
-from pcimodel.locking import device_lock
 from pcimodel.pci_regs import PCI_SRIOV_INITIAL_VF
 from pcimodel.trees.v4_14 import V4_14
 

@@ -5,9 +5,7 @@ from model_worlds import PF, PORT, boot, find, join_kworkers, names
 
 from pcimodel.aerdrv import AER_CORRECTABLE, AER_NONFATAL
 from pcimodel.hardware import Machine, RootPort, Switch
-from pcimodel.pci_regs import (
-    PCI_ERR_ROOT_COMMAND, PCI_ERR_ROOT_STATUS, PCI_ERR_ROOT_UNCOR_RCV,
-)
+from pcimodel.pci_regs import PCI_ERR_ROOT_COMMAND, PCI_ERR_ROOT_STATUS, PCI_ERR_ROOT_UNCOR_RCV
 from pcimodel.trees.v4_14 import V4_14
 
 READ = "&pci_bus_sem (read)"

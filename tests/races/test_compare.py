@@ -11,6 +11,7 @@ from harness import stress
 from pcimodel.__main__ import main
 from pcimodel.fixes import FIXES
 from pcimodel.lab.scenarios import SCENARIOS
+from pcimodel.trees import TREES
 
 
 def run_main(capsys, *words):
@@ -51,10 +52,12 @@ def test_json_has_the_cells_asked_for_and_nothing_else_is_printed(capsys):
 
 
 def test_the_comparison_explains_each_fix_that_leaves_a_deadlock(capsys):
-    status, out, _ = run_main(capsys, "compare", "--scenario", "disable-vs-aer", "--fix", "defer-vf-add")
+    status, out, _ = run_main(
+        capsys, "compare", "--scenario", "disable-vs-aer", "--fix", "defer-vf-add")
     assert status == 0
     assert "disable-vs-aer on v4.14:" in out
-    assert "disable-vs-aer with defer-vf-add:\n    CPU0 waits in pci_destroy_dev() for &pci_bus_sem" in out
+    assert ("disable-vs-aer with defer-vf-add:\n"
+            "    CPU0 waits in pci_destroy_dev() for &pci_bus_sem") in out
     assert max(map(len, out.splitlines())) <= 100
 
 
@@ -62,6 +65,14 @@ def test_list_names_every_scenario_kernel_and_fix(capsys):
     status, out, _ = run_main(capsys, "list")
     assert status == 0
     assert all(f"  {name} " in out for name in [*SCENARIOS, *FIXES, "v4.14"])
+
+
+def test_list_is_one_json_object_where_that_is_wanted(capsys):
+    status, out, _ = run_main(capsys, "list", "--json", "-")
+    listed = json.loads(out)
+    assert (status, {key: list(value) for key, value in listed.items()}) == (
+        0, {"scenarios": list(SCENARIOS), "kernels": list(TREES), "fixes": list(FIXES)})
+    assert listed["scenarios"]["vf-driver-load"] == SCENARIOS["vf-driver-load"].summary
 
 
 @pytest.mark.parametrize("words, said", [
@@ -72,7 +83,7 @@ def test_list_names_every_scenario_kernel_and_fix(capsys):
      "cannot be combined: both change"),
     (["force", "probe-vs-aer", "--timeout", "soon"], "'soon' is not a number of seconds"),
     (["force", "probe-vs-aer", "--runs", "0"], "0 is below 1"),
-    (["force", "probe-vs-aer", "--json", "/no/such/folder/file"], "cannot write /no/such/folder/file"),
+    (["force", "probe-vs-aer", "--json", "/no/such/folder/f"], "cannot write /no/such/folder/f"),
     (["--scenario", "no-such-race"], "unknown scenario 'no-such-race'"),
     (["--fix", "prayer"], "unknown fix 'prayer'"),
     (["frobnicate"], "invalid choice: 'frobnicate'"),

@@ -36,7 +36,7 @@ def test_collect_then_lock_leaves_nothing_to_predict(name):
 
 
 def test_orders_between_two_devices_other_than_down_the_tree_are_findings():
-    """The same as the mail, but the lock of another device: by class it is an inversion all the same."""
+    """As in the mail, but the lock of another device: by class it is an inversion all the same."""
     [found] = predict(scenario("aer-on-another-port")).predictions
     assert (found.key, found.status) == (INVERSION, "unconfirmed")
 

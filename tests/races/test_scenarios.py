@@ -1,4 +1,6 @@
-"""The scenarios of the laboratory: the plain kernel deadlocks as reported, each fix does what its proposal claims."""
+"""The scenarios of the laboratory: the plain kernel deadlocks as reported, each fix does what its
+proposal claims.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ def legs(result):
 
 TWO = {"CPU0": (SEM, "exclusive"), "CPU1": (PF, "exclusive")}
 DEADLOCKS = {
-    # (scenario, fix or None): who waits for what; written down from the reports of real kernels where there are any
+    # (scenario, fix or None): who waits for what; from the reports of real kernels if there are any
     ("probe-vs-aer", None): TWO,
     ("sysfs-enable-vs-aer", None): TWO,
     ("sysfs-enable-vs-aer-resume", None): TWO,
@@ -69,7 +71,7 @@ ALONE = [name for name, fix in EXPECTED if fix is None]
 def timed_out(at_once):
     """The futures of what forcing comes to by the timeout: all wait for it together."""
     calls = [partial(force, scenario(name), detect="timeout", timeout=0.4) for name in ALONE]
-    return dict(zip(ALONE, at_once(*calls)))
+    return dict(zip(ALONE, at_once(*calls), strict=True))
 
 
 @pytest.mark.parametrize("name", ALONE)
@@ -104,11 +106,11 @@ def test_the_forced_report_is_the_mails_picture_every_time():
     result = force(scenario("probe-vs-aer"), runs=50)
     assert result.coverage == {"runs": 50, "verdicts": {"deadlock": 50}, "distinct_reports": 1}
     report = str(result)
-    mail = ["__driver_attach()", "device_lock(0000:01:00.0)", "do_recovery()", "broadcast_error_message()",
-            "pci_walk_bus()", "down_read(&pci_bus_sem)", "driver_probe_device()", "pci_enable_sriov()",
-            "sriov_enable()", "pci_iov_add_virtfn()", "pci_device_add()",
-            "down_write(&pci_bus_sem)  <-- waits, CPU1 holds it for read", "report_error_detected()",
-            "device_lock(0000:01:00.0)  <-- waits, CPU0 holds it"]
+    mail = ["__driver_attach()", "device_lock(0000:01:00.0)", "do_recovery()",
+            "broadcast_error_message()", "pci_walk_bus()", "down_read(&pci_bus_sem)",
+            "driver_probe_device()", "pci_enable_sriov()", "sriov_enable()", "pci_iov_add_virtfn()",
+            "pci_device_add()", "down_write(&pci_bus_sem)  <-- waits, CPU1 holds it for read",
+            "report_error_detected()", "device_lock(0000:01:00.0)  <-- waits, CPU0 holds it"]
     places = []
     for text in mail:
         places.append(report.index(text, places[-1] + 1 if places else 0))
@@ -132,7 +134,8 @@ def test_fixes_combine(name, fixes):
     allowed = {Verdict.NOT_REACHED, Verdict.CLEAN}
     if (name, fixes[1]) in EXPECTED and WORK in str(EXPECTED[name, fixes[1]]) and "CPU1" not in \
             EXPECTED[name, fixes[1]]:
-        allowed = {Verdict.DEADLOCK}     # the flush trap needs no recovery: no fix of recovery cures it
+        # The flush trap needs no recovery: no fix of recovery cures it.
+        allowed = {Verdict.DEADLOCK}
     assert force(scenario(name, fixes=fixes)).verdict in allowed
 
 
@@ -160,7 +163,8 @@ def test_the_check_at_the_end_sees_a_broken_world(sabotage, said):
 
 
 def test_the_comparison_agrees_with_what_reasoning_expects(comparison):
-    # KERNEL.md 8.2, rows S1 S2 S4 S5 S6, columns a (plain), b (collect) and c (defer): where it says DEADLOCK.
+    # KERNEL.md 8.2, rows S1 S2 S4 S5 S6, columns a (plain), b (collect) and c (defer): where it
+    # says DEADLOCK.
     expected = {"probe-vs-aer": "a", "sysfs-enable-vs-aer": "a", "reader-behind-writer": "ac",
                 "nested-walk": "ac", "disable-vs-aer": "ac", "unbind-vs-aer": "ac"}
     kernels = {"a": None, "b": "collect-then-lock", "c": "defer-vf-add"}

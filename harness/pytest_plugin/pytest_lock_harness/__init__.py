@@ -167,7 +167,7 @@ def _read(name: str, text: str, source: str) -> Any:
         raise pytest.UsageError(f"{source}: {off}")
     from harness.cli.options import positive_int, positive_seconds
     from harness.exploration.token import decode
-    from harness.lockorder.baseline import read_baseline
+    from harness.lockorder.finding import read_baseline
     from harness.locks.errors import ScenarioError
     readers: dict[str, Callable[[str], Any]] = {
         "timeout": positive_seconds, "runs": positive_int, "seed": int, "baseline": read_baseline,

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness import explore
-from harness.cli import cases
-from harness.cli import command_line as cli
+from harness.cli import cases, command_line as cli
 from harness.programs.format import File
 from harness.report.result import Result
 from harness.runtime.verdict import Outcome, Verdict

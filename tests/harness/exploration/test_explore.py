@@ -13,12 +13,12 @@ import pytest
 import small_worlds
 
 from harness import Completion, Mutex, RWSemaphore, Scenario, ScenarioError, Verdict, replay, run
-from harness.exploration import controlled_run as controlled
+from harness.exploration import scheduled_run
 from harness.methods import exploration
 from harness.methods.tally import Interrupted
 from harness.methods.exploration import STRATEGIES
 from harness.methods.explore import explore
-from harness.exploration.hands import Hands
+from harness.runtime.workers import Workers
 from harness.exploration.stable_ids import Names
 from harness.locks.scheduling_point import step
 from harness.runtime.process_state import settled
@@ -393,7 +393,7 @@ def test_what_a_thread_outside_never_gives_back_is_a_hang():
 
 
 def test_a_schedule_without_end_is_cut(monkeypatch):
-    monkeypatch.setattr(controlled, "_MOST_STEPS", 100)
+    monkeypatch.setattr(scheduled_run, "MOST_STEPS", 100)
 
     def world():
         lock, done = Mutex("lock"), Completion("done")
@@ -574,10 +574,10 @@ def test_no_single_switch_can_be_taken_out():
     world = World(small_worlds.handoff)
     for seed in range(3):
         labels = labels_of(explore(small_worlds.handoff, strategy="random", seed=seed).replay)
-        with settled(), Hands() as hands:
-            failure = Failure.of(*follow(world, hands, labels))
+        with settled(), Workers() as workers:
+            failure = Failure.of(*follow(world, workers, labels))
             for candidate in simpler(labels):
-                run, outcome = follow(world, hands, candidate, strictly=False)
+                run, outcome = follow(world, workers, candidate, strictly=False)
                 got = [taken.label for taken in run.steps]
                 assert Failure.of(run, outcome) != failure or switches(got) >= switches(labels)
 
@@ -794,7 +794,7 @@ def test_an_error_whose_text_names_an_address_is_the_same_error_every_time():
 
 
 def test_who_spins_is_named_when_a_schedule_has_no_end(monkeypatch):
-    monkeypatch.setattr(controlled, "_MOST_STEPS", 300)
+    monkeypatch.setattr(scheduled_run, "MOST_STEPS", 300)
 
     def world():
         lock = Mutex("lock")
@@ -902,8 +902,8 @@ def test_a_role_may_be_called_like_a_thread_that_another_starts():
 def test_the_time_given_bounds_the_minimising_too(monkeypatch):
     """The time is up when minimising begins: what was found is shown as it is, run again once."""
     minimise = exploration.shrink
-    monkeypatch.setattr(exploration, "shrink", lambda world, hands, labels, failure, deadline:
-                        minimise(world, hands, labels, failure, deadline=0.0))
+    monkeypatch.setattr(exploration, "shrink", lambda world, workers, labels, failure, deadline:
+                        minimise(world, workers, labels, failure, deadline=0.0))
     result = explore(small_worlds.philosophers, engine=False)
     assert (result.verdict, result.coverage["minimised"], result.coverage["replayed"]) == (
         Verdict.DEADLOCK, "not to the end: the time was up", "1 of 1")

@@ -2,26 +2,20 @@
 this file fails when the explorer is broken on purpose.
 """
 
-import random
-from dataclasses import dataclass
-
 import brute
 import pytest
-from explored import Explored, as_steps, meaning
+from crowded import Case, a_trylock_matters, random_program, world_of
+from explored import Explored, meaning
 
-from harness import Mutex, RWSemaphore
-from harness.exploration import dependency as dependence
-from harness.exploration import dpor as reduction
+from harness.exploration import dependency as dependence, happens_before
 from harness.exploration.controlled_run import ControlledRun
 from harness.checker.search import search
-from harness.exploration.hands import Hands
-from harness.checker.program import Program
+from harness.runtime.workers import Workers
 from harness.exploration.dpor import Reduced
 from harness.exploration.strategies import DepthFirst
 from harness.runtime.process_state import settled
 from harness.locks.waitgraph import find_cycle
 
-POLICIES = ("writer", "fair", "reader")
 RELEASES = (dependence.UNLOCK, dependence.UP_READ, dependence.UP_WRITE)
 MOST = 40     # schedules of a program; more with four threads
 SEEDS = (    # chosen so that the programs have at most that many
@@ -33,80 +27,14 @@ SEEDS = (    # chosen so that the programs have at most that many
     333, 334, 335, 338, 343, 358, 364, 367)
 
 
-def random_program(seed):
-    """Return two to four threads of nested sections, on two mutexes and a semaphore; four threads
-    on one of them. A failed trylock skips its section.
-    """
-    rng = random.Random(seed)
-    room = rng.choice([(4, 4), (6, 4), (4, 4, 2), (4, 2, 2), (2, 4, 4), (2, 2, 2, 2), (4, 2, 2, 2)])
-    locks = "mns" if len(room) < 4 else rng.choice("ms")
-    return Program({}, {f"T{i}": _sections(rng, n, locks) for i, n in enumerate(room)},
-                   policy=POLICIES[seed % 3])
-
-
-def _sections(rng, room, locks):
-    ops = []
-    while room > 1:
-        inside = _sections(rng, room - 2, locks) if rng.random() < .8 else []
-        room -= 2 + len(inside)
-        lock, skip = rng.choice(locks), len(inside) + 1
-        enter, leave = rng.choice([
-            (("lock", lock), ("unlock", lock)), (("lock", lock), ("unlock", lock)),
-            (("trylock", lock, skip), ("unlock", lock)),
-        ] if lock != "s" else [
-            (("down_read", "s"), ("up_read", "s")), (("down_read", "s"), ("up_read", "s")),
-            (("down_write", "s"), ("up_write", "s")), (("down_write", "s"), ("up_write", "s")),
-            (("down_read_trylock", "s", skip), ("up_read", "s")),
-            (("down_write_trylock", "s", skip), ("up_write", "s"))])
-        ops += [enter, *inside, leave]
-    return ops
-
-
-def world_of(program):
-    """Return the factory that performs *program* on real locks, with nothing in between."""
-    def factory():
-        locks = {name: RWSemaphore(name, policy=program.policy) if kind == "rwsem" else Mutex(name)
-                 for name, kind in program.locks.items()}
-
-        def role(ops):
-            def perform():
-                at = 0
-                while at < len(ops):
-                    took = _OPERATIONS[ops[at].op](locks[ops[at].target])
-                    at += 1 + (ops[at].skip if took is False else 0)
-            return perform
-
-        return {name: role(ops) for name, ops in program.threads.items()}
-
-    return factory
-
-
-_OPERATIONS = {
-    "lock": lambda lock: lock.acquire(), "unlock": lambda lock: lock.release(),
-    "trylock": lambda lock: lock.acquire(False),
-    **{op: lambda lock, op=op: getattr(lock, op)() for op in (
-        "down_read", "up_read", "down_read_trylock",
-        "down_write", "up_write", "down_write_trylock")}}
-
-
-@dataclass
-class Case:
-    """A program, and what the plain search found."""
-
-    program: Program
-    factory: object
-    plain: Explored
-    meaning: object
-
-
 @pytest.fixture(scope="module")
 def cases():
     """The programs, each searched plainly, on real threads."""
-    with settled(), Hands() as hands:
+    with settled(), Workers() as workers:
         made = []
         for program in map(random_program, SEEDS):
             factory = world_of(program)
-            plain = Explored(factory, DepthFirst(), hands)
+            plain = Explored(factory, DepthFirst(), workers)
             made.append(Case(program, factory, plain, meaning(program, plain.orders)))
     return made
 
@@ -114,21 +42,9 @@ def cases():
 def test_the_programs_are_worth_it(cases):
     """A quarter deadlocks; in a tenth the failure of a trylock changes what follows."""
     assert sum(bool(case.plain.stuck) for case in cases) >= len(SEEDS) / 4
-    assert sum(_a_trylock_matters(case) for case in cases) >= len(SEEDS) / 10
+    assert sum(a_trylock_matters(case) for case in cases) >= len(SEEDS) / 10
     assert {len(case.program.threads) for case in cases} == {2, 3, 4}
     assert max(case.plain.tried for case in cases if len(case.program.threads) < 4) <= MOST
-
-
-def _a_trylock_matters(case):
-    """Say whether some trylock that guards operations fails, but in some schedules only."""
-    matters = {(thread, i) for thread, ops in case.program.threads.items()
-               for i, op in enumerate(ops) if "trylock" in op.op and op.skip > 1}
-    kinds = {}
-    for order in case.plain.orders:
-        for step in as_steps(case.program, order)[0]:
-            if (step.thread, step.op) in matters:
-                kinds.setdefault((step.thread, step.op), set()).add(step.kind)
-    return any(len(found) > 1 for found in kinds.values())
 
 
 def test_the_plain_search_finds_every_schedule(cases):
@@ -151,9 +67,9 @@ def test_the_reduced_search_visits_each_class_and_no_more(cases):
     """Same classes, same deadlocked states, same results of trylocks; nothing twice, nothing cut
     short.
     """
-    with settled(), Hands() as hands:
+    with settled(), Workers() as workers:
         for case in cases:
-            reduced = Explored(case.factory, Reduced(), hands)
+            reduced = Explored(case.factory, Reduced(), workers)
             assert meaning(case.program, reduced.orders) == case.meaning, case.program
             assert (reduced.tried, reduced.problems) == (len(case.meaning[0]), [])
 
@@ -169,13 +85,13 @@ def without(*pairs):
 
 def queueing_of_writers_is_independent(monkeypatch):
     everything = range(len(dependence.DEPENDS))
-    monkeypatch.setattr(reduction, "DEPENDS",
+    monkeypatch.setattr(happens_before, "DEPENDS",
                         without(*((dependence.QUEUE_WRITE, kind) for kind in everything)))
 
 
 def a_failed_trylock_is_independent_of_the_release(monkeypatch):
     failures = (dependence.BUSY, dependence.READ_BUSY, dependence.WRITE_BUSY)
-    monkeypatch.setattr(reduction, "DEPENDS",
+    monkeypatch.setattr(happens_before, "DEPENDS",
                         without(*((a, b) for a in RELEASES for b in failures)))
 
 
@@ -220,12 +136,12 @@ def a_release_is_merged_into_the_step_before(monkeypatch):
     a_release_is_merged_into_the_step_before])
 def test_a_broken_explorer_does_not_agree(broken, cases, monkeypatch):
     broken(monkeypatch)
-    with settled(), Hands() as hands:
-        assert any(not _agrees(case, hands) for case in cases)
+    with settled(), Workers() as workers:
+        assert any(not _agrees(case, workers) for case in cases)
 
 
-def _agrees(case, hands):
-    reduced = Explored(case.factory, Reduced(), hands, most=500)
+def _agrees(case, workers):
+    reduced = Explored(case.factory, Reduced(), workers, most=500)
     try:
         return meaning(case.program, reduced.orders) == case.meaning
     except ValueError:

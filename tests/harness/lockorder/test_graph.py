@@ -8,11 +8,12 @@ import threading
 import pytest
 
 from harness import Completion, Mutex, RWSemaphore, Scenario, ScenarioError, Verdict
-from harness.runtime.workers import Crew
+from harness.runtime.workers import Workers
 from harness.locks.lock_class import LockClass
+from harness.locks.parking import Task
 from harness.lockorder.graph import LockOrder
 from harness.meetings.one_by_one import OneByOne
-from harness.runtime.run import Run
+from harness.runtime.free_run import FreeRun
 from harness.runtime.scenario import build
 from harness.runtime.recorder import function
 
@@ -23,8 +24,8 @@ def record(roles, verdict=Verdict.CLEAN, **more):
     """Let *roles* run one after the other; return what was recorded."""
     made = build(lambda: Scenario(roles, **more), "a scenario")
     order = LockOrder()
-    with Crew() as crew:
-        outcome = Run(made, [OneByOne(range(len(made.roles))), order]).play(crew)
+    with Workers() as workers:
+        outcome = FreeRun(made, [OneByOne(range(len(made.roles))), order]).play(workers)
     assert outcome.verdict is verdict, outcome.findings
     return order
 
@@ -42,7 +43,7 @@ def operations(order, role):
 
 def nodes(stack):
     """Return how many stacks of held locks are kept on top of *stack*."""
-    return sum(1 + nodes(more) for more in (*stack.exclusive.values(), *stack.others.values()))
+    return sum(1 + nodes(more) for more in stack.above.values())
 
 
 # -- edges -----------------------------------------------------------------------------------------
@@ -397,6 +398,29 @@ def test_section_beyond_the_limit_does_not_grow_and_is_left_out(monkeypatch):
     assert len(kept.acts) <= 2 * 30 + 3
 
 
+def test_threads_of_one_name_stand_each_at_their_own_locks():
+    order, one, two = LockOrder(), Task("a worker"), Task("a worker")
+    a, b = Mutex("a"), Mutex("b")
+    order.role_start(one)
+    order.role_start(two)
+    for hook in (order.lock_acquire, order.lock_acquired):
+        hook(one, a, X)
+        hook(two, b, X)
+    assert edges(order) == []
+    order.lock_acquire(two, a, X)
+    assert edges(order) == [("a worker", "b", X, "a", X)]
+
+
+def test_nothing_is_kept_of_a_thread_that_has_ended():
+    a = Mutex("a")
+
+    def role():
+        with a:
+            pass
+
+    assert record({"role": role})._positions == {}
+
+
 # -- annotations -----------------------------------------------------------------------------------
 
 
@@ -437,6 +461,22 @@ def test_subclass_inside_the_same_subclass_is_a_nesting():
                 pass
 
     assert nestings(record({"role": role})) == [("c1", "c2", "")]
+
+
+def test_hold_of_a_subclass_is_no_plain_one_after_a_lock_below_it_was_released():
+    """What is left of the first section is a hold of b as a child; the second holds b plainly."""
+    a, b, c = Mutex("a"), Mutex("b", "k"), Mutex("c")
+
+    def role():
+        a.acquire()
+        with b.nested(1, "child"):
+            a.release()
+        with b, c:
+            pass
+
+    order = record({"role": role})
+    assert [(edge.held.lock_class, edge.wanted.lock_class) for edge in order.edges.values()] == [
+        ("a", "k/1"), ("k", "c")]
 
 
 @pytest.mark.parametrize("ask", [

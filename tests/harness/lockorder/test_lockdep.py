@@ -157,18 +157,6 @@ def test_cycle_names_its_classes_in_order():
     assert found == Report(CIRCULAR, ("C", "A", "B"))
 
 
-def test_what_is_not_checked_is_on_the_stack_and_nothing_more():
-    """As the kernel's device_lock: no edge to it or from it, not even to itself."""
-    validator, held = Validator(), []
-    for lock in ("dev", "bus", "dev2"):
-        new = Hold(lock, "dev" if lock != "bus" else "bus", WRITE, checked=lock == "bus")
-        assert validator.acquire(held, new) is None
-    other = Hold("d", "dev", WRITE, checked=False)
-    assert validator.acquire([Hold("bus", "bus", WRITE)], other) is None
-    assert [hold.lock for hold in held] == ["dev", "bus", "dev2"]
-    assert validator.free(held, "dev") == Report(FREED, ("dev",))
-
-
 # -- strong and weak paths (lockdep-design.rst) ----------------------------------------------------
 
 

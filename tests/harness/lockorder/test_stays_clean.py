@@ -14,14 +14,14 @@ from contextlib import ExitStack
 import pytest
 
 from harness import Completion, Mutex, RWSemaphore, Scenario, Verdict
-from harness.runtime.workers import Crew
+from harness.runtime.workers import Workers
 from harness.checker.search import search
 from harness.runtime.observer import Observer
 from harness.locks.lock_class import LockClass
 from harness.methods.predict import predict
 from harness.checker.program import Op, Program
 from harness.meetings.one_by_one import OneByOne
-from harness.runtime.run import Run
+from harness.runtime.free_run import FreeRun
 from harness.runtime.scenario import build
 
 SAFE, HANGING = {}, {}
@@ -1098,10 +1098,10 @@ def written(factory):
     """Return what the roles do as a program, learned in an order of start in which nothing hangs;
     None if what they do depends on a trylock or on time.
     """
-    with Crew() as crew:
+    with Workers() as workers:
         for order in itertools.permutations(range(len(build(factory, "").roles))):
             writing = Writing()
-            outcome = Run(build(factory, ""), [OneByOne(order), writing]).play(crew)
+            outcome = FreeRun(build(factory, ""), [OneByOne(order), writing]).play(workers)
             if not writing.whole:
                 return None
             if not outcome.findings:

@@ -12,11 +12,12 @@ import pytest
 from harness import Completion, Observer, RWSemaphore, ScenarioError, Verdict, run
 from harness.locks import rwsem, rwsem_inner
 from harness.locks.errors import ForeignRelease, ReleaseWithoutHold
-from harness.runtime.run import Run
-from harness.runtime.workers import Crew
+from harness.runtime.free_run import FreeRun
+from harness.runtime.workers import Workers
 from harness.runtime.scenario import Scenario
 from harness.runtime.process_state import settled
-from harness.locks.parking import EXCLUSIVE, SHARED, current, enter, leave, park, unpark
+from harness.locks.parking import enter, leave, park, unpark
+from harness.locks.task import EXCLUSIVE, SHARED, current
 
 POLICIES = ("writer", "fair", "reader")
 every_policy = pytest.mark.parametrize("policy", POLICIES)
@@ -96,17 +97,17 @@ def player(conductor):
     return play
 
 
-def play(conductor, crew, roles="ABC"):
+def play(conductor, workers, roles="ABC"):
     """Run *conductor* with the roles; return the outcome."""
     scenario = Scenario({name: player(conductor) for name in roles})
-    return Run(scenario, [conductor], "block", 60).play(crew)
+    return FreeRun(scenario, [conductor], "block", 60).play(workers)
 
 
 def tell(policy, *score):
     """Play *score* ("A down_read", ...) and return the last line of the story, and the verdict."""
     conductor = Conductor(RWSemaphore("sem", policy=policy), [tuple(s.split()) for s in score])
-    with settled(), Crew() as crew:
-        outcome = play(conductor, crew)
+    with settled(), Workers() as workers:
+        outcome = play(conductor, workers)
     return conductor.story[-1][1:], str(outcome.verdict)
 
 
@@ -230,11 +231,11 @@ def histories(policy, bound):
     goes to the end; return how many, by length, and what was wrong.
     """
     count, wrong, todo = Counter(), [], [(("A", "down_read"),), (("A", "down_write"),)]
-    with settled(), Crew() as crew:
+    with settled(), Workers() as workers:
         while todo:
             score = todo.pop()
             historian = Historian(RWSemaphore("sem", policy=policy), score, bound)
-            outcome = play(historian, crew)
+            outcome = play(historian, workers)
             done = f"{policy} {historian.played}"
             wrong += [f"{done}: {text}" for text in historian.wrong]
             if outcome.verdict is Verdict.DEADLOCK:
@@ -283,8 +284,8 @@ def test_the_account_names_whom_each_waits_for(policy, blocked):
     """A reads, B and C queue to write, D wants to read (and may, if readers are preferred)."""
     score = [("A", "down_read"), ("B", "down_write"), ("C", "down_write"), ("D", "down_read")]
     conductor = WhoBlocks(RWSemaphore("sem", policy=policy), score)
-    with settled(), Crew() as crew:
-        play(conductor, crew, roles="ABCD")
+    with settled(), Workers() as workers:
+        play(conductor, workers, roles="ABCD")
     assert conductor.blocked == blocked
 
 

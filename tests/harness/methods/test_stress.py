@@ -10,7 +10,7 @@ import pytest
 import small_worlds
 
 from harness import Completion, Mutex, ScenarioError, Verdict, stress
-from harness.methods import stress as stress_loop
+from harness.methods import stress as stress_loop, tally
 from harness.methods.tally import Interrupted
 from harness.exploration.token import decode
 
@@ -27,10 +27,10 @@ def test_it_makes_a_thousand_runs_if_nothing_is_said():
 
 def test_it_ends_by_itself_after_the_time_given(monkeypatch):
     """A clock that jumps: a look for the end, one before each of three runs, then it is up."""
-    looks, real = iter([0, 0, 0, 0, 1000]), stress_loop.time
+    looks, real = iter([0, 0, 0, 0, 1000]), tally.time
     clock = types.SimpleNamespace(monotonic=lambda: real.monotonic() + next(looks),
                                   sleep=real.sleep, perf_counter=real.perf_counter)
-    monkeypatch.setattr(stress_loop, "time", clock)
+    monkeypatch.setattr(tally, "time", clock)
     result = stress(small_worlds.in_order, seconds=600)
     assert (result.verdict, result.coverage["runs"]) == (Verdict.CLEAN, 3)
 

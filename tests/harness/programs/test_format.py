@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import harness.programs.format as notation
+from harness.programs import json_file
 from harness import force, replay, run, stress
 from harness.checker.search import search
 from harness.locks.errors import ScenarioError
@@ -55,8 +57,8 @@ def ops(text):
 
 
 def test_a_case_of_the_corpus_is_found_by_name_and_version():
-    found = load(f"{CORPUS}:vfio-igate-triangle:three-threads-only")
-    assert (name_of(found), list(build(found, "x").roles), found.program.locks["igate"]) == (
+    factory = load(f"{CORPUS}:vfio-igate-triangle:three-threads-only")
+    assert (name_of(factory), list(build(factory, "x").roles), factory.program.locks["igate"]) == (
         "vfio-igate-triangle:three-threads-only", ["set_irqs", "hot_reset", "aer"], "mutex")
 
 
@@ -74,6 +76,15 @@ def test_a_list_of_cases_without_anything_around_it_is_a_file_too(write):
 
 def test_historic_cases_are_cases():
     assert "bad_unlock_order_rsem" in File(SELFTEST).names
+
+
+def test_a_percpu_rwsem_is_what_was_called_a_percpu_ref(write):
+    path = write([a_case(locks={"A": kind}, threads_before=one("down_write A; down_read A"))
+                  | {"id": kind, "threads_after": None} for kind in ("percpu_rwsem", "percpu_ref")])
+    words = {kind: (str(run(load(f"{path}:{kind}")).verdict),
+                    search(load(f"{path}:{kind}").program).verdict)
+             for kind in ("percpu_rwsem", "percpu_ref")}
+    assert words == dict.fromkeys(words, ("deadlock", "deadlock"))
 
 
 def test_another_case_that_is_wrong_does_not_matter(write):
@@ -138,6 +149,8 @@ def one(text):
     ({"locks": {"A": {"kind": "futex"}}}, "lock A is of unknown kind 'futex'"),
     ({"locks": 7}, "case 'c': 'locks' is 7, expected an object"),
     ({"kinds_after": {"A": "rwsem"}}, "case 'c', after: thread p, operation 0: lock does not go"),
+    ({"policy": "first"}, "before: unknown policy 'first'; one of writer, fair, reader"),
+    ({"policy": 7}, "case 'c': 'policy' is 7, expected a name"),
     ({"expect_before": "bang"}, "before: it is expected to be 'bang', which is none of deadlock"),
     ({"init_flags_before": "f"}, "before: 'init_flags_before' is 'f', expected a list"),
     ({"init_flags_after": [7]}, "after: flags are names, not [7]"),
@@ -176,6 +189,84 @@ def test_a_wrong_case_of_a_validator_is_said_with_its_operation(change, said, wr
     assert "\n" not in str(caught.value)
 
 
+# -- keys that nobody would read -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("change, said", [
+    ({"lokcs": {}}, "case 'c': unknown key 'lokcs'; did you mean 'locks'?"),
+    ({"locks": {"A": {"kind": "mutex", "knid": "spin"}}},
+     "case 'c': lock A: unknown key 'knid'; did you mean 'kind'?"),
+    ({"expect": "ok"}, "unknown key 'expect'; did you mean 'expect_before' or 'expect_after'?"),
+    ({"threads": {}}, "unknown key 'threads'; did you mean 'threads_before' or 'threads_after'?"),
+    ({"init_flags": ["f"]}, "did you mean 'init_flags_before' or 'init_flags_after'?"),
+    ({"kinds": {}}, "unknown key 'kinds'; did you mean 'kinds_after'?"),
+    ({"threads_aftr": {}}, "unknown key 'threads_aftr'; did you mean 'threads_after'?"),
+    ({"Policy": "fair"}, "unknown key 'Policy'; did you mean 'policy'?"),
+    ({"timeout": 1}, "unknown key 'timeout'; there are id, name, locks,"),
+    ({"": 1}, "unknown key ''; "),
+    ({"\n": 1}, "unknown key '\\n'; "),
+    ({"locks": {"A": {"kind": "mutex", "class": "C"}}}, "lock A: unknown key 'class'; there are kind,"),
+    ({"locks": {"A": {"what": "of the PF"}}}, "lock A needs 'kind', a name"),
+    ({"variants": [{"name": "v", "threads": {}, "expects": "ok"}]},
+     "case 'c', v: unknown key 'expects'; did you mean 'expect'?"),
+    ({"variants": [{"name": "v", "thread": {}, "expect": "ok"}]}, "did you mean 'threads'?"),
+    ({"variants": [{"name": "v", "threads": {}, "expect": "ok", "policy": "fair"}]},
+     "case 'c', v: unknown key 'policy'"),
+    ({"threads_before": {"p": [["smash", "A"]]}},
+     "p, operation 0: unknown operation 'smash'; one of begin, clear, down_read, "),
+    ({"threads_before": {"p": [["take", "A"]]}}, "p, operation 0: unknown operation 'take'; one of "),
+    ({"locks": {"A": "sem"}}, "unknown kind 'sem'; one of mutex, mutex_re, spin, cfg, rwsem, "),
+    ({"kinds_after": {"A": "mutx"}}, "case 'c', after: lock A is of unknown kind 'mutx'; one of "),
+])
+def test_a_key_or_word_of_a_program_that_nobody_knows_is_refused(change, said, write):
+    path = write([a_case(**change)])
+    with pytest.raises(ScenarioError) as caught:
+        load(path)
+    assert said in str(caught.value) and str(caught.value).startswith(f"{path}: case 'c'")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("change, said", [
+    ({"expects": "ok"}, "case 'v': unknown key 'expects'; did you mean 'expected'?"),
+    ({"threads_before": {}}, "case 'v': unknown key 'threads_before'; did you mean 'threads_or_seq"),
+    ({"policy": "fair"}, "case 'v': unknown key 'policy'; there are id, name,"),
+    ({"locks": {"X": {"type": "mutex", "calss": "X"}}},
+     "lock X: unknown key 'calss'; did you mean 'class'?"),
+    ({"locks": {"X": {"kind": "mutex"}}}, "lock X: unknown key 'kind'; there are type, class,"),
+])
+def test_a_key_of_a_case_of_a_validator_that_nobody_knows_is_refused(change, said, write):
+    path = write([a_validator_case(**change)])
+    with pytest.raises(ScenarioError) as caught:
+        load(path)
+    assert said in str(caught.value) and str(caught.value).startswith(f"{path}: case 'v'")
+
+
+@pytest.mark.parametrize("key, said", [
+    ("notaton", "unknown key 'notaton'; did you mean 'notation'?"),
+    ("old-cases", "unknown key 'old-cases'; did you mean 'cases'?"),
+    ("policy", "unknown key 'policy'; there are cases, schema,")])
+def test_a_key_of_a_file_that_nobody_knows_is_refused(key, said, write):
+    path = write(json.dumps({"cases": [a_case()], key: 7}))
+    with pytest.raises(ScenarioError) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"{path}: {said}")
+
+
+def test_remarks_are_read_over_wherever_a_person_may_want_one(write):
+    remarks = dict.fromkeys(json_file.REMARKS, "for people") | {"_mine": {"any": "thing"}}
+    case = a_case(**remarks, **dict.fromkeys(notation.REMARKS_ON_A_CASE, "for people"),
+                  locks={"A": {"kind": "spin", **remarks}},
+                  variants=[{"name": "v", "threads": one("lock A"), "expect": "ok", **remarks}])
+    validator = a_validator_case(
+        **remarks, **dict.fromkeys(notation.REMARKS_ON_A_VALIDATOR_CASE, "for people"),
+        locks={"X": {"type": "mutex", **remarks}})
+    path = write(json.dumps({"cases": [case, validator], **remarks,
+                             **dict.fromkeys(notation.REMARKS_ON_A_FILE, "for people")}))
+    found = [File(path).case(name) for name in "cv"]
+    assert (found[0].versions["v"].program.locks["A"], found[1].locks) == (
+        "spin", {"X": ("mutex", "X")})
+
+
 # -- versions --------------------------------------------------------------------------------------
 
 
@@ -185,17 +276,17 @@ def test_each_version_has_its_own_kinds_flags_and_expectation(write):
         expect_after="deadlock",
         variants=[{"name": "v", "threads": one("lock B"), "kinds": {"B": "spin"}, "expect": "ok",
                    "init_flags": ["g"]}])])
-    found = File(path).case("c").versions
+    versions = File(path).case("c").versions
     assert {name: (dict(version.program.locks), set(version.program.flags), version.expected)
-            for name, version in found.items()} == {
+            for name, version in versions.items()} == {
         "before": ({"A": "mutex", "B": "mutex"}, set(), "ok"),
         "after": ({"A": "mutex_re", "B": "mutex"}, {"f"}, "deadlock"),
         "v": ({"A": "mutex", "B": "spin"}, {"g"}, "ok")}
 
 
 def test_deadlock_before_and_ok_after_are_expected_where_nothing_is_said(write):
-    found = File(write([a_case()])).case("c").versions
-    assert [version.expected for version in found.values()] == ["deadlock", "ok"]
+    versions = File(write([a_case()])).case("c").versions
+    assert [version.expected for version in versions.values()] == ["deadlock", "ok"]
 
 
 def test_a_case_that_was_not_fixed_has_no_version_after(write):
@@ -203,8 +294,17 @@ def test_a_case_that_was_not_fixed_has_no_version_after(write):
 
 
 def test_a_policy_is_that_of_the_semaphores():
-    found = load(f"{CORPUS}:aspm-power-state-recursive-read", "reader")
-    assert found.program.policy == "reader" and force(found).verdict.value == "not-reached"
+    factory = load(f"{CORPUS}:aspm-power-state-recursive-read", "reader")
+    assert factory.program.policy == "reader" and force(factory).verdict.value == "not-reached"
+
+
+def test_a_case_may_say_the_policy_of_its_semaphores_and_who_asks_has_the_last_word(write):
+    path = write([a_case(policy="fair", variants=[{"name": "v", "threads": one("lock A"),
+                                                   "expect": "ok"}])])
+    assert [load(f"{path}:c:{version}", asked).program.policy
+            for version in ("before", "after", "v") for asked in (None, "writer")] == [
+        "fair", "writer"] * 3
+    assert reference_of(load(path))[1]["policy"] == "fair"
 
 
 def test_a_module_takes_no_policy():
@@ -229,10 +329,13 @@ CERTAIN = {
                                         "unlock A | r set f", "clean"),
     "lock_unless, released meanwhile": ("p lock A; unlock A | q lock_unless A f:1; unlock A",
                                         "clean"),
+    "lock_unless by its holder, flag set meanwhile": (
+        "p lock A; lock_unless A f:1; wait never; unlock A | r set f", "clean"),
+    "lock_unless, re-entrant": ("p lock E; lock_unless E f:1; unlock E; unlock E", "clean"),
     "lock_unless, neither": ("p lock A; lock_unless A f:1; unlock A; unlock A", "deadlock"),
     "two readers": ("p down_read S; wait f; up_read S | q down_read S; set f; up_read S", "clean"),
-    "no reader beside a writer": ("p down_write S; set f; join q; up_write S | q wait f; down_read S; up_read S",
-                                  "deadlock"),
+    "no reader beside a writer": ("p down_write S; set f; join q; up_write S "
+                                  "| q wait f; down_read S; up_read S", "deadlock"),
     "no writer beside a reader": ("p down_read S; down_write S; up_write S; up_read S", "deadlock"),
     "a trylock of a semaphore": ("p down_read S; down_write_trylock S 1; wait never; up_read S; "
                                  "down_write S; down_read_trylock S 1; wait never; up_write S",
@@ -276,16 +379,16 @@ def program(text, policy="writer"):
 
 @pytest.mark.parametrize("text, verdict", CERTAIN.values(), ids=CERTAIN)
 def test_an_operation_does_on_real_threads_what_it_does_in_the_engine(text, verdict):
-    made = program(text)
-    assert run(scenario_of(made)).verdict.value == verdict
-    assert search(made).verdict in (STUCK if verdict in STUCK else (verdict,))
+    tested = program(text)
+    assert run(scenario_of(tested)).verdict.value == verdict
+    assert search(tested).verdict in (STUCK if verdict in STUCK else (verdict,))
 
 
 def test_a_thread_that_is_cancelled_first_never_runs():
     """The roles of `force` start one after the other, so q is still to begin when p cancels it."""
-    made = program("p lock A; sync q; unlock A | q begin -; lock A; lock A")
-    assert str(search(made).verdict) == "deadlock"    # if q begins first
-    roles = build(scenario_of(made), "x").roles
+    tested = program("p lock A; sync q; unlock A | q begin -; lock A; lock A")
+    assert str(search(tested).verdict) == "deadlock"    # if q begins first
+    roles = build(scenario_of(tested), "x").roles
     result = run(lambda: {"p then q": lambda: [role() for role in roles.values()]})
     assert result.verdict.value == "clean"
 
@@ -356,15 +459,16 @@ def test_random_programs_end_on_real_threads_as_the_engine_says_they_can():
     those the engine has it finds nine in ten: it is no search.
     """
     rng = random.Random(4)
-    stuck = found = 0
+    stuck = forced = 0
     for _ in range(60):
-        made = _random_program(rng)
-        verdict = force(scenario_of(made)).verdict.value
-        possible = search(made).verdict in STUCK
-        assert verdict in (STUCK if possible else ()) + ("clean", "not-reached", "predicted"), made
+        tested = _random_program(rng)
+        verdict = force(scenario_of(tested)).verdict.value
+        possible = search(tested).verdict in STUCK
+        allowed = ("clean", "not-reached", "predicted", *(STUCK if possible else ()))
+        assert verdict in allowed, tested
         stuck += possible
-        found += verdict in STUCK
-    assert stuck >= 20 and found >= 0.9 * stuck
+        forced += verdict in STUCK
+    assert stuck >= 20 and forced >= 0.9 * stuck
 
 
 # -- places and tokens -----------------------------------------------------------------------------
@@ -398,15 +502,15 @@ def test_a_token_shows_a_case_again():
 
 def test_a_reference_of_a_case_says_file_case_version_and_policy():
     reference, arguments = reference_of(load_case(f"{CORPUS}:aer-isr-vs-shutdown:after", "fair"))
-    found = load(reference)(**arguments)
-    assert (reference, load(reference) is scenario, name_of(found), found.program.policy) == (
+    factory = load(reference)(**arguments)
+    assert (reference, load(reference) is scenario, name_of(factory), factory.program.policy) == (
         "harness.programs:scenario", True, "aer-isr-vs-shutdown:after", "fair")
 
 
 def test_the_scenario_carries_its_program():
-    found = load(f"{CORPUS}:pm-async-fallback-recursive")
-    assert build(found, "x").program is found.program
-    assert found.program.threads["resume"][0] == Op("lock", "dpm_list_mtx")
+    factory = load(f"{CORPUS}:pm-async-fallback-recursive")
+    assert build(factory, "x").program is factory.program
+    assert factory.program.threads["resume"][0] == Op("lock", "dpm_list_mtx")
 
 
 # -- cases of a validator --------------------------------------------------------------------------
@@ -447,17 +551,24 @@ def test_a_sequence_is_done_by_one_role_on_real_locks(text, kind, write):
     assert run(load(path)).verdict.value == SEQUENCES[text]
 
 
+def test_a_release_too_many_is_called_by_how_the_lock_was_taken_last(write):
+    """A trylock that failed has taken nothing."""
+    path = write([a_validator_case(threads_or_sequence=ops("R X; TW X; U X; U X"), locks={
+        "X": {"type": "rwsem", "class": "X"}})])
+    assert "X: up_read by task, but nobody holds it so" in str(run(load(path)))
+
+
 def test_recursive_readers_pass_a_writer_that_waits_and_others_do_not(write):
     """A writer from outside queues between the two reads of the task."""
     verdicts = {}
     for operation in ("R", "RR"):
-        made = build(load(write([a_validator_case(
+        in_file = build(load(write([a_validator_case(
             threads_or_sequence=[[operation, "X"], ["W", "Y"], [operation, "X"]],
             locks={"X": {"type": "rwsem", "class": "X"}, "Y": {"type": "mutex", "class": "Y"}})])),
             "v")
-        semaphore = made.roles["task"].args[1][0].args[0]
+        semaphore = in_file.roles["task"].args[1][0].args[0]
 
-        def world(roles=made.roles, semaphore=semaphore):
+        def world(roles=in_file.roles, semaphore=semaphore):
             def writer():
                 with semaphore.down_write():
                     pass

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness import Mutex
-from harness.runtime import workers as crew
-from harness.runtime import run as runner
+from harness.runtime import played_run, workers
 from harness.pytest_support.fixture import LockHarness
 from harness.pytest_support.watch import limits
 
@@ -126,11 +125,11 @@ def test_every_tool(lock_harness, monkeypatch):
 @pytest.mark.parametrize("asked", [(5, None), (5, 1), (10_000, 10_000)])
 def test_limits_leave_time_to_judge_and_to_end(left, asked):
     timeout, seconds = limits(left, *asked)
-    judged = min(timeout * (1 + 1 / runner.SLICES), seconds)
-    grace = min(crew.GRACE, left / 2)    # with less than two graces left we cannot promise it
+    judged = min(timeout * (1 + 1 / played_run.SLICES), seconds)
+    grace = min(workers.GRACE, left / 2)    # with less than two graces left we cannot promise it
     assert 0 < judged + grace <= left
     assert timeout <= asked[0] and seconds <= (asked[1] or math.inf)
-    assert timeout * (1 + 1 / runner.SLICES) < max(left / 2, left - 2 * crew.GRACE)
+    assert timeout * (1 + 1 / played_run.SLICES) < max(left / 2, left - 2 * workers.GRACE)
 
 
 @pytest.mark.parametrize("left", [math.inf, 0, -1])

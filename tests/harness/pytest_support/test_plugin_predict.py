@@ -1,14 +1,15 @@
 """--predict: a test that uses harness locks is a test of lock order too."""
 
 import gc
+import re
 import threading
 import weakref
 
 import pytest
 
 from harness import Completion, Mutex, RWSemaphore
-from harness.locks import parking as task
-from harness.pytest_support.watched_run import AmbientRun
+from harness.locks import parking, task
+from harness.pytest_support.watched_run import WatchedRun
 from harness.locks.errors import RecursiveAcquire
 
 IN_TURN = """
@@ -268,7 +269,7 @@ def test_after_it():
 def test_calls_of_a_watched_test_are_no_part_of_it(inner):
     inner(IN_TURN + """
 import harness
-from harness.locks.parking import current
+from harness.locks.task import current
 
 def test_call(lock_harness):
     mutex = Mutex("m")
@@ -339,7 +340,7 @@ def test_signal_ends_a_wait_of_the_body_and_shows_who_waits(inner):
     # In place of the alarm's clock: the same signal, sent when the body is parked.
     result = inner("""
 import signal
-from harness.locks.parking import current
+from harness.locks.task import current
 
 @pytest.mark.timeout(50, method="signal")
 def test_interrupted():
@@ -384,7 +385,7 @@ def test_marker_wins_over_every_other_wish(inner, pytester, monkeypatch):
     pytester.makeini("[pytest]\nharness_predict = yes")
     monkeypatch.setenv("HARNESS_PREDICT", "off")
     inner("""
-from harness.locks.parking import current
+from harness.locks.task import current
 
 def test_variable_wins_over_ini():
     assert current().run is None
@@ -400,7 +401,7 @@ def test_marked():
 
 def watch(body):
     """Return the run in which *body* was watched."""
-    run = AmbientRun("it")
+    run = WatchedRun("it")
     run.watch(body)
     return run
 
@@ -445,9 +446,11 @@ def test_read_cycle_says_which_writers_it_needs():
             with turn, b.down_read(), a.down_read():
                 pass
         start_all([left, right])
-    found, = watch(body).predict({}, None).predictions
+    result = watch(body).predict({}, None)
+    found, = result.predictions
     assert (found.status, sorted(found.writers)) == ("needs-writer", ["a", "b"])
     assert "it can happen with a writer queued for " in found.reason
+    assert {"writer of a", "writer of b"} <= set(re.findall(r"writer of \w", str(result)))
 
 
 def test_nothing_is_judged_where_no_lock_was_asked_for_inside_another():
@@ -567,16 +570,16 @@ def test_guard_survives_an_interrupt_of_the_thread_that_has_it(before_the_releas
     """A handler raises while the exposed thread has the guard, or just after it gave it up; who
     comes next finds it, and in the end it is free for all.
     """
-    exposed = task.expose(threading.get_ident())
+    exposed = parking.expose(threading.get_ident())
     try:
-        task.enter()
+        parking.enter()
         if not before_the_release:
-            task.leave()
-        task.enter()     # as on the way out of what was interrupted
-        task.leave()
-        task.recover()
+            parking.leave()
+        parking.enter()     # as on the way out of what was interrupted
+        parking.leave()
+        parking.recover()
     finally:
-        task.expose(exposed)
+        parking.expose(exposed)
     done = Completion("done")
     start_all([done.complete, done.wait])
-    assert not task._guard.locked()
+    assert not parking._guard.locked()

@@ -13,7 +13,7 @@ from harness import At, Completion, Meet, Mutex, Observer, RWSemaphore, Scenario
     force, run
 from harness.methods.tally import Interrupted
 from harness.runtime.scenario import build
-from harness.locks.parking import Unwind
+from harness.locks.task import Unwind
 
 both_ways = pytest.mark.parametrize("detect", ["block", "timeout"])
 HOW = {"block": "observed", "timeout": "timed out"}
@@ -491,6 +491,20 @@ def test_the_graver_finding_gives_the_verdict():
 
     result = force(world)
     assert [found["verdict"] for found in result.findings] == ["deadlock", "error"]
+
+
+def test_the_stack_of_a_role_goes_down_to_its_own_function_and_no_further():
+    def world():
+        never = Completion("never")
+
+        def waiter():
+            never.wait()
+
+        return {"waiter": waiter}
+
+    head, *frames = run(world).finding.detail.splitlines()
+    assert head == "Thread waiter (most recent call first):"
+    assert frames[-1].endswith(" in waiter")
 
 
 def test_a_role_stuck_outside_our_locks_is_named_and_never_clean(timed_out):

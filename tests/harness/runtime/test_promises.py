@@ -11,8 +11,9 @@ import small_worlds
 
 from harness import At, Completion, Meet, Mutex, Observer, RWSemaphore, Scenario, ScenarioError, \
     Verdict, force, run, stress
-from harness.runtime.run import Run
-from harness.locks.parking import current, enter, leave, pause
+from harness.runtime.free_run import FreeRun
+from harness.locks.parking import enter, leave, pause
+from harness.locks.task import current
 
 SHORT = 0.5    # seconds after which a standstill is judged, where every right answer is so judged
 
@@ -169,7 +170,7 @@ def test_a_wake_up_that_came_too_late_does_not_end_the_next_wait():
 
     def waiter():
         task = current()
-        task._gate = gate = LateGate(task._gate, late.complete)
+        task.gate = gate = LateGate(task.gate, late.complete)
         story.extend([late.wait(timeout=0), never.wait(timeout=0.001), gate.answers])
 
     outside(waiter).join()
@@ -479,7 +480,7 @@ def test_a_role_that_comes_to_pause_after_the_verdict_is_not_parked():
 
 
 def test_a_run_that_unwinds_lets_nobody_wait_not_even_for_the_rest_of_a_request():
-    game = Run(Scenario({"role": print}), [])
+    game = FreeRun(Scenario({"role": print}), [])
     game.unwinding = True
     (task,), task.waits_on = game.tasks, Completion("done")
     assert [game.contended(task, again) for again in (False, True)] == [False, False]

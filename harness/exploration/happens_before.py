@@ -1,0 +1,197 @@
+"""What happens before what in a schedule, and which of its steps race.
+
+Two steps of a schedule that are dependent (dependency.py) and of different roles are a *race* if the
+later one could have come before the earlier one. Where locks need more than the textbook:
+
+- Releases are steps of their own. A request and the release before it can never change places; so
+  whether a step could have come earlier is found out from who would have had the lock then
+  (`History`), and if not, the search looks further back.
+- Requests that nobody can grant at the end of a schedule race like steps that were taken.
+- A timed request that cannot be granted has two ways to go on. Each is raced for whenever the other
+  was taken.
+
+Sets of steps are bits of integers: step i is bit i.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from .controlled_run import ControlledRun
+from .dependency import ASK_LOCK, ASK_TRY, DEPENDS, KINDS, LOCK, UNLOCK, History, outcome
+from .stable_ids import Taken
+from .strategies import Strategy, first_difference
+
+
+class Race(NamedTuple):
+    """Step *later* could have come before step *earlier*.
+
+    Attributes:
+        needs: the steps that must precede it in any case.
+        step: what it would be there.
+    """
+
+    earlier: int
+    later: int
+    needs: int
+    step: Taken
+
+
+class HappensBefore(Strategy):
+    """A strategy that knows the steps of the schedule so far, and keeps the books from one schedule to
+    the next, which begins with some of the same steps.
+
+    Attributes:
+        steps: those that were taken, in order.
+        races: by the later step.
+        after: for each step, those that happen after it, with itself.
+        unknown: locks of which all steps are taken to be dependent.
+    """
+
+    def __init__(self) -> None:
+        self.steps: list[Taken] = []
+        self.races: list[list[Race]] = []
+        self.after: list[int] = []
+        self.unknown: set[int] = set()
+        self._before: list[int] = []          # the steps that happen before step i, with i itself
+        self._of_role: dict[int, list[int]] = {}
+        self._on_lock: dict[int, list[int]] = {}
+        self._masks: dict[tuple[int, int], int] = {}    # (lock, kind) -> those steps
+        self._births: dict[int, int] = {}
+
+    def moves_at(self, i: int) -> list[int]:
+        """Return what could be chosen before step *i*."""
+        raise NotImplementedError
+
+    def forget(self, length: int) -> None:
+        """Forget the steps from *length* on."""
+        length = max(length, 0)
+        for i in range(length, len(self.steps)):
+            step = self.steps[i]
+            self._of_role[step.label >> 1].pop()
+            self._on_lock[step.lock].pop()
+            self._masks[step.lock, step.kind] &= ~(1 << i)
+        for list_ in (self.steps, self._before, self.after, self.races):
+            del list_[length:]
+        kept = (1 << length) - 1
+        self.after = [mask & kept for mask in self.after]
+
+    def learn(self, run: ControlledRun) -> None:
+        """Take in the steps of the schedule that are new: what happens before what, and races."""
+        self._run = run
+        self._births = {task.label >> 1: task.birth for task in run.tasks}
+        known = len(self.steps)
+        if run.steps[:known] != self.steps:
+            self.changed = first_difference(run.names, self.steps, run.steps[:known])
+        for i in range(len(self.steps), len(run.steps)):
+            self._add(i, run.steps[i])
+
+    def _add(self, i: int, step: Taken) -> None:
+        before = needs = self._needs(step.label >> 1)
+        depends, unknown = DEPENDS[step.kind], step.lock in self.unknown
+        here = self._on_lock.setdefault(step.lock, [])
+        for j in reversed(here):
+            if not before >> j & 1 and (unknown or self.steps[j].kind in depends):
+                before |= self._before[j]
+        bit = 1 << i
+        races = self._find_races(i, step, needs, here)
+        if step.timed:
+            races += self._other_way(i, step, needs, here)
+        self.races.append(races)
+        self.steps.append(step)
+        self._before.append(before | bit)
+        self.after.append(bit)
+        while before:
+            low = before & -before
+            self.after[low.bit_length() - 1] |= bit
+            before ^= low
+        self._of_role.setdefault(step.label >> 1, []).append(i)
+        here.append(i)
+        self._masks[step.lock, step.kind] = self._masks.get((step.lock, step.kind), 0) | bit
+
+    def _needs(self, role: int) -> int:
+        """Return the steps that happen before the next step of *role* whatever it is."""
+        own = self._of_role.get(role)
+        last = own[-1] if own else self._births.get(role, -1)
+        return self._before[last] if last >= 0 else 0
+
+    def _find_races(self, i: int, step: Taken, needs: int, here: list[int]) -> list[Race]:
+        """Return what *step*, of which *needs* must come before, races with; it is number *i*, or
+        was not taken.
+        """
+        found: list[Race] = []
+        covered = 0    # the steps that happen before one that it races with
+        unknown = step.lock in self.unknown
+        for j in reversed(here):
+            other = self.steps[j]
+            if (needs | covered) >> j & 1:
+                continue
+            instead = self._there(step, [k for k in here if not self.after[j] >> k & 1])
+            if instead is None or not (self.dependent(other, instead)
+                                       or self.dependent(other, step)):
+                continue
+            found.append(Race(j, i, needs, instead))
+            if not unknown:
+                covered |= self._before[j]
+        return found
+
+    def _other_way(self, i: int, step: Taken, needs: int, here: list[int]) -> list[Race]:
+        """Return the races of what *step*, a timed request, did not do: give up, or wait on."""
+        other = step._replace(label=step.label ^ 1)
+        instead = self._there(other, here)
+        if instead is not None and other.label in self.moves_at(i):
+            return [Race(i, i, needs, instead)]
+        return self._find_races(i, other, needs, here)
+
+    def _there(self, step: Taken, here: list[int]) -> Taken | None:
+        """Return what *step* would be after the steps *here* on its lock; None if it could not be
+        taken.
+        """
+        names = self._run.names
+        if step.ask < ASK_LOCK or step.lock in self.unknown:
+            return step
+        if step.ask in (ASK_LOCK, ASK_TRY):
+            last = next((self.steps[j].kind for j in reversed(here)
+                         if self.steps[j].kind in (LOCK, UNLOCK)), UNLOCK)
+            kind, give_up = outcome(last == UNLOCK, step.ask, False, step.timed)
+        else:
+            before = [(self.steps[j].label >> 1, self.steps[j].kind) for j in here]
+            history = History(names.policies[step.lock], names.done[step.lock], before)
+            kind, give_up = history.outcome(step.label >> 1, step.ask, step.timed)
+        kind = give_up if step.label & 1 else kind
+        return step._replace(kind=kind) if kind else None
+
+    def _pending(self) -> Iterable[Race]:
+        """Return the races of requests that were not met."""
+        end = len(self._run.steps)
+        for task in self._run.stuck:
+            step = Taken(task.label, task.lock_number, 0, task.ask, task.timed)
+            needs = self._needs(task.label >> 1)
+            yield from self._find_races(end, step, needs, self._on_lock.get(step.lock, []))
+
+    def may_begin(self, first: Taken, rest: int, race: Race) -> bool:
+        """Say whether *first* can be the first of some continuation of *rest* and the step after
+        it: is a weak initial of it.
+        """
+        role, step = first.label >> 1, race.step
+        own = next((i for i in self._of_role.get(role, ()) if rest >> i & 1), None)
+        if own is not None:
+            before = self._before[own] & rest & ~(1 << own)
+            return self.steps[own].label == first.label and not before
+        conflicts = self._conflicts(first) & rest
+        if role == step.label >> 1:
+            return first.label == step.label and not (race.needs & rest or conflicts)
+        return not conflicts and not self.dependent(first, step)
+
+    def _conflicts(self, step: Taken) -> int:
+        """Return the steps on its lock that it depends on."""
+        kinds = KINDS if step.lock in self.unknown else DEPENDS[step.kind]
+        conflicts = 0
+        for kind in kinds:
+            conflicts |= self._masks.get((step.lock, kind), 0)
+        return conflicts
+
+    def dependent(self, a: Taken, b: Taken) -> bool:
+        return a.label >> 1 == b.label >> 1 or (
+            a.lock == b.lock and (b.kind in DEPENDS[a.kind] or a.lock in self.unknown))

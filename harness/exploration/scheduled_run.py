@@ -1,0 +1,289 @@
+"""Who goes next in a controlled run, and how the turn is handed over.
+
+Each role stands at a *stop*, where it has said what it is about to do. What can be chosen is what
+the locks' own account allows (`Node.is_free_for`): a role whose request cannot be granted is not
+offered. On a semaphore it may be chosen once, to enter the queue, since that changes the answer to
+others; it stays here then, not inside the package. When it is chosen again it takes the real lock,
+which must not refuse. A timed request that cannot be granted may be chosen to give up.
+
+The chooser is one object with one method; nothing here knows why it chooses. The file is long
+because it is the hot path: one pass over the roles a step, in one place.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from ..locks.completion import Completion
+from ..locks.mutex import Mutex
+from ..locks.parking import enter, leave
+from ..locks.rwsem import RWSemaphore
+from ..locks.task import EXCLUSIVE, Task
+from ..runtime import thread_patch
+from ..runtime.observer import Observer
+from ..runtime.played_run import PlayedRun
+from ..runtime.scenario import Scenario
+from ..runtime.verdict import Verdict
+from ..runtime.workers import Baton
+from .dependency import (ASK_LOCK, COMPLETE, COMPLETE_ALL, LOCK, PASS, PASS_ALL, QUEUEING, READ,
+                         REINIT, STEP, UNLOCK, UP_READ, UP_WRITE, WRITE, outcome)
+from .stable_ids import Names, Taken
+
+MOST_STEPS = 10_000      # of one schedule; a role that spins on a trylock goes on for ever
+_NOT_LOOKED = -1
+_GAINS = {LOCK: 1, READ: 1, WRITE: 1, UNLOCK: -1, UP_READ: -1, UP_WRITE: -1}
+_GAIN = tuple(_GAINS.get(kind, 0) for kind in range(STEP + 1))   # locks held more after a step
+_EXACT = (Mutex, RWSemaphore)    # of whose requests it is known what they come to
+_new = tuple.__new__
+
+
+class ControlledTask(Task):
+    """A role, or a thread that a role started, under control.
+
+    Attributes:
+        key: what it is called in a token.
+        label: twice its number in `Names`.
+        turn: what it waits for at a stop; None before it is assigned to a worker.
+        lock: what it is about to do something to, at a stop.
+        ask: what it asks for there.
+        kind, give_up: the step it would do next, and the one by which it would give up; 0 if it
+            cannot do that now, or does not stand at a stop.
+        queued: whether it is in the queue of the semaphore.
+        since: how many steps had been taken when it stopped.
+        birth: number of the step in which it was started, -1 if at the start.
+        parent: the key of who started it, "" of a role.
+        starter: who waits until it has come to its first stop.
+        expired: the step it was granted is to give up.
+        due: how many locks it must hold at its next stop, -1 if that is not known.
+    """
+
+    __slots__ = ("key", "label", "lock", "lock_number", "ask", "kind", "give_up", "queued", "since",
+                 "birth", "parent", "starter", "children", "turn", "expired", "due")
+
+    def __init__(self, name: str, run: Any, thread: threading.Thread | None, key: str,
+                 number: int) -> None:
+        super().__init__(name, run, thread)
+        self.key = key
+        self.label = 2 * number
+        self.turn: Baton | None = None
+        self.lock: Any = None
+        self.lock_number = self.ask = self.kind = self.give_up = self.since = self.children = 0
+        self.queued = self.expired = False
+        self.birth, self.parent = -1, ""
+        self.starter: ControlledTask | None = None
+        self.due = 0
+
+
+class Chooser(Protocol):
+    """Decides who goes next."""
+
+    def choose(self, run: Any, moves: list[int]) -> int:
+        """Return one of *moves*, the labels that can be chosen; -1 to end the schedule here."""
+
+
+class ScheduledRun(PlayedRun):
+    """A run in which one role goes at a time, by the word of a chooser.
+
+    Attributes:
+        names: numbers for roles and locks that mean the same in every schedule.
+        steps: what was taken, in order.
+    """
+
+    tasks: list[ControlledTask]   # type: ignore[assignment]
+
+    def __init__(self, scenario: Scenario, observers: Iterable[Observer], chooser: Chooser,
+                 names: Names, timeout: float, deadline: float | None) -> None:
+        self.names = names
+        self.steps: list[Taken] = []
+        self.chooser: Any = chooser
+        self.by_label: dict[int, ControlledTask] = {}
+        self.last_task: Any = None          # the one that goes, or went last
+        self.unstarted: deque[ControlledTask] = deque()
+        self._choose_label = chooser.choose
+        self._starting = True               # not every role stands at its first stop
+        self._lock_numbers: dict[Any, int] = {}
+        self._seen_numbers: dict[int, Any] = {}
+        self._changed = -1                  # the lock of the last step
+        self._completing: Completion | None = None
+        super().__init__(scenario, observers, timeout, deadline)
+
+    # -- stops ----------------------------------------------------------------------------
+
+    def stop_at(self, task: ControlledTask, lock: Any) -> None:
+        """Hand over to whoever is chosen; return when *task* is."""
+        if len(task.held) != task.due >= 0:
+            self.refused(task)
+        number = self._lock_numbers.get(lock)
+        task.lock_number = self._number(lock) if number is None else number
+        task.lock = lock
+        task.kind = _NOT_LOOKED
+        task.since = len(self.steps)
+        heir = self.first_stop(task) if self._starting or task.starter else self._next()
+        if heir is task:
+            return
+        if heir is not None:
+            self.hand_over(heir)
+        if not self.unwinding:
+            task.turn.wait()        # type: ignore[union-attr]
+        if self.unwinding:
+            self._leave_queue(task)
+        self.last_task = task
+
+    def heir_of(self, task: ControlledTask) -> ControlledTask | None:
+        """Return who goes on when *task* has ended; None if nobody can."""
+        return self.first_stop(task) if self._starting or task.starter else self._next()
+
+    def first_stop(self, task: ControlledTask) -> ControlledTask | None:
+        """Return who goes on when *task* has come to its first stop, or has ended before."""
+        starter, task.starter = task.starter, None
+        if starter is not None:
+            return starter
+        if self.unstarted:
+            return self.unstarted.popleft()
+        self._starting = False
+        return self._next()
+
+    def hand_over(self, task: ControlledTask) -> None:
+        """Let *task* go on."""
+        assert task.turn is not None
+        task.turn.hand_over()
+
+    def completes(self, lock: Completion) -> None:
+        """Take note that the step just granted changes *lock*: how is seen when it is done."""
+        self._completing = lock
+
+    def name_completion(self) -> None:
+        """Find out whether the last such step was complete, complete_all or reinit."""
+        lock, self._completing = self._completing, None
+        if lock is None:
+            return
+        kind = REINIT if not lock.passes else COMPLETE
+        if lock.passes == float("inf"):
+            kind = COMPLETE_ALL
+        for i in range(len(self.steps) - 1, -1, -1):
+            if self.steps[i].kind == COMPLETE:
+                self.steps[i] = self.steps[i]._replace(kind=kind)
+                break
+
+    def _number(self, lock: Any) -> int:
+        """Return the number of a lock met for the first time in this schedule."""
+        known = lock
+        for task in self.tasks if isinstance(lock, Completion) else ():
+            if task.thread is not None and thread_patch.end_of(task.thread) is lock:
+                known = f"end of {task.key}"
+        number = self._lock_numbers[lock] = self.names.lock(known)
+        if self._seen_numbers.setdefault(number, lock) is not lock and not isinstance(lock, str):
+            self.names.unknown.add(number)
+        return number
+
+    # -- choosing -------------------------------------------------------------------------
+
+    def _next(self) -> ControlledTask | None:
+        """Let the chooser choose until a role can go on; None if it or nobody can.
+
+        The hot path: one pass over the roles, in which those who have just stopped, and those at
+        the lock of the last step, are looked at anew.
+        """
+        while True:
+            moves = []
+            changed, self._changed = self._changed, -1
+            if self._completing is not None:
+                self.name_completion()
+            for task in self.tasks:
+                if task.lock is None:
+                    continue
+                if task.kind == _NOT_LOOKED or task.lock_number == changed:
+                    if task.ask < ASK_LOCK:
+                        task.kind = task.ask
+                    else:
+                        self.look_again(task)
+                if task.kind:
+                    moves.append(task.label)
+                if task.give_up:
+                    moves.append(task.label + 1)
+            if not moves:
+                if self.nobody():
+                    return None
+                continue
+            if len(self.steps) >= MOST_STEPS:
+                self.end_here(f"stopped after {MOST_STEPS:,} steps of one schedule")
+                return None
+            label = self._choose_label(self, moves)
+            if label < 0:
+                self.end_here("")
+                return None
+            heir = self.by_label[label & ~1]
+            if self._grant(heir, label):
+                return heir
+
+    def look_again(self, task: ControlledTask) -> None:
+        """Find out what *task* could do next, as the account of the lock says."""
+        lock = task.lock
+        if task.ask == ASK_LOCK and not task.timed:
+            task.kind = 0 if lock.blockers(task, EXCLUSIVE) else LOCK
+            return
+        enter()
+        free = lock.is_free_for(task, task.mode)
+        leave()
+        task.kind, task.give_up = outcome(free, task.ask, task.queued, task.timed)
+        if task.kind == PASS and lock.passes == float("inf"):
+            task.kind = PASS_ALL
+
+    def would(self, label: int) -> Taken:
+        """Return the step that *label*, one of the moves, would be."""
+        task = self.by_label[label & ~1]
+        kind = task.give_up if label & 1 else task.kind
+        return Taken(label, task.lock_number, kind, task.ask, task.timed)
+
+    def _grant(self, task: ControlledTask, label: int) -> bool:
+        """Take a step; return whether *task* goes on with it, or has only been queued."""
+        kind = task.give_up if label & 1 else task.kind
+        lock = task.lock
+        self._changed = number = task.lock_number
+        self.steps.append(_new(Taken, (label, number, kind, task.ask, task.timed)))
+        if kind in QUEUEING:
+            enter()
+            lock.enter_queue(task, task.mode)
+            task.queued = True
+            self.tell(self.on_contended, task, lock, task.mode)
+            leave()
+            return False
+        if task.queued:
+            self._leave_queue(task)
+        task.give_up = 0
+        task.expired = label & 1 == 1
+        task.due = len(task.held) + _GAIN[kind] if type(lock) in _EXACT else -1
+        task.lock = None
+        return True
+
+    def _leave_queue(self, task: ControlledTask) -> None:
+        if task.queued:
+            enter()
+            task.lock.leave_queue(task, task.mode)
+            task.queued = False
+            leave()
+
+    def refused(self, task: ControlledTask) -> None:
+        """Say that what was granted was not so: the account and the real lock disagree."""
+        task.due = len(task.held)
+        if not self.unwinding:
+            step = next(step for step in reversed(self.steps) if step.label == task.label)
+            enter()
+            self.stop(self.disagreement(f"{self.names.shown[step.lock]}: {task.name} was to do "
+                                        f"{step.kind} and the real lock did otherwise"))
+            leave()
+
+    def disagreement(self, text: str) -> Any:
+        """Return the finding that the account of a lock and the real lock are at odds."""
+        return self.finding(Verdict.ERROR, "observed", f"internal error of the harness: {text}")
+
+    def nobody(self) -> bool:
+        """Judge, and return True: nobody can go on. False if a thread outside let one go on."""
+        raise NotImplementedError
+
+    def end_here(self, why: str) -> None:
+        """End the schedule: the chooser asks for it (*why* is ""), or it is too long."""
+        raise NotImplementedError

@@ -1,0 +1,149 @@
+"""Threads as the harness knows them, and what a lock may ask of the run of one.
+
+A *task* is a thread with a serial number of ours (the interpreter recycles `get_ident()` values).
+Inside a run a task is a role or a thread that a role started; every other thread is an outsider,
+whose task has no run.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+
+EXCLUSIVE, SHARED, WAIT = "exclusive", "shared", "wait"
+NOT_NESTED = 0, ""
+
+_serials = itertools.count(1)
+
+
+class Unwind(BaseException):
+    """Raised in a role to end it after a verdict; no `except Exception` can swallow it."""
+
+
+class Expired(BaseException):
+    """Raised by an observer of `lock_acquire`: the time of a timed request is up."""
+
+
+class RunOfTask(Protocol):
+    """What a lock, or a thread that is started or joined, may ask of the run of the task that uses
+    it, and what it tells that run. (guard): called with the guard held.
+
+    Attributes:
+        on_acquire, on_acquired, on_release: called with task, lock and mode by the thread of the
+            task, in order; see observer.py.
+        running: how many tasks are not parked, or in a wait with a time limit.
+        timed: how many of those are in such a wait.
+        unwinding: there was a verdict, and every task is let go.
+        over: the run has ended, threads of it go on: nobody is told any more, nobody parks.
+        ambient: it is made of what a test does by itself.
+
+    Methods:
+        contended: *task* begins to wait, *again* if it was told before; False if it must unwind
+            (guard).
+        quiescent: no task can go on by itself (guard).
+        look: *task* looks at *lock* without asking for it: others may change what it sees.
+        step: *task* is at a point of its own (scheduling_point.py).
+        find: the task of a role name, a thread or a task; None if it is not in this run.
+        complain: what a scenario has us call raised (guard).
+        adopt: make a thread that the caller is about to start part of the run.
+        started: the thread of *task*, which was adopted, runs.
+        disown: forget an adopted thread that could not be started.
+        perform: run *function* as *task* in the calling thread, to its end.
+    """
+
+    on_acquire: tuple[Callable[..., None], ...]
+    on_acquired: tuple[Callable[..., None], ...]
+    on_release: tuple[Callable[..., None], ...]
+    running: int
+    timed: int
+    unwinding: bool
+    over: bool
+    ambient: bool
+
+    def contended(self, task: Task, again: bool) -> bool: ...
+    def quiescent(self) -> None: ...
+    def look(self, task: Task, lock: Any) -> None: ...
+    def step(self, task: Task, on: str) -> None: ...
+    def find(self, who: Any) -> Task | None: ...
+    def complain(self, text: str, exc: Exception) -> None: ...
+    def adopt(self, thread: threading.Thread, name: str) -> Task: ...
+    def started(self, task: Task) -> None: ...
+    def disown(self, task: Task) -> None: ...
+    def perform(self, task: Task, function: Callable[[], Any]) -> None: ...
+
+
+class Task:
+    """One thread: what it holds, what it waits for.
+
+    States: running (`waits_on` is None), parked at a lock (`waits_on` is that lock), parked by an
+    observer (`paused`), ended. `held` lists (lock, mode, chain) in the order of acquisition.
+    """
+
+    __slots__ = ("serial", "name", "run", "thread", "held", "waits_on", "mode", "timed", "chain",
+                 "paused", "ended", "request", "trylock", "tells", "nested", "interrupt",
+                 "acquiring", "parked", "signals", "gate", "baton", "__weakref__")
+
+    def __init__(self, name: str, run: Any = None, thread: threading.Thread | None = None) -> None:
+        self.serial = next(_serials)
+        self.name = name
+        self.run: Any = run          # a `RunOfTask`, or None
+        self.thread = thread
+        self.held: list[tuple[Any, str, Any]] = []
+        self.waits_on: Any = None
+        self.mode = ""
+        self.timed = False
+        self.chain: tuple[Any, ...] = ()
+        self.paused = False
+        self.ended = False
+        self.request: Any = None     # the semaphore acquisition under way, if any
+        self.trylock = False
+        self.tells = ""              # how it ends waits: for one, "complete"; all, "set"; or "clear"
+        self.nested: tuple[int, str] = NOT_NESTED   # subclass of the request under way, and why
+        self.interrupt: BaseException | None = None   # raised once the package below is done
+        self.acquiring = False       # in the package, where a refusal makes it roll back
+        self.parked = False
+        self.signals = False         # of the thread that gets signals: one may end its wait
+        self.gate = threading.Lock()      # what it waits in while parked
+        self.gate.acquire()
+        self.baton = False                # a wake-up hands it the guard
+
+    def __repr__(self) -> str:
+        return f"<Task {self.serial} {self.name}>"
+
+
+class _ThisThread(threading.local):
+    """The task of the calling thread; a thread that never entered a run gets an outsider's.
+
+    `created` counts the unnamed locks made at each place, so that a second fork made in a loop is
+    called #2; `named` those that were given the same name, while a world is built or a role runs.
+    Both start afresh with each world, so that every run uses the same names.
+    """
+
+    def __init__(self) -> None:
+        # Not current_thread(): it would leave a dummy behind for a thread of `_thread`.
+        thread = threading._active.get(threading.get_ident())   # type: ignore[attr-defined]
+        self.created: dict[tuple[int, int], int] = {}
+        self.named: dict[tuple[str, str | None], int] | None = None
+        self.task = Task(thread.name if thread is not None else "a thread", None, thread)
+
+
+this_thread = _ThisThread()
+
+
+def current() -> Task:
+    """Return the task of the calling thread."""
+    return this_thread.task
+
+
+def become(task: Task) -> Task:
+    """Make *task* the task of the calling thread; return the one before."""
+    before = this_thread.task
+    this_thread.task = task
+    return before
+
+
+def name_locks_afresh() -> None:
+    """Let the locks that the calling thread makes from now on be counted from 1 again."""
+    this_thread.created, this_thread.named = {}, {}

@@ -1,0 +1,198 @@
+"""Judging what the order of locks allows: each cycle gets a status, and a reason in a sentence.
+
+`Judge` works from a record alone. What else can be done with a cycle that may happen is a subclass's:
+`Session` (session.py) makes it happen on real threads; after a test by itself nothing can be run
+again (pytest_support/offline_predict.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..lockorder import splat
+from ..lockorder.finding import (FORCED, GUARDED, KNOWN, NEEDS_WRITER, ONE_ROLE, UNCONFIRMED,
+                                 Prediction, cycle_key, known)
+from ..lockorder.cycles import Candidate, Cycle, Group, Leg, Record, assignment, groups
+from ..lockorder.feasibility import Budget, Judgement, by_class, judge
+from ..locks.task import SHARED
+from ..report.result import Result
+from ..runtime.verdict import Outcome, Verdict
+from .tally import Tally
+
+MOST_TRIED = 200         # cycles by instance that are judged for one finding
+_GRAVE = (FORCED, NEEDS_WRITER, UNCONFIRMED, GUARDED, ONE_ROLE)
+
+
+class Judge:
+    """The state of one prediction: a record, and what is said of its cycles.
+
+    Args:
+        baseline: cycles that are known, each with its reason.
+
+    Attributes:
+        observed: the outcomes of runs in which no meeting was held.
+        roles: of the scenario; others are threads they start.
+        outside: roles waited for each other outside our locks.
+        unread: groups that were not judged for lack of time.
+    """
+
+    def __init__(self, tally: Tally, baseline: Mapping[str, str], record: Record | None = None) -> None:
+        self.tally, self.baseline = tally, baseline
+        self.record: Any = record      # a `Record`, once there is one
+        self.budget = Budget(tally.deadline)
+        self.predictions: list[Prediction] = []
+        self.observed: list[Outcome] = []
+        self.roles: set[str] = set()
+        self.outside = False
+        self.unread = 0
+
+    @property
+    def late(self) -> bool:
+        """Whether the time is up, or the bound on states is met."""
+        return self.budget.left <= 0 or self.tally.late
+
+    def conclude(self) -> None:
+        """Judge every cycle, the shortest first."""
+        for group in groups(self.record):
+            if self.late:
+                self.unread += 1
+                continue
+            reason = self.baseline.get(cycle_key(group.classes))
+            self.predictions.append(self.settle(group) if reason is None else known(group, reason))
+
+    def gravest_first(self) -> None:
+        """Put the findings into the order in which they are reported."""
+        self.predictions.sort(key=lambda prediction: -prediction.verdict.graveness)
+
+    def settle(self, group: Group) -> Prediction:
+        """Return what becomes of one finding."""
+        prediction = self.settle_by_instance(group) if group.candidates \
+            else self.settle_by_class(group)
+        roles = {leg.role for leg in prediction.legs}
+        directed = roles - self.roles if self.outside else roles & self.record.pooled
+        if prediction.status == ONE_ROLE and directed:
+            prediction.status = UNCONFIRMED
+            prediction.reason = f"in the clean runs {' and '.join(sorted(directed))} did both, but it " \
+                                f"is told what to do outside our locks, and another thread may be " \
+                                f"told so"
+        return prediction
+
+    def settle_by_instance(self, group: Group) -> Prediction:
+        """Judge its cycles by instance until one comes true."""
+        best: Prediction | None = None
+        left = len(group.candidates)
+        for candidate in group.candidates[:MOST_TRIED]:
+            if self.late:
+                break
+            left -= 1
+            prediction = self.try_one(group, candidate)
+            if best is None or _GRAVE.index(prediction.status) < _GRAVE.index(best.status):
+                best = prediction
+            if best.status == FORCED:
+                break
+        best = best or Prediction(group.headline, group.classes, group.candidates[0].legs, GUARDED, "")
+        best.count = len(group.candidates)
+        if left and best.status == GUARDED:
+            best.status, best.reason = UNCONFIRMED, f"{left:,} of its cycles by instance were not judged"
+        return best
+
+    def settle_by_class(self, group: Group) -> Prediction:
+        """Judge a cycle by class that no set of locks closes."""
+        cycle = group.witness
+        prediction = Prediction(group.headline, group.classes, cycle, UNCONFIRMED, "")
+        if len(cycle) > 1 and not assignment([self._roles_of(leg) for leg in cycle]):
+            prediction.status, prediction.reason = ONE_ROLE, _one_role(cycle)
+        elif len(cycle) > 1 and (gate := by_class(self.record, cycle)):
+            prediction.status, prediction.reason = GUARDED, f"every leg holds {gate}"
+        elif len(cycle) == 1:
+            leg, refused = cycle[0], self.record.refused.get(group.classes[0])
+            why = f"the order of the class forbids it ({refused})" if refused \
+                else "nothing says that it is legal"
+            prediction.reason = f"{leg.held.name} and {leg.wanted.name} are of one class and were " \
+                                f"taken in this order only; {why}"
+        else:
+            legs = "; ".join(f"{leg.role} {leg.held.name}, {leg.wanted.name}" for leg in cycle)
+            prediction.reason = f"the roles met the classes in opposite orders, but not the same " \
+                                f"locks: {legs}"
+        return prediction
+
+    def _roles_of(self, leg: Leg) -> list[str]:
+        """Return every role that has a leg of the same classes and kind."""
+        return list(dict.fromkeys(other.role for other in self.record.legs()
+                                  if _kind(other) == _kind(leg)))
+
+    def try_one(self, group: Group, candidate: Candidate) -> Prediction:
+        """Judge one cycle by instance; what may happen is looked into."""
+        prediction = Prediction(group.headline, group.classes, candidate.legs, UNCONFIRMED, "")
+        judgement = judge(self.relevant(candidate), candidate, self.budget)
+        if judgement.guard:
+            prediction.status, prediction.reason = GUARDED, judgement.guard
+        else:
+            self.look_into(prediction, candidate, judgement)
+        return prediction
+
+    def relevant(self, candidate: Candidate) -> Record:
+        """Return the part of the record that matters to *candidate*."""
+        record: Record = self.record
+        return record
+
+    def look_into(self, prediction: Prediction, candidate: Candidate, judgement: Judgement) -> None:
+        """Say what becomes of a cycle that nothing guards."""
+        raise NotImplementedError
+
+    # -- what it comes to -------------------------------------------------------------------------
+
+    def result(self) -> Result:
+        """Return everything that was found."""
+        silenced = {id(prediction.outcome) for prediction in self.predictions
+                    if prediction.status == KNOWN}
+        outcomes = [outcome for outcome in self.observed if id(outcome) not in silenced]
+        outcomes += [prediction.outcome for prediction in self.predictions
+                     if prediction.status == FORCED and prediction.outcome is not None]
+        self.tally.kept = max(outcomes, key=lambda outcome: outcome.verdict.graveness, default=None)
+        result = self.tally.result(coverage=self.coverage())
+        verdicts = [result.verdict, *(prediction.verdict for prediction in self.predictions)]
+        if self.unread or self.record is not None and self.record.too_many:
+            verdicts.append(Verdict.INCONCLUSIVE)
+        result.verdict = max(verdicts, key=lambda verdict: verdict.graveness)
+        result.predictions, result.splat = self.predictions, splat
+        if result.outcome.gravest is None and self.predictions:
+            result.how = "predicted"
+        return result
+
+    def coverage(self) -> dict[str, Any]:
+        """Return what was looked at."""
+        record = self.record
+        if record is None:
+            return self.coverage_of_runs()
+        covered: dict[str, Any] = {
+            "locks": len(record.classes),
+            "edges": len({(edge.held.name, edge.wanted.name) for edge in record.edges.values()}),
+            "cycles": len(self.predictions) + self.unread} | self.coverage_of_runs()
+        if record.exempt:
+            covered["exempt"] = "; ".join(f"{name} ({why})" for name, why in record.exempt.items())
+        if record.cut:
+            covered["not_all_kept_of"] = ", ".join(sorted(record.cut))
+        if record.too_many:
+            covered["cycles_left_out"] = "some"
+        if record.excused:
+            covered["excused"] = "; ".join(f"{n} x {why}" for why, n in record.excused.items())
+        if self.unread:
+            covered["cycles_not_judged"] = self.unread
+        return covered
+
+    def coverage_of_runs(self) -> dict[str, Any]:
+        """Return what the runs add to the coverage."""
+        return {}
+
+
+def _kind(leg: Leg) -> tuple[str, bool, str, bool]:
+    """Return what makes a leg an edge of the graph of classes."""
+    return leg.held.lock_class, leg.held.mode == SHARED, leg.wanted.lock_class, leg.recursive
+
+
+def _one_role(cycle: Cycle) -> str:
+    roles = [leg.role for leg in cycle]
+    twice = next(role for role in roles if roles.count(role) > 1)
+    return f"{roles.count(twice)} of its {len(cycle)} legs are {twice}'s, which never runs beside itself"

@@ -1,0 +1,186 @@
+"""A free run: roles start together, race, and end together.
+
+Its account of who runs (`running`) falls to zero exactly when nobody can go on by himself; that, and
+a thread that begins to wait, are the two moments at which it looks for a deadlock. After a verdict
+every role that waits is let go with `Unwind`, its locks are released on the way out, and `play`
+returns when the last has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..locks.parking import enter, leave, pause, unpark
+from ..locks.task import Task
+from ..locks.waitgraph import any_cycle, blockers, find_cycle
+from .observer import Observer, overridden
+from .invariants import Invariants
+from .played_run import SLICES, PlayedRun
+from .process_state import aside
+from .run import unwind
+from .scenario import Scenario
+from .stacks import all_stacks
+from .verdict import Finding, Verdict, for_ever
+from .workers import Workers
+
+
+class FreeRun(PlayedRun):
+    """One run in which roles race.
+
+    Args:
+        detect: "block" looks for a cycle when a thread begins to wait; "timeout" lets the threads
+            hang and judges when nothing has moved for *timeout* seconds.
+    """
+
+    def __init__(self, scenario: Scenario, observers: Iterable[Observer], detect: str = "block",
+                 timeout: float = 5.0, deadline: float | None = None) -> None:
+        self.detect = detect
+        self._invariants = Invariants(scenario.invariants) if scenario.invariants else None
+        watched = [*observers, *([self._invariants] if self._invariants else [])]
+        super().__init__(scenario, watched, timeout, deadline)
+        self._starting = len(self.tasks)
+        self._hold_back = overridden(self.observers, "hold_back")
+        self._on_standstill = overridden(self.observers, "standstill")
+
+    # -- in the thread that called run() ---------------------------------------------------
+
+    def start_roles(self, workers: Workers) -> None:
+        for task, function in zip(self.tasks, self.scenario.roles.values()):
+            workers.assign(self, task, function, task.name).hand_over()
+
+    @property
+    def moves(self) -> int:
+        return self.recorder.moves
+
+    def cut_short(self) -> None:
+        self._judge(Verdict.INCONCLUSIVE, "the time given was up while roles still ran")
+
+    def judge_silence(self, now: float) -> bool:
+        silence = now - self.moved
+        self.silent = self.silent or silence >= self.timeout / SLICES
+        if silence < self.timeout / SLICES:
+            return False
+        if silence < self.timeout:
+            aside(self._stop_holding_back)
+            return False
+        if aside(self._last_resort):
+            self.moved = now
+            return False
+        aside(lambda: self._judge(Verdict.HANG, f"nothing moved for {self.timeout:g} s "
+                                                f"and no cycle explains it"))
+        return True
+
+    def _stop_holding_back(self) -> None:
+        """Tell observers that hold roles back that someone seems to wait for those outside our
+        locks.
+        """
+        enter()
+        if not self.unwinding:
+            self.tell(self._on_standstill)
+        leave()
+
+    def _last_resort(self) -> bool:
+        """Let roles go that an observer holds before anyone is judged: it may be the cause of the
+        standstill.
+        """
+        enter()
+        gone = not self.unwinding and any([self.tell((hook,)) for hook in self.on_idle])
+        leave()
+        return gone
+
+    def _judge(self, verdict: Verdict, text: str) -> None:
+        """End the run: with the deadlock there is, else with *verdict*."""
+        stacks = all_stacks(self.tasks)
+        enter()
+        if not self.unwinding and self.unfinished:
+            cycle = any_cycle([task for task in self.tasks if blockers(task)])
+            if cycle:
+                self.stop(self.deadlock(cycle, "timed out", stacks))
+            else:
+                self.stop(self.finding(verdict, "timed out", text, detail=stacks))
+        leave()
+
+    # -- in the roles' threads -------------------------------------------------------------
+
+    def begin(self, task: Task) -> None:
+        if self._starting:    # else it is a thread that a role started
+            self._start_together(task)
+        super().begin(task)
+
+    def _start_together(self, task: Task) -> None:
+        """Wait at the start barrier; the last to arrive opens it, in the order of the roles."""
+        enter()
+        self._starting -= 1
+        if self._starting:
+            pause(task)
+        else:
+            held_back = [held for hook in self._hold_back
+                         for held in self.tell((hook,), self.tasks) or ()]
+            for other in self.tasks:
+                if other not in held_back:
+                    unpark(other)
+            if task in held_back:
+                pause(task)
+        leave()
+
+    def returned(self, task: Task) -> None:
+        if self._invariants is not None:
+            self._invariants.look(task)
+
+    def disown(self, task: Task) -> None:
+        """Forget a thread that could not be started."""
+        self.end(task)
+
+    def contended(self, task: Task, again: bool) -> bool:
+        """See that *task* begins to wait; False if it must unwind. Called with the guard held."""
+        if self.unwinding:
+            return False
+        if not again:
+            self.tell(self.on_contended, task, task.waits_on, task.mode)
+            if self.unwinding:
+                return False
+        if self.detect == "block" and not task.timed:
+            cycle = find_cycle(task)
+            if cycle:
+                self.stop(self.deadlock(cycle, "observed"))
+                return False
+        return True
+
+    def quiescent(self) -> None:
+        """Judge, or let someone go on: no role can go on by itself. Called with the guard held."""
+        if self.unwinding or self._starting or not self.unfinished:
+            return
+        if any(self.tell((hook,)) for hook in self.on_idle) or self.running:
+            return
+        if self.detect == "timeout" or self.unwinding:
+            return
+        waiting = [task for task in self.tasks if task.waits_on is not None]
+        if any(blocker.run is not self for task in waiting for blocker in blockers(task)):
+            return   # a thread outside the run may still let us go on: the timeout judges
+        cycle = any_cycle(waiting)
+        if cycle:
+            self.stop(self.deadlock(cycle, "observed"))
+        else:
+            self.stop(self.finding(Verdict.HANG, "observed", for_ever(len(waiting)),
+                                   detail=all_stacks(self.tasks)))
+
+    def end(self, task: Task) -> None:
+        if task.held:
+            self.release_held(task)
+        enter()
+        self.leave_run(task)
+        if not self.unfinished:
+            self._done.release()
+        elif self.running <= self.timed:
+            self.quiescent()
+        leave()
+
+    def stop(self, finding: Finding) -> None:
+        """Keep *finding* and let every role go. Called with the guard held."""
+        self.findings.append(finding)
+        self.unwinding = True
+        self.on_acquire = self.on_acquired = (unwind,)
+        self.on_contended = self.on_release = self.on_start = self.on_idle = ()
+        for task in self.tasks:
+            if task.waits_on is not None or task.paused:
+                unpark(task)

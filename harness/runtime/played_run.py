@@ -1,0 +1,190 @@
+"""A run whose roles are performed by workers, from their start to the outcome."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ..locks.callsite import first_line, place_of, user_traceback
+from ..locks.parking import enter, leave
+from ..locks.task import Task, Unwind, become, name_locks_afresh
+from .invariants import assertion_text
+from .observer import Observer
+from .process_state import aside
+from .recorder import call_role
+from .run import Run
+from .scenario import Scenario
+from .verdict import Outcome, Verdict
+from .workers import GRACE, Workers
+
+SLICES = 4    # how finely the watcher looks within the timeout
+
+
+class PlayedRun(Run):
+    """Start the roles, watch that something moves, take the workers back.
+
+    Attributes:
+        timeout: seconds in which nothing moved, after which what there is is judged.
+        deadline: when the run is cut short, by time.monotonic(); None for never.
+        cut: it was ended before its end, and the check of the world would say nothing.
+        silent: nothing moved for a while though roles ran: they waited outside our locks.
+        moved: when something was last seen to move.
+    """
+
+    cut = silent = False
+
+    def __init__(self, scenario: Scenario, observers: Iterable[Observer], timeout: float,
+                 deadline: float | None) -> None:
+        self.timeout, self.deadline = timeout, deadline
+        self.moved = 0.0
+        self._done = threading.Lock()
+        self._done.acquire()
+        super().__init__(scenario, observers)
+
+    # -- in the thread that called ---------------------------------------------------------
+
+    def play(self, workers: Workers) -> Outcome:
+        """Run every role to its end on the threads of *workers*; return what was found.
+
+        An exception that ends the call carries the outcome so far as its `outcome`.
+        """
+        began = time.perf_counter()
+        try:
+            self.start_roles(workers)
+            self._watch()
+            stuck = self._stuck()
+            workers.finish(self.tasks)
+        except BaseException as exc:
+            interrupt = exc
+            try:
+                aside(lambda: self._abandon(workers))
+            except BaseException as again:   # interrupted once more: the later one ends the call
+                interrupt = again
+            interrupt.outcome = self._outcome()   # type: ignore[attr-defined]
+            raise interrupt
+        if not self.findings and not self.cut and self.scenario.check is not None:
+            self._check(self.scenario.check)
+        outcome = self._outcome()
+        outcome.stuck, outcome.seconds = stuck, time.perf_counter() - began
+        return outcome
+
+    def _outcome(self) -> Outcome:
+        return Outcome(self.findings, list(self.recorder.log), self.notes, silent=self.silent)
+
+    def start_roles(self, workers: Workers) -> None:
+        """Assign the roles to workers, and let the run begin."""
+        raise NotImplementedError
+
+    @property
+    def moves(self) -> int:
+        """How often something has moved."""
+        raise NotImplementedError
+
+    def is_late(self, now: float) -> bool:
+        """Say whether the run is to be cut short, at *now* by time.monotonic()."""
+        return self.deadline is not None and now >= self.deadline
+
+    def cut_short(self) -> None:
+        """End the run because its time is up."""
+        raise NotImplementedError
+
+    def judge_silence(self, now: float) -> bool:
+        """Do what a silence of ``now - self.moved`` seconds calls for; say whether it was judged."""
+        raise NotImplementedError
+
+    def _watch(self) -> None:
+        """Wait until every role has ended; judge when nothing has moved for the timeout."""
+        last = -1
+        while not self._done.acquire(True, self._patience()):
+            now = time.monotonic()
+            if self.moves != last:
+                last, self.moved = self.moves, now
+            if self.is_late(now):
+                aside(self.cut_short)
+                break
+            if self.judge_silence(now):
+                break
+        else:
+            return
+        self._done.acquire(True, min(GRACE, self.timeout))
+
+    def _patience(self) -> float:
+        """Return how long to wait before the next look.
+
+        Never long: a signal that arrives just before the wait begins is seen only after it.
+        """
+        slice_ = min(self.timeout / SLICES, 0.5)
+        if self.deadline is None:
+            return slice_
+        return min(slice_, max(0.0, self.deadline - time.monotonic()))
+
+    def _stuck(self) -> tuple[str, ...]:
+        """Return who has not ended, each with where it is."""
+        stuck = []
+        for task in self.tasks:
+            if not task.ended:
+                ident = task.thread.ident if task.thread else None
+                frame = sys._current_frames().get(ident) if ident is not None else None
+                where = f" at {place_of(frame.f_code, frame.f_lasti)}" if frame else ""
+                stuck.append(f"{task.name}{where}")
+        return tuple(stuck)
+
+    def _abandon(self, workers: Workers) -> None:
+        """Unwind because the caller is being interrupted; keep what a report needs."""
+        enter()
+        if not self.unwinding and self.unfinished:
+            self.show_waits()
+            self.stop(self.finding(Verdict.INCONCLUSIVE, "observed", "interrupted"))
+        leave()
+        if self.unfinished:
+            self._done.acquire(True, GRACE)
+        workers.finish(self.tasks)
+
+    def show_waits(self) -> None:
+        """Let it be seen who waits for what. Called with the guard held, before all are let go."""
+
+    def _check(self, check: Callable[[], Any]) -> None:
+        """Ask the scenario whether the world is as it should be when all have ended."""
+        try:
+            check()
+            return
+        except AssertionError as exc:
+            verdict, text = Verdict.VIOLATION, f"failed: {assertion_text(exc)}"
+            detail = user_traceback(exc)
+        except Exception as exc:
+            verdict, text = Verdict.ERROR, f"raised {first_line(exc)}"
+            detail = user_traceback(exc)
+        self.findings.append(self.finding(verdict, "observed", f"the check at the end {text}", detail))
+
+    # -- in the roles' threads -------------------------------------------------------------
+
+    def perform(self, task: Task, function: Callable[[], Any]) -> None:
+        """Run one role in the calling thread, from its start to its end."""
+        before = become(task)
+        name_locks_afresh()
+        try:
+            self.begin(task)
+            call_role(function)
+            self.returned(task)
+        except Unwind:
+            pass
+        except BaseException as exc:
+            self.failed(task, exc)
+        finally:
+            self.end(task)
+            become(before)
+
+    def begin(self, task: Task) -> None:
+        """Tell those that hear of it that *task* starts in the calling thread."""
+        for hook in self.on_start:
+            hook(task)
+
+    def returned(self, task: Task) -> None:
+        """See that the function of *task* has returned."""
+
+    def end(self, task: Task) -> None:
+        """Take *task*, the caller's, out of the run."""
+        raise NotImplementedError

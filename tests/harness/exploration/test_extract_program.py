@@ -1,0 +1,197 @@
+"""From what threads were seen to do to a program: completions that count, waits that had passed,
+starts of threads; and what makes no program, in words.
+"""
+
+import threading
+
+import pytest
+
+from harness import Completion, Mutex, RWSemaphore, explore, step
+from harness.checker.program import Op
+from harness.checker.search import search
+from harness.exploration.extract_program import program_from, real_name, started
+
+CROSSED = "lock a; lock b; unlock b; unlock a", "lock b; lock a; unlock a; unlock b"
+
+
+def path(text):
+    return tuple(Op(*op.split()) for op in text.split("; "))
+
+
+def verdict(threads, done=None, **more):
+    """Return what the engine says of threads that were seen to do this."""
+    made = program_from({name: path(text) for name, text in threads.items()}, done or {}, {}, **more)
+    answer = search(made)
+    assert answer.complete
+    return answer.verdict
+
+
+# -- completions ----------------------------------------------------------------------------------
+
+
+def test_each_wait_needs_a_completion_of_its_own():
+    """What the one does between its two calls is over before the other's second wait passes."""
+    one, other = CROSSED
+    assert verdict({"T": f"complete x; {one}; complete x", "U": f"wait x; wait x; {other}"}) == "clean"
+    assert verdict({"T": f"complete x; {one}; complete x", "U": f"wait x; {other}; wait x"}) == \
+        "deadlock"
+
+
+def test_two_completions_for_three_waits_leave_one_waiting():
+    assert verdict({"T": "complete x; complete x", "U": "wait x; wait x; wait x"}) == "hang"
+
+
+def test_what_was_completed_before_the_start_lets_the_first_waits_pass():
+    """One call was made before: so the one made here is for the second wait."""
+    one, other = CROSSED
+    assert verdict({"T": f"{one}; complete x", "U": f"wait x; {other}"}, {"x": 1}) == "deadlock"
+    assert verdict({"T": f"{one}; complete x", "U": f"wait x; wait x; {other}"}, {"x": 1}) == "clean"
+    assert verdict({"T": "lock a; unlock a", "U": "wait x"}, {"x": float("inf")}) == "clean"
+
+
+def test_wait_of_one_of_several_passes_by_any_completion():
+    """Which of the two waits by which call is not known, so none is taken to come later."""
+    assert verdict({"T": "complete x", "U": "wait x", "V": "wait x"}) == "clean"
+    assert verdict({"T": "complete x", "V": "complete x", "U": "wait x; wait x"}) == "clean"
+
+
+def test_complete_all_lets_every_wait_pass():
+    assert verdict({"T": "set x", "U": "wait x; wait x"}) == "clean"
+
+
+def test_wait_that_nobody_here_ends_has_ended_only_if_others_were_left_out():
+    threads = {"U": "wait x; lock a; unlock a"}
+    assert (verdict(threads), verdict(threads, others=True)) == ("hang", "clean")
+    threads["T"] = "lock a; complete x; unlock a"
+    assert verdict({**threads, "U": "lock a; wait x; unlock a"}, others=True) == "deadlock"
+
+
+def test_flag_of_a_wait_has_the_name_of_what_is_waited_for():
+    made = program_from({"T": path("complete x; complete x"), "U": path("wait x; wait x")}, {}, {})
+    flags = [op.target for op in made.threads["U"]]
+    assert len(set(flags)) == 2 and set(map(real_name, flags)) == {"x"}
+
+
+def test_each_semaphore_has_its_policy():
+    made = program_from({"T": path("down_read s; up_read s; down_read t; up_read t")}, {},
+                        {"s": "reader", "t": "fair"})
+    assert (made.policy_of("s"), made.policy_of("t"), made.policy_of("u")) == (
+        "reader", "fair", "writer")
+
+
+# -- from a schedule ------------------------------------------------------------------------------
+
+
+def engine(world):
+    return explore(world).coverage["engine"]
+
+
+def test_thread_does_nothing_before_it_was_started():
+    """It locks crosswise with what its starter had done by then: no deadlock, in few states."""
+    def world():
+        a, b = Mutex("a"), Mutex("b")
+
+        def helper():
+            with b, a:
+                pass
+
+        def role():
+            with a, b:
+                pass
+            thread = threading.Thread(target=helper)
+            thread.start()
+            thread.join()
+
+        return {"role": role}
+
+    # The role before each of its operations up to the start, 5; then the thread at each of its
+    # places, 7; then the end of both.
+    assert engine(world) == "clean (all 13 states)"
+    assert started("x") == "start of x"
+
+
+def test_trylock_that_succeeded_is_in_the_program_but_never_waits():
+    """Asked for in earnest, the inner lock would close the circle."""
+    def world(blocking):
+        def factory():
+            a, b = Mutex("a"), Mutex("b")
+
+            def tries():
+                with a:
+                    if b.acquire(blocking):
+                        b.release()
+
+            def waits():
+                with b, a:
+                    pass
+
+            return {"tries": tries, "waits": waits}
+        return factory
+
+    assert engine(world(True)).startswith("deadlock (all ")
+    assert engine(world(False)).startswith("clean (all ")
+
+
+def twice_completed():
+    done = Completion("done")
+    return {"completes": lambda: (done.complete(), done.complete()), "waits": done.wait}
+
+
+def twice_awaited():
+    done = Completion("done")
+    done.complete()
+    return {"completes": done.complete, "waits": lambda: (done.wait(), done.wait())}
+
+
+def made_new():
+    done = Completion("done")
+    return {"completes": lambda: (done.complete(), done.reinit()), "other": lambda: None}
+
+
+def several_policies():
+    one, two = RWSemaphore("one", policy="writer"), RWSemaphore("two", policy="reader")
+
+    def role():
+        with one.down_read(), two.down_read():
+            pass
+    return {"role": role}
+
+
+def timed():
+    done = Completion("done")
+    return {"completes": done.complete, "waits": lambda: done.wait(1)}
+
+
+def failed_trylock():
+    a = Mutex("a")
+
+    def role():
+        with a:
+            a.acquire(False)
+    return {"role": role}
+
+
+COUNTS = "a completion is completed, or waited for, more than once"
+SAID = "did what a program cannot say: "
+
+
+@pytest.mark.parametrize("world, why", [
+    (twice_completed, COUNTS), (twice_awaited, COUNTS),
+    (made_new, f"completes {SAID}'reinit'"),
+    (several_policies, "the semaphores have several policies"),
+    (timed, f"waits {SAID}a request with a time limit"),
+    (failed_trylock, f"role {SAID}'busy'")])
+def test_what_a_program_cannot_say_is_said(world, why):
+    assert engine(world) == f"not asked: {why}"
+
+
+@pytest.mark.parametrize("counts", [False, True])
+def test_completion_that_is_done_once_and_awaited_once_is_a_flag(counts):
+    def world():
+        done = Completion("done")
+        if counts:
+            done.complete()
+        return {"completes": done.complete, "waits": done.wait, "steps": lambda: step("there")}
+
+    # Each role is before or after its one operation; without a completion before, the wait is after.
+    assert engine(world) == f"clean (all {4 if counts else 3} states)"
