@@ -30,13 +30,16 @@ from ..methods.tally import Interrupted, TIMEOUT
 from ..report.diagram import proof
 from ..report.result import Result
 from ..runtime.scenario import _takes_rng, name_of, reference_of
-from ..runtime.verdict import Finding, Outcome, Verdict
-from .watch import FAILS, command_of, fail_with, limits, warn_of
+from ..runtime.verdict import Finding, Verdict
+from .watch import command_of, fail_with, judge, limits, note
 
-_TOOLS: dict[str, Callable[..., Result]] = {
-    "run": run, "force": force, "predict": predict,
-    "explore": explore, "stress": stress}
-_OF_A_CALL = ("timeout", "runs", "seed")                            # settings of every tool
+__tracebackhide__ = True    # of all that is here: what pytest shows is the test
+_Factory = Callable[..., Any]
+# The settings that a tool takes beside the timeout, and what holds where they are not set.
+_TOOLS: dict[str, tuple[Callable[..., Result], dict[str, Any]]] = {
+    "run": (run, {"runs": 1}), "force": (force, {"runs": 1}),
+    "predict": (predict, {"runs": None, "baseline": None}), "explore": (explore, {"seed": None}),
+    "stress": (stress, {"runs": None, "seed": None})}
 _HANGS = Verdict.DEADLOCK, Verdict.HANG, Verdict.PREDICTED
 
 
@@ -71,34 +74,24 @@ class LockHarness:
     _results: list[Result] = field(default_factory=list)
     _notes: list[tuple[str, str]] = field(default_factory=list)
 
-    def run(self, scenario: Callable[[], Any], *, expect: Any = "clean",
-            **arguments: Any) -> Result:
+    def run(self, scenario: _Factory, *, expect: Any = "clean", **arguments: Any) -> Result:
         """Let the roles of *scenario* race."""
-        __tracebackhide__ = True
         return self._judge(expect, "run", scenario, arguments)
 
-    def force(self, scenario: Callable[[], Any], *, expect: Any = "clean",
-              **arguments: Any) -> Result:
+    def force(self, scenario: _Factory, *, expect: Any = "clean", **arguments: Any) -> Result:
         """Make the roles of *scenario* meet where it says."""
-        __tracebackhide__ = True
         return self._judge(expect, "force", scenario, arguments)
 
-    def predict(self, scenario: Callable[[], Any], *, expect: Any = "clean",
-                **arguments: Any) -> Result:
+    def predict(self, scenario: _Factory, *, expect: Any = "clean", **arguments: Any) -> Result:
         """Name the deadlocks that the order of the locks allows, and make them happen."""
-        __tracebackhide__ = True
         return self._judge(expect, "predict", scenario, arguments)
 
-    def explore(self, scenario: Callable[[], Any], *, expect: Any = "clean",
-                **arguments: Any) -> Result:
+    def explore(self, scenario: _Factory, *, expect: Any = "clean", **arguments: Any) -> Result:
         """Run every order of the lock operations."""
-        __tracebackhide__ = True
         return self._judge(expect, "explore", scenario, arguments)
 
-    def stress(self, scenario: Callable[..., Any], *, expect: Any = "clean",
-               **arguments: Any) -> Result:
+    def stress(self, scenario: _Factory, *, expect: Any = "clean", **arguments: Any) -> Result:
         """Race with random noise, in random worlds where the scenario offers them."""
-        __tracebackhide__ = True
         return self._judge(expect, "stress", scenario, arguments)
 
     def __repr__(self) -> str:
@@ -111,30 +104,24 @@ class LockHarness:
 
     def _judge(self, expect: Any, tool: str, scenario: Any, arguments: dict[str, Any]) -> Result:
         """Fail the test unless the verdict is expected."""
-        __tracebackhide__ = True
         expected = _verdicts(expect)
         result = self._play(tool, scenario, arguments)
-        properties = self.item.user_properties
-        properties.append(("harness_verdict", str(result.verdict)))
+        again = command_of(self.item)
         if result.replay:
-            properties.append(("harness_replay", result.replay))
-        if result.again or result.verdict not in expected:
-            # Only pytest is sure to find the modules of a test.
-            result.again = self._command(result.replay)
-        if result.verdict in expected:
-            self._results.append(result)
-            if not set(expected).intersection(_HANGS):
-                self._predict_too(tool, scenario, arguments, result)
-            return result
-        properties.append(("harness_again", result.again))
-        wanted = " or ".join(map(str, expected))
-        pytest.fail(str(result) if wanted == "clean" else f"{result}\n\nExpected: {wanted}",
-                    pytrace=False)
+            again += f" {self.replay_option} {result.replay}"
+        if result.verdict not in expected:
+            fail_with(self.item, result, again, " or ".join(map(str, expected)))
+        note(self.item, result)
+        if result.again:
+            result.again = again   # only pytest is sure to find the modules of a test
+        self._results.append(result)
+        if not set(expected).intersection(_HANGS):
+            self._predict_too(tool, scenario, arguments, result)
+        return result
 
     def _predict_too(self, tool: str, scenario: Any, arguments: dict[str, Any],
                      result: Result) -> None:
         """Fail the test if the lock order of *scenario* allows a deadlock, where that is wanted."""
-        __tracebackhide__ = True
         key = getattr(scenario, "reference", scenario)
         if not self.settings.get("predict") or self.token or key in self._predicted:
             return
@@ -143,19 +130,14 @@ class LockHarness:
             return
         if tool == "stress" and _takes_rng(scenario):
             scenario = _of_seed(scenario, f"{result.coverage['seed']}/0")
-        asked = {name: arguments[name] for name in ("timeout", "detect") if name in arguments}
+        asked = {name: value for name, value in arguments.items() if name in ("timeout", "detect")}
         predicted = self._play("predict", scenario, {"runs": None, **asked})
-        if predicted.verdict in FAILS:
-            predicted.outcome.notes.append(
-                f"The call itself, {tool}, came to {result.verdict}; this is what --predict makes "
-                f"of its scenario.")
-            fail_with(self.item, predicted, self._command("", "--predict "))
-        if predicted.verdict is Verdict.INCONCLUSIVE:
-            warn_of(self.item, predicted)
+        predicted.outcome.notes.append(f"The call itself, {tool}, came to {result.verdict}; this "
+                                       f"is what --predict makes of its scenario.")
+        judge(self.item, predicted)
 
     def _play(self, tool: str, scenario: Any, arguments: dict[str, Any]) -> Result:
         """Run, force, stress or replay; keep what is known if that is interrupted."""
-        __tracebackhide__ = True
         named = self._named(scenario)
         asked = self._with_settings(tool, arguments)
         left = self.alarm[0] - time.monotonic()
@@ -163,12 +145,15 @@ class LockHarness:
         try:
             if self.token and self._is_recorded(scenario, named):
                 return replay(self.token, named, timeout=timeout)
-            result = _TOOLS[tool](named, **asked | {"timeout": timeout, "seconds": seconds})
+            result = _TOOLS[tool][0](named, **{**asked, "timeout": timeout, "seconds": seconds})
         except Interrupted as exc:
             self.interrupted = str(exc.result)
             raise
         except BaseException as exc:   # pytest-timeout's signal raises in the middle of a run
-            self._note_waits(getattr(exc, "outcome", None))
+            finding = getattr(getattr(exc, "outcome", None), "gravest", None)
+            if finding is not None:
+                self._notes.append(("lock harness: who waited for whom when the test was ended",
+                                    "\n".join(proof(finding))))
             raise
         hurried, cut = timeout != asked["timeout"], seconds != asked["seconds"]
         few = cut and tool != "explore" and (   # which says itself that it was cut short
@@ -184,19 +169,9 @@ class LockHarness:
 
     def _with_settings(self, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """Return *arguments*, with the settings for those not given."""
-        settings = {name: self.settings[name] for name in _OF_A_CALL if name in self.settings}
-        asked = {"timeout": TIMEOUT, "seconds": None} | settings | arguments
-        if tool == "predict":
-            asked.setdefault("baseline", self.settings.get("baseline"))
-            asked.setdefault("runs", None)
-        if tool == "explore":
-            if "runs" not in arguments:
-                asked.pop("runs", None)
-        elif tool != "stress":
-            if "seed" not in arguments:
-                asked.pop("seed", None)
-            asked.setdefault("runs", 1)
-        elif asked.get("runs") is None and asked["seconds"] is None:
+        asked = {"timeout": TIMEOUT, "seconds": None} | _TOOLS[tool][1]
+        asked |= {name: value for name, value in self.settings.items() if name in asked} | arguments
+        if tool == "stress" and asked["runs"] is None and asked["seconds"] is None:
             asked["runs"] = RUNS
         return asked
 
@@ -219,20 +194,10 @@ class LockHarness:
         recorded, _, _ = decode(self.token)
         if named is not scenario and "::" not in recorded[0]:
             return True   # no name to compare, and the token names no other test
-        return json.loads(json.dumps(reference_of(named))) == [*recorded]
-
-    def _command(self, token: str, options: str = "") -> str:
-        """Return the command that runs the test again, from where pytest was called."""
-        command = command_of(self.item, options)
-        return f"{command} {self.replay_option} {token}" if token else command
-
-    def _note_waits(self, outcome: Outcome | None) -> None:
-        if outcome is not None and outcome.gravest is not None:
-            self._notes.append(("lock harness: who waited for whom when the test was ended",
-                                "\n".join(proof(outcome.gravest))))
+        return bool(json.loads(json.dumps(reference_of(named))) == [*recorded])
 
 
-def _of_seed(scenario: Callable[..., Any], seed: str) -> Callable[[], Any]:
+def _of_seed(scenario: _Factory, seed: str) -> Callable[[], Any]:
     """Return *scenario* with the random world of *seed*."""
     @functools.wraps(scenario)
     def seeded() -> Any:
@@ -250,7 +215,6 @@ def _make_inconclusive(result: Result) -> None:
 
 def _verdicts(expect: Any) -> list[Verdict]:
     """Return the verdicts that *expect* names."""
-    __tracebackhide__ = True
     several = isinstance(expect, Iterable) and not isinstance(expect, str)
     try:
         found = [Verdict(each) for each in (expect if several else [expect])]

@@ -1,5 +1,4 @@
-"""How --predict fails a test: one whose body is watched, and one of whose scenarios something is
-predicted.
+"""How a test fails with a report of ours, and how --predict watches the body of a test.
 
 What watches is in watched_run.py. The plugin imports this file when it is needed, not before.
 """
@@ -19,21 +18,32 @@ from ..runtime.verdict import Verdict
 from ..runtime.workers import GRACE
 from .watched_run import WatchedRun
 
+__tracebackhide__ = True    # of all that is here: what pytest shows is the test
 LONGEST = 10.0    # seconds that the lock order of one watched test is judged for, at most
-FAILS = Verdict.DEADLOCK, Verdict.PREDICTED
 
 
-def fail_with(item: pytest.Item, result: Result, again: str) -> NoReturn:
+def note(item: pytest.Item, result: Result) -> None:
+    """Have the reports of pytest tell the verdict, also those in files."""
+    item.user_properties.append(("harness_verdict", str(result.verdict)))
+    if result.replay:
+        item.user_properties.append(("harness_replay", result.replay))
+
+
+def fail_with(item: pytest.Item, result: Result, again: str, wanted: str = "clean") -> NoReturn:
     """Fail the test with the report of *result*, which *again* shows again."""
-    __tracebackhide__ = True
     result.again = again
-    item.user_properties += [("harness_verdict", str(result.verdict)), ("harness_again", again)]
-    pytest.fail(str(result), pytrace=False)
+    note(item, result)
+    item.user_properties.append(("harness_again", again))
+    pytest.fail(str(result) if wanted == "clean" else f"{result}\n\nExpected: {wanted}",
+                pytrace=False)
 
 
-def warn_of(item: pytest.Item, result: Result) -> None:
-    """Warn that prediction did not get to its end."""
-    item.warn(pytest.PytestWarning(f"--predict: {str(result).partition(chr(10))[0]}"))
+def judge(item: pytest.Item, predicted: Result) -> None:
+    """Fail the test for a deadlock; warn if prediction did not get to its end."""
+    if predicted.verdict in (Verdict.DEADLOCK, Verdict.PREDICTED):
+        fail_with(item, predicted, command_of(item, "--predict "))
+    if predicted.verdict is Verdict.INCONCLUSIVE:
+        item.warn(pytest.PytestWarning(f"--predict: {str(predicted).partition(chr(10))[0]}"))
 
 
 def command_of(item: pytest.Item, options: str = "") -> str:
@@ -51,9 +61,7 @@ def watched(item: pytest.Item, body: Callable[[], Any], baseline: Mapping[str, s
         baseline: cycles that are known.
         alarm: when pytest-timeout ends the test, by time.monotonic().
     """
-    __tracebackhide__ = True
     run = WatchedRun(item.nodeid)
-    again = command_of(item, "--predict ")
     raised = None
     try:
         run.watch(body)
@@ -66,14 +74,12 @@ def watched(item: pytest.Item, body: Callable[[], Any], baseline: Mapping[str, s
     if run.findings:
         if hasattr(item, "_excinfo"):
             item._excinfo = None   # of unittest, which keeps what unwound the test
-        fail_with(item, run.observed(raised), again)
+        fail_with(item, run.observed(raised), command_of(item, "--predict "))
     now = time.monotonic()
     _, seconds = limits(alarm - now, LONGEST, LONGEST)
     predicted = run.predict(baseline, now + (seconds or 0))
-    if predicted is not None and predicted.verdict in FAILS:
-        fail_with(item, predicted, again)
-    if predicted is not None and predicted.verdict is Verdict.INCONCLUSIVE:
-        warn_of(item, predicted)
+    if predicted is not None:
+        judge(item, predicted)
 
 
 def limits(left: float, timeout: float, seconds: float | None) -> tuple[float, float | None]:

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 import time
+import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,10 @@ import pytest
 # An inner run in this process forgets, when it ends, the modules that it was the first to import.
 # All of `harness` is imported here, so that there is never a second copy of a part of it.
 import harness.cli
-import harness.pytest_plugin
 import harness.pytest_support.fixture
 import harness.pytest_support.offline_predict  # noqa: F401
+
+ROOT = Path(__file__).parents[3]
 
 SCENARIOS = '''
     import threading
@@ -63,17 +66,39 @@ SCENARIOS = '''
 '''
 
 
+@pytest.fixture(scope="session")
+def site_packages(tmp_path_factory):
+    """Return a folder in which the package looks installed, as pyproject.toml declares it."""
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = pyproject["tool"]["setuptools"]["packages"]["find"]
+    site = tmp_path_factory.mktemp("site-packages")
+    for where in packages["where"]:
+        for file in (ROOT / where).glob("*/__init__.py"):
+            if any(fnmatch(file.parent.name, pattern) for pattern in packages["include"]):
+                (site / file.parent.name).symlink_to(file.parent)
+    info = site / "look_alike-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: look-alike\nVersion: 1\n")
+    plugins = pyproject["project"]["entry-points"]["pytest11"].items()
+    (info / "entry_points.txt").write_text(
+        "[pytest11]\n" + "".join(f"{name} = {module}\n" for name, module in plugins))
+    return site
+
+
 @pytest.fixture
-def inner(pytester, monkeypatch):
+def inner(pytester, monkeypatch, site_packages):
     """Return a function that runs the inner pytest on the text of a test file, with the plugin."""
     for name in [*os.environ]:
         if name.startswith(("HARNESS_", "PYTEST_TIMEOUT", "PYTEST_ADDOPTS")):
             monkeypatch.delenv(name)
-    roots = [str(Path(harness.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, roots)))
+    path = [str(site_packages), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, path)))
+    # The plugin of this tree, whatever copy of it the outer session has loaded.
+    monkeypatch.delitem(sys.modules, "pytest_lock_harness", raising=False)
+    monkeypatch.syspath_prepend(site_packages)
     pytester.makepyfile(scenarios=SCENARIOS)
 
-    def run(text, *arguments, in_process=True, plugin="harness.pytest_plugin"):
+    def run(text, *arguments, in_process=True, plugin="pytest_lock_harness"):
         pytester.makepyfile(test_it=f"import pytest\nfrom scenarios import *\n{text}")
         call = pytester.runpytest_inprocess if in_process else pytester.runpytest_subprocess
         return call(*_arguments(plugin, arguments))

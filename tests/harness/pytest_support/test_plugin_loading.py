@@ -13,28 +13,27 @@ def test_transfers(lock_harness):
 
 @pytest.mark.usefixtures("inner")    # it sets the import path
 def test_import_of_the_plugin_brings_nothing_of_the_harness_along():
-    code = "import sys, harness.pytest_plugin; print([m for m in sys.modules if m.startswith" \
+    code = "import sys, pytest_lock_harness; print([m for m in sys.modules if m.startswith" \
            "(('harness', 'pcimodel', 'readerwriterlock'))])"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert answer.stdout == "['harness', 'harness.pytest_plugin']\n"
+    assert answer.stdout == "[]\n"
 
 
 @pytest.mark.usefixtures("inner")
 def test_session_that_does_not_use_it_imports_nothing_of_the_harness(pytester):
     pytester.makepyfile(test_plain="""
         import sys
-        def test_nothing_is_there():
-            assert [m for m in sys.modules if m.startswith(("harness", "readerwriterlock"))] == [
-                "harness", "harness.pytest_plugin"]
+        def test_nothing_is_there(pytestconfig):
+            plugin = pytestconfig.pluginmanager.get_plugin("harness")
+            assert plugin.__name__ == "pytest_lock_harness"
+            assert [m for m in sys.modules if m.startswith(("harness", "readerwriterlock"))] == []
     """)
-    result = pytester.runpytest_subprocess("-p", "harness.pytest_plugin", "test_plain.py")
-    result.assert_outcomes(passed=1)
+    pytester.runpytest_subprocess("test_plain.py").assert_outcomes(passed=1)
 
 
 @pytest.mark.parametrize("plugins, conftest", [
-    ([None, "harness", "harness.pytest_plugin"], ""),
-    ([None], "pytest_plugins = ['harness.pytest_plugin']")], ids=["by option", "by conftest"])
-@pytest.mark.usefixtures("installed")
+    ([None, "harness", "pytest_lock_harness"], ""),
+    ([None], "pytest_plugins = ['pytest_lock_harness']")], ids=["by option", "by conftest"])
 def test_plugin_is_registered_once_however_it_is_named(inner_at_once, pytester, plugins, conftest):
     pytester.makeconftest(conftest)
     for result in inner_at_once(USES_IT + """
@@ -45,17 +44,7 @@ def test_it_is_there_once(pytestconfig):
         result.assert_outcomes(passed=2)
 
 
-@pytest.mark.usefixtures("installed")
 def test_plugin_can_be_turned_off(inner):
     result = inner(USES_IT, "-p", "no:harness", plugin=None, in_process=False)
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["E*fixture 'lock_harness' not found"])
-
-
-@pytest.fixture
-def installed(pytester):
-    """Make the package look installed: a distribution with its entry point, on the path."""
-    folder = pytester.mkdir("look_alike-1.dist-info")
-    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: look-alike\nVersion: 1\n")
-    (folder / "entry_points.txt").write_text("[pytest11]\nharness = harness.pytest_plugin\n")
-    pytester.syspathinsert()

@@ -12,6 +12,8 @@ from harness.pytest_support.fixture import LockHarness
 from harness.pytest_support.watch import limits
 
 HANGS = """
+import harness.pytest_support.fixture    # takes long on a busy machine: not in a test's time
+
 def test_deadlock(lock_harness):
     lock_harness.force(abba)
 
@@ -26,7 +28,7 @@ def test_after(lock_harness):
 def test_verdict_comes_before_pytest_timeout_ends_the_test_by_signal_or_thread(inner_at_once):
     pytest.importorskip("pytest_timeout")
     for result in inner_at_once(HANGS, *[
-            ("harness.pytest_plugin", "--timeout=2.4", f"--timeout-method={method}")
+            ("pytest_lock_harness", "--timeout=2.4", f"--timeout-method={method}")
             for method in ("signal", "thread")]):
         result.assert_outcomes(passed=1, failed=2)
         result.stdout.fnmatch_lines([
@@ -161,7 +163,8 @@ def test_roles_that_never_stop_moving_are_ended_before_the_alarm(tool, monkeypat
 
 def a_moment_before_the_alarm(monkeypatch, **settings):
     """Return the tools of a test that has a moment left, whatever the clock says."""
-    monkeypatch.setattr("harness.pytest_support.fixture.limits", lambda left, timeout, _: (timeout, 0.01))
+    monkeypatch.setattr("harness.pytest_support.fixture.limits",
+                        lambda left, timeout, _: (timeout, 0.01))
     config = types.SimpleNamespace(rootpath=Path("."),
                                    invocation_params=types.SimpleNamespace(dir="."))
     item = types.SimpleNamespace(nodeid="test_it.py::test_one", user_properties=[], config=config)

@@ -112,7 +112,7 @@ def test_body():
 """
     result = inner(test, "--predict", "--harness-baseline=known.txt")
     result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines(["lock harness: baseline of 1 cycles (--harness-baseline), "
+    result.stdout.fnmatch_lines(["lock harness: baseline */known.txt (--harness-baseline), "
                                  "predict yes (--predict)"])
 
 

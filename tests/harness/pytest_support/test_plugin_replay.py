@@ -120,4 +120,5 @@ def test_a_proof(lock_harness):
     again = next(line for line in result.outlines if line.startswith("Again: python -m pytest"))
     replayed = inner(test, *shlex.split(again)[-2:])
     replayed.assert_outcomes(passed=1, failed=1)
-    replayed.stdout.fnmatch_lines(["DEADLOCK: 2 threads *", "*: 1 run; replayed operations *", again])
+    replayed.stdout.fnmatch_lines(["DEADLOCK: 2 threads *", "*: 1 run; replayed operations *",
+                                   again])

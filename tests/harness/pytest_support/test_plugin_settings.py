@@ -55,9 +55,7 @@ def test_settings(lock_harness):
 
 def test_stress_for_some_seconds_is_not_bounded_by_the_usual_number_of_runs(inner):
     inner("""
-def test_seconds(lock_harness, monkeypatch):
-    from harness.pytest_support import fixture
-    monkeypatch.setitem(fixture._TOOLS, "stress", lambda scenario, **asked: asked)
+def test_seconds(lock_harness):
     asked = lock_harness._with_settings("stress", {"seconds": 3})
     assert (asked.get("runs"), asked["seconds"]) == (None, 3)
     assert lock_harness._with_settings("stress", {})["runs"] == 1000
@@ -125,7 +123,7 @@ def test_header_speaks_of_settings_only_when_there_are_some(inner, pytester, mon
     inner(THAT_NEVER_RUNS, "--collect-only").stdout.no_fnmatch_line("*lock harness*")
     monkeypatch.setenv("HARNESS_SEED", "12345678901")
     result = inner(THAT_NEVER_RUNS, "--collect-only", "--harness-timeout=3")
-    result.stdout.fnmatch_lines(["lock harness: timeout 3.0 (--harness-timeout), "
+    result.stdout.fnmatch_lines(["lock harness: timeout 3 (--harness-timeout), "
                                  "seed 12345678901 (environment variable HARNESS_SEED)"])
 
 
