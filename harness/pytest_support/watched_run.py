@@ -8,7 +8,8 @@ exceptions pass, threads keep being daemons or not, a mutex that its owner asks 
 When the body has ended the run is over: threads that go on are told to nobody any more, wait for
 mutexes as any thread outside a run does, and keep nothing of the run installed.
 
-pytest has no part in this: see watch.py.
+pytest has no part in this: see watch.py. The file is long because a test must get its own threads,
+locks and exceptions back as if nobody had watched: all that is changed and put back stands here.
 """
 
 from __future__ import annotations
