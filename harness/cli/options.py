@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 from ..locks.errors import ScenarioError
 from ..locks.rwsem_policy import POLICIES
-from ..methods.exploration import STRATEGIES
+from ..methods.explore import STRATEGIES
 from ..methods.tally import DETECT, Interrupted, TIMEOUT
 from ..report.result import Result
 
