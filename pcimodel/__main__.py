@@ -10,8 +10,7 @@ from typing import Any
 
 from harness import Result, ScenarioError
 from harness.cli import options
-from harness.cli.commands import add_commands, perform
-from harness.cli.help_pages import add_help_command, show_help
+from harness.cli.commands import add_commands, add_help_command, perform, show_help
 
 from .fixes import FIXES, apply
 from .lab.compare import compare, render

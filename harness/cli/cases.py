@@ -3,15 +3,14 @@
 A version of a program has three judges: the fast engine, which goes through all its states;
 exploration, which runs it on real threads in every order of its operations; and prediction, which
 forces on real threads what clean runs told it. A case is ok if all say what the file expects; where
-they contradict each other it differs, whatever is expected. A case of a
-validator is judged by the validator's rules (lockdep.py), headline included.
+they contradict each other it differs, whatever is expected. A case of a validator is judged by the
+validator's rules (lockdep.py), headline included.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from ..checker.search import search
@@ -23,44 +22,20 @@ from ..methods.predict import predict
 from ..methods.tally import TIMEOUT
 from ..programs.format import Case, File, ProgramCase, ValidatorCase, Version
 from ..report.result import Result
-from ..runtime.verdict import Verdict
+from ..runtime.verdict import Verdict, counted
 
 HANGS = (str(Verdict.DEADLOCK), str(Verdict.HANG))
 MOST_SCHEDULES = 5_000    # explored of one version
 HARMLESS = (GUARDED, ONE_ROLE, NEEDS_WRITER)   # findings that cannot hang with these threads
 
-
-@dataclass(frozen=True)
-class Judged:
-    """What became of one case.
-
-    Attributes:
-        name: of the case, with the version if it has several.
-        expected, got: ``deadlock`` (``got`` may be ``hang``, which is as good) or ``ok``; of a
-            validator ``splat`` or ``clean``; ``got`` may be another word where it differs.
-        why: what is behind the answer, or what differs.
-        more: further keys of the JSON object.
-    """
-
-    name: str
-    expected: str
-    got: str
-    ok: bool
-    why: str
-    more: dict[str, Any] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the form of the JSON output."""
-        return {"name": self.name, "expected": self.expected, "got": self.got, "ok": self.ok,
-                "why": self.why, **self.more}
-
-    def line(self, width: int) -> str:
-        """Return the line of the report, the name padded to *width*."""
-        return f"{self.name:<{width}}  {self.expected:<8}  {self.got:<8}  " \
-               f"{'ok' if self.ok else 'DIFFERS':<7}  {self.why}".rstrip()
+# What became of one version of a case, as the JSON output has it: its "name", with the version if
+# it is of a program; what was "expected" and what was "got"; whether that is "ok"; "why" it is, or
+# what differs; and what is known of its kind alone. A program is expected to come to ``deadlock``
+# (``hang`` is as good) or ``ok``, a case of a validator to ``splat`` or ``clean``.
+Row = dict[str, Any]
 
 
-def judge_all(cases: list[Case], timeout: float = TIMEOUT) -> Iterator[Judged]:
+def judge_all(cases: list[Case], timeout: float = TIMEOUT) -> Iterator[Row]:
     """Judge each of *cases*, each version of it."""
     for case in cases:
         if isinstance(case, ValidatorCase):
@@ -70,10 +45,8 @@ def judge_all(cases: list[Case], timeout: float = TIMEOUT) -> Iterator[Judged]:
                 yield judge_version(case, version, timeout)
 
 
-def judge_version(case: ProgramCase, version: Version, timeout: float = TIMEOUT) -> Judged:
-    """Compare what the engine, exploration and prediction say of one version with what is expected
-    of it.
-    """
+def judge_version(case: ProgramCase, version: Version, timeout: float = TIMEOUT) -> Row:
+    """Compare what engine, exploration and prediction say of one version with what is expected."""
     answer = search(version.program)
     scenario = case.scenario(version.name)
     predicted = predict(scenario, timeout=timeout)
@@ -87,19 +60,18 @@ def judge_version(case: ProgramCase, version: Version, timeout: float = TIMEOUT)
     as_expected = hangs if version.expected == "deadlock" else got == "ok"
     statuses = [prediction.status for prediction in predicted.predictions]
     schedules, all_schedules = (explored.coverage[key] for key in ("schedules", "complete"))
-    number = f"{schedules:,} schedule{'' if schedules == 1 else 's'}"
+    why = ["the judges CONTRADICT each other"] if contradicted else []
+    every, all_ = ("all " if complete else "" for complete in (answer.complete, all_schedules))
     shown = f" ({', '.join(dict.fromkeys(statuses))})" if statuses else ""
-    why = [f"engine {answer.verdict} ({'all ' if answer.complete else ''}{answer.states:,} states)",
-           f"explored {explored.verdict} ({'all ' if all_schedules else ''}{number})",
-           f"predicted {predicted.verdict}{shown}"]
-    if contradicted:
-        why.insert(0, "the judges CONTRADICT each other")
-    return Judged(f"{case.name}:{version.name}", version.expected, got,
-                  as_expected and not contradicted and "unclear" not in opinions, "; ".join(why),
-                  {"engine": answer.verdict, "states": answer.states, "complete": answer.complete,
-                   "explored": str(explored.verdict), "schedules": schedules,
-                   "all_schedules": all_schedules, "predicted": str(predicted.verdict),
-                   "statuses": statuses})
+    why += [f"engine {answer.verdict} ({every}{answer.states:,} states)",
+            f"explored {explored.verdict} ({all_}{counted(schedules, 'schedule')})",
+            f"predicted {predicted.verdict}{shown}"]
+    return {"name": f"{case.name}:{version.name}", "expected": version.expected, "got": got,
+            "ok": as_expected and not contradicted and "unclear" not in opinions,
+            "why": "; ".join(why), "engine": answer.verdict, "states": answer.states,
+            "complete": answer.complete, "explored": str(explored.verdict),
+            "schedules": schedules, "all_schedules": all_schedules,
+            "predicted": str(predicted.verdict), "statuses": statuses}
 
 
 def _opinion(result: Result, hangs: bool) -> str:
@@ -116,7 +88,7 @@ def _opinion(result: Result, hangs: bool) -> str:
     return "ok" if harmless and result.verdict in (Verdict.CLEAN, Verdict.PREDICTED) else "unclear"
 
 
-def judge_validator_case(case: ValidatorCase) -> Judged:
+def judge_validator_case(case: ValidatorCase) -> Row:
     """Compare what the validator's rules say with what is expected, kind of complaint included."""
     headline = validate(case.operations, case.locks)
     got = "clean" if headline is None else "splat"
@@ -126,8 +98,9 @@ def judge_validator_case(case: ValidatorCase) -> Judged:
         why = f"expected {case.expected_report!r}, got {headline!r}"
     elif got != case.expected and case.expected_report:
         why = f"expected {case.expected_report!r}"
-    return Judged(case.name, case.expected, got, got == case.expected and kind_is_right, why,
-                  {"expected_report": case.expected_report, "report": headline})
+    return {"name": case.name, "expected": case.expected, "got": got,
+            "ok": got == case.expected and kind_is_right, "why": why,
+            "expected_report": case.expected_report, "report": headline}
 
 
 def show_cases(path: str, write: Callable[[dict[str, Any]], None], to_stdout: bool,
@@ -140,21 +113,18 @@ def show_cases(path: str, write: Callable[[dict[str, Any]], None], to_stdout: bo
     """
     began = time.perf_counter()
     cases = list(File(path).cases())
-    width = max(len(name) for case in cases for name in _names(case))
+    width = max(len(name) for case in cases for name in (
+        [case.name] if isinstance(case, ValidatorCase)
+        else [f"{case.name}:{version}" for version in case.versions]))
     rows = []
     for row in judge_all(cases, timeout):
         rows.append(row)
         if not to_stdout:
-            print(row.line(width), flush=True)
-    failed = sum(not row.ok for row in rows)
+            print(f"{row['name']:<{width}}  {row['expected']:<8}  {row['got']:<8}  "
+                  f"{'ok' if row['ok'] else 'DIFFERS':<7}  {row['why']}".rstrip(), flush=True)
+    failed = sum(not row["ok"] for row in rows)
     if not to_stdout:
         print(f"\n{path}: {len(rows)} cases, {len(rows) - failed} as expected, {failed} differ")
-    write({"file": path, "cases": [row.as_dict() for row in rows], "passed": len(rows) - failed,
+    write({"file": path, "cases": rows, "passed": len(rows) - failed,
            "failed": failed, "seconds": round(time.perf_counter() - began, 6)})
     return 1 if failed else 0
-
-
-def _names(case: Case) -> list[str]:
-    if isinstance(case, ProgramCase):
-        return [f"{case.name}:{version}" for version in case.versions]
-    return [case.name]

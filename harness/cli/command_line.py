@@ -9,12 +9,12 @@ from typing import Any
 from . import options
 from ..methods.replay import replay
 from ..programs.loading import load
+from ..report.result import Result
 from .cases import show_cases
-from .commands import add_commands, perform
-from .help_pages import add_help_command, show_help
+from .commands import add_commands, add_help_command, perform, show_help
 
-DESCRIPTION = "Race, force, predict and stress scenarios of threads and locks. SCENARIO is MODULE:NAME, a " \
-              "callable that builds a fresh world and returns its roles, or " \
+DESCRIPTION = "Race, force, predict and stress scenarios of threads and locks. SCENARIO is " \
+              "MODULE:NAME, a callable that builds a fresh world and returns its roles, or " \
               "FILE.json[:CASE[:VERSION]], a lock program as data."
 
 
@@ -22,11 +22,12 @@ def _parser() -> Any:
     top = options.parser("harness", DESCRIPTION)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_commands(commands, "SCENARIO")
-    command = commands.add_parser("replay", help="show a finding of stress again", allow_abbrev=False)
+    command = commands.add_parser("replay", help="show a finding of stress again",
+                                  allow_abbrev=False)
     command.add_argument("token", metavar="TOKEN")
     options.add_run_options(command, "timeout", "json", "full")
-    command = commands.add_parser("cases", help="judge every case of a file against what it expects",
-                                  allow_abbrev=False)
+    command = commands.add_parser("cases", allow_abbrev=False,
+                                  help="judge every case of a file against what it expects")
     command.add_argument("file", metavar="FILE.json")
     options.add_run_options(command, "timeout", "json")
     add_help_command(commands)
@@ -43,17 +44,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         with options.json_file(args.json) as write:
             if args.command == "cases":
                 return show_cases(args.file, write, args.json == "-", args.timeout)
-            if args.command == "replay":
-                result = replay(args.token, timeout=args.timeout)
-            else:
-                result = _call(args)
+            result = _call(args) if args.command != "replay" \
+                else replay(args.token, timeout=args.timeout)
             result.full = args.full
             return options.show(result, write, args.json == "-")
 
     return options.guarded("harness", body)
 
 
-def _call(args: Any) -> Any:
-    scenario = load(args.scenario, args.policy)
-    words = [shlex.quote(args.scenario), *([f"--policy {args.policy}"] if args.policy else [])]
-    return perform(args, scenario, lambda name: " ".join([f"python -m harness {name}", *words]))
+def _call(args: Any) -> Result:
+    words = shlex.quote(args.scenario) + options.given(args, "policy")
+    return perform(args, load(args.scenario, args.policy),
+                   lambda command: f"python -m harness {command} {words}")

@@ -1,49 +1,25 @@
-"""The commands on one scenario that `harness` and `pcimodel` share: their options, and the call."""
+"""The commands that `harness` and `pcimodel` share: those on one scenario, and help.
+
+help prints pages for which neither --help nor the README has room. A page is a file ``TOPIC.md`` in
+the folder `pages` of a package, each command line has those of its own; its first line is
+``# TOPIC: what it is about``. It is printed as it stands.
+"""
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable
+from importlib.resources import files
 from typing import Any, NamedTuple
 
-from ..methods.exploration import STRATEGIES
+from ..locks.errors import unknown_name
 from ..methods.explore import explore
 from ..methods.force import force
 from ..methods.predict import predict
 from ..methods.run import run
 from ..methods.stress import stress
 from ..report.result import Result
-from .options import add_run_options, again_words, detection_words, positive_int
-
-
-def add_explore_options(command: argparse.ArgumentParser) -> None:
-    """Add the options that `explore` alone has; those it shares are in options.py."""
-    words = "; ".join(f"{name}: {what}" for name, what in STRATEGIES.items())
-    command.add_argument("--strategy", choices=tuple(STRATEGIES), default="dpor", metavar="S",
-                         help=f"{words} (default %(default)s)")
-    command.add_argument("--max-schedules", type=positive_int, metavar="N",
-                         help="stop after N schedules")
-    command.add_argument("--all", action="store_true",
-                         help="go on after a finding, and count them by verdict")
-    command.add_argument("--check-determinism", action="store_true",
-                         help="run every schedule twice and compare")
-    command.add_argument("--trust-locks", action="store_true",
-                         help="check invariants once a class: they look at what locks order")
-    command.add_argument("--no-engine", action="store_true",
-                         help="do not ask the fast engine first: real threads alone")
-    command.add_argument("--preemptions", type=int, default=2, metavar="N",
-                         help="for bounded: how often a role that could go on waits (default 2)")
-    command.add_argument("--depth", type=positive_int, default=3, metavar="N",
-                         help="for pct: how many orderings the bug needs (default 3)")
-
-
-def explore_arguments(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the arguments of `explore` that the options give."""
-    return {"strategy": args.strategy, "max_schedules": args.max_schedules,
-            "seconds": args.seconds, "seed": args.seed, "all": args.all, "timeout": args.timeout,
-            "check_determinism": args.check_determinism, "trust_locks": args.trust_locks,
-            "engine": not args.no_engine, "preemptions": args.preemptions, "depth": args.depth}
+from .options import OPTIONS, add_run_options, given
 
 
 class Command(NamedTuple):
@@ -62,7 +38,9 @@ COMMANDS = {
     "predict": Command("name the deadlocks that the order of the locks allows, and force them",
                        predict, (*_COMMON, "lockdep", "baseline")),
     "explore": Command("try every order of the lock operations, until one fails", explore,
-                       ("seconds", "seed", "timeout", "policy", "json", "full")),
+                       ("seconds", "seed", "timeout", "policy", "json", "full", "strategy",
+                        "max-schedules", "all", "check-determinism", "trust-locks", "no-engine",
+                        "preemptions", "depth")),
     "stress": Command("race with random noise until something breaks", stress, ("seed", *_COMMON)),
 }
 
@@ -81,8 +59,6 @@ def add_commands(commands: Any, metavar: str, prepare: Callable[[Any], None] = l
         parser.add_argument("scenario", metavar=metavar)
         prepare(parser)
         add_run_options(parser, *command.options)
-        if name == "explore":
-            add_explore_options(parser)
 
 
 def perform(args: Any, scenario: Callable[[], Any], again: Callable[[str], str],
@@ -94,8 +70,9 @@ def perform(args: Any, scenario: Callable[[], Any], again: Callable[[str], str],
         share: among how many scenarios the seconds are shared.
     """
     command = COMMANDS[args.command]
-    keywords = explore_arguments(args) if args.command == "explore" else {
-        name: getattr(args, name) for name in command.options if name not in _NOT_OF_THE_CALL}
+    names = [OPTIONS[name].get("dest", name.replace("-", "_"))
+             for name in command.options if name not in _NOT_OF_THE_CALL]
+    keywords = {name: getattr(args, name) for name in names}
     if keywords["seconds"] is not None:
         keywords["seconds"] /= share
     if args.command in ("stress", "explore"):
@@ -103,7 +80,41 @@ def perform(args: Any, scenario: Callable[[], Any], again: Callable[[str], str],
     if args.command in ("run", "force"):
         keywords["runs"] = keywords["runs"] or 1
     result = command.function(scenario, **keywords)
-    result.again = " ".join([again(args.command), *again_words(args)])
+    result.again = again(args.command) + given(args, "detect", "timeout", "lockdep", "baseline")
     if args.command == "predict":
-        result.next = " ".join([again("force"), *detection_words(args)])
+        result.next = again("force") + given(args, "detect", "timeout")
     return result
+
+
+def add_help_command(commands: Any) -> None:
+    """Add the command to a parser."""
+    command = commands.add_parser("help", help="list the pages, or print one", allow_abbrev=False)
+    command.add_argument("topic", nargs="?", metavar="TOPIC")
+
+
+def show_help(package: str, topic: str | None, more: str = "") -> int:
+    """Print the page of *package* on *topic*, or the list of its pages; return the exit status.
+
+    Args:
+        more: a line for the end of the list.
+
+    Raises:
+        ScenarioError: there is no such page.
+    """
+    folder = files(package) / "pages"
+    pages = {page.name.removesuffix(".md"): page.read_text(encoding="utf-8")
+             for page in sorted(folder.iterdir(), key=lambda page: page.name)
+             if page.name.endswith(".md")}
+    if topic is None:
+        print(f"Pages, printed by `python -m {package} help TOPIC`:\n")
+        width = max(map(len, pages))
+        for name, text in pages.items():
+            title = text.partition("\n")[0].partition(": ")[2]
+            print(f"  {name:<{width}}  {title}")
+        if more:
+            print(f"\n{more}")
+    elif topic in pages:
+        print(pages[topic], end="")
+    else:
+        raise unknown_name("there is no page", topic, list(pages))
+    return 0

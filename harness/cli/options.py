@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from ..locks.errors import ScenarioError
 from ..locks.rwsem_policy import POLICIES
+from ..methods.explore import STRATEGIES
 from ..methods.tally import DETECT, Interrupted, TIMEOUT
 from ..report.result import Result
 
@@ -62,39 +63,53 @@ def positive_seconds(text: str) -> float:
     return number
 
 
+# An option means the same everywhere; its name is that of the argument it gives, but for "dest".
+OPTIONS: dict[str, dict[str, Any]] = {
+    "runs": {"type": positive_int, "metavar": "N", "help": "how many runs"},
+    "seconds": {"type": positive_seconds, "metavar": "S", "help": "stop after S seconds"},
+    "seed": {"type": int, "metavar": "N", "help": "seed of everything random"},
+    "timeout": {"type": positive_seconds, "metavar": "S", "default": TIMEOUT, "help":
+                "judge when no lock was taken or released for S seconds (default %(default)s)"},
+    "detect": {"choices": DETECT, "default": "block",
+               "help": "find a deadlock when a thread blocks, or let the threads hang"},
+    "policy": {"choices": tuple(POLICIES), "help": "who goes first at a reader/writer lock"},
+    "json": {"metavar": "FILE", "help": "write the result as JSON to FILE, or - for stdout"},
+    "lockdep": {"action": "store_true",
+                "help": "say what the kernel's own lock validator would have said"},
+    "baseline": {"metavar": "FILE",
+                 "help": "known cycles, a line each: CLASS -> CLASS -> CLASS  # reason"},
+    "full": {"action": "store_true", "help": "report every event, not only what is still held"},
+    "strategy": {"choices": tuple(STRATEGIES), "default": "dpor", "metavar": "S",
+                 "help": "; ".join(f"{name}: {what}" for name, what in STRATEGIES.items())
+                 + " (default %(default)s)"},
+    "max-schedules": {"type": positive_int, "metavar": "N", "help": "stop after N schedules"},
+    "all": {"action": "store_true", "help": "go on after a finding, and count them by verdict"},
+    "check-determinism": {"action": "store_true", "help": "run every schedule twice and compare"},
+    "trust-locks": {"action": "store_true",
+                    "help": "check invariants once a class: they look at what locks order"},
+    "no-engine": {"action": "store_false", "dest": "engine",
+                  "help": "do not ask the fast engine first: real threads alone"},
+    "preemptions": {"type": int, "default": 2, "metavar": "N", "help":
+                    "for bounded: how often a role that could go on waits (default 2)"},
+    "depth": {"type": positive_int, "default": 3, "metavar": "N",
+              "help": "for pct: how many orderings the bug needs (default 3)"},
+}
+
+
 def add_run_options(command: argparse.ArgumentParser, *wanted: str) -> None:
-    """Add the *wanted* ones of the options that mean the same everywhere."""
-    known: dict[str, dict[str, Any]] = {
-        "runs": {"type": positive_int, "metavar": "N", "help": "how many runs"},
-        "seconds": {"type": positive_seconds, "metavar": "S", "help": "stop after S seconds"},
-        "seed": {"type": int, "metavar": "N", "help": "seed of everything random"},
-        "timeout": {"type": positive_seconds, "metavar": "S", "default": TIMEOUT,
-                    "help": "judge when no lock was taken or released for S seconds (default %(default)s)"},
-        "detect": {"choices": DETECT, "default": "block",
-                   "help": "find a deadlock when a thread blocks, or let the threads hang"},
-        "policy": {"choices": tuple(POLICIES), "help": "who goes first at a reader/writer lock"},
-        "json": {"metavar": "FILE", "help": "write the result as JSON to FILE, or - for stdout"},
-        "lockdep": {"action": "store_true",
-                    "help": "say what the kernel's own lock validator would have said"},
-        "baseline": {"metavar": "FILE",
-                     "help": "known cycles, a line each: CLASS -> CLASS -> CLASS  # reason"},
-        "full": {"action": "store_true", "help": "report every event, not only what is still held"},
-    }
+    """Add the *wanted* ones of `OPTIONS`."""
     for name in wanted:
-        command.add_argument(f"--{name}", **known[name])
+        command.add_argument(f"--{name}", **OPTIONS[name])
 
 
-def detection_words(args: argparse.Namespace) -> list[str]:
-    """Return the options that say how deadlocks are found."""
-    words = [] if args.detect == "block" else [f"--detect {args.detect}"]
-    return words + ([] if args.timeout == TIMEOUT else [f"--timeout {args.timeout:g}"])
-
-
-def again_words(args: argparse.Namespace) -> list[str]:
-    """Return the options that the command shown at the end of a report needs to show it again."""
-    words = detection_words(args) + (["--lockdep"] if getattr(args, "lockdep", False) else [])
-    if getattr(args, "baseline", None):
-        words.append(f"--baseline {shlex.quote(args.baseline)}")
+def given(args: argparse.Namespace, *names: str) -> str:
+    """Return the options of these *names* that were given, as one writes them after a command."""
+    words = ""
+    for name in names:
+        value = getattr(args, name, None)
+        if value and value != OPTIONS[name].get("default"):
+            text = f"{value:g}" if isinstance(value, float) else shlex.quote(str(value))
+            words += f" --{name}" if value is True else f" --{name} {text}"
     return words
 
 
@@ -104,37 +119,34 @@ def json_file(path: str | None) -> Iterator[Callable[[dict[str, Any]], None]]:
 
     What stands in the file stays until there is a result.
     """
-    new = False
-    if path is not None and path != "-":
-        new = not os.path.exists(path)
-        with _writing(path, "a"):
-            pass
+    file = None if path == "-" else path
+    new = file is not None and not os.path.exists(file)
+    if file is not None:
+        _save(file, "a", "")
 
     def write(data: dict[str, Any]) -> None:
         nonlocal new
         if path == "-":
             print(json.dumps(data, indent=1))
-        elif path is not None:
-            with _writing(path, "w") as file:
-                print(json.dumps(data, indent=1), file=file)
+        elif file is not None:
+            _save(file, "w", json.dumps(data, indent=1) + "\n")
             new = False
 
     try:
         yield write
     except Interrupted as exc:
-        if path != "-":
+        if file is not None:
             write(exc.result.as_dict())
         raise
     finally:
-        if new and path is not None:   # and left empty: it would look like a result
-            os.unlink(path)
+        if new and file is not None:   # and left empty: it would look like a result
+            os.unlink(file)
 
 
-@contextmanager
-def _writing(path: str, mode: str) -> Iterator[Any]:
+def _save(path: str, mode: str, text: str) -> None:
     try:
         with open(path, mode, encoding="utf-8") as file:
-            yield file
+            file.write(text)
     except OSError as exc:
         raise ScenarioError(f"cannot write {path}: {exc.strerror}") from None
 

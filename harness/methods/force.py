@@ -7,19 +7,18 @@ order after the other until they meet.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from ..meetings.meet import Meet
 from ..meetings.one_by_one import OneByOne, attempts
 from ..report.result import Result
-from ..runtime.free_run import FreeRun
-from ..runtime.observer import Observer
-from ..runtime.scenario import Scenario, build, name_of
+from ..runtime.scenario import Scenario
 from ..runtime.verdict import Finding, Outcome, Verdict
 from ..runtime.workers import Workers
-from .session import Session
-from .tally import TIMEOUT, Tally, check_arguments, repeat
+from .predict import Session
+from .tally import TIMEOUT, Call, Tally, repeat
 
 ON_THE_WAY = "Found on the way: the roles had not met as the scenario asks."
 
@@ -32,64 +31,50 @@ def force(scenario: Callable[[], Any], *, runs: int = 1, seconds: float | None =
     found. If the roles cannot be made to meet the verdict is `not-reached`, unless something was
     found.
     """
-    check_arguments(runs, seconds, timeout, detect)
-    tally = Tally(name_of(scenario), seconds)
-    forcer = _Forcer(scenario, tally, timeout, detect)
-    return repeat(tally, runs, forcer.once)
+    call = Call(scenario, runs, seconds, timeout, detect)
+    return repeat(call, runs, _Forcer(call).once)
 
 
+@dataclass
 class _Forcer:
-    """One call of force."""
+    """One call of force; `known`: how a deadlock that nobody declared was reached before."""
 
-    def __init__(self, scenario: Callable[[], Any], tally: Tally, timeout: float,
-                 detect: str) -> None:
-        self._scenario, self._tally, self._timeout, self._detect = scenario, tally, timeout, detect
-        self._known: Callable[[Scenario, Workers], Outcome] | None = None   # how it was reached before
+    call: Call
+    known: Callable[[Workers, Scenario], Outcome] | None = None
 
     def once(self, workers: Workers) -> Outcome:
         """Do one run."""
-        world = self._build()
-        way = self._hold if world.meet else self._known or self._predict
-        return self._tally.add(way(world, workers), world)
+        world = self.call.build()
+        way = self.hold if world.meet else self.known or self.predict
+        return self.call.add(way(workers, world), world)
 
-    def _build(self) -> Scenario:
-        return build(self._scenario, self._tally.scenario)
-
-    def _play(self, world: Scenario, workers: Workers, observers: list[Observer]) -> Outcome:
-        return FreeRun(world, observers, self._detect, self._timeout, self._tally.deadline).play(
-            workers)
-
-    def _hold(self, world: Scenario, workers: Workers, meeting: Meet | None = None) -> Outcome:
-        """Hold *meeting*, else those that are declared; in another order of start if they are
-        missed.
-        """
-        missed, tried = "", 0
-        for meetings, outcome in attempts(world, meeting, self._build,
-                                          lambda *what: self._play(what[0], workers, what[1])):
-            tried += 1
+    def hold(self, workers: Workers, world: Scenario, meeting: Meet | None = None) -> Outcome:
+        """Hold *meeting*, else what is declared; in another order of start if that is missed."""
+        missed = ""
+        for tried, (meetings, outcome) in enumerate(
+                attempts(world, meeting, self.call.build, partial(self.call.play, workers)), 1):
             outcome.tried = tried
             missed = missed or meetings.missed
-        if outcome.findings:
-            if not meetings.all_reached:
-                outcome.notes.append(ON_THE_WAY)
-            return outcome
-        if meetings.all_reached:
+        if not meetings.all_reached and not outcome.findings:
+            return _not_reached(outcome, f"the race could not be set up in {tried} orders of "
+                                         f"start; in the first, {missed}")
+        if not meetings.all_reached:
+            outcome.notes.append(ON_THE_WAY)
+        elif not outcome.findings:
             outcome.notes.append("the roles met as asked and nothing came of it")
-            return outcome
-        return _not_reached(outcome, f"the race could not be set up in {tried} orders of start; "
-                                     f"in the first, {missed}")
+        return outcome
 
-    def _predict(self, world: Scenario, workers: Workers) -> Outcome:
+    def predict(self, workers: Workers, world: Scenario) -> Outcome:
         """Find the meeting that the order of the locks allows, and hold it."""
-        tally = Tally(self._tally.scenario)
-        tally.deadline = self._tally.deadline
-        session = Session(self._scenario, tally, workers, self._timeout, self._detect, {})
+        tally = Tally(self.call.scenario)
+        tally.deadline = self.call.deadline
+        session = Session(self.call, tally, workers, {})
         session.observe(None, world)
         outcome = tally.kept
         assert outcome is not None
         if outcome.findings:
-            self._known = lambda world, workers: self._play(world, workers,
-                                                            [OneByOne(*session.kept_order)])
+            self.known = lambda workers, world: self.call.play(
+                workers, world, [OneByOne(*session.kept_order)])
             return outcome
         prediction = session.first_that_happens()
         outcome.tried = session.runs
@@ -97,15 +82,13 @@ class _Forcer:
             return _not_reached(outcome, "no meeting is declared, and " + session.why_not())
         meeting, writers = prediction.meeting, prediction.writers
         if prediction.met and meeting is not None:
-            self._known = lambda world, workers: _with_its_writers(
-                self._hold(world, workers, meeting), writers)
+            self.known = lambda workers, world: _with_its_writers(
+                self.hold(workers, world, meeting), writers)
         return replace(_with_its_writers(prediction.outcome, writers), tried=outcome.tried)
 
 
 def _with_its_writers(outcome: Outcome, writers: tuple[str, ...]) -> Outcome:
-    """Return *outcome* as what it says of the roles alone: a deadlock for which further writers were
-    needed is predicted.
-    """
+    """Return what *outcome* says of the roles alone: one that needed writers is predicted."""
     if not writers or outcome.verdict is not Verdict.DEADLOCK:
         return outcome
     text = f"a deadlock as soon as a writer is queued for {' and '.join(writers)}; without one, " \
@@ -117,6 +100,6 @@ def _with_its_writers(outcome: Outcome, writers: tuple[str, ...]) -> Outcome:
 
 def _not_reached(outcome: Outcome, text: str) -> Outcome:
     """Say of a run that nothing was set up in it."""
-    outcome.findings.append(Finding(Verdict.NOT_REACHED, "observed", text,
-                                    events=len(outcome.log)))
+    finding = Finding(Verdict.NOT_REACHED, "observed", text, events=len(outcome.log))
+    outcome.findings.append(finding)
     return outcome

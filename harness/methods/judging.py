@@ -1,8 +1,8 @@
 """Judging what the order of locks allows: each cycle gets a status, and a reason in a sentence.
 
-`Judge` works from a record alone. What else can be done with a cycle that may happen is a subclass's:
-`Session` (session.py) makes it happen on real threads; after a test by itself nothing can be run
-again (pytest_support/offline_predict.py).
+`Judge` works from a record alone. What else can be done with a cycle that may happen is a
+subclass's: `Session` (predict.py) makes it happen on real threads; after a test by itself nothing
+can be run again (pytest_support/offline_predict.py).
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Any
 from ..lockorder import splat
 from ..lockorder.finding import (FORCED, GUARDED, KNOWN, NEEDS_WRITER, ONE_ROLE, UNCONFIRMED,
                                  Prediction, cycle_key, known)
-from ..lockorder.cycles import Candidate, Cycle, Group, Leg, Record, assignment, groups
+from ..lockorder.cycles import Candidate, Group, assignment, groups
 from ..lockorder.feasibility import Budget, Judgement, by_class, judge
+from ..lockorder.record import Cycle, Leg, Record
 from ..locks.task import SHARED
 from ..report.result import Result
 from ..runtime.verdict import Outcome, Verdict
@@ -37,7 +38,8 @@ class Judge:
         unread: groups that were not judged for lack of time.
     """
 
-    def __init__(self, tally: Tally, baseline: Mapping[str, str], record: Record | None = None) -> None:
+    def __init__(self, tally: Tally, baseline: Mapping[str, str],
+                 record: Record | None = None) -> None:
         self.tally, self.baseline = tally, baseline
         self.record: Any = record      # a `Record`, once there is one
         self.budget = Budget(tally.deadline)
@@ -73,9 +75,9 @@ class Judge:
         directed = roles - self.roles if self.outside else roles & self.record.pooled
         if prediction.status == ONE_ROLE and directed:
             prediction.status = UNCONFIRMED
-            prediction.reason = f"in the clean runs {' and '.join(sorted(directed))} did both, but it " \
-                                f"is told what to do outside our locks, and another thread may be " \
-                                f"told so"
+            prediction.reason = f"in the clean runs {' and '.join(sorted(directed))} did both, " \
+                                f"but it is told what to do outside our locks, and another " \
+                                f"thread may be told so"
         return prediction
 
     def settle_by_instance(self, group: Group) -> Prediction:
@@ -91,10 +93,12 @@ class Judge:
                 best = prediction
             if best.status == FORCED:
                 break
-        best = best or Prediction(group.headline, group.classes, group.candidates[0].legs, GUARDED, "")
+        best = best or Prediction(group.headline, group.classes, group.candidates[0].legs,
+                                  GUARDED, "")
         best.count = len(group.candidates)
         if left and best.status == GUARDED:
-            best.status, best.reason = UNCONFIRMED, f"{left:,} of its cycles by instance were not judged"
+            best.status = UNCONFIRMED
+            best.reason = f"{left:,} of its cycles by instance were not judged"
         return best
 
     def settle_by_class(self, group: Group) -> Prediction:
@@ -109,8 +113,8 @@ class Judge:
             leg, refused = cycle[0], self.record.refused.get(group.classes[0])
             why = f"the order of the class forbids it ({refused})" if refused \
                 else "nothing says that it is legal"
-            prediction.reason = f"{leg.held.name} and {leg.wanted.name} are of one class and were " \
-                                f"taken in this order only; {why}"
+            prediction.reason = f"{leg.held.name} and {leg.wanted.name} are of one class and " \
+                                f"were taken in this order only; {why}"
         else:
             legs = "; ".join(f"{leg.role} {leg.held.name}, {leg.wanted.name}" for leg in cycle)
             prediction.reason = f"the roles met the classes in opposite orders, but not the same " \
@@ -119,8 +123,8 @@ class Judge:
 
     def _roles_of(self, leg: Leg) -> list[str]:
         """Return every role that has a leg of the same classes and kind."""
-        return list(dict.fromkeys(other.role for other in self.record.legs()
-                                  if _kind(other) == _kind(leg)))
+        same = (other.role for other in self.record.legs() if _kind(other) == _kind(leg))
+        return list(dict.fromkeys(same))
 
     def try_one(self, group: Group, candidate: Candidate) -> Prediction:
         """Judge one cycle by instance; what may happen is looked into."""
@@ -169,18 +173,15 @@ class Judge:
         covered: dict[str, Any] = {
             "locks": len(record.classes),
             "edges": len({(edge.held.name, edge.wanted.name) for edge in record.edges.values()}),
-            "cycles": len(self.predictions) + self.unread} | self.coverage_of_runs()
-        if record.exempt:
-            covered["exempt"] = "; ".join(f"{name} ({why})" for name, why in record.exempt.items())
-        if record.cut:
-            covered["not_all_kept_of"] = ", ".join(sorted(record.cut))
-        if record.too_many:
-            covered["cycles_left_out"] = "some"
-        if record.excused:
-            covered["excused"] = "; ".join(f"{n} x {why}" for why, n in record.excused.items())
-        if self.unread:
-            covered["cycles_not_judged"] = self.unread
-        return covered
+            "cycles": len(self.predictions) + self.unread}
+        left_out = {
+            "exempt": "; ".join(f"{name} ({why})" for name, why in record.exempt.items()),
+            "not_all_kept_of": ", ".join(sorted(record.cut)),
+            "cycles_left_out": "some" if record.too_many else "",
+            "excused": "; ".join(f"{n} x {why}" for why, n in record.excused.items()),
+            "cycles_not_judged": self.unread}
+        return covered | self.coverage_of_runs() | {
+            key: value for key, value in left_out.items() if value}
 
     def coverage_of_runs(self) -> dict[str, Any]:
         """Return what the runs add to the coverage."""
@@ -195,4 +196,5 @@ def _kind(leg: Leg) -> tuple[str, bool, str, bool]:
 def _one_role(cycle: Cycle) -> str:
     roles = [leg.role for leg in cycle]
     twice = next(role for role in roles if roles.count(role) > 1)
-    return f"{roles.count(twice)} of its {len(cycle)} legs are {twice}'s, which never runs beside itself"
+    return f"{roles.count(twice)} of its {len(cycle)} legs are {twice}'s, which never runs " \
+           f"beside itself"

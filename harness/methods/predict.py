@@ -1,29 +1,51 @@
-"""predict: name every deadlock that the order of the locks allows, from clean runs, and make it happen.
+"""predict: name each deadlock that the order of the locks allows, from clean runs; make it happen.
 
-First the roles run one after the other, nothing is forced, and `LockOrder` records. Then each cycle is
-judged (feasibility.py), its meeting is built and the roles are made to meet on real threads. What a finding
-is worth is its status (finding.py).
+First the roles run one after the other, nothing is forced, and `LockOrder` records. Then each cycle
+is judged (judging.py), its meeting is built and the roles are made to meet on real threads; what
+clean runs do not show of a program is looked for in all its states. What a finding is worth is its
+status (finding.py).
+
+The file is long because these steps share what they have learned, and say in words what came of
+each.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..checker.search import search
+from ..exploration.controlled_run import ControlledRun
+from ..exploration.follower import Follower, witness
+from ..exploration.stable_ids import Names
 from ..lockorder import splat
-from ..lockorder.finding import checked_baseline
+from ..lockorder.cycles import Candidate, groups, unseen, validated
+from ..lockorder.feasibility import Judgement, with_threads
+from ..lockorder.finding import (FORCED, GUARDED, KNOWN, NEEDS_WRITER, Prediction,
+                                 checked_baseline, observed, waits_of)
+from ..lockorder.graph import LockOrder
+from ..lockorder.record import Record
+from ..lockorder.reproduce import Confirmer, points_of
+from ..meetings.meet import At, Meet
+from ..meetings.one_by_one import OneByOne, Refusal, attempts, orders
 from ..report.result import Result
-from ..runtime.process_state import settled
-from ..runtime.scenario import name_of
+from ..runtime.scenario import Scenario
+from ..runtime.verdict import Finding, Outcome, Verdict
 from ..runtime.workers import Workers
-from .session import Session
-from .tally import TIMEOUT, Tally, check_arguments, interrupted
+from .judging import Judge
+from .tally import TIMEOUT, Call, Tally, workers_of_a_call
+
+MOST_RUNS = 6            # clean runs, each in another order of start
+MOST_STATES = 500_000    # of a program
+MOST_REFUSED = 5         # runs in which trylocks fail
 
 
 def predict(scenario: Callable[[], Any], *, runs: int | None = None, seconds: float | None = None,
             timeout: float = TIMEOUT, detect: str = "block",
-            baseline: Mapping[str, str] | str | os.PathLike[str] | None = None, lockdep: bool = False) -> Result:
+            baseline: Mapping[str, str] | str | os.PathLike[str] | None = None,
+            lockdep: bool = False) -> Result:
     """Predict the deadlocks of *scenario* from clean runs, and force those that can happen.
 
     Args:
@@ -31,37 +53,283 @@ def predict(scenario: Callable[[], Any], *, runs: int | None = None, seconds: fl
             order of start, up to six.
         seconds: stop after this time.
         timeout, detect: of each run, as for `run`.
-        baseline: cycle of classes -> why it is known, or a file of such lines (see `read_baseline`);
-            a finding of that cycle is listed and nothing more.
+        baseline: cycle of classes -> why it is known, or a file of such lines (`read_baseline`); a
+            finding of that cycle is listed and nothing more.
         lockdep: say of each finding what the kernel's own validator would have made of it.
 
     Returns:
-        `Result` whose `predictions` are the findings. Its verdict is ``deadlock`` if one was forced,
-        ``predicted`` if one can happen only with further writers, or could not be forced; ``clean``
-        if there is none but those that cannot happen.
+        `Result` whose `predictions` are the findings. Its verdict is ``deadlock`` if one was
+        forced, ``predicted`` if one can happen only with further writers, or could not be forced;
+        ``clean`` if there is none but those that cannot happen.
 
     Raises:
         ScenarioError: the scenario or an argument makes no sense.
         Interrupted: Ctrl-C; its `result` is what was found so far.
     """
-    check_arguments(runs, seconds, timeout, detect)
+    call = Call(scenario, runs, seconds, timeout, detect)
     known = checked_baseline(baseline)
-    tally = Tally(name_of(scenario), seconds)
     session: Session | None = None
-    try:
-        with settled(), Workers() as workers:
-            session = Session(scenario, tally, workers, timeout, detect, known)
-            session.observe(runs)
-            session.conclude()
-            session.search_program()
-            session.take_observed()
-            session.hold_declared()
-    except KeyboardInterrupt as exc:
-        so_far = interrupted(exc, tally)
+
+    def so_far(cut: Outcome | None) -> Result:
+        result = call.so_far(cut)
         if session is not None:
-            so_far.result.predictions, so_far.result.splat = session.predictions, splat
-        raise so_far from None
+            result.predictions, result.splat = session.predictions, splat
+        return result
+
+    with workers_of_a_call(so_far) as workers:
+        session = Session(call, call, workers, known)
+        session.observe(runs)
+        session.conclude()
+        session.search_program()
+        session.take_observed()
+        session.hold_declared()
     result = session.result()
     if lockdep:
         result.lockdep = session.kernel_says()
     return result
+
+
+class Session(Judge):
+    """One call of predict, or of force without a declared meeting: a scenario, the record of its
+    clean runs, and the runs in which cycles came true.
+
+    Attributes:
+        refusals: how many runs there were in which trylocks failed.
+        states: the engine's answer, if the scenario is a program.
+        declared: what came of the meeting the scenario declares.
+        kept_order: of start, in the run that is kept.
+    """
+
+    def __init__(self, call: Call, tally: Tally, workers: Workers,
+                 baseline: Mapping[str, str]) -> None:
+        super().__init__(tally, baseline)
+        self.call, self.workers = call, workers
+        self.build, self.play = call.build, functools.partial(call.play, workers)
+        self.refusals = 0
+        self.states: Any = None
+        self.declared = ""
+        self.kept_order: tuple[tuple[int, ...], str] = (), "first"
+        self.confirmer = Confirmer(self.build, self.play, self.obey, lambda: self.late)
+
+    def obey(self, world: Scenario, follower: Follower) -> Outcome:
+        """Let the roles of *world* do what *follower* says."""
+        return ControlledRun(world, follower, Names(), self.call.timeout, self.call.deadline,
+                             full=True, numbered=True).play(self.workers)
+
+    # -- clean runs ---------------------------------------------------------------------------
+
+    @property
+    def runs(self) -> int:
+        """How many runs there were."""
+        return self.tally.runs + self.confirmer.runs
+
+    def observe(self, runs: int | None, world: Scenario | None = None) -> None:
+        """Let the roles run one after the other, in several orders, and record."""
+        world = world or self.build()
+        recorded: list[LockOrder] = []
+        tried: set[str] = set()
+        ways = [(order, "first") for order in orders(world)[:runs or MOST_RUNS]]
+        for order, threads in ways:
+            lock_order = LockOrder()
+            outcome = self.play(world, [OneByOne(order, threads), lock_order])
+            recorded.append(lock_order)
+            tried.update(lock_order.tried)
+            self.roles.update(world.roles)
+            self.outside = self.outside or outcome.silent
+            self.observed.append(self.tally.add(outcome, world))
+            if self.tally.kept is outcome:
+                self.kept_order = order, threads
+            if self.late or outcome.stuck:
+                break
+            # A wait for a thread that has ended, or has not begun, may not show: try other turns.
+            if runs is None and threads == "first" and set(lock_order.operations) - {*world.roles}:
+                ways += [(order, "last"), (order, "turns")]
+            world = self.build()
+        recorded += self._refused(tried)
+        self.record = Record(recorded)
+
+    def _refused(self, tried: set[str]) -> list[LockOrder]:
+        """Return what the roles do when what they try, or want within a time limit, is refused: all
+        of it, then each lock by itself.
+
+        What else comes of such a run says nothing: it may have been refused what was free.
+        """
+        recorded: list[LockOrder] = []
+        for locks in [tried, *({name} for name in sorted(tried))][:MOST_REFUSED if tried else 0]:
+            if self.late:
+                break
+            world = self.build()
+            recorded.append(LockOrder())
+            self.play(world, [OneByOne(range(len(world.roles))), recorded[-1], Refusal(locks)])
+        self.refusals = len(recorded)
+        return recorded
+
+    # -- on real threads ----------------------------------------------------------------------
+
+    def look_into(self, prediction: Prediction, candidate: Candidate, judgement: Judgement) -> None:
+        """Force a cycle that nothing guards."""
+        prediction.writers = judgement.writers
+        if judgement.stuck is None:
+            cut = self.record.cut & {leg.role for leg in candidate.legs}
+            prediction.reason = f"not all that {' and '.join(sorted(cut))} did was kept" if cut \
+                else "the search for a schedule met its bound"
+            prediction.writers = candidate.read_read
+        self._force(prediction, points_of(self.record, candidate, judgement), judgement)
+
+    def _force(self, prediction: Prediction, points: list[At], judgement: Judgement) -> None:
+        """Make the roles meet at *points*; say what came of it."""
+        if len(points) + len(prediction.writers) > 1:
+            prediction.meeting = Meet(*points, writers=prediction.writers)
+        labels = self.record.labels
+        lock_of = {point.role: point.lock for point in points}
+        roles = [leg.role for leg in prediction.legs if leg.role in lock_of]    # the cycle's order
+        waits = {role: labels.get(lock_of[role], lock_of[role].removesuffix("#1"))
+                 for role in dict.fromkeys([*roles, *lock_of])}
+        prediction.outcome = self.confirmer.meet(prediction.meeting, waits)
+        prediction.met = prediction.outcome is not None
+        if not prediction.met:
+            prediction.outcome = self.confirmer.follow(self.record, prediction.meeting, judgement,
+                                                       waits)
+        if prediction.outcome is None:
+            self._without_outcome(prediction)
+        elif prediction.writers:
+            prediction.status = NEEDS_WRITER
+            prediction.reason = f"it happened with a writer queued for " \
+                                f"{' and '.join(prediction.writers)}; without one, readers let " \
+                                f"each other in"
+        else:
+            prediction.status, prediction.reason = FORCED, "it happened on real threads"
+
+    def _without_outcome(self, prediction: Prediction) -> None:
+        """Say why roles did not meet: what they do may depend on what the others did."""
+        if prediction.reason:
+            return
+        program = self.build().program
+        answer = search(with_threads(program, prediction.writers)) if program is not None else None
+        roles = {leg.role for leg in prediction.legs}
+        if answer is not None and answer.complete \
+                and not any(roles <= set(stuck.circle) for stuck in answer.deadlocks):
+            prediction.status = GUARDED
+            prediction.reason = f"what the roles do depends on each other: none of all " \
+                                f"{answer.states:,} states of the program is this deadlock"
+        else:
+            prediction.reason = f"the roles could not be made to meet so: {prediction.meeting}"
+
+    @property
+    def _forced_waits(self) -> set[frozenset[tuple[str, str]]]:
+        """Who waits for what in the deadlocks that were predicted and happened."""
+        return {waits_of(prediction.outcome.gravest) for prediction in self.predictions
+                if prediction.outcome}
+
+    def search_program(self) -> None:
+        """Look at all states of a program for what clean runs do not show; make it happen too."""
+        world = self.build()
+        if world.program is None or self.late:
+            return
+        self.states = search(world.program, max_states=MOST_STATES)
+        known_waits = self._forced_waits
+        hangs = any(outcome.verdict is Verdict.HANG for outcome in self.observed)
+        for stuck in self.states.deadlocks:
+            waits = frozenset((waiting.thread, waiting.wants) for waiting in stuck.waits
+                              if waiting.thread in stuck.circle)
+            if waits in known_waits or not waits and hangs or self.late:
+                continue
+            outcome = self.confirmer.obey(world, witness(world, world.program, stuck.schedule))
+            finding = outcome.gravest
+            if finding is not None:
+                known_waits |= {waits, waits_of(finding)}
+                hangs = hangs or finding.verdict is Verdict.HANG
+                self.observed.append(self.tally.add(outcome, world))
+            world = self.build()
+
+    def take_observed(self) -> None:
+        """Count deadlocks that no cycle tells of: nobody was seen to end a wait without an end."""
+        known_waits = self._forced_waits
+        for outcome in self.observed:
+            finding = outcome.gravest
+            if finding is None or finding.verdict is not Verdict.DEADLOCK \
+                    or waits_of(finding) in known_waits:
+                continue
+            known_waits.add(waits_of(finding))
+            prediction = self._observed_prediction(finding, outcome)
+            self.predictions = [other for other in self.predictions
+                                if other.key != prediction.key] + [prediction]
+        self.gravest_first()
+
+    def _observed_prediction(self, finding: Finding, outcome: Outcome) -> Prediction:
+        """Return the prediction that a deadlock came true that nobody had predicted."""
+        prediction = observed(finding, outcome, self.record)
+        if prediction.key in self.baseline:
+            prediction.status, prediction.reason = KNOWN, self.baseline[prediction.key]
+        return prediction
+
+    def hold_declared(self) -> None:
+        """Hold the meeting the scenario declares: what comes of it must have been predicted."""
+        world = self.build()
+        if not world.meet or self.late:
+            return
+        for _, outcome in attempts(world, None, self.build, self.confirmer.play):
+            finding = outcome.gravest
+            if self.late:
+                break
+        self.declared = "ends in no deadlock"
+        if finding is not None and finding.verdict is Verdict.DEADLOCK:
+            self.declared = "ends in a deadlock that was predicted"
+            if self._observed_prediction(finding, outcome).status == KNOWN:
+                self.declared = "ends in a known deadlock"
+            elif waits_of(finding) not in self._forced_waits:
+                self.declared = "ends in a deadlock that was NOT predicted"
+                outcome.notes.append("The declared meeting ended in this deadlock, which the order "
+                                     "of the locks did not predict.")
+                self.observed.append(outcome)
+
+    def first_that_happens(self) -> Prediction | None:
+        """Judge until one was made to happen; if none was, return one that needs writers."""
+        for group in groups(self.record):
+            if self.late:
+                return None
+            self.predictions.append(self.settle(group))
+            if self.predictions[-1].status == FORCED:
+                return self.predictions[-1]
+        self.search_program()
+        self.take_observed()
+        return next((prediction for prediction in self.predictions
+                     if prediction.status in (FORCED, NEEDS_WRITER)), None)
+
+    # -- in words -----------------------------------------------------------------------------
+
+    def why_not(self) -> str:
+        """Say what became of everything that was predicted, if nothing was forced."""
+        if not self.predictions:
+            return f"prediction found no cycle in the lock order of {self.tally.runs} clean runs"
+        statuses = "; ".join(f"{prediction.key} is {prediction.status} ({prediction.reason})"
+                             for prediction in self.predictions)
+        return f"of what prediction found nothing could be forced: {statuses}"
+
+    def kernel_says(self) -> list[str]:
+        """Return what the kernel's validator would have said of the clean runs, and why."""
+        report = validated(self.record)
+        misuse = next((finding.headline for outcome in self.observed for finding in outcome.findings
+                       if finding.headline), "")
+        complaint = misuse
+        if report is not None:
+            cycle = " -> ".join(map(str, [*report.classes, report.classes[0]]))
+            complaint = f"{report.headline}: {cycle}"
+        lines = [f"{complaint}; then it turns itself off" if complaint else "nothing"]
+        for prediction in self.predictions:
+            reasons = unseen(self.record, prediction.classes)
+            prediction.lockdep = "silent: " + "; ".join(reasons) if reasons else "reported" \
+                if report is not None and set(report.classes) <= set(prediction.classes) else \
+                "seen, but not reported: it turned itself off after the first"
+        return lines + unseen(self.record, sorted(set(self.record.classes.values())))
+
+    def coverage_of_runs(self) -> dict[str, Any]:
+        covered: dict[str, Any] = {"confirming_runs": self.confirmer.runs}
+        if self.states is not None:
+            covered |= {"states": self.states.states,
+                        "states_left_out": "" if self.states.complete else "some"}
+        covered |= {
+            "runs_with_trylocks_refused": self.refusals,
+            "outside_our_locks": "roles waited for each other there" if self.outside else "",
+            "declared_meeting": self.declared}
+        return {key: value for key, value in covered.items() if value}

@@ -6,10 +6,11 @@ schedules for one follower (exploration/follower.py).
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..exploration.controlled_run import ControlledRun
@@ -19,11 +20,9 @@ from ..exploration.token import Moves, Schedule, decode
 from ..locks.errors import ScenarioError
 from ..programs.loading import load
 from ..report.result import Result
-from ..runtime.process_state import settled
 from ..runtime.scenario import Scenario, build, name_of
 from ..runtime.verdict import Finding, Outcome, Verdict
-from ..runtime.workers import Workers
-from .tally import TIMEOUT, Interrupted, result_of
+from .tally import TIMEOUT, result_of, workers_of_a_call
 
 
 def replay(token: str, scenario: Callable[..., Any] | None = None, *,
@@ -42,16 +41,12 @@ def replay(token: str, scenario: Callable[..., Any] | None = None, *,
         scenario = _scenario(reference, arguments)
     explored = isinstance(schedule, Moves)
     name, began = name_of(scenario), time.perf_counter()
-    try:
-        with settled(), Workers() as workers:
-            world = build(scenario, name, None if explored else random.Random(seed))
-            follower = _follower(schedule, world)
-            run = ControlledRun(world, follower, Names(), timeout, full=True,
-                                numbered=not explored)
-            outcome = run.play(workers)
-    except KeyboardInterrupt as exc:
-        outcome = getattr(exc, "outcome", None) or Outcome([], [])
-        raise Interrupted(result_of(name, outcome, {"runs": 1}, began, replay=token)) from None
+    with workers_of_a_call(lambda cut: result_of(name, cut or Outcome([], []), {"runs": 1}, began,
+                                                 replay=token)) as workers:
+        world = build(scenario, name, None if explored else random.Random(seed))
+        follower = _follower(schedule, world)
+        run = ControlledRun(world, follower, Names(), timeout, full=True, numbered=not explored)
+        outcome = run.play(workers)
     changed = _changed(schedule, run, follower, outcome)
     if changed:
         note = f"the code has changed since this was recorded: {changed}"
@@ -80,12 +75,9 @@ def _scenario(reference: str, arguments: dict[str, Any]) -> Callable[..., Any]:
 def _follower(schedule: Schedule | Moves, world: Scenario) -> Follower:
     if isinstance(schedule, Moves):
         return Follower([Turn(role, NEXT, gives_up) for role, gives_up in schedule.steps])
-    done: Counter[str] = Counter()
-    turns = []
-    for role in schedule:
-        turns.append(Turn(role, done[role]))
-        done[role] += 1
-    return Follower(turns, polls=world.program is not None)
+    numbers: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)    # by role
+    return Follower([Turn(role, next(numbers[role])) for role in schedule],
+                    polls=world.program is not None)
 
 
 def _changed(schedule: Schedule | Moves, run: ControlledRun, follower: Follower,

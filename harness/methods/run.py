@@ -10,12 +10,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..report.result import Result
-from ..runtime.free_run import FreeRun
 from ..runtime.observer import Observer
-from ..runtime.scenario import build, name_of
 from ..runtime.verdict import Outcome
 from ..runtime.workers import Workers
-from .tally import TIMEOUT, Tally, check_arguments, repeat
+from .tally import TIMEOUT, Call, repeat
 
 
 def run(scenario: Callable[[], Any], *, runs: int = 1, seconds: float | None = None,
@@ -36,11 +34,10 @@ def run(scenario: Callable[[], Any], *, runs: int = 1, seconds: float | None = N
         ScenarioError: the scenario or an argument makes no sense.
         Interrupted: Ctrl-C; its `result` holds the report so far.
     """
-    def once(workers: Workers) -> Outcome:
-        world = build(scenario, tally.scenario)
-        free = FreeRun(world, observers(), detect, timeout, tally.deadline)
-        return tally.add(free.play(workers), world)
+    call = Call(scenario, runs, seconds, timeout, detect)
 
-    check_arguments(runs, seconds, timeout, detect)
-    tally = Tally(name_of(scenario), seconds)
-    return repeat(tally, runs, once)
+    def once(workers: Workers) -> Outcome:
+        world = call.build()
+        return call.add(call.play(workers, world, observers()), world)
+
+    return repeat(call, runs, once)

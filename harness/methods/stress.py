@@ -16,11 +16,9 @@ from ..exploration.token import token_of
 from ..locks.task import Task
 from ..report.result import Result
 from ..runtime.observer import Observer
-from ..runtime.free_run import FreeRun
-from ..runtime.scenario import build, name_of
 from ..runtime.verdict import Outcome, Verdict
 from ..runtime.workers import Workers
-from .tally import TIMEOUT, Progress, Tally, check_arguments, repeat
+from .tally import TIMEOUT, Call, progress_line, repeat
 
 RUNS = 1000              # when neither runs nor seconds are given
 YIELD, NAP = 0.3, 0.1    # how likely an operation lets others run, or sleeps
@@ -29,9 +27,7 @@ SWITCH_INTERVAL = 1e-4   # seconds between the interpreter's own thread switches
 
 
 class Noise(Observer):
-    """Delay roles at random before they ask for a lock. The same seed makes the same choices for
-    each role.
-    """
+    """Delay each role at random before it asks for a lock; the same seed makes the same choices."""
 
     def __init__(self, seed: str) -> None:
         self._seed = seed
@@ -61,56 +57,38 @@ def stress(scenario: Callable[..., Any], *, runs: int | None = None, seconds: fl
         ScenarioError: the scenario or an argument makes no sense.
         Interrupted: Ctrl-C; its `result` is the summary so far.
     """
-    check_arguments(runs, seconds, timeout, detect)
+    call = Call(scenario, runs, seconds, timeout, detect)
     if runs is None and seconds is None:
         runs = RUNS
-    tally = Tally(name_of(scenario), seconds)
-    loop = _Loop(scenario, random.randrange(2**32) if seed is None else seed, tally)
+    if seed is None:
+        seed = random.randrange(2**32)
+    kept_seed = ""    # of the run that is kept
 
     def once(workers: Workers) -> Outcome:
-        outcome = loop.once(workers, timeout, detect)
-        line.show(lambda: loop.progress(runs))
+        nonlocal kept_seed
+        run_seed = f"{seed}/{call.runs}"
+        world = call.build(random.Random(run_seed))
+        outcome = call.play(workers, world, [Noise(run_seed)])
+        # If the time was up in the middle of a run it counts for nothing, unless there is no other.
+        if outcome.verdict is not Verdict.INCONCLUSIVE or not call.runs:
+            call.add(outcome, world)
+            if call.kept is outcome:
+                kept_seed = run_seed
+        update()
         return outcome
 
-    with Progress(progress) as line:
-        return repeat(tally, runs, once, at_least=0, switch_interval=SWITCH_INTERVAL,
-                      more=loop.summary)
+    def summary() -> dict[str, Any]:
+        token, finding = "", call.kept.gravest if call.kept else None
+        if call.kept is not None and finding is not None:
+            token = token_of(scenario, kept_seed, call.kept.events[:finding.events])
+        return {"coverage": {"seed": seed}, "replay": token,
+                "again": f"python -m harness replay {token}" if token else ""}
 
+    def progress_text() -> str:
+        rate = call.runs / (time.perf_counter() - call.began)
+        verdicts = ", ".join(f"{n} {verdict}" for verdict, n in call.counts.items())
+        of = "" if runs is None else f" of {runs:,}"
+        return f"{call.scenario}: {call.runs:,}{of} runs, {rate:,.0f}/s, {verdicts}"
 
-class _Loop:
-    """The state of one stress loop: its seed, its sums, its first failure."""
-
-    def __init__(self, scenario: Callable[..., Any], seed: int, tally: Tally) -> None:
-        self._scenario, self._seed, self._tally = scenario, seed, tally
-        self._first: tuple[str, Outcome] | None = None
-
-    def once(self, workers: Workers, timeout: float, detect: str) -> Outcome:
-        """Do one run."""
-        tally = self._tally
-        seed = f"{self._seed}/{tally.runs}"
-        world = build(self._scenario, tally.scenario, random.Random(seed))
-        outcome = FreeRun(world, [Noise(seed)], detect, timeout, tally.deadline).play(workers)
-        if outcome.verdict is Verdict.INCONCLUSIVE and tally.runs:
-            return outcome   # the time was up in the middle of a run: it counts for nothing
-        tally.add(outcome, world)
-        if tally.kept is outcome and outcome.findings:
-            self._first = seed, outcome
-        return outcome
-
-    def summary(self) -> dict[str, Any]:
-        """Return what goes into the result beside the sums."""
-        token = ""
-        if self._first is not None:
-            seed, outcome = self._first
-            assert outcome.gravest is not None
-            token = token_of(self._scenario, seed, outcome.events[:outcome.gravest.events])
-        again = f"python -m harness replay {token}" if token else ""
-        return {"coverage": {"seed": self._seed}, "replay": token, "again": again}
-
-    def progress(self, runs: int | None) -> str:
-        """Return the progress line."""
-        tally = self._tally
-        rate = tally.runs / (time.perf_counter() - tally.began)
-        verdicts = ", ".join(f"{n} {verdict}" for verdict, n in tally.counts.items())
-        of = f" of {runs:,}" if runs is not None else ""
-        return f"{tally.scenario}: {tally.runs:,}{of} runs, {rate:,.0f}/s, {verdicts}"
+    with progress_line(progress, progress_text) as update:
+        return repeat(call, runs, once, at_least=0, switch_interval=SWITCH_INTERVAL, more=summary)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import random
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ..locks.callsite import Chain
 from ..locks.errors import ScenarioError
 from ..report.result import Result
+from ..runtime.free_run import FreeRun
+from ..runtime.observer import Observer
 from ..runtime.process_state import settled
-from ..runtime.scenario import Scenario
+from ..runtime.scenario import Scenario, build, name_of
 from ..runtime.verdict import Finding, Outcome, Verdict
 from ..runtime.workers import Workers
 
@@ -87,6 +91,34 @@ class Tally:
             result.verdict = Verdict.INCONCLUSIVE
         return result
 
+    def so_far(self, cut: Outcome | None, **more: Any) -> Result:
+        """Return the result at Ctrl-C: the runs so far, and where the one under way stood."""
+        if cut is not None and (self.kept is None or not self.kept.findings):
+            self.kept = cut
+        return self.result(**more)
+
+
+class Call(Tally):
+    """One call that lets the roles of a scenario run freely: its arguments, and its sums.
+
+    Raises:
+        ScenarioError: an argument makes no sense.
+    """
+
+    def __init__(self, factory: Callable[..., Any], runs: int | None, seconds: float | None,
+                 timeout: float, detect: str) -> None:
+        check_arguments(runs, seconds, timeout, detect)
+        super().__init__(name_of(factory), seconds)
+        self.factory, self.timeout, self.detect = factory, timeout, detect
+
+    def build(self, rng: random.Random | None = None) -> Scenario:
+        """Make a fresh world, a random one if the scenario offers that."""
+        return build(self.factory, self.scenario, rng)
+
+    def play(self, workers: Workers, world: Scenario, observers: Iterable[Observer]) -> Outcome:
+        """Let the roles of *world* run."""
+        return FreeRun(world, observers, self.detect, self.timeout, self.deadline).play(workers)
+
 
 def result_of(scenario: str, outcome: Outcome, coverage: dict[str, Any], began: float,
               world: Scenario | None = None, **more: Any) -> Result:
@@ -111,45 +143,46 @@ def repeat(tally: Tally, runs: int | None, once: Callable[[Workers], Outcome], *
         switch_interval: seconds between the interpreter's own thread switches meanwhile.
         more: returns what the result says beside the sums.
     """
-    try:
-        with settled(switch_interval), Workers() as workers:
-            while (runs is None or tally.runs < runs) and (
-                    tally.runs < at_least or not tally.late):
-                if once(workers).stuck:
-                    break   # each further run would leave one more thread that cannot be ended
-    except KeyboardInterrupt as exc:
-        raise interrupted(exc, tally, **more()) from None
+    with workers_of_a_call(lambda cut: tally.so_far(cut, **more()), switch_interval) as workers:
+        while (runs is None or tally.runs < runs) and (tally.runs < at_least or not tally.late):
+            if once(workers).stuck:
+                break   # each further run would leave one more thread that cannot be ended
     return tally.result(**more())
 
 
-def interrupted(exc: KeyboardInterrupt, tally: Tally, **more: Any) -> Interrupted:
-    """Return what to raise for Ctrl-C: the runs so far, and where the one under way stood."""
-    outcome = getattr(exc, "outcome", None)
-    if outcome is not None and (tally.kept is None or not tally.kept.findings):
-        tally.kept = outcome
-    return Interrupted(tally.result(**more))
+@contextmanager
+def workers_of_a_call(so_far: Callable[[Outcome | None], Result],
+                      switch_interval: float | None = None) -> Iterator[Workers]:
+    """Yield the workers of a call; turn Ctrl-C into `Interrupted`.
+
+    Args:
+        so_far: returns the result then, given where the run under way stood, if one was.
+        switch_interval: seconds between the interpreter's own thread switches meanwhile.
+    """
+    try:
+        with settled(switch_interval), Workers() as workers:
+            yield workers
+    except KeyboardInterrupt as exc:
+        raise Interrupted(so_far(getattr(exc, "outcome", None))) from None
 
 
-class Progress:
-    """A line on standard error that is kept up to date, at most ten times a second."""
+@contextmanager
+def progress_line(shown: bool, text: Callable[[], str]) -> Iterator[Callable[[], None]]:
+    """Yield what renews a line on standard error, if *shown*, at most ten times a second."""
+    last = 0.0
 
-    def __init__(self, shown: bool) -> None:
-        self._shown = shown
-        self._last = 0.0
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if self._shown:
-            print(file=sys.stderr)
-
-    def show(self, line: Callable[[], str]) -> None:
-        """Write the line anew."""
+    def update() -> None:
+        nonlocal last
         now = time.perf_counter()
-        if self._shown and now - self._last >= 0.1:
-            self._last = now
-            print(f"\r{line()} ", end="", file=sys.stderr, flush=True)
+        if shown and now - last >= 0.1:
+            last = now
+            print(f"\r{text()} ", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield update
+    finally:
+        if shown:
+            print(file=sys.stderr)
 
 
 def check_arguments(runs: int | None, seconds: float | None, timeout: float, detect: str) -> None:

@@ -8,11 +8,8 @@ Two notations are read, one case an object each:
 - cases of a lock validator: what one task does, ``threads_or_sequence``, and whether the validator
   must complain (``splat`` or ``clean``), in what words.
 
-Reading looks at nothing but the case that is asked for, and says where the file is wrong. Nothing
-is run here: see threads.py.
-
-The file is long because nearly half of it says what is wrong with a file, and where, so that nobody
-after it has to ask.
+Reading looks at nothing but the case that is asked for. Nothing is run here: see threads.py. The
+file is long because nearly half of it says what is wrong with a file, and where.
 """
 
 from __future__ import annotations
@@ -20,7 +17,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, NoReturn
 
 from ..checker.program import Program, unknown_operation
@@ -140,26 +136,27 @@ def scenario(file: str, case: str, version: str = "", policy: str = "writer") ->
 
 
 def load_case(reference: str, policy: str | None = None) -> Factory:
-    """Return the scenario factory that ``FILE.json[:CASE[:VERSION]]`` names, with *policy* for the
-    one that the case has.
+    """Return the scenario factory that ``FILE.json[:CASE[:VERSION]]`` names.
 
     CASE may be left out if the file has only one, VERSION for the first one there is.
+
+    Args:
+        policy: for the one that the case has.
 
     Raises:
         ScenarioError: there is no such file, case or version, or it is wrong.
     """
-    path, suffix, rest = reference.partition(".json:")
-    path += ".json" if suffix else ""
+    path, colon, rest = reference.partition(".json:")
     case, _, version = rest.partition(":")
-    file = File(path)
-    return (file.case(case) if suffix else file.only_case()).scenario(version, policy)
+    file = File(f"{path}.json") if colon else File(path)
+    return file.case(case if colon else None).scenario(version, policy)
 
 
 # -- reading --------------------------------------------------------------------------------------
 
 
 class File:
-    """A file of cases, in either notation.
+    """A file of cases, in either notation; `names` are those of its cases, in order.
 
     Raises:
         ScenarioError: it cannot be read, is no JSON, or has no cases.
@@ -171,60 +168,47 @@ class File:
         file = data if isinstance(data, dict) else {"cases": data}
         lists = {key: value for key, value in file.items()
                  if key.endswith("cases") and isinstance(value, list)}
-        self._raw = [raw for cases in lists.values() for raw in cases]
-        if not self._raw or not all(isinstance(raw, dict) for raw in self._raw):
+        objects = [raw for cases in lists.values() for raw in cases]
+        if not objects or not all(isinstance(raw, dict) for raw in objects):
             self._refuse()
         check_keys(file, path, *lists, *REMARKS_ON_A_FILE)
-        for number, raw in enumerate(self._raw):
+        for number, raw in enumerate(objects):
             if not isinstance(_name_of(raw), str):
                 raise ScenarioError(f"{path}: case number {number} has no name")
             if "threads_or_sequence" not in raw and "threads_before" not in raw:
                 self._refuse(f"case {_name_of(raw)!r} has neither 'threads_before' nor "
                              f"'threads_or_sequence'")
-        for name, times in Counter(self.names).items():
-            if times > 1 or ":" in name or not name.isprintable():
-                raise ScenarioError(f"{path}: " + (
-                    f"{times} cases are called {name!r}" if times > 1 else
-                    f"the name {name!r} of a case must be printable, without a colon"))
+        for name, times in Counter(map(_name_of, objects)).items():
+            if times > 1:
+                raise ScenarioError(f"{path}: {times} cases are called {name!r}")
+            if ":" in name or not name.isprintable():
+                raise ScenarioError(f"{path}: the name {name!r} of a case must be printable, "
+                                    f"without a colon")
+        self._raw: dict[str, dict[str, Any]] = {_name_of(raw): raw for raw in objects}
+        self.names = list(self._raw)
 
     def _refuse(self, why: str = "it has no list 'cases' of objects") -> NoReturn:
         raise ScenarioError(f"{self.path} is in neither notation of lock programs: {why}")
 
-    @cached_property
-    def names(self) -> list[str]:
-        """The names of its cases, in order."""
-        return [_name_of(raw) for raw in self._raw]
-
     def cases(self) -> Iterator[Case]:
-        """Yield each of its cases."""
-        return map(self._read, self._raw)
+        """Yield each of its cases, in order."""
+        return map(self.case, self._raw)
 
-    def case(self, name: str) -> Case:
-        """Return the case called *name*.
+    def case(self, name: str | None = None) -> Case:
+        """Return the case called *name*; without a name the only one.
 
         Raises:
-            ScenarioError: there is none, or it is wrong.
+            ScenarioError: there is none, or there are several, or it is wrong.
         """
-        if name not in self.names:
+        if name is None:
+            if len(self.names) != 1:
+                raise ScenarioError(f"{self.path} has {len(self.names)} cases, name one as "
+                                    f"{self.path}:CASE: {', '.join(self.names)}")
+            name = self.names[0]
+        if name not in self._raw:
             raise unknown_name(f"{self.path} has no case", name, self.names)
-        return self._read(self._raw[self.names.index(name)])
-
-    def only_case(self) -> Case:
-        """Return its case, if it has one only.
-
-        Raises:
-            ScenarioError: it has several, or it is wrong.
-        """
-        if len(self._raw) != 1:
-            raise ScenarioError(f"{self.path} has {len(self._raw)} cases, name one as "
-                                f"{self.path}:CASE: {', '.join(self.names)}")
-        return self._read(self._raw[0])
-
-    def _read(self, raw: dict[str, Any]) -> Case:
-        where = f"{self.path}: case {_name_of(raw)!r}"
-        if "threads_or_sequence" in raw:
-            return _validator_case(raw, self.path, where)
-        return _program_case(raw, self.path, where)
+        read = _validator_case if "threads_or_sequence" in self._raw[name] else _program_case
+        return read(self._raw[name], self.path, f"{self.path}: case {name!r}")
 
 
 def _name_of(raw: dict[str, Any]) -> Any:
@@ -247,11 +231,11 @@ def _program_case(raw: dict[str, Any], file: str, where: str) -> ProgramCase:
         check_keys(variant, f"{where}, {name}", *KEYS_OF_A_VARIANT)
         kinds = locks | get(variant, "kinds", dict, f"{where}, {name}", {})
         versions.append(_version(name, variant, "", kinds, None, policy, where))
-    named = {version.name: version for version in versions}
-    if len(named) != len(versions):
+    by_name = {version.name: version for version in versions}
+    if len(by_name) != len(versions):
         raise ScenarioError(f"{where}: two versions have the same name, of "
                             f"{', '.join(version.name for version in versions)}")
-    return ProgramCase(_name_of(raw), file, named)
+    return ProgramCase(_name_of(raw), file, by_name)
 
 
 def _kind(lock: Any, where: str) -> Any:
@@ -266,7 +250,11 @@ def _version(name: str, raw: dict[str, Any], suffix: str, locks: dict[str, Any],
              expected: str | None, policy: str, where: str) -> Version:
     where = f"{where}, {name}"
     threads = get(raw, f"threads{suffix}", dict, where)
-    lines = {thread: _lines_of(ops, f"{where}: thread {thread}") for thread, ops in threads.items()}
+    lines = {}    # what is no list of operations is refused by `Program`
+    for thread, ops in threads.items():
+        if ops == []:
+            raise ScenarioError(f"{where}: thread {thread} has no operations")
+        lines[thread] = [getattr(op, "line", 1) for op in ops] if isinstance(ops, list) else []
     flags = get(raw, f"init_flags{suffix}", list, where, [])
     if not all(isinstance(flag, str) for flag in flags):
         raise ScenarioError(f"{where}: flags are names, not {flags!r}")
@@ -283,13 +271,6 @@ def _version(name: str, raw: dict[str, Any], suffix: str, locks: dict[str, Any],
     except ScenarioError as exc:
         raise ScenarioError(f"{where}: {exc}") from None
     return Version(name, program, word, lines)
-
-
-def _lines_of(ops: Any, where: str) -> list[int]:
-    """Return the line of each operation of a thread; what is no list is refused by `Program`."""
-    if isinstance(ops, list) and not ops:
-        raise ScenarioError(f"{where} has no operations")
-    return [getattr(op, "line", 1) for op in ops] if isinstance(ops, list) else []
 
 
 def _validator_case(raw: dict[str, Any], file: str, where: str) -> ValidatorCase:
@@ -329,4 +310,5 @@ def _check_operation(op: Any, locks: Mapping[str, Any], where: str) -> None:
     if len(op) > (3 if op[0] == "SUBCLASS" else 2):
         raise ScenarioError(f"{where}: {op!r} has more than {op[0]} needs")
     if op[2:] and (type(op[2]) is not int or not 0 <= op[2] < SUBCLASSES):
-        raise ScenarioError(f"{where}: {op[2]!r} is no subclass, expected a number below {SUBCLASSES}")
+        raise ScenarioError(f"{where}: {op[2]!r} is no subclass, expected a number below "
+                            f"{SUBCLASSES}")

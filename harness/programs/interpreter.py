@@ -27,9 +27,7 @@ _REASON = "the case says so"       # why a lock of a validator's case is nested
 class Interpreter:
     """One thread: an operation is the method of that name, here or of the lock or flag it is about.
 
-    The name is the verb of the reports too.
-
-    These are several steps each:
+    The name is the verb of the reports too. These are several steps each:
 
     - ``kn_drain``, ``srcu_sync``: to write, and to release at once.
     - ``sync``: look whether it has begun, and wait for its end. A thread that is cancelled goes no
@@ -87,7 +85,7 @@ class Interpreter:
             if not self._ends:
                 self.release(lock)
             elif isinstance(lock, ReentrantMutex):
-                lock.leave_once()
+                lock.depth = 0    # the next release is the last
         if self._awaited_by and not self.cancelled:
             self.ended.complete_all()
 

@@ -14,11 +14,6 @@ from ..runtime.scenario import reference_of
 from .format import load_case
 
 
-def is_file(reference: str) -> bool:
-    """Say whether *reference* is one of the form FILE.json[:CASE[:VERSION]]."""
-    return reference.endswith(".json") or ".json:" in reference
-
-
 def load(reference: str, policy: str | None = None) -> Callable[[], Any]:
     """Return the scenario factory that *reference* names: MODULE:NAME, looked up in the current
     directory first, or FILE.json with a case (see format.py).
@@ -29,7 +24,7 @@ def load(reference: str, policy: str | None = None) -> Callable[[], Any]:
     Raises:
         ScenarioError: there is no such module or name, or file or case.
     """
-    if is_file(reference):
+    if reference.endswith(".json") or ".json:" in reference:
         return load_case(reference, policy)
     if policy is not None:
         raise ScenarioError(f"a policy goes with FILE.json only: {reference} makes its own locks")

@@ -105,29 +105,25 @@ class ProgramMutex(Mutex):
 
 
 class ReentrantMutex(ProgramMutex):
-    """A mutex that its holder may take again: that is no event."""
+    """A mutex that its holder may take again, which is no event; `depth`: how often he did."""
 
     def __init__(self, name: str, escapable: bool = False) -> None:
         super().__init__(name, escapable)
-        self._depth = 0
+        self.depth = 0
 
     def _acquire_in_run(self, task: Task, blocking: bool, timeout: float) -> bool:
         """Take it, once more if *task* holds it."""
         if self._owner is not task:
             return super()._acquire_in_run(task, blocking, timeout)
-        self._depth += 1
+        self.depth += 1
         return True
 
     def release(self) -> None:
         """Give it up, if this is the last hold."""
-        if self._depth and self._owner is current():
-            self._depth -= 1
+        if self.depth and self._owner is current():
+            self.depth -= 1
         else:
             super().release()
-
-    def leave_once(self) -> None:
-        """Make the next release the last: its holder ends."""
-        self._depth = 0
 
 
 class ActiveReferences(RWSemaphore):

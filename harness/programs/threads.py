@@ -2,16 +2,18 @@
 
 Everything is made of the harness's own locks: mutexes and semaphores, completions for flags and the
 ends of threads. A thread becomes one function whose statements stand where its operations stand in
-the file they come from (source_lines.py), so that reports name that place; an interpreter performs
-them (interpreter.py).
+the file they come from, so that reports name that place and not the line of ours that performs them
+(interpreter.py).
 """
 
 from __future__ import annotations
 
+import ast
 import functools
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from ..checker.program import FLAG_OPS, MUTEXES, Op, Program, SEMAPHORES, THREAD_OPS
 from ..locks.mutex import Mutex
@@ -21,7 +23,6 @@ from ..locks.rwsem import RWSemaphore
 from ..runtime.scenario import Scenario
 from .interpreter import Interpreter, Step
 from .locks import ESCAPING, ActiveReferences, Flag, ProgramCompletion, ProgramMutex, ReentrantMutex
-from .source_lines import compiled
 
 Lines = Mapping[str, Sequence[int]]       # thread -> line of each operation
 Factory = Callable[[], Scenario]
@@ -55,6 +56,36 @@ def scenario_of(program: Program, name: str = "program", file: str = "", lines: 
 def _described(factory: Factory, **attributes: object) -> Factory:
     vars(factory).update({key: value for key, value in attributes.items() if value is not None})
     return factory
+
+
+def compiled(name: str, count: int, file: str, lines: Sequence[int] = ()) -> Callable[..., None]:
+    """Return a function called *name* that performs *count* steps, each at its line of *file*.
+
+    It is called with a role, told before each step where it is (`role.at`) and when it ends
+    (`role.exit`), and with the steps. A step returns how many of the next ones to skip, None for
+    none.
+    """
+    body = "\n".join(f"  role.at = {i}; skip = skip - 1 if skip else steps[{i}]() or 0"
+                     for i in range(count))
+    tree = ast.parse(f"def role(role, steps):\n skip = 0\n try:\n{body or '  pass'}\n"
+                     f" finally:\n  role.exit()\n")
+    places = list(lines) or list(range(1, count + 1)) or [1]
+    _put_at(tree, places[0])
+    guarded: Any = tree.body[0].body[1]    # type: ignore[attr-defined]
+    for number, statement in enumerate(guarded.body):    # two for each step
+        _put_at(statement, places[number // 2])
+    _put_at(guarded.finalbody[0], places[-1])
+    namespace: dict[str, Any] = {}
+    exec(compile(tree, file, "exec"), namespace)
+    role: Callable[..., None] = namespace["role"]
+    role.__code__ = role.__code__.replace(co_name=name, co_qualname=name)
+    return role
+
+
+def _put_at(tree: ast.AST, line: int) -> None:
+    for node in ast.walk(tree):
+        if hasattr(node, "lineno"):
+            node.lineno = node.end_lineno = line   # type: ignore[attr-defined]
 
 
 # -- cases of a validator -------------------------------------------------------------------------
@@ -92,10 +123,9 @@ def sequence_of(operations: Sequence[Operation], locks: Mapping[str, tuple[str, 
     used = {(lock, operation.removeprefix("T")) for operation, lock, *_ in operations}
 
     def make(lock: str, kind: str, lock_class: str) -> Mutex | RWSemaphore:
-        if kind == "rwlock" or (lock, "RR") in used:
-            return RWSemaphore(lock, lock_class, "reader")
-        if kind == "rwsem" or (lock, "R") in used:
-            return RWSemaphore(lock, lock_class, policy)
+        recursive = kind == "rwlock" or (lock, "RR") in used
+        if recursive or kind == "rwsem" or (lock, "R") in used:
+            return RWSemaphore(lock, lock_class, "reader" if recursive else policy)
         return Mutex(lock, lock_class)
 
     def factory() -> Scenario:
@@ -152,9 +182,7 @@ class World:
         return Flag(when_set, when_clear, name in self._program.flags, waits_for_clear)
 
     def _cancelled_at(self, flag: str) -> str | None:
-        """Return the thread that may be cancelled while it waits for *flag*, if there is one, as
-        `Interpreter` calls what it shares.
-        """
+        """Return what the thread shares that may be cancelled waiting for *flag*, if any may be."""
         for name, ops in self._program.threads.items():
             before = itertools.takewhile(lambda op: op.op != "begin", ops)
             if self._counts["sync", name] and any(op.flag == flag for op in before):

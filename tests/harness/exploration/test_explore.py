@@ -14,10 +14,9 @@ import small_worlds
 
 from harness import Completion, Mutex, RWSemaphore, Scenario, ScenarioError, Verdict, replay, run
 from harness.exploration import scheduled_run
-from harness.methods import exploration
+from harness.methods import explore as explore_call
 from harness.methods.tally import Interrupted
-from harness.methods.exploration import STRATEGIES
-from harness.methods.explore import explore
+from harness.methods.explore import STRATEGIES, explore
 from harness.runtime.workers import Workers
 from harness.exploration.stable_ids import Names
 from harness.locks.scheduling_point import step
@@ -901,8 +900,8 @@ def test_a_role_may_be_called_like_a_thread_that_another_starts():
 
 def test_the_time_given_bounds_the_minimising_too(monkeypatch):
     """The time is up when minimising begins: what was found is shown as it is, run again once."""
-    minimise = exploration.shrink
-    monkeypatch.setattr(exploration, "shrink", lambda world, workers, labels, failure, deadline:
+    minimise = explore_call.shrink
+    monkeypatch.setattr(explore_call, "shrink", lambda world, workers, labels, failure, deadline:
                         minimise(world, workers, labels, failure, deadline=0.0))
     result = explore(small_worlds.philosophers, engine=False)
     assert (result.verdict, result.coverage["minimised"], result.coverage["replayed"]) == (
