@@ -17,7 +17,7 @@ from ..runtime.workers import Workers
 from ..exploration.minimize import shrink
 from ..exploration.stable_ids import Names
 from ..exploration.strategies import DepthFirst, Strategy, first_difference
-from ..exploration.token import Moves, token_for
+from ..exploration.token import Moves, encode
 from ..report.result import Result
 from ..runtime.scenario import Scenario, build, name_of, reference_of
 from .tally import Progress, result_of
@@ -235,7 +235,7 @@ class _Exploration:
     def result(self, cut: Outcome | None = None) -> Result:
         """Return what was found so far."""
         if self.found is not None and self.found.moves is not None and not self.found.outcome.stuck:
-            self.token = token_for(reference_of(self.scenario) or ("", {}), self.found.moves)
+            self.token = encode(reference_of(self.scenario) or ("", {}), "", self.found.moves)
         found = self.found
         outcome = found.outcome if found else Outcome([], [])
         complete = not self.stopped and self.strategy.complete and (found is None or self._all)
