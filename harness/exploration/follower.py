@@ -1,9 +1,9 @@
 """The follower of a schedule: tokens, counterexamples and the engine's witnesses on real threads.
 
-A schedule is a list of turns. Whoever's turn comes first in it, of those who can go on, goes. A turn
-is taken when its role does the operation it is of; on the way there the role goes on whenever it is
-the first that can. A request that cannot be granted waits, and its turn with it: it stands before
-the later ones, so that it is granted as soon as it can be.
+A schedule is a list of turns. Whoever's turn comes first in it, of those who can go on, goes. A
+turn is taken when its role does the operation it is of; on the way there the role goes on whenever
+it is the first that can. A request that cannot be granted waits, and its turn with it: it stands
+before the later ones, so that it is granted as soon as it can be.
 """
 
 from __future__ import annotations
@@ -47,8 +47,7 @@ class Follower(Strategy):
 
     Args:
         counted: says whether a task stands at one of its operations that are counted.
-        operation: returns which operation a role stands at, by its name, where that is known
-            without counting.
+        operation: tells which operation a role, by name, stands at, if known without counting.
         polls: a wait with a limit is a look, and gives up at once if it cannot pass.
         strictly: stop following at the first turn that cannot come (`diverged` says which), but for
             a request that waits; else leave out what cannot come now.
@@ -59,8 +58,7 @@ class Follower(Strategy):
     def __init__(self, schedule: Sequence[Turn], *, strictly: bool = True,
                  counted: Callable[[ControlledTask], bool] = is_operation,
                  operation: Callable[[str], int] | None = None, polls: bool = False) -> None:
-        self._left = list(schedule)
-        self._length = len(self._left)
+        self._left, self._length = list(schedule), len(schedule)
         self._strictly, self._counted, self._operation = strictly, counted, operation
         self._polls = polls
         self._done: Counter[str] = Counter()    # counted operations, by role
@@ -74,60 +72,53 @@ class Follower(Strategy):
 
     def choose(self, run: ControlledRun, moves: list[int]) -> int:
         tasks = {task.key: task for task in run.tasks} | {task.name: task for task in run.tasks}
-        at = 0
         if self._left and self._left[0].operation != NEXT:
             for ending in run.tasks:    # the end of a thread is no operation, and waits for nothing
                 if ending.ask == COMPLETE_ALL and ending.label in moves:
                     return ending.label
+        at = 0
         while at < len(self._left):
             turn = self._left[at]
             task = tasks.get(turn.role)
-            ahead_by = self._ahead_by(task, turn)
+            ahead_by = 1 if task is None else self._ahead_by(task, turn)
             if ahead_by < 0:
                 del self._left[at]    # it went by without a stop
                 continue
-            label = self._label(task, turn, ahead_by, moves)
+            at_request = ahead_by == 0 and turn.operation != NEXT
+            label = -1 if task is None else self._label(task, turn, ahead_by, moves)
             if label >= 0 and task is not None:
-                if ahead_by == 0 and not (turn.operation != NEXT and self._queues(task, turn, at)):
+                # One that is only queued now, and has no second turn for the grant, keeps this one.
+                if ahead_by == 0 and not (at_request and task.kind in QUEUEING
+                                          and turn not in self._left[at + 1:]):
                     del self._left[at]
                 return self._goes(task, label)
-            if self._strictly and not (ahead_by == 0 and turn.operation != NEXT):
+            if at_request:
+                self._waiting.add(turn)
+            elif self._strictly:
                 self._diverge(run, turn)
                 break
-            if ahead_by == 0 and turn.operation != NEXT:
-                self._waiting.add(turn)
             at += 1
         label = ahead(run, moves)[0]
         return self._goes(run.by_label[label & ~1], label)
 
-    def _ahead_by(self, task: ControlledTask | None, turn: Turn) -> int:
+    def _ahead_by(self, task: ControlledTask, turn: Turn) -> int:
         """Return how far ahead of *task* the operation of *turn* is; negative if it has passed."""
-        if task is None:
-            return 1
         if turn.operation == NEXT:
             return 0
         if task.ended:
             return -1
         if self._operation is not None:
             return turn.operation - self._operation(task.name)
-        on_the_way = not self._counted(task)
-        return turn.operation - self._done[task.name] + (
-            on_the_way and turn.operation == self._done[task.name])
+        ahead_by = turn.operation - self._done[task.name]
+        return ahead_by or int(not self._counted(task))    # it may be on the way there still
 
-    def _label(self, task: ControlledTask | None, turn: Turn, ahead_by: int,
-               moves: list[int]) -> int:
+    def _label(self, task: ControlledTask, turn: Turn, ahead_by: int, moves: list[int]) -> int:
         """Return by which move *task* comes to *turn*, or nearer; -1 if it cannot."""
-        if task is None:
-            return -1
         label = task.label + turn.gives_up
         if label in moves:
             return label
         # That a wait with a limit gave up is seen by the operation that came after it.
         return label + 1 if (ahead_by > 0 or self._polls) and label + 1 in moves else -1
-
-    def _queues(self, task: ControlledTask, turn: Turn, at: int) -> bool:
-        """Say whether *task* is only queued now, and has no second turn for the grant."""
-        return task.kind in QUEUEING and turn not in self._left[at + 1:]
 
     def _goes(self, task: ControlledTask, label: int) -> int:
         if task.kind not in QUEUEING and self._operation is None and self._counted(task):
@@ -138,8 +129,8 @@ class Follower(Strategy):
         if turn.operation == NEXT:
             self.diverged = f"step {len(run.steps) + 1} is {turn.role}'s, which cannot go on there"
         else:
-            self.diverged = f"operation {self.passed + 1} is {turn.role}'s, which is not asking " \
-                            f"for anything"
+            self.diverged = \
+                f"operation {self.passed + 1} is {turn.role}'s, which is not asking for anything"
         self._length = self.passed
         self._left.clear()
 
@@ -165,9 +156,8 @@ class Failure:
         """Return the failure of one schedule; its verdict may be clean."""
         verdict = outcome.verdict
         if verdict in (Verdict.DEADLOCK, Verdict.HANG):
-            tasks = run.deadlocked or run.stuck
             return cls(verdict, frozenset((task.label, task.lock_number, task.ask)
-                                          for task in tasks))
+                                          for task in run.deadlocked or run.stuck))
         return cls(verdict, _ADDRESS.sub("", outcome.gravest.text) if outcome.gravest else "")
 
 
@@ -191,20 +181,16 @@ def witness(scenario: Scenario, program: Program, schedule: Iterable[Step],
                     strictly=False, counted=counted)
 
 
-def turns_of(world: World, labels: Sequence[int]) -> list[Turn]:
-    """Return the schedule of steps that *labels* are."""
-    return [Turn(world.names.roles[label >> 1], NEXT, label & 1 == 1) for label in labels]
-
-
 def follow(world: World, workers: Workers, labels: Sequence[int], full: bool = False,
            strictly: bool = True) -> tuple[ControlledRun, Outcome]:
     """Run the schedule of these labels in a fresh world; *full* records events, for a report."""
-    follower = Follower(turns_of(world, labels), strictly=strictly)
-    return obey(world, build(world.scenario, world.name), workers, follower, full)
+    turns = [Turn(world.names.roles[label >> 1], NEXT, label & 1 == 1) for label in labels]
+    return obey(world, build(world.scenario, world.name), workers,
+                Follower(turns, strictly=strictly), full)
 
 
-def obey(world: World, made: Scenario, workers: Workers, follower: Follower,
+def obey(world: World, scenario: Scenario, workers: Workers, follower: Follower,
          full: bool = False) -> tuple[ControlledRun, Outcome]:
-    """Run the world *made*, as *follower* says."""
-    run = ControlledRun(made, follower, world.names, world.timeout, full=full)
+    """Run *scenario*, which is of *world*, as *follower* says."""
+    run = ControlledRun(scenario, follower, world.names, world.timeout, full=full)
     return run, run.play(workers)

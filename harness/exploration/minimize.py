@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from itertools import chain, groupby, pairwise
 
 from .follower import Failure, World, follow
 from ..runtime.workers import Workers
@@ -28,9 +29,9 @@ def shrink(world: World, workers: Workers, labels: list[int], failure: Failure,
             if deadline is not None and time.monotonic() >= deadline:
                 return labels, False
             run, outcome = follow(world, workers, candidate, strictly=False)
-            got = [step.label for step in run.steps]
-            if switches(got) < switches(labels) and Failure.of(run, outcome) == failure:
-                labels = got
+            taken = [step.label for step in run.steps]
+            if switches(taken) < switches(labels) and Failure.of(run, outcome) == failure:
+                labels = taken
                 break
         else:
             return labels, True
@@ -38,7 +39,7 @@ def shrink(world: World, workers: Workers, labels: list[int], failure: Failure,
 
 def switches(labels: Sequence[int]) -> int:
     """Return how often one role follows another."""
-    return sum(a >> 1 != b >> 1 for a, b in zip(labels, labels[1:]))
+    return sum(a >> 1 != b >> 1 for a, b in pairwise(labels))
 
 
 def simpler(labels: Sequence[int]) -> Iterator[list[int]]:
@@ -46,20 +47,12 @@ def simpler(labels: Sequence[int]) -> Iterator[list[int]]:
     goes on to its next stretch first, the role after it comes before the other's stretch, or a
     stretch is left out (what then cannot go on is left out as well).
     """
-    stretches: list[list[int]] = []
-    for label in labels:
-        if stretches and stretches[-1][-1] >> 1 == label >> 1:
-            stretches[-1].append(label)
-        else:
-            stretches.append([label])
-    for i in range(len(stretches) - 1):
-        role = stretches[i][0] >> 1
-        after = next((j for j in range(i + 2, len(stretches))
-                      if stretches[j][0] >> 1 == role), None)
-        if after is not None:
-            order = [*range(i + 1), after, *range(i + 1, len(stretches))]
-            del order[order.index(after, i + 2)]
-            yield [label for j in order for label in stretches[j]]
-        order = [*range(i), i + 1, i, *range(i + 2, len(stretches))]
-        yield [label for j in order for label in stretches[j]]
-        yield [label for j in range(len(stretches)) if j != i for label in stretches[j]]
+    stretches = [list(stretch) for _, stretch in groupby(labels, lambda label: label >> 1)]
+    for i, stretch in enumerate(stretches[:-1]):
+        before, after = stretches[:i], stretches[i + 1:]
+        again = next((j for j, other in enumerate(after) if other[0] >> 1 == stretch[0] >> 1), 0)
+        orders = [[*before, after[0], stretch, *after[1:]], [*before, *after]]
+        if again:
+            orders.insert(0, [*before, stretch, after[again], *after[:again], *after[again + 1:]])
+        for order in orders:
+            yield [*chain(*order)]
