@@ -25,6 +25,7 @@ from ..locks.task import EXCLUSIVE, WAIT, Expired, Task, Unwind, current
 from ..locks.waitgraph import any_cycle, blockers
 from ..runtime import thread_patch
 from ..runtime.invariants import Invariants
+from ..runtime.observer import Observer, overridden
 from ..runtime.process_state import aside
 from ..runtime.run import unwind
 from ..runtime.scenario import Scenario
@@ -82,46 +83,38 @@ class ControlledRun(ScheduledRun):
         super().__init__(scenario, watching, chooser, names, timeout, deadline)
 
     def new_task(self, name: str, thread: threading.Thread | None = None) -> ControlledTask:
-        if thread is None:
-            task = ControlledTask(name, self, None, name, self.names.role(name))
-        else:
-            task = self._new_child(name, thread)
-        self.by_label[task.label] = task
-        return task
-
-    def _new_child(self, name: str, thread: threading.Thread) -> ControlledTask:
-        """Return the task of a thread that the caller, a role, is about to start."""
-        parent: Any = current()
-        parent.children += 1
-        key = f"{parent.key}/{parent.children}"
-        while key in self.scenario.roles:
-            key += "'"
-        if _NUMBERED.match(name) and not self._numbered:
-            name = key
+        key = name
+        if thread is not None:    # which the caller, a role, is about to start
+            parent: Any = current()
+            siblings = sum(task.parent == parent.key for task in self.tasks)
+            key = f"{parent.key}/{siblings + 1}"
+            while key in self.scenario.roles:
+                key += "'"
+            if _NUMBERED.match(name) and not self._numbered:
+                name = key
         task = ControlledTask(name, self, thread, key, self.names.role(key))
-        task.birth, task.parent, task.starter = len(self.steps) - 1, parent.key, parent
-        task.turn = self.workers.lend()
+        if thread is not None:
+            task.birth, task.parent, task.starter = len(self.steps) - 1, parent.key, parent
+            task.turn = self.workers.lend()
+        self.by_label[task.label] = task
         return task
 
     def connect(self) -> None:
         """Events are stops, and are recorded for a report alone: recording costs most of a step."""
         look = self._look
-        self.on_acquire, self.on_acquired = (self._at_acquire, *look), look
-        self.on_release = (self._at_release, *look)
+        recorders: list[Observer] = [self.recorder] if self._full else []
+        self.on_acquire = (*overridden(recorders, "lock_acquire"), self._at_acquire, *look)
+        self.on_contended = overridden(recorders, "lock_contended")
+        self.on_acquired = (*overridden(recorders, "lock_acquired"), *look)
+        self.on_release = (*overridden(recorders, "lock_release"), self._at_release, *look)
         self.on_start = look
-        self.on_contended = self.on_thread = self.on_end = self.on_idle = ()
-        if self._full:
-            recorder = self.recorder
-            self.on_acquire = (recorder.lock_acquire, *self.on_acquire)
-            self.on_contended = (recorder.lock_contended,)
-            self.on_acquired = (recorder.lock_acquired, *look)
-            self.on_release = (recorder.lock_release, *self.on_release)
+        self.on_thread = self.on_end = self.on_idle = ()
 
     # -- in the thread that called explore() ------------------------------------------------
 
     def start_roles(self, workers: Workers) -> None:
         self.workers = workers
-        for task, function in zip(self.tasks, self.scenario.roles.values()):
+        for task, function in zip(self.tasks, self.scenario.roles.values(), strict=True):
             task.turn = workers.assign(self, task, function, task.name if self._full else "")
         self.unstarted.popleft().turn.hand_over()
 
@@ -157,17 +150,17 @@ class ControlledRun(ScheduledRun):
         leave()
 
     def _standstill(self) -> tuple[Verdict, str]:
-        outside = next((task.name for task in self.tasks
-                        if task is self.last_task and task.lock is None and not task.ended), "")
-        able = [task.name for task in self.tasks if task.name != outside and self._is_able(task)]
-        if not outside:
+        outside = next((task for task in self.tasks if task is self.last_task
+                        and task.lock is None and not task.ended), None)
+        able = [task.name for task in self.tasks if task is not outside and self._is_able(task)]
+        if outside is None:
             return Verdict.HANG, " and no cycle explains it"
-        if able:
-            return Verdict.INCONCLUSIVE, (
-                f": {outside} waits outside our locks, or computes, while {' and '.join(able)} "
-                f"{'is' if len(able) == 1 else 'are'} held back; such waits cannot be explored")
-        return Verdict.HANG, (f": {outside} waits outside our locks, or computes, and no other "
-                              f"role can go on")
+        text = f": {outside.name} waits outside our locks, or computes,"
+        if not able:
+            return Verdict.HANG, f"{text} and no other role can go on"
+        return Verdict.INCONCLUSIVE, (
+            f"{text} while {' and '.join(able)} {'is' if len(able) == 1 else 'are'} held back; "
+            f"such waits cannot be explored")
 
     def _is_able(self, task: ControlledTask) -> bool:
         """Say whether *task* could go on if it were its turn."""
@@ -213,14 +206,12 @@ class ControlledRun(ScheduledRun):
 
     def step(self, task: Any, on: str) -> None:
         """Stop *task* at a point of its own."""
-        self._go_on()
-        self._stop_untimed(task, f"step {on}", STEP)
-        self._go_on()
+        self.look(task, f"step {on}", STEP)
 
-    def look(self, task: Any, lock: Any) -> None:
+    def look(self, task: Any, lock: Any, ask: int = LOOK) -> None:
         """Stop *task* before it looks: what it sees depends on who went before."""
         self._go_on()
-        self._stop_untimed(task, lock, LOOK)
+        self._stop_untimed(task, lock, ask)
         self._go_on()
 
     def _stop_untimed(self, task: Any, lock: Any, ask: int, mode: str = WAIT) -> None:
@@ -278,9 +269,7 @@ class ControlledRun(ScheduledRun):
                 heir.turn.hand_over()
 
     def nobody(self) -> bool:
-        """Judge, and return True: nobody can go on. If a thread outside may still let one, wait for
-        it; False if it did.
-        """
+        """Judge that nobody can go on; return False if a thread outside let one after all."""
         blocked = sorted((task for task in self.tasks if not task.ended),
                          key=lambda task: task.since)
         while not self.unwinding:

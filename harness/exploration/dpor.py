@@ -13,6 +13,7 @@ sets and wakeup trees.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -94,7 +95,8 @@ class Reduced(HappensBefore):
         self._nodes.append(_Node(moves, sleep, tree))
         return True
 
-    def _possible(self, run: ControlledRun, moves: list[int], plans: list[_Branch]) -> list[_Branch]:
+    def _possible(self, run: ControlledRun, moves: list[int],
+                  plans: list[_Branch]) -> list[_Branch]:
         """Return those of *plans* that can be followed from here.
 
         All can, if what roles do depends on the order of their steps alone; but of locks of which
@@ -121,10 +123,12 @@ class Reduced(HappensBefore):
         del self._nodes[len(run.steps):]   # a role behaved differently, or the schedule was stopped
         if run.cut:
             self._blocked += 1
-        if not run.names.unknown <= self.unknown:
-            self._start_again(run.names.unknown)
+        if not run.names.unknown <= self.unknown:    # known less well than was thought: start again
+            self.restarted, self.unknown = True, set(run.names.unknown)
+            self._nodes.clear()
+            self.forget(0)
             return True
-        self.learn(run)
+        self.learn(run, [node.moves for node in self._nodes])
         if self.changed:
             return False
         for race in chain(*self.races, self._pending()):
@@ -141,27 +145,13 @@ class Reduced(HappensBefore):
         self.forget(len(nodes) - 1)
         return bool(nodes)
 
-    def _start_again(self, unknown: set[int]) -> None:
-        """Forget everything: some locks are less well known than was thought."""
-        self.restarted = True
-        self.unknown = set(unknown)
-        self._nodes = []
-        self.forget(0)
-
-    def fraction(self) -> float:
-        done, share = 0.0, 1.0
-        for node in self._nodes:
-            share /= node.tried + len(node.tree)
-            done += share * node.tried
-        return done
+    def tried(self) -> Iterable[tuple[int, int]]:
+        return ((node.tried, node.tried + len(node.tree)) for node in self._nodes)
 
     def summary(self) -> dict[str, Any]:
         return {"cut_short": self._blocked} if self._blocked else {}
 
     # -- turning races round --------------------------------------------------------------
-
-    def moves_at(self, i: int) -> list[int]:
-        return self._nodes[i].moves
 
     def _turn_round(self, race: Race) -> None:
         """Plan the schedule in which the race goes the other way, unless it is planned or seen."""

@@ -4,14 +4,19 @@ A schedule is a list of turns. Whoever's turn comes first in it, of those who ca
 turn is taken when its role does the operation it is of; on the way there the role goes on whenever
 it is the first that can. A request that cannot be granted waits, and its turn with it: it stands
 before the later ones, so that it is granted as soon as it can be.
+
+A failing schedule is followed again and again to make it as simple as it can be (`shrink`): it is
+simple when the roles are switched seldom. Nothing here knows why a schedule was tried.
 """
 
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, groupby, pairwise
 from typing import Any, NamedTuple, Protocol
 
 from ..checker.answer import Step
@@ -194,3 +199,49 @@ def obey(world: World, scenario: Scenario, workers: Workers, follower: Follower,
     """Run *scenario*, which is of *world*, as *follower* says."""
     run = ControlledRun(scenario, follower, world.names, world.timeout, full=full)
     return run, run.play(workers)
+
+
+# -- making a failing schedule simple --------------------------------------------------------------
+
+
+def shrink(world: World, workers: Workers, labels: list[int], failure: Failure,
+           deadline: float | None = None) -> tuple[list[int], bool]:
+    """Take one switch after another out of a schedule as long as the same failure comes of it.
+
+    Return what is left, and whether no single switch can be taken out any more.
+
+    Args:
+        deadline: by time.monotonic(); then the simplest so far is returned.
+    """
+    while True:
+        for candidate in simpler(labels):
+            if deadline is not None and time.monotonic() >= deadline:
+                return labels, False
+            run, outcome = follow(world, workers, candidate, strictly=False)
+            taken = [step.label for step in run.steps]
+            if switches(taken) < switches(labels) and Failure.of(run, outcome) == failure:
+                labels = taken
+                break
+        else:
+            return labels, True
+
+
+def switches(labels: Sequence[int]) -> int:
+    """Return how often one role follows another."""
+    return sum(a >> 1 != b >> 1 for a, b in pairwise(labels))
+
+
+def simpler(labels: Sequence[int]) -> Iterator[list[int]]:
+    """Yield the schedules that come of *labels* when one switch is taken out: the role before it
+    goes on to its next stretch first, the role after it comes before the other's stretch, or a
+    stretch is left out (what then cannot go on is left out as well).
+    """
+    stretches = [list(stretch) for _, stretch in groupby(labels, lambda label: label >> 1)]
+    for i, stretch in enumerate(stretches[:-1]):
+        before, after = stretches[:i], stretches[i + 1:]
+        again = next((j for j, other in enumerate(after) if other[0] >> 1 == stretch[0] >> 1), 0)
+        orders = [[*before, after[0], stretch, *after[1:]], [*before, *after]]
+        if again:
+            orders.insert(0, [*before, stretch, after[again], *after[:again], *after[again + 1:]])
+        for order in orders:
+            yield [*chain(*order)]

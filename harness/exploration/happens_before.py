@@ -59,10 +59,6 @@ class HappensBefore(Strategy):
         self._on_lock: dict[int, list[int]] = {}
         self._births: dict[int, int] = {}
 
-    def moves_at(self, i: int) -> list[int]:
-        """Return what could be chosen before step *i*."""
-        raise NotImplementedError
-
     def forget(self, length: int) -> None:
         """Forget the steps from *length* on."""
         length = max(length, 0)
@@ -74,9 +70,9 @@ class HappensBefore(Strategy):
         kept = (1 << length) - 1
         self.after = [mask & kept for mask in self.after]
 
-    def learn(self, run: ControlledRun) -> None:
-        """Take in the steps of the schedule that are new: what happens before what, and races."""
-        self._run = run
+    def learn(self, run: ControlledRun, moves: list[list[int]]) -> None:
+        """Take in the new steps of *run*, chosen of *moves*: what happens before what, races."""
+        self._run, self._moves = run, moves
         self._births = {task.label >> 1: task.birth for task in run.tasks}
         known = len(self.steps)
         if run.steps[:known] != self.steps:
@@ -110,9 +106,7 @@ class HappensBefore(Strategy):
         return self._before[last] if last >= 0 else 0
 
     def _find_races(self, i: int, step: Taken, needs: int, here: list[int]) -> list[Race]:
-        """Return the races of *step*, which needs *needs* before it; it is number *i*, or was not
-        taken.
-        """
+        """Return the races of *step*, number *i* or not taken, which *needs* must come before."""
         races: list[Race] = []
         covered = 0    # the steps that happen before one that it races with
         unknown = step.lock in self.unknown
@@ -121,19 +115,17 @@ class HappensBefore(Strategy):
             if (needs | covered) >> j & 1:
                 continue
             instead = self._there(step, [k for k in here if not self.after[j] >> k & 1])
-            if instead is None or not (self.dependent(other, instead)
-                                       or self.dependent(other, step)):
-                continue
-            races.append(Race(j, i, needs, instead))
-            if not unknown:
-                covered |= self._before[j]
+            if instead and (self.dependent(other, instead) or self.dependent(other, step)):
+                races.append(Race(j, i, needs, instead))
+                if not unknown:
+                    covered |= self._before[j]
         return races
 
     def _other_way(self, i: int, step: Taken, needs: int, here: list[int]) -> list[Race]:
         """Return the races of what *step*, a timed request, did not do: give up, or wait on."""
         other = step._replace(label=step.label ^ 1)
         instead = self._there(other, here)
-        if instead is not None and other.label in self.moves_at(i):
+        if instead is not None and other.label in self._moves[i]:
             return [Race(i, i, needs, instead)]
         return self._find_races(i, other, needs, here)
 
@@ -162,9 +154,7 @@ class HappensBefore(Strategy):
             yield from self._find_races(end, step, needs, self._on_lock.get(step.lock, []))
 
     def may_begin(self, first: Taken, rest: int, race: Race) -> bool:
-        """Say whether some continuation of *rest* and the step after it can begin with *first*: is
-        it a weak initial?
-        """
+        """Say whether *first* may begin a continuation of *rest* and *race*: is a weak initial."""
         role, step = first.label >> 1, race.step
         own = next((i for i in self._of_role.get(role, ()) if rest >> i & 1), None)
         if own is not None:

@@ -61,7 +61,7 @@ class ControlledTask(Task):
     """
 
     __slots__ = ("key", "label", "lock", "lock_number", "ask", "kind", "give_up", "queued", "since",
-                 "birth", "parent", "starter", "children", "turn", "expired", "due")
+                 "birth", "parent", "starter", "turn", "expired", "due")
 
     def __init__(self, name: str, run: Any, thread: threading.Thread | None, key: str,
                  number: int) -> None:
@@ -70,7 +70,7 @@ class ControlledTask(Task):
         self.label = 2 * number
         self.turn: Baton = None   # type: ignore[assignment]
         self.lock: Any = None
-        self.lock_number = self.ask = self.kind = self.give_up = self.since = self.children = 0
+        self.lock_number = self.ask = self.kind = self.give_up = self.since = 0
         self.queued = self.expired = False
         self.birth, self.parent = -1, ""
         self.starter: ControlledTask | None = None
@@ -100,9 +100,7 @@ class ScheduledRun(PlayedRun):
         self.steps: list[Taken] = []
         self.by_label: dict[int, ControlledTask] = {}
         self.last_task: Any = None          # the one that goes, or went last
-        # What the step just granted changes: whether by complete, complete_all or reinit is seen
-        # when it is done.
-        self.completing: Completion | None = None
+        self.completing: Completion | None = None    # changed by a step whose kind is not known yet
         self._choose_label = chooser.choose
         self._lock_numbers: dict[Any, int] = {}
         self._seen_numbers: dict[int, Any] = {}
@@ -140,8 +138,7 @@ class ScheduledRun(PlayedRun):
         return self.unstarted.popleft() if self.unstarted else self._next()
 
     def name_completion(self) -> None:
-        """Find out whether the step that changed `completing` was complete, complete_all or reinit.
-        """
+        """Find out whether the step on `completing` was complete, complete_all or reinit."""
         lock, self.completing = self.completing, None
         if lock is None:
             return
@@ -264,7 +261,7 @@ class ScheduledRun(PlayedRun):
         self.stop(self.finding(Verdict.ERROR, "observed", f"internal error of the harness: {text}"))
 
     def nobody(self) -> bool:
-        """Judge, and return True: nobody can go on. False if a thread outside let one go on."""
+        """Judge that nobody can go on; return False if a thread outside let one after all."""
         raise NotImplementedError
 
     def end_here(self, why: str) -> None:

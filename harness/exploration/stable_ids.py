@@ -62,7 +62,7 @@ class Names:
         return self.roles.index(key)
 
     def lock(self, lock: Node | str) -> int:
-        """Return the number of a lock, or of a string, for `harness.step` or the end of a thread."""
+        """Return the number of a lock, or of a string: for a `harness.step`, or a thread's end."""
         key: Hashable = lock if isinstance(lock, str) else lock.shares
         if isinstance(key, Node):
             name = key._name

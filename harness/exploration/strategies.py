@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,9 +46,17 @@ class Strategy:
         """Take note of a schedule that ended; return whether there is another."""
         return True
 
+    def tried(self) -> Iterable[tuple[int, int]]:
+        """Yield for each step of the path how many moves have been tried, and of how many."""
+        return ()
+
     def fraction(self) -> float:
         """Return what part of the schedules has been tried, as a guess; 0 if there is none."""
-        return 0.0
+        done, share = 0.0, 1.0
+        for tried, total in self.tried():
+            share /= total
+            done += share * tried
+        return done
 
     def summary(self) -> dict[str, Any]:
         """Return what the coverage says of it."""
@@ -62,7 +71,7 @@ def ahead(run: ControlledRun, moves: list[int]) -> list[int]:
 
 def first_difference(names: Names, before: list[Taken], after: list[Taken]) -> str:
     """Say where two runs of one schedule differ first, or "" if they do not."""
-    for number, (step, now) in enumerate(zip(before, after), 1):
+    for number, (step, now) in enumerate(zip(before, after, strict=False), 1):
         if step != now:
             return f"step {number} was {_in_words(names, step)} and is now {_in_words(names, now)}"
     if len(before) != len(after):
@@ -100,7 +109,8 @@ class DepthFirst(Strategy):
             self._path.append(_Point(moves, self._options(run, moves)))
         point = self._path[depth]
         if moves != point.moves:
-            before, now = (" or ".join(dict.fromkeys(run.names.roles[label >> 1] for label in labels))
+            roles = run.names.roles
+            before, now = (" or ".join(dict.fromkeys(roles[label >> 1] for label in labels))
                            for labels in (point.moves, moves))
             self.changed = f"at step {depth + 1} {before} could go on before, and now {now}"
             return -1
@@ -121,12 +131,8 @@ class DepthFirst(Strategy):
             path[-1].index += 1
         return bool(path)
 
-    def fraction(self) -> float:
-        done, share = 0.0, 1.0
-        for point in self._path:
-            share /= len(point.options)
-            done += share * point.index
-        return done
+    def tried(self) -> Iterable[tuple[int, int]]:
+        return ((point.index, len(point.options)) for point in self._path)
 
 
 class PreemptionBounded(DepthFirst):
@@ -150,8 +156,8 @@ class PreemptionBounded(DepthFirst):
         if used < self._most or options[0] != last:
             return options
         if len(options) > 1:
-            self.complete = False
-            self.bound = f"schedules with more than {counted(self._most, 'preemption')} were left out"
+            many = counted(self._most, "preemption")
+            self.complete, self.bound = False, f"schedules with more than {many} were left out"
         return options[:1]
 
 
@@ -182,11 +188,9 @@ class PCT(Strategy):
         self._random = random.Random(seed)
         self._bug_depth = depth
         self._longest = self._most_roles = 0
-        self._priority: dict[int, float] = {}
-        self._falls: set[int] = set()
 
     def begin(self) -> None:
-        self._priority = {}
+        self._priority: dict[int, float] = {}
         steps = range(max(self._longest, 1))
         self._falls = set(self._random.sample(steps, min(self._bug_depth - 1, len(steps))))
 

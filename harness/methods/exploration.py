@@ -12,9 +12,8 @@ from ..checker.search import search
 from ..exploration.controlled_run import ControlledRun
 from ..exploration.dpor import Reduced
 from ..exploration.extract_program import is_start, program_of
-from ..exploration.follower import Failure, follow, obey, witness
+from ..exploration.follower import Failure, follow, obey, shrink, witness
 from ..runtime.workers import Workers
-from ..exploration.minimize import shrink
 from ..exploration.stable_ids import Names
 from ..exploration.strategies import DepthFirst, Strategy, first_difference
 from ..exploration.token import Moves, encode

@@ -1,7 +1,7 @@
 """explore: every interleaving of a scenario's lock operations, on real threads.
 
 A strategy (strategies.py, dpor.py) says which schedule comes next, controlled_run.py runs it, and here
-it is judged, counted and bounded. What fails is made as simple as it can be (minimize.py), run ten
+it is judged, counted and bounded. What fails is made as simple as it can be (follower.py), run ten
 times more, and shown with a token that anyone can replay.
 
 A bounded search that finds nothing is `inconclusive`. Exploring covers the order of lock operations
