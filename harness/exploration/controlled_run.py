@@ -276,8 +276,7 @@ class ControlledRun(ScheduledRun):
             enter()
             for task in blocked:
                 task.waits_on = task.lock
-            outside = any(blocker.run is not self for task in blocked for blocker in blockers(task))
-            if not outside:
+            if all(blocker.run is self for task in blocked for blocker in blockers(task)):
                 break
             for task in blocked:
                 task.waits_on = None

@@ -131,12 +131,14 @@ class Reduced(HappensBefore):
         self.learn(run, [node.moves for node in self._nodes])
         if self.changed:
             return False
+        # Only when all steps are known: a plan leaves out what comes after the earlier of a race.
         for race in chain(*self.races, self._pending()):
             self._turn_round(race)
         nodes = self._nodes
         while nodes:
             node = nodes[-1]
             done = node.tree.pop(0)
+            # Before `forget`: it sleeps as what it was when it was taken, not as it was planned.
             node.sleep[done.step.label] = self.steps[len(nodes) - 1]
             node.tried += 1
             if node.tree:

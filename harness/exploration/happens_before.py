@@ -87,6 +87,7 @@ class HappensBefore(Strategy):
         for j in reversed(here):
             if not before >> j & 1 and (unknown or self.steps[j].kind in depends):
                 before |= self._before[j]
+        # Races first: `here`, and what comes after the steps there, are still without this one.
         races = self._find_races(i, step, needs, here)
         if step.timed:
             races += self._other_way(i, step, needs, here)
@@ -109,7 +110,6 @@ class HappensBefore(Strategy):
         """Return the races of *step*, number *i* or not taken, which *needs* must come before."""
         races: list[Race] = []
         covered = 0    # the steps that happen before one that it races with
-        unknown = step.lock in self.unknown
         for j in reversed(here):
             other = self.steps[j]
             if (needs | covered) >> j & 1:
@@ -117,7 +117,7 @@ class HappensBefore(Strategy):
             instead = self._there(step, [k for k in here if not self.after[j] >> k & 1])
             if instead and (self.dependent(other, instead) or self.dependent(other, step)):
                 races.append(Race(j, i, needs, instead))
-                if not unknown:
+                if step.lock not in self.unknown:
                     covered |= self._before[j]
         return races
 
@@ -147,11 +147,11 @@ class HappensBefore(Strategy):
 
     def _pending(self) -> Iterable[Race]:
         """Return the races of requests that were not met."""
-        end = len(self._run.steps)
         for task in self._run.stuck:
             step = Taken(task.label, task.lock_number, 0, task.ask, task.timed)
             needs = self._needs(task.label >> 1)
-            yield from self._find_races(end, step, needs, self._on_lock.get(step.lock, []))
+            here = self._on_lock.get(step.lock, [])
+            yield from self._find_races(len(self.steps), step, needs, here)
 
     def may_begin(self, first: Taken, rest: int, race: Race) -> bool:
         """Say whether *first* may begin a continuation of *rest* and *race*: is a weak initial."""

@@ -85,9 +85,7 @@ def _in_words(names: Names, step: Taken) -> str:
 
 @dataclass(slots=True)
 class _Point:
-    """The point of a schedule before one of its steps: the moves there, the same in the order in
-    which they are tried, and the index of the one that is being tried.
-    """
+    """Where a step is chosen: the moves, the same in the order of trying, and which is tried."""
 
     moves: list[int]
     options: list[int]
