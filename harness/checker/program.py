@@ -47,9 +47,7 @@ OPS = frozenset((*LOCK_OPS, *FLAG_OPS, *THREAD_OPS))
 
 
 class Op(NamedTuple):
-    """One operation: its name, the lock, flag or thread it is about, and its argument if it has
-    one.
-    """
+    """One operation: its name, the lock, flag or thread it is about, and its argument or None."""
 
     op: str
     target: str
@@ -105,12 +103,20 @@ class Program:
             if policy not in POLICIES:
                 raise ScenarioError(f"unknown policy {policy!r}; one of {', '.join(POLICIES)}")
         if not isinstance(self.threads, Mapping) or not self.threads:
-            raise ScenarioError(f"a program needs threads, name -> operations, not "
+            raise ScenarioError("a program needs threads, name -> operations, not "
                                 f"{self.threads!r}")
         threads = {name: tuple(_ops(name, ops)) for name, ops in self.threads.items()}
-        locks = _checked_locks(self.locks)
-        for name, index, op in _every(threads):
-            _check(threads, locks, name, index, op)
+        if not isinstance(self.locks, Mapping):
+            raise ScenarioError(f"locks are a mapping from name to kind, not {self.locks!r}")
+        locks = dict(self.locks)
+        for name, kind in locks.items():
+            if kind not in KINDS:
+                raise ScenarioError(f"lock {name} is of unknown kind {kind!r}; one of "
+                                    f"{', '.join(KINDS)}")
+        for thread, ops in threads.items():
+            for index, op in enumerate(ops):
+                where, left = f"thread {thread}, operation {index}", len(ops) - index - 1
+                _check(where, op, left, locks, threads)
         object.__setattr__(self, "threads", threads)
         object.__setattr__(self, "locks", locks)
         object.__setattr__(self, "flags", frozenset(self.flags))
@@ -118,16 +124,6 @@ class Program:
     def policy_of(self, lock: str) -> str:
         """Return the policy of a reader/writer lock."""
         return self.policies.get(lock, self.policy)
-
-
-def _checked_locks(locks: object) -> dict[str, str]:
-    if not isinstance(locks, Mapping):
-        raise ScenarioError(f"locks are a mapping from name to kind, not {locks!r}")
-    for name, kind in locks.items():
-        if kind not in KINDS:
-            raise ScenarioError(f"lock {name} is of unknown kind {kind!r}; one of "
-                                f"{', '.join(KINDS)}")
-    return dict(locks)
 
 
 def _ops(thread: str, ops: object) -> Iterator[Op]:
@@ -143,16 +139,9 @@ def _ops(thread: str, ops: object) -> Iterator[Op]:
         yield Op(*parts)
 
 
-def _every(threads: Mapping[str, tuple[Op, ...]]) -> Iterator[tuple[str, int, Op]]:
-    for name, ops in threads.items():
-        for index, op in enumerate(ops):
-            yield name, index, op
-
-
-def _check(threads: Mapping[str, tuple[Op, ...]], locks: dict[str, str], thread: str, index: int,
-           op: Op) -> None:
-    """Check one operation; take note of the kind of a lock that was not declared."""
-    where = f"thread {thread}, operation {index}"
+def _check(where: str, op: Op, left: int, locks: dict[str, str],
+           threads: Mapping[str, object]) -> None:
+    """Check one operation, which *left* follow; take note of the kind of a lock not declared."""
     if op.op not in OPS:
         raise unknown_operation(where, op.op)
     if not op.target:
@@ -163,28 +152,23 @@ def _check(threads: Mapping[str, tuple[Op, ...]], locks: dict[str, str], thread:
         if kind not in kinds:
             raise ScenarioError(f"{where}: {op.op} does not go with {op.target}, a lock of kind "
                                 f"{kind}")
-    elif op.op in THREAD_OPS and op.target not in threads:
-        if op.op != "begin" or op.target != "-":
-            raise ScenarioError(f"{where}: {op.op} of {op.target!r}, which is no thread")
-    _check_argument(where, op, len(threads[thread]) - index - 1)
-
-
-def unknown_operation(where: str, name: str) -> ScenarioError:
-    """Return the refusal of an operation that nobody can write, with those that one can."""
-    return ScenarioError(f"{where}: unknown operation {name!r}; one of "
-                         f"{', '.join(sorted(OPS.difference(RECORDED)))}")
-
-
-def _check_argument(where: str, op: Op, left: int) -> None:
+    elif op.op in THREAD_OPS and op.target not in threads and op[:2] != ("begin", "-"):
+        raise ScenarioError(f"{where}: {op.op} of {op.target!r}, which is no thread")
     if op.op == "lock_unless":
         flag, _, number = str(op.arg).rpartition(":")
         if not flag or not (number.isascii() and number.isdigit()):
             raise ScenarioError(f"{where}: lock_unless needs \"flag:n\", not {op.arg!r}")
     elif op.op in SKIPPING:
         if type(op.arg) is not int or op.arg < 0:
-            raise ScenarioError(f"{where}: {op.op} needs how many operations to skip, "
-                                f"not {op.arg!r}")
+            raise ScenarioError(f"{where}: {op.op} needs how many operations to skip, not "
+                                f"{op.arg!r}")
     elif op.arg is not None:
         raise ScenarioError(f"{where}: {op.op} takes no argument, but has {op.arg!r}")
     if op.skip > left:
         raise ScenarioError(f"{where}: {op.op} skips {op.skip} operations where {left} are left")
+
+
+def unknown_operation(where: str, name: str) -> ScenarioError:
+    """Return the refusal of an operation that nobody can write, with those that one can."""
+    return ScenarioError(f"{where}: unknown operation {name!r}; one of "
+                         f"{', '.join(sorted(OPS.difference(RECORDED)))}")

@@ -72,8 +72,7 @@ class _Search:
             if state >= limit:
                 self.misused.append(state)
                 continue
-            stays = True
-            waits = False
+            stays, waits = True, False
             for shift, mask, table in threads:
                 rules = table[state >> shift & mask]
                 for bits, value, keep, add, copies in rules:
@@ -96,9 +95,7 @@ class _Search:
                 return
 
     def _closes(self, state: int) -> bool:
-        """Return whether a circle is closed in *state* that was not before.
-
-        """
+        """Return whether a circle is closed in *state* that was not before."""
         # The state before this one had no circle, or the search would have stopped there. The step
         # from there changed what one thread holds and where it stands, or queues: who waits for
         # whom among the others is as before. So a new circle goes through that thread, which then
@@ -142,22 +139,14 @@ class _Search:
         schedule = self._schedule(state)
         thread, _, index = schedule[-1]
         op = self.machine.program.threads[thread][index]
-        text = f"{thread}: {op}, which {thread} does not hold so"
-        return Misuse(thread, index, text, schedule)
+        return Misuse(thread, index, f"{thread}: {op}, which {thread} does not hold so", schedule)
 
     def _schedule(self, state: int) -> tuple[Step, ...]:
         """Return the way by which *state* was found."""
         machine, steps = self.machine, []
         while (before := self.came_from[state]) >= 0:
-            mover, kind = self._mover(before, state)
-            steps.append(Step(machine.names[mover], kind, machine.place(before, mover).op))
+            moves = ((i, machine.step(before, i)) for i in range(len(machine.names)))
+            thread, kind = next((i, move[0]) for i, move in moves if move and move[1] == state)
+            steps.append(Step(machine.names[thread], kind, machine.place(before, thread).op))
             state = before
         return tuple(reversed(steps))
-
-    def _mover(self, before: int, after: int) -> tuple[int, str]:
-        """Return which thread's step leads from one state to the next, and of which kind it is."""
-        for thread in range(len(self.machine.names)):
-            step = self.machine.step(before, thread)
-            if step is not None and step[1] == after:
-                return thread, step[0]
-        raise AssertionError("no thread's step leads there")

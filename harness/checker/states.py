@@ -63,25 +63,18 @@ def blocking(policy: str, mode: str) -> Blocking:
     def blocked(readers: tuple[int, ...], queue: tuple[tuple[int, str], ...]) -> bool:
         return bool(blocked_by(policy, None, readers, queue, 0, mode))
 
-    new, anywhere, before = [], [], []
-    for wanted in (EXCLUSIVE, SHARED):
-        other, own = (1, wanted), (0, mode)
-        if blocked((), (other,)):
-            new.append(wanted)
-        if blocked((), (own, other)):
-            anywhere.append(wanted)
-        elif blocked((), (other, own)):
-            before.append(wanted)
-    return Blocking(blocked((1,), ()), tuple(new), tuple(anywhere), tuple(before))
+    modes, own = (EXCLUSIVE, SHARED), (0, mode)
+    new = tuple(other for other in modes if blocked((), ((1, other),)))
+    anywhere = tuple(other for other in modes if blocked((), (own, (1, other))))
+    before = tuple(other for other in modes
+                   if other not in anywhere and blocked((), ((1, other), own)))
+    return Blocking(blocked((1,), ()), new, anywhere, before)
 
 
 def _lay_out(ops: tuple[Op, ...]) -> list[Place]:
     """Return every place of a thread, its end last."""
-    places = []
-    for index, op in enumerate(ops):
-        places.append(Place(index, False))
-        if op.operation.busy == "queues":
-            places.append(Place(index, True))
+    places = [Place(index, queued) for index, op in enumerate(ops) for queued in (False, True)
+              if not queued or op.operation.busy == "queues"]
     return [*places, Place(len(ops), False)]
 
 

@@ -22,10 +22,10 @@ from ..locks.task import SHARED
 from .program import Op, Program
 from .states import Layout, Place, blocking
 
-# What a thread may do at a place, (mask, value, keep, add, copies): if ``state & mask == value``, the
-# next state is ``(state & keep) + add``. The copies are for one who queues where the order matters,
-# else empty: he takes down who is in the queue before him. Each is (from, mask, to): the bits *mask*
-# at *from* are added at *to*. Plain tuples, for the search's inner loop.
+# What a thread may do at a place, (mask, value, keep, add, copies): if ``state & mask == value``,
+# the next state is ``(state & keep) + add``. The copies are for one who queues where the order
+# matters, else empty: he takes down who is in the queue before him. Each is (from, mask, to): the
+# bits *mask* at *from* are added at *to*. Plain tuples, for the search's inner loop.
 Copies = tuple[tuple[int, int, int], ...]
 Rule = tuple[int, int, int, int, Copies]
 _PLAIN = ("", "waits", "queues", "skips")
@@ -66,18 +66,17 @@ class Machine(Layout):
             cases = [list(self._cases(thread, place)) for place in places[:-1]] + [[]]
             self.kinds.append([tuple(case.kind for case in there) for there in cases])
             rules = [tuple(self._rule(thread, place, case) for case in there)
-                     for place, there in zip(places, cases)]
+                     for place, there in zip(places, cases, strict=True)]
             bits = self.where[thread]
             self.tables.append((bits.shift, bits.mask >> bits.shift, rules))
         self.plain = all(op.operation.of in ("mutex", "rwsem") and op.operation.busy in _PLAIN
                          for ops in self.ops for op in ops)
 
     def step(self, state: int, thread: int) -> tuple[str, int] | None:
-        """Return what kind of step *thread* can take and the state after it; None if it waits or
-        has ended.
-        """
-        index, (_, _, table) = self.where[thread].of(state), self.tables[thread]
-        for kind, (bits, value, keep, add, copies) in zip(self.kinds[thread][index], table[index]):
+        """Return the kind of step *thread* can take and the state after it; None if it cannot."""
+        index = self.where[thread].of(state)
+        rules = zip(self.kinds[thread][index], self.tables[thread][2][index], strict=True)
+        for kind, (bits, value, keep, add, copies) in rules:
             if state & bits == value:
                 after = (state & keep) + add
                 for source, queue, to in copies:
@@ -101,9 +100,8 @@ class Machine(Layout):
 
     def _exclusive(self, thread: int, place: Place, op: Op) -> Iterator[_Case]:
         owner = self.owner[op.target]
-        mine, once = owner.at(thread + 1), 0
-        if op.target in self.depth:
-            once = self.depth[op.target].at(1)
+        mine = owner.at(thread + 1)
+        once = self.depth[op.target].at(1) if op.target in self.depth else 0
         yield _Case("acquire", owner.mask, 0, add=mine + once)
         if once:
             yield _Case("acquire", owner.mask, mine, add=once)
@@ -188,7 +186,8 @@ class Machine(Layout):
             yield _Case("queue", clear=draining, add=draining, to=Place(place.op, True))
 
     def _tell(self, thread: int, place: Place, op: Op) -> Iterator[_Case]:
-        bit = self.flag[op.target].mask
+        begins = op.op == "begin"
+        bit = (self.begun[self.thread(op, thread)] if begins else self.flag[op.target]).mask
         yield _Case("tell", clear=bit, add=0 if op.op == "clear" else bit)
 
     def _wait(self, thread: int, place: Place, op: Op) -> Iterator[_Case]:
@@ -199,10 +198,6 @@ class Machine(Layout):
         flag = self.flag[op.target].mask
         yield _Case("jump", flag, flag if op.op == "jump_if" else 0, to=1 + op.skip)
         yield _Case("jump")
-
-    def _begin(self, thread: int, place: Place, op: Op) -> Iterator[_Case]:
-        bit = self.begun[self.thread(op, thread)].mask
-        yield _Case("tell", clear=bit, add=bit)
 
     def _join(self, thread: int, place: Place, op: Op) -> Iterator[_Case]:
         other = self.thread(op, thread)
@@ -222,6 +217,6 @@ _CASES: dict[tuple[Of, Does], Callable[[Machine, int, Place, Op], Iterator[_Case
     ("kernfs", "release"): Machine._put, ("srcu", "release"): Machine._put,
     ("kernfs", "await"): Machine._drain, ("srcu", "await"): Machine._drain,
     ("flag", "tell"): Machine._tell, ("flag", "await"): Machine._wait,
-    ("flag", "look"): Machine._jump,
-    ("thread", "tell"): Machine._begin, ("thread", "await"): Machine._join,
+    ("flag", "look"): Machine._jump, ("thread", "tell"): Machine._tell,
+    ("thread", "await"): Machine._join,
 }

@@ -2,9 +2,9 @@
 chooser decides.
 
 A role runs until it comes to its next *stop*: a request for a lock, a release, a wait, a
-`complete`, a look, a `harness.step()`. There it says what it is about to do and asks the chooser, in
-its own thread, who goes next; it hands over to that one directly and waits (scheduled_run.py). So
-the threads are real and the locks are taken for real, but nothing happens that was not chosen. A
+`complete`, a look, a `harness.step()`. There it says what it is about to do and asks the chooser,
+in its own thread, who goes next; it hands over to that one directly and waits (scheduled_run.py).
+So the threads are real and the locks are taken for real, but nothing happens that was not chosen. A
 schedule goes on until every role has ended or nobody can be chosen.
 
 The file is long because it says in one place how such a run ends: each way has its own words.
@@ -15,7 +15,6 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 from ..locks.completion import Completion
@@ -26,6 +25,7 @@ from ..locks.task import EXCLUSIVE, WAIT, Expired, Task, Unwind, current
 from ..locks.waitgraph import any_cycle, blockers
 from ..runtime import thread_patch
 from ..runtime.invariants import Invariants
+from ..runtime.observer import Observer, overridden
 from ..runtime.process_state import aside
 from ..runtime.run import unwind
 from ..runtime.scenario import Scenario
@@ -40,6 +40,18 @@ from .stable_ids import Names
 
 _NUMBERED = re.compile(r"Thread-\d+( \(|$)")    # the name of a thread that was given none
 _SPIN = 100              # steps of the same kind in a row that say so
+_LOCK, _READ, _WRITE = ((ASK_LOCK, ASK_TRY, UNLOCK), (ASK_READ, ASK_TRY_READ, UP_READ),
+                        (ASK_WRITE, ASK_TRY_WRITE, UP_WRITE))
+_WAIT, _ANY = (ASK_WAIT, LOOK, COMPLETE), (ASK_ANY, ANY, ANY)
+
+
+def _asks(lock: Any, mode: str) -> tuple[int, int, int]:
+    """Return what a request asks *lock* for, what a trylock, and what a release."""
+    if isinstance(lock, Mutex):
+        return _LOCK
+    if isinstance(lock, RWSemaphore):
+        return _WRITE if mode is EXCLUSIVE else _READ
+    return _WAIT if isinstance(lock, Completion) else _ANY
 
 
 class ControlledRun(ScheduledRun):
@@ -67,41 +79,34 @@ class ControlledRun(ScheduledRun):
         self.workers: Any = None
         self._full, self._numbered = full, numbered
         watching = [Invariants(scenario.invariants, to_the_end)] if scenario.invariants else []
-        self._look: tuple[Callable[..., None], ...] = tuple([each.look for each in watching])
+        self._look = tuple([invariants.look for invariants in watching])
         super().__init__(scenario, watching, chooser, names, timeout, deadline)
-        self.unstarted.extend(self.tasks)
 
     def new_task(self, name: str, thread: threading.Thread | None = None) -> ControlledTask:
-        if thread is None:
-            task = ControlledTask(name, self, None, name, self.names.role(name))
-        else:
-            task = self._new_child(name, thread)
-        self.by_label[task.label] = task
-        return task
-
-    def _new_child(self, name: str, thread: threading.Thread) -> ControlledTask:
-        """Return the task of a thread that the caller, a role, is about to start."""
-        parent: Any = current()
-        parent.children += 1
-        key = f"{parent.key}/{parent.children}"
-        while key in self.scenario.roles:
-            key += "'"
-        if _NUMBERED.match(name) and not self._numbered:
-            name = key
+        key = name
+        if thread is not None:    # which the caller, a role, is about to start
+            parent: Any = current()
+            siblings = sum(task.parent == parent.key for task in self.tasks)
+            key = f"{parent.key}/{siblings + 1}"
+            while key in self.scenario.roles:
+                key += "'"
+            if _NUMBERED.match(name) and not self._numbered:
+                name = key
         task = ControlledTask(name, self, thread, key, self.names.role(key))
-        task.birth, task.parent = len(self.steps) - 1, parent.key
-        task.starter = parent
-        task.turn = self.workers.lend()
+        if thread is not None:
+            task.birth, task.parent, task.starter = len(self.steps) - 1, parent.key, parent
+            task.turn = self.workers.lend()
+        self.by_label[task.label] = task
         return task
 
     def connect(self) -> None:
         """Events are stops, and are recorded for a report alone: recording costs most of a step."""
         look = self._look
-        record = (self.recorder,) if self._full else ()
-        self.on_acquire = (*(each.lock_acquire for each in record), self._at_acquire, *look)
-        self.on_contended = tuple([each.lock_contended for each in record])
-        self.on_acquired = (*(each.lock_acquired for each in record), *look)
-        self.on_release = (*(each.lock_release for each in record), self._at_release, *look)
+        recorders: list[Observer] = [self.recorder] if self._full else []
+        self.on_acquire = (*overridden(recorders, "lock_acquire"), self._at_acquire, *look)
+        self.on_contended = overridden(recorders, "lock_contended")
+        self.on_acquired = (*overridden(recorders, "lock_acquired"), *look)
+        self.on_release = (*overridden(recorders, "lock_release"), self._at_release, *look)
         self.on_start = look
         self.on_thread = self.on_end = self.on_idle = ()
 
@@ -109,9 +114,9 @@ class ControlledRun(ScheduledRun):
 
     def start_roles(self, workers: Workers) -> None:
         self.workers = workers
-        for task, function in zip(self.tasks, self.scenario.roles.values()):
+        for task, function in zip(self.tasks, self.scenario.roles.values(), strict=True):
             task.turn = workers.assign(self, task, function, task.name if self._full else "")
-        self.hand_over(self.unstarted.popleft())
+        self.unstarted.popleft().turn.hand_over()
 
     @property
     def moves(self) -> int:
@@ -145,17 +150,17 @@ class ControlledRun(ScheduledRun):
         leave()
 
     def _standstill(self) -> tuple[Verdict, str]:
-        outside = next((task.name for task in self.tasks
-                        if task is self.last_task and task.lock is None and not task.ended), "")
-        able = [task.name for task in self.tasks if task.name != outside and self._is_able(task)]
-        if not outside:
+        outside = next((task for task in self.tasks if task is self.last_task
+                        and task.lock is None and not task.ended), None)
+        able = [task.name for task in self.tasks if task is not outside and self._is_able(task)]
+        if outside is None:
             return Verdict.HANG, " and no cycle explains it"
-        if able:
-            return Verdict.INCONCLUSIVE, (
-                f": {outside} waits outside our locks, or computes, while {' and '.join(able)} "
-                f"{'is' if len(able) == 1 else 'are'} held back; such waits cannot be explored")
-        return Verdict.HANG, (f": {outside} waits outside our locks, or computes, and no other "
-                              f"role can go on")
+        text = f": {outside.name} waits outside our locks, or computes,"
+        if not able:
+            return Verdict.HANG, f"{text} and no other role can go on"
+        return Verdict.INCONCLUSIVE, (
+            f"{text} while {' and '.join(able)} {'is' if len(able) == 1 else 'are'} held back; "
+            f"such waits cannot be explored")
 
     def _is_able(self, task: ControlledTask) -> bool:
         """Say whether *task* could go on if it were its turn."""
@@ -201,30 +206,20 @@ class ControlledRun(ScheduledRun):
 
     def step(self, task: Any, on: str) -> None:
         """Stop *task* at a point of its own."""
-        self._go_on()
-        task.ask, task.timed = STEP, False
-        self.stop_at(task, f"step {on}")
-        self._go_on()
+        self.look(task, f"step {on}", STEP)
 
-    def look(self, task: Any, lock: Any) -> None:
+    def look(self, task: Any, lock: Any, ask: int = LOOK) -> None:
         """Stop *task* before it looks: what it sees depends on who went before."""
         self._go_on()
-        task.ask, task.mode, task.timed = LOOK, WAIT, False
-        self.stop_at(task, lock)
+        self._stop_untimed(task, lock, ask)
         self._go_on()
 
+    def _stop_untimed(self, task: Any, lock: Any, ask: int, mode: str = WAIT) -> None:
+        task.ask, task.mode, task.timed = ask, mode, False
+        self.stop_at(task, lock)
+
     def _at_acquire(self, task: Any, lock: Any, mode: str) -> None:
-        if isinstance(lock, Mutex):
-            task.ask = ASK_TRY if task.trylock else ASK_LOCK
-        elif isinstance(lock, RWSemaphore):
-            if mode is EXCLUSIVE:
-                task.ask = ASK_TRY_WRITE if task.trylock else ASK_WRITE
-            else:
-                task.ask = ASK_TRY_READ if task.trylock else ASK_READ
-        elif isinstance(lock, Completion):
-            task.ask = LOOK if task.trylock else ASK_WAIT
-        else:
-            task.ask = ANY if task.trylock else ASK_ANY
+        task.ask = _asks(lock, mode)[task.trylock]
         task.mode = mode
         self.stop_at(task, lock)
         self._go_on()
@@ -233,16 +228,9 @@ class ControlledRun(ScheduledRun):
             raise Expired
 
     def _at_release(self, task: Any, lock: Any, mode: str) -> None:
-        if mode is WAIT:
-            task.ask = COMPLETE if isinstance(lock, Completion) else ANY
-        elif isinstance(lock, RWSemaphore):
-            task.ask = UP_WRITE if mode is EXCLUSIVE else UP_READ
-        else:
-            task.ask = UNLOCK if isinstance(lock, Mutex) else ANY
-        task.mode, task.timed = mode, False
-        self.stop_at(task, lock)
+        self._stop_untimed(task, lock, _asks(lock, mode)[2], mode)
         if task.ask == COMPLETE:
-            self.completes(lock)
+            self.completing = lock
 
     def contended(self, task: Task, again: bool) -> bool:
         """See that a real lock is taken which the account had granted; let *task* go.
@@ -250,8 +238,8 @@ class ControlledRun(ScheduledRun):
         A role waits at its stops, never for a lock. Called with the guard held.
         """
         if not self.unwinding:
-            self.stop(self.disagreement(f"the account let {task.name} have {task.waits_on}, but "
-                                        f"the real lock is taken"))
+            self.stop_for_disagreement(f"the account let {task.name} have {task.waits_on}, but the "
+                                       f"real lock is taken")
         return False
 
     def quiescent(self) -> None:
@@ -264,8 +252,7 @@ class ControlledRun(ScheduledRun):
             self.release_held(task)
         adopted = task.thread is not None and thread_patch.adopted(task.thread)
         if adopted and not self.unwinding:
-            task.ask, task.mode, task.timed = COMPLETE_ALL, WAIT, False
-            self.stop_at(task, thread_patch.end_of(task.thread))
+            self._stop_untimed(task, thread_patch.end_of(task.thread), COMPLETE_ALL)
         if len(task.held) != task.due >= 0 and not self.unwinding:
             self.refused(task)
         enter()
@@ -279,20 +266,17 @@ class ControlledRun(ScheduledRun):
         elif not self.unwinding or task.starter is not None:
             heir = self.heir_of(task)
             if heir is not None:
-                self.hand_over(heir)
+                heir.turn.hand_over()
 
     def nobody(self) -> bool:
-        """Judge, and return True: nobody can go on. If a thread outside may still let one, wait for
-        it; False if it did.
-        """
+        """Judge that nobody can go on; return False if a thread outside let one after all."""
         blocked = sorted((task for task in self.tasks if not task.ended),
                          key=lambda task: task.since)
         while not self.unwinding:
             enter()
             for task in blocked:
                 task.waits_on = task.lock
-            outside = any(blocker.run is not self for task in blocked for blocker in blockers(task))
-            if not outside:
+            if all(blocker.run is self for task in blocked for blocker in blockers(task)):
                 break
             for task in blocked:
                 task.waits_on = None
@@ -331,9 +315,8 @@ class ControlledRun(ScheduledRun):
         last = self.steps[-_SPIN:]
         if len(last) < _SPIN or len({(step.label, step.kind, step.lock) for step in last}) > 2:
             return ""
-        step = last[-1]
-        return f": {self.names.roles[step.label >> 1]} asks for {self.names.shown[step.lock]} again " \
-               f"and again, which may go on for ever"
+        role, lock = self.names.roles[last[-1].label >> 1], self.names.shown[last[-1].lock]
+        return f": {role} asks for {lock} again and again, which may go on for ever"
 
     def stop(self, finding: Finding) -> None:
         """Keep *finding* and let every role go. Called with the guard held."""

@@ -32,7 +32,6 @@ NAMES = dict(enumerate(
      "queue to write", "busy (read)", "busy (write)", "give up", "leave the queue", "pass", "pass",
      "complete", "complete_all", "reinit", "look", "pass or change", "step"), 1))
 
-KINDS = range(1, STEP + 1)
 QUEUEING = (QUEUE_READ, QUEUE_WRITE)
 
 # What a role asks for where it stands; what is neither of these is done as soon as it is chosen,
@@ -62,15 +61,12 @@ _COMMUTING = (
     | {(PASS_ALL, PASS_ALL)})
 
 # kind -> the kinds it depends on, on one lock
-DEPENDS = tuple(frozenset(b for b in KINDS if (a, b) not in _COMMUTING)
+DEPENDS = tuple(frozenset(b for b in range(1, STEP + 1) if (a, b) not in _COMMUTING)
                 for a in range(STEP + 1))
 
 
 def outcome(free: bool, ask: int, queued: bool, timed: bool) -> tuple[int, int]:
-    """Return the step that a role asking so would do next, and the one by which it gives up.
-
-    Either is 0 if it cannot do it now.
-    """
+    """Return the step that a role asking so would do next, and the one to give up by; 0 if none."""
     if ask < ASK_LOCK:
         return ask, 0
     if free:
@@ -78,56 +74,40 @@ def outcome(free: bool, ask: int, queued: bool, timed: bool) -> tuple[int, int]:
     return OUTCOMES[ask][2 if queued else 1], OUTCOMES[ask][4 if queued else 3] if timed else 0
 
 
-class History:
-    """Where one lock stands after some steps on it: (role, kind) each, in order."""
-
-    def __init__(self, policy: str, done: float, steps: Iterable[tuple[int, int]]) -> None:
-        self._policy = policy
-        self._writer: int | None = None     # or the owner of an exclusive lock
-        self._readers: list[int] = []
-        self._queue: list[tuple[int, str]] = []
-        self._done = done
-        for role, kind in steps:
-            self.add(role, kind)
-
-    def add(self, role: int, kind: int) -> None:
-        """Take one more step."""
-        if kind in (LOCK, WRITE):
-            self._leave_queue(role)
-            self._writer = role
-        elif kind in (UNLOCK, UP_WRITE):
-            self._writer = None
-        elif kind == READ:
-            self._leave_queue(role)
-            self._readers.append(role)
-        elif kind == UP_READ:
-            self._readers.remove(role)
-        elif kind in QUEUEING:
-            self._queue.append((role, SHARED if kind == QUEUE_READ else EXCLUSIVE))
-        elif kind == LEAVE_QUEUE:
-            self._leave_queue(role)
-        elif kind in _DONE:
-            self._done = _DONE[kind](self._done)
-
-    def _leave_queue(self, role: int) -> None:
-        self._queue = [entry for entry in self._queue if entry[0] != role]
-
-    def outcome(self, role: int, ask: int, timed: bool) -> tuple[int, int]:
-        """Return what `outcome` says of a request of *role* now."""
-        if ask == ASK_WAIT:
-            free = self._done > 0
-        elif ask in (ASK_LOCK, ASK_TRY):
-            free = self._writer is None
-        else:
-            mode = SHARED if ask in (ASK_READ, ASK_TRY_READ) else EXCLUSIVE
-            free = not blocked_by(self._policy, self._writer, self._readers, self._queue, role,
-                                  mode)
-        kind, give_up = outcome(free, ask, any(waiter == role for waiter, _ in self._queue), timed)
-        if kind == PASS and self._done == float("inf"):
-            kind = PASS_ALL
-        return kind, give_up
-
-
 _DONE: dict[int, Callable[[float], float]] = {
     PASS: lambda done: done - 1, COMPLETE: lambda done: done + 1,
     COMPLETE_ALL: lambda done: float("inf"), REINIT: lambda done: 0}
+
+
+def outcome_after(steps: Iterable[tuple[int, int]], policy: str, done: float, role: int, ask: int,
+                  timed: bool) -> tuple[int, int]:
+    """Return `outcome` for a request of *role* on a semaphore, or on a completion.
+
+    Args:
+        steps: those on it so far, (role, kind) each, in order.
+        policy: of the semaphore.
+        done: how often one could pass the completion at the start.
+    """
+    writer: int | None = None
+    readers: list[int] = []
+    queue: list[tuple[int, str]] = []
+    for who, kind in steps:
+        if kind in QUEUEING:
+            queue.append((who, SHARED if kind == QUEUE_READ else EXCLUSIVE))
+        elif kind in (READ, WRITE, LEAVE_QUEUE):
+            queue = [entry for entry in queue if entry[0] != who]
+        if kind == READ:
+            readers.append(who)
+        elif kind == UP_READ:
+            readers.remove(who)
+        elif kind in (WRITE, UP_WRITE):
+            writer = who if kind == WRITE else None
+        elif kind in _DONE:
+            done = _DONE[kind](done)
+    if ask == ASK_WAIT:
+        free = done > 0
+    else:
+        mode = SHARED if ask in (ASK_READ, ASK_TRY_READ) else EXCLUSIVE
+        free = not blocked_by(policy, writer, readers, queue, role, mode)
+    kind, give_up = outcome(free, ask, any(waiter == role for waiter, _ in queue), timed)
+    return PASS_ALL if kind == PASS and done == float("inf") else kind, give_up

@@ -15,12 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from .controlled_run import ControlledRun
 from .dependency import ASK_LOCK
-from .happens_before import HappensBefore, Race
+from .happens_before import HappensBefore, Race, bits
 from .stable_ids import Taken
+from .strategies import ahead
 
 
 @dataclass(slots=True)
@@ -52,43 +54,28 @@ class Reduced(HappensBefore):
     """Optimal dynamic partial-order reduction."""
 
     name = "dpor"
+    complete = True    # until a plan cannot be followed
 
     def __init__(self) -> None:
         super().__init__()
         self._nodes: list[_Node] = []
-        self._depth = 0
-        self.blocked = 0       # schedules cut short since all that could be done was asleep
-        self.unfollowed = 0    # plans that could not be followed
-
-    @property
-    def complete(self) -> bool:   # type: ignore[override]
-        """Whether every plan could be followed."""
-        return not self.unfollowed
-
-    @property
-    def bound(self) -> str:   # type: ignore[override]
-        """Why it is not complete."""
-        if not self.unfollowed:
-            return ""
-        return f"{self.unfollowed} planned schedules could not be followed: roles share data " \
-               f"that no lock orders (call harness.step() before it is used)"
+        self._blocked = 0       # schedules cut short since all that could be done was asleep
+        self._unfollowed = 0    # plans that could not be followed
 
     # -- during a schedule ----------------------------------------------------------------
 
     def begin(self) -> None:
-        self._depth = 0
         self.restarted = False
 
     def choose(self, run: ControlledRun, moves: list[int]) -> int:
-        depth, nodes = self._depth, self._nodes
-        if depth == len(nodes) and not self._enter(run, moves):
+        depth = len(run.steps)
+        if depth == len(self._nodes) and not self._enter(run, moves):
             return -1
-        label = nodes[depth].tree[0].step.label
+        label = self._nodes[depth].tree[0].step.label
         if label not in moves:
             role = run.names.roles[label >> 1]
             self.changed = f"at step {depth + 1} {role} could go on before, and now cannot"
             return -1
-        self._depth = depth + 1
         return label
 
     def _enter(self, run: ControlledRun, moves: list[int]) -> bool:
@@ -101,10 +88,10 @@ class Reduced(HappensBefore):
                      if not self.dependent(other, step)}
             tree = self._possible(run, moves, node.tree[0].then)
         if not tree:
-            label = self._default(run, moves, sleep)
-            if label < 0:
+            awake = [label for label in moves if label not in sleep]
+            if not awake:
                 return False
-            tree = [_Branch(run.would(label), [])]
+            tree = [_Branch(run.would(ahead(run, awake)[0]), [])]
         self._nodes.append(_Node(moves, sleep, tree))
         return True
 
@@ -117,41 +104,41 @@ class Reduced(HappensBefore):
         """
         possible = []
         for plan in plans:
-            planned = plan.step
-            if planned.lock in self.unknown:
-                if planned.label in moves:
-                    possible.append(plan)
-            elif planned.label in moves and _same_step(run.would(planned.label), planned):
+            step, unknown = plan.step, plan.step.lock in self.unknown
+            if step.label in moves and (unknown or _same_step(run.would(step.label), step)):
                 possible.append(plan)
-            else:
-                self.unfollowed += 1
+            elif not unknown:
+                self._give_up_a_plan()
         return possible
 
-    def _default(self, run: ControlledRun, moves: list[int], sleep: dict[int, Taken]) -> int:
-        """Return whom to try where nothing is planned: the one that went last, if it can go on."""
-        awake = [label for label in moves if label not in sleep]
-        if not awake:
-            return -1
-        last = run.steps[-1].label if run.steps else -1
-        return last if last in awake else awake[0]
+    def _give_up_a_plan(self) -> None:
+        self._unfollowed += 1
+        self.complete = False
+        self.bound = f"{self._unfollowed} planned schedules could not be followed: roles share " \
+                     f"data that no lock orders (call harness.step() before it is used)"
 
     # -- between schedules ----------------------------------------------------------------
 
     def advance(self, run: ControlledRun) -> bool:
-        del self._nodes[self._depth:]   # a role behaved differently, or the schedule was stopped
+        del self._nodes[len(run.steps):]   # a role behaved differently, or the schedule was stopped
         if run.cut:
-            self.blocked += 1
-        if not run.names.unknown <= self.unknown:
-            self._start_again(run.names.unknown)
+            self._blocked += 1
+        if not run.names.unknown <= self.unknown:    # known less well than was thought: start again
+            self.restarted, self.unknown = True, set(run.names.unknown)
+            self._nodes.clear()
+            self.forget(0)
             return True
-        self.learn(run)
+        self.learn(run, [node.moves for node in self._nodes])
         if self.changed:
             return False
-        self._turn_round_races()
+        # Only when all steps are known: a plan leaves out what comes after the earlier of a race.
+        for race in chain(*self.races, self._pending()):
+            self._turn_round(race)
         nodes = self._nodes
         while nodes:
             node = nodes[-1]
             done = node.tree.pop(0)
+            # Before `forget`: it sleeps as what it was when it was taken, not as it was planned.
             node.sleep[done.step.label] = self.steps[len(nodes) - 1]
             node.tried += 1
             if node.tree:
@@ -160,92 +147,56 @@ class Reduced(HappensBefore):
         self.forget(len(nodes) - 1)
         return bool(nodes)
 
-    def _start_again(self, unknown: set[int]) -> None:
-        """Forget everything: some locks are less well known than was thought."""
-        self.restarted = True
-        self.unknown = set(unknown)
-        self._nodes = []
-        self.forget(0)
-
-    def fraction(self) -> float:
-        done, share = 0.0, 1.0
-        for node in self._nodes:
-            share /= node.tried + len(node.tree)
-            done += share * node.tried
-        return done
+    def tried(self) -> Iterable[tuple[int, int]]:
+        return ((node.tried, node.tried + len(node.tree)) for node in self._nodes)
 
     def summary(self) -> dict[str, Any]:
-        return {"cut_short": self.blocked} if self.blocked else {}
+        return {"cut_short": self._blocked} if self._blocked else {}
 
     # -- turning races round --------------------------------------------------------------
 
-    def _turn_round_races(self) -> None:
-        everything = (1 << len(self.steps)) - 1
-        for races in self.races:
-            for race in races:
-                self._turn_round(race, everything)
-        for race in self._pending():
-            self._turn_round(race, everything)
-
-    def moves_at(self, i: int) -> list[int]:
-        return self._nodes[i].moves
-
-    def _turn_round(self, race: Race, everything: int) -> None:
+    def _turn_round(self, race: Race) -> None:
         """Plan the schedule in which the race goes the other way, unless it is planned or seen."""
-        earlier, step = race.earlier, race.step
-        rest = everything & ~((1 << earlier) - 1) & ~self.after[earlier]
-        if race.later < len(self.steps):
+        end, earlier = len(self.steps), race.earlier
+        rest = ((1 << end) - (1 << earlier)) & ~self.after[earlier]
+        if race.later < end:
             rest &= ~self.after[race.later]
         node = self._nodes[earlier]
-        for asleep in node.sleep.values():
-            if self.may_begin(asleep, rest, race):
-                return
-        sequence = [self.steps[i] for i in _bits(rest)]
-        sequence.append(step)
+        if any(self.may_begin(asleep, rest, race) for asleep in node.sleep.values()):
+            return
+        sequence = [*(self.steps[i] for i in bits(rest)), race.step]
         if sequence[0].label in node.moves:
             self._insert(node.tree, sequence)
-        elif step.lock not in self.unknown:
-            self.unfollowed += 1
+        elif race.step.lock not in self.unknown:
+            self._give_up_a_plan()
 
     def _insert(self, tree: list[_Branch], sequence: list[Taken]) -> None:
         """Plan *sequence* in *tree*, unless a plan there comes to the same."""
         while True:
             for branch in tree:
-                at = self._where_first(branch.step, sequence)
-                if at is not None:
+                rest = self._after(branch.step, sequence)
+                if rest is not None:
                     break
             else:
                 for step in sequence:
                     tree.append(_Branch(step, []))
                     tree = tree[-1].then
                 return
-            if at >= 0:
-                sequence = sequence[:at] + sequence[at + 1:]
-            if not branch.then or not sequence:
+            if not branch.then or not rest:
                 return
-            tree = branch.then
+            tree, sequence = branch.then, rest
 
-    def _where_first(self, first: Taken, sequence: list[Taken]) -> int | None:
-        """Return where *first* stands in *sequence* if it can be put first there, -1 if it does not
-        stand there but can be put before it, else None.
-        """
+    def _after(self, first: Taken, sequence: list[Taken]) -> list[Taken] | None:
+        """Return what is left of *sequence* when *first* comes before it; None if it cannot."""
         for i, step in enumerate(sequence):
             if step.label == first.label:
-                return i
+                return sequence[:i] + sequence[i + 1:]
             if self.dependent(first, step):
                 return None
-        return -1
+        return sequence
 
 
 def _same_step(would: Taken, planned: Taken) -> bool:
-    if would.lock != planned.lock or would.ask != planned.ask:
-        return False
     # Whether it is complete or complete_all is not known before it is done.
-    return would.kind == planned.kind or would.ask < ASK_LOCK
-
-
-def _bits(mask: int) -> Iterable[int]:
-    while mask:
-        low = mask & -mask
-        yield low.bit_length() - 1
-        mask ^= low
+    return would.lock == planned.lock and would.ask == planned.ask and (
+        would.kind == planned.kind or would.ask < ASK_LOCK)

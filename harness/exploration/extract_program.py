@@ -76,7 +76,7 @@ def _is_given(flag: str, done: Mapping[str, float]) -> bool:
 
 
 def _with_flags(path: Sequence[Op], counted: set[str], done: Mapping[str, float]) -> Iterator[Op]:
-    """Yield the operations of *path*, those on completions on flags; *counted* get one each time."""
+    """Yield *path* with completions as flags; one that is *counted* gets another each time."""
     numbers = Counter({Op("complete", name): int(done.get(name, 0)) for name in counted})
     for op in path:
         target = op.target
@@ -91,8 +91,7 @@ def _with_flags(path: Sequence[Op], counted: set[str], done: Mapping[str, float]
 
 def program_of(run: ControlledRun) -> Program | str:
     """Return what the roles did in *run*, or, in words, why that makes no program."""
-    why = _no_program(run)
-    if why:
+    if why := _no_program(run):
         return why
     begun: dict[int, list[tuple[str, str]]] = defaultdict(list)   # step -> who starts whom then
     threads: dict[str, list[Op]] = {}
@@ -104,16 +103,12 @@ def program_of(run: ControlledRun) -> Program | str:
         if step is not None and step.kind in _OPERATIONS:
             operation = _OPERATIONS[step.kind]
             threads[run.names.roles[step.label >> 1]].append(
-                Op(TAKEN[operation] if step.ask in _TRYING else operation, _lock(step.lock)))
+                Op(TAKEN[operation] if step.ask in _TRYING else operation, f"lock {step.lock}"))
         for parent, thread in begun[number]:
             threads[parent].append(Op("set", started(thread)))
-    done = {_lock(number): done for number, done in run.names.done.items()}
-    policies = {_lock(lock): policy for lock, policy in run.names.policies.items() if policy}
+    done = {f"lock {number}": done for number, done in run.names.done.items()}
+    policies = {f"lock {number}": policy for number, policy in run.names.policies.items() if policy}
     return program_from(threads, done, policies)
-
-
-def _lock(number: int) -> str:
-    return f"lock {number}"
 
 
 def _no_program(run: ControlledRun) -> str:

@@ -1,17 +1,22 @@
 """The follower of a schedule: tokens, counterexamples and the engine's witnesses on real threads.
 
-A schedule is a list of turns. Whoever's turn comes first in it, of those who can go on, goes. A turn
-is taken when its role does the operation it is of; on the way there the role goes on whenever it is
-the first that can. A request that cannot be granted waits, and its turn with it: it stands before
-the later ones, so that it is granted as soon as it can be.
+A schedule is a list of turns. Whoever's turn comes first in it, of those who can go on, goes. A
+turn is taken when its role does the operation it is of; on the way there the role goes on whenever
+it is the first that can. A request that cannot be granted waits, and its turn with it: it stands
+before the later ones, so that it is granted as soon as it can be.
+
+A failing schedule is followed again and again to make it as simple as it can be (`shrink`): it is
+simple when the roles are switched seldom. Nothing here knows why a schedule was tried.
 """
 
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, groupby, pairwise
 from typing import Any, NamedTuple, Protocol
 
 from ..checker.answer import Step
@@ -47,8 +52,7 @@ class Follower(Strategy):
 
     Args:
         counted: says whether a task stands at one of its operations that are counted.
-        operation: returns which operation a role stands at, by its name, where that is known
-            without counting.
+        operation: tells which operation a role, by name, stands at, if known without counting.
         polls: a wait with a limit is a look, and gives up at once if it cannot pass.
         strictly: stop following at the first turn that cannot come (`diverged` says which), but for
             a request that waits; else leave out what cannot come now.
@@ -59,8 +63,7 @@ class Follower(Strategy):
     def __init__(self, schedule: Sequence[Turn], *, strictly: bool = True,
                  counted: Callable[[ControlledTask], bool] = is_operation,
                  operation: Callable[[str], int] | None = None, polls: bool = False) -> None:
-        self._left = list(schedule)
-        self._length = len(self._left)
+        self._left, self._length = list(schedule), len(schedule)
         self._strictly, self._counted, self._operation = strictly, counted, operation
         self._polls = polls
         self._done: Counter[str] = Counter()    # counted operations, by role
@@ -74,60 +77,53 @@ class Follower(Strategy):
 
     def choose(self, run: ControlledRun, moves: list[int]) -> int:
         tasks = {task.key: task for task in run.tasks} | {task.name: task for task in run.tasks}
-        at = 0
         if self._left and self._left[0].operation != NEXT:
             for ending in run.tasks:    # the end of a thread is no operation, and waits for nothing
                 if ending.ask == COMPLETE_ALL and ending.label in moves:
                     return ending.label
+        at = 0
         while at < len(self._left):
             turn = self._left[at]
             task = tasks.get(turn.role)
-            ahead_by = self._ahead_by(task, turn)
+            ahead_by = 1 if task is None else self._ahead_by(task, turn)
             if ahead_by < 0:
                 del self._left[at]    # it went by without a stop
                 continue
-            label = self._label(task, turn, ahead_by, moves)
+            at_request = ahead_by == 0 and turn.operation != NEXT
+            label = -1 if task is None else self._label(task, turn, ahead_by, moves)
             if label >= 0 and task is not None:
-                if ahead_by == 0 and not (turn.operation != NEXT and self._queues(task, turn, at)):
+                # One that is only queued now, and has no second turn for the grant, keeps this one.
+                if ahead_by == 0 and not (at_request and task.kind in QUEUEING
+                                          and turn not in self._left[at + 1:]):
                     del self._left[at]
                 return self._goes(task, label)
-            if self._strictly and not (ahead_by == 0 and turn.operation != NEXT):
+            if at_request:
+                self._waiting.add(turn)
+            elif self._strictly:
                 self._diverge(run, turn)
                 break
-            if ahead_by == 0 and turn.operation != NEXT:
-                self._waiting.add(turn)
             at += 1
         label = ahead(run, moves)[0]
         return self._goes(run.by_label[label & ~1], label)
 
-    def _ahead_by(self, task: ControlledTask | None, turn: Turn) -> int:
+    def _ahead_by(self, task: ControlledTask, turn: Turn) -> int:
         """Return how far ahead of *task* the operation of *turn* is; negative if it has passed."""
-        if task is None:
-            return 1
         if turn.operation == NEXT:
             return 0
         if task.ended:
             return -1
         if self._operation is not None:
             return turn.operation - self._operation(task.name)
-        on_the_way = not self._counted(task)
-        return turn.operation - self._done[task.name] + (
-            on_the_way and turn.operation == self._done[task.name])
+        ahead_by = turn.operation - self._done[task.name]
+        return ahead_by or int(not self._counted(task))    # it may be on the way there still
 
-    def _label(self, task: ControlledTask | None, turn: Turn, ahead_by: int,
-               moves: list[int]) -> int:
+    def _label(self, task: ControlledTask, turn: Turn, ahead_by: int, moves: list[int]) -> int:
         """Return by which move *task* comes to *turn*, or nearer; -1 if it cannot."""
-        if task is None:
-            return -1
         label = task.label + turn.gives_up
         if label in moves:
             return label
         # That a wait with a limit gave up is seen by the operation that came after it.
         return label + 1 if (ahead_by > 0 or self._polls) and label + 1 in moves else -1
-
-    def _queues(self, task: ControlledTask, turn: Turn, at: int) -> bool:
-        """Say whether *task* is only queued now, and has no second turn for the grant."""
-        return task.kind in QUEUEING and turn not in self._left[at + 1:]
 
     def _goes(self, task: ControlledTask, label: int) -> int:
         if task.kind not in QUEUEING and self._operation is None and self._counted(task):
@@ -138,8 +134,8 @@ class Follower(Strategy):
         if turn.operation == NEXT:
             self.diverged = f"step {len(run.steps) + 1} is {turn.role}'s, which cannot go on there"
         else:
-            self.diverged = f"operation {self.passed + 1} is {turn.role}'s, which is not asking " \
-                            f"for anything"
+            self.diverged = \
+                f"operation {self.passed + 1} is {turn.role}'s, which is not asking for anything"
         self._length = self.passed
         self._left.clear()
 
@@ -165,9 +161,8 @@ class Failure:
         """Return the failure of one schedule; its verdict may be clean."""
         verdict = outcome.verdict
         if verdict in (Verdict.DEADLOCK, Verdict.HANG):
-            tasks = run.deadlocked or run.stuck
             return cls(verdict, frozenset((task.label, task.lock_number, task.ask)
-                                          for task in tasks))
+                                          for task in run.deadlocked or run.stuck))
         return cls(verdict, _ADDRESS.sub("", outcome.gravest.text) if outcome.gravest else "")
 
 
@@ -191,20 +186,62 @@ def witness(scenario: Scenario, program: Program, schedule: Iterable[Step],
                     strictly=False, counted=counted)
 
 
-def turns_of(world: World, labels: Sequence[int]) -> list[Turn]:
-    """Return the schedule of steps that *labels* are."""
-    return [Turn(world.names.roles[label >> 1], NEXT, label & 1 == 1) for label in labels]
-
-
 def follow(world: World, workers: Workers, labels: Sequence[int], full: bool = False,
            strictly: bool = True) -> tuple[ControlledRun, Outcome]:
     """Run the schedule of these labels in a fresh world; *full* records events, for a report."""
-    follower = Follower(turns_of(world, labels), strictly=strictly)
-    return obey(world, build(world.scenario, world.name), workers, follower, full)
+    turns = [Turn(world.names.roles[label >> 1], NEXT, label & 1 == 1) for label in labels]
+    return obey(world, build(world.scenario, world.name), workers,
+                Follower(turns, strictly=strictly), full)
 
 
-def obey(world: World, made: Scenario, workers: Workers, follower: Follower,
+def obey(world: World, scenario: Scenario, workers: Workers, follower: Follower,
          full: bool = False) -> tuple[ControlledRun, Outcome]:
-    """Run the world *made*, as *follower* says."""
-    run = ControlledRun(made, follower, world.names, world.timeout, full=full)
+    """Run *scenario*, which is of *world*, as *follower* says."""
+    run = ControlledRun(scenario, follower, world.names, world.timeout, full=full)
     return run, run.play(workers)
+
+
+# -- making a failing schedule simple --------------------------------------------------------------
+
+
+def shrink(world: World, workers: Workers, labels: list[int], failure: Failure,
+           deadline: float | None = None) -> tuple[list[int], bool]:
+    """Take one switch after another out of a schedule as long as the same failure comes of it.
+
+    Return what is left, and whether no single switch can be taken out any more.
+
+    Args:
+        deadline: by time.monotonic(); then the simplest so far is returned.
+    """
+    while True:
+        for candidate in simpler(labels):
+            if deadline is not None and time.monotonic() >= deadline:
+                return labels, False
+            run, outcome = follow(world, workers, candidate, strictly=False)
+            taken = [step.label for step in run.steps]
+            if switches(taken) < switches(labels) and Failure.of(run, outcome) == failure:
+                labels = taken
+                break
+        else:
+            return labels, True
+
+
+def switches(labels: Sequence[int]) -> int:
+    """Return how often one role follows another."""
+    return sum(a >> 1 != b >> 1 for a, b in pairwise(labels))
+
+
+def simpler(labels: Sequence[int]) -> Iterator[list[int]]:
+    """Yield the schedules that come of *labels* when one switch is taken out: the role before it
+    goes on to its next stretch first, the role after it comes before the other's stretch, or a
+    stretch is left out (what then cannot go on is left out as well).
+    """
+    stretches = [list(stretch) for _, stretch in groupby(labels, lambda label: label >> 1)]
+    for i, stretch in enumerate(stretches[:-1]):
+        before, after = stretches[:i], stretches[i + 1:]
+        again = next((j for j, other in enumerate(after) if other[0] >> 1 == stretch[0] >> 1), 0)
+        orders = [[*before, after[0], stretch, *after[1:]], [*before, *after]]
+        if again:
+            orders.insert(0, [*before, stretch, after[again], *after[:again], *after[again + 1:]])
+        for order in orders:
+            yield [*chain(*order)]

@@ -1,11 +1,11 @@
 """What happens before what in a schedule, and which of its steps race.
 
-Two steps of a schedule that are dependent (dependency.py) and of different roles are a *race* if the
-later one could have come before the earlier one. Where locks need more than the textbook:
+Two dependent steps of a schedule (dependency.py), of different roles, are a *race* if the later one
+could have come before the earlier one. Where locks need more than the textbook:
 
 - Releases are steps of their own. A request and the release before it can never change places; so
   whether a step could have come earlier is found out from who would have had the lock then
-  (`History`), and if not, the search looks further back.
+  (`outcome_after`), and if not, the search looks further back.
 - Requests that nobody can grant at the end of a schedule race like steps that were taken.
 - A timed request that cannot be granted has two ways to go on. Each is raced for whenever the other
   was taken.
@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from .controlled_run import ControlledRun
-from .dependency import ASK_LOCK, ASK_TRY, DEPENDS, KINDS, LOCK, UNLOCK, History, outcome
+from .dependency import ASK_LOCK, ASK_TRY, DEPENDS, LOCK, UNLOCK, outcome, outcome_after
 from .stable_ids import Taken
 from .strategies import Strategy, first_difference
 
@@ -39,8 +39,8 @@ class Race(NamedTuple):
 
 
 class HappensBefore(Strategy):
-    """A strategy that knows the steps of the schedule so far, and keeps the books from one schedule to
-    the next, which begins with some of the same steps.
+    """A strategy that knows the steps of the last schedule, and keeps its books of those with which
+    the next one begins.
 
     Attributes:
         steps: those that were taken, in order.
@@ -57,35 +57,28 @@ class HappensBefore(Strategy):
         self._before: list[int] = []          # the steps that happen before step i, with i itself
         self._of_role: dict[int, list[int]] = {}
         self._on_lock: dict[int, list[int]] = {}
-        self._masks: dict[tuple[int, int], int] = {}    # (lock, kind) -> those steps
         self._births: dict[int, int] = {}
-
-    def moves_at(self, i: int) -> list[int]:
-        """Return what could be chosen before step *i*."""
-        raise NotImplementedError
 
     def forget(self, length: int) -> None:
         """Forget the steps from *length* on."""
         length = max(length, 0)
-        for i in range(length, len(self.steps)):
-            step = self.steps[i]
+        for step in self.steps[length:]:
             self._of_role[step.label >> 1].pop()
             self._on_lock[step.lock].pop()
-            self._masks[step.lock, step.kind] &= ~(1 << i)
         for list_ in (self.steps, self._before, self.after, self.races):
             del list_[length:]
         kept = (1 << length) - 1
         self.after = [mask & kept for mask in self.after]
 
-    def learn(self, run: ControlledRun) -> None:
-        """Take in the steps of the schedule that are new: what happens before what, and races."""
-        self._run = run
+    def learn(self, run: ControlledRun, moves: list[list[int]]) -> None:
+        """Take in the new steps of *run*, chosen of *moves*: what happens before what, races."""
+        self._run, self._moves = run, moves
         self._births = {task.label >> 1: task.birth for task in run.tasks}
         known = len(self.steps)
         if run.steps[:known] != self.steps:
             self.changed = first_difference(run.names, self.steps, run.steps[:known])
-        for i in range(len(self.steps), len(run.steps)):
-            self._add(i, run.steps[i])
+        for i, step in enumerate(run.steps[known:], known):
+            self._add(i, step)
 
     def _add(self, i: int, step: Taken) -> None:
         before = needs = self._needs(step.label >> 1)
@@ -94,21 +87,18 @@ class HappensBefore(Strategy):
         for j in reversed(here):
             if not before >> j & 1 and (unknown or self.steps[j].kind in depends):
                 before |= self._before[j]
-        bit = 1 << i
+        # Races first: `here`, and what comes after the steps there, are still without this one.
         races = self._find_races(i, step, needs, here)
         if step.timed:
             races += self._other_way(i, step, needs, here)
         self.races.append(races)
         self.steps.append(step)
-        self._before.append(before | bit)
-        self.after.append(bit)
-        while before:
-            low = before & -before
-            self.after[low.bit_length() - 1] |= bit
-            before ^= low
+        self._before.append(before | 1 << i)
+        self.after.append(0)
+        for j in bits(self._before[i]):
+            self.after[j] |= 1 << i
         self._of_role.setdefault(step.label >> 1, []).append(i)
         here.append(i)
-        self._masks[step.lock, step.kind] = self._masks.get((step.lock, step.kind), 0) | bit
 
     def _needs(self, role: int) -> int:
         """Return the steps that happen before the next step of *role* whatever it is."""
@@ -117,38 +107,30 @@ class HappensBefore(Strategy):
         return self._before[last] if last >= 0 else 0
 
     def _find_races(self, i: int, step: Taken, needs: int, here: list[int]) -> list[Race]:
-        """Return what *step*, of which *needs* must come before, races with; it is number *i*, or
-        was not taken.
-        """
-        found: list[Race] = []
+        """Return the races of *step*, number *i* or not taken, which *needs* must come before."""
+        races: list[Race] = []
         covered = 0    # the steps that happen before one that it races with
-        unknown = step.lock in self.unknown
         for j in reversed(here):
             other = self.steps[j]
             if (needs | covered) >> j & 1:
                 continue
             instead = self._there(step, [k for k in here if not self.after[j] >> k & 1])
-            if instead is None or not (self.dependent(other, instead)
-                                       or self.dependent(other, step)):
-                continue
-            found.append(Race(j, i, needs, instead))
-            if not unknown:
-                covered |= self._before[j]
-        return found
+            if instead and (self.dependent(other, instead) or self.dependent(other, step)):
+                races.append(Race(j, i, needs, instead))
+                if step.lock not in self.unknown:
+                    covered |= self._before[j]
+        return races
 
     def _other_way(self, i: int, step: Taken, needs: int, here: list[int]) -> list[Race]:
         """Return the races of what *step*, a timed request, did not do: give up, or wait on."""
         other = step._replace(label=step.label ^ 1)
         instead = self._there(other, here)
-        if instead is not None and other.label in self.moves_at(i):
+        if instead is not None and other.label in self._moves[i]:
             return [Race(i, i, needs, instead)]
         return self._find_races(i, other, needs, here)
 
     def _there(self, step: Taken, here: list[int]) -> Taken | None:
-        """Return what *step* would be after the steps *here* on its lock; None if it could not be
-        taken.
-        """
-        names = self._run.names
+        """Return what *step* would be after the steps *here* on its lock, None if nothing."""
         if step.ask < ASK_LOCK or step.lock in self.unknown:
             return step
         if step.ask in (ASK_LOCK, ASK_TRY):
@@ -157,41 +139,43 @@ class HappensBefore(Strategy):
             kind, give_up = outcome(last == UNLOCK, step.ask, False, step.timed)
         else:
             before = [(self.steps[j].label >> 1, self.steps[j].kind) for j in here]
-            history = History(names.policies[step.lock], names.done[step.lock], before)
-            kind, give_up = history.outcome(step.label >> 1, step.ask, step.timed)
+            names = self._run.names
+            kind, give_up = outcome_after(before, names.policies[step.lock], names.done[step.lock],
+                                          step.label >> 1, step.ask, step.timed)
         kind = give_up if step.label & 1 else kind
         return step._replace(kind=kind) if kind else None
 
     def _pending(self) -> Iterable[Race]:
         """Return the races of requests that were not met."""
-        end = len(self._run.steps)
         for task in self._run.stuck:
             step = Taken(task.label, task.lock_number, 0, task.ask, task.timed)
             needs = self._needs(task.label >> 1)
-            yield from self._find_races(end, step, needs, self._on_lock.get(step.lock, []))
+            here = self._on_lock.get(step.lock, [])
+            yield from self._find_races(len(self.steps), step, needs, here)
 
     def may_begin(self, first: Taken, rest: int, race: Race) -> bool:
-        """Say whether *first* can be the first of some continuation of *rest* and the step after
-        it: is a weak initial of it.
-        """
+        """Say whether *first* may begin a continuation of *rest* and *race*: is a weak initial."""
         role, step = first.label >> 1, race.step
         own = next((i for i in self._of_role.get(role, ()) if rest >> i & 1), None)
         if own is not None:
             before = self._before[own] & rest & ~(1 << own)
             return self.steps[own].label == first.label and not before
-        conflicts = self._conflicts(first) & rest
+        if any(rest >> i & 1 and self.dependent(first, self.steps[i])
+               for i in self._on_lock.get(first.lock, ())):
+            return False
         if role == step.label >> 1:
-            return first.label == step.label and not (race.needs & rest or conflicts)
-        return not conflicts and not self.dependent(first, step)
-
-    def _conflicts(self, step: Taken) -> int:
-        """Return the steps on its lock that it depends on."""
-        kinds = KINDS if step.lock in self.unknown else DEPENDS[step.kind]
-        conflicts = 0
-        for kind in kinds:
-            conflicts |= self._masks.get((step.lock, kind), 0)
-        return conflicts
+            return first.label == step.label and not race.needs & rest
+        return not self.dependent(first, step)
 
     def dependent(self, a: Taken, b: Taken) -> bool:
+        """Say whether two steps are of one role, or on one lock and not free to change places."""
         return a.label >> 1 == b.label >> 1 or (
             a.lock == b.lock and (b.kind in DEPENDS[a.kind] or a.lock in self.unknown))
+
+
+def bits(mask: int) -> Iterable[int]:
+    """Yield which bits of *mask* are set, lowest first."""
+    while mask:
+        low = mask & -mask
+        yield low.bit_length() - 1
+        mask ^= low

@@ -61,16 +61,16 @@ class ControlledTask(Task):
     """
 
     __slots__ = ("key", "label", "lock", "lock_number", "ask", "kind", "give_up", "queued", "since",
-                 "birth", "parent", "starter", "children", "turn", "expired", "due")
+                 "birth", "parent", "starter", "turn", "expired", "due")
 
     def __init__(self, name: str, run: Any, thread: threading.Thread | None, key: str,
                  number: int) -> None:
         super().__init__(name, run, thread)
         self.key = key
         self.label = 2 * number
-        self.turn: Baton | None = None
+        self.turn: Baton = None   # type: ignore[assignment]
         self.lock: Any = None
-        self.lock_number = self.ask = self.kind = self.give_up = self.since = self.children = 0
+        self.lock_number = self.ask = self.kind = self.give_up = self.since = 0
         self.queued = self.expired = False
         self.birth, self.parent = -1, ""
         self.starter: ControlledTask | None = None
@@ -98,17 +98,15 @@ class ScheduledRun(PlayedRun):
                  names: Names, timeout: float, deadline: float | None) -> None:
         self.names = names
         self.steps: list[Taken] = []
-        self.chooser: Any = chooser
         self.by_label: dict[int, ControlledTask] = {}
         self.last_task: Any = None          # the one that goes, or went last
-        self.unstarted: deque[ControlledTask] = deque()
+        self.completing: Completion | None = None    # changed by a step whose kind is not known yet
         self._choose_label = chooser.choose
-        self._starting = True               # not every role stands at its first stop
         self._lock_numbers: dict[Any, int] = {}
         self._seen_numbers: dict[int, Any] = {}
         self._changed = -1                  # the lock of the last step
-        self._completing: Completion | None = None
         super().__init__(scenario, observers, timeout, deadline)
+        self.unstarted = deque(self.tasks)
 
     # -- stops ----------------------------------------------------------------------------
 
@@ -121,49 +119,31 @@ class ScheduledRun(PlayedRun):
         task.lock = lock
         task.kind = _NOT_LOOKED
         task.since = len(self.steps)
-        heir = self.first_stop(task) if self._starting or task.starter else self._next()
+        heir = self.heir_of(task)
         if heir is task:
             return
         if heir is not None:
-            self.hand_over(heir)
+            heir.turn.hand_over()
         if not self.unwinding:
-            task.turn.wait()        # type: ignore[union-attr]
+            task.turn.wait()
         if self.unwinding:
             self._leave_queue(task)
         self.last_task = task
 
     def heir_of(self, task: ControlledTask) -> ControlledTask | None:
-        """Return who goes on when *task* has ended; None if nobody can."""
-        return self.first_stop(task) if self._starting or task.starter else self._next()
-
-    def first_stop(self, task: ControlledTask) -> ControlledTask | None:
-        """Return who goes on when *task* has come to its first stop, or has ended before."""
-        starter, task.starter = task.starter, None
-        if starter is not None:
+        """Return who goes on when *task* has come to a stop or has ended; None if nobody can."""
+        if task.starter is not None:    # this is its first stop, or it has ended before
+            starter, task.starter = task.starter, None
             return starter
-        if self.unstarted:
-            return self.unstarted.popleft()
-        self._starting = False
-        return self._next()
-
-    def hand_over(self, task: ControlledTask) -> None:
-        """Let *task* go on."""
-        assert task.turn is not None
-        task.turn.hand_over()
-
-    def completes(self, lock: Completion) -> None:
-        """Take note that the step just granted changes *lock*: how is seen when it is done."""
-        self._completing = lock
+        return self.unstarted.popleft() if self.unstarted else self._next()
 
     def name_completion(self) -> None:
-        """Find out whether the last such step was complete, complete_all or reinit."""
-        lock, self._completing = self._completing, None
+        """Find out whether the step on `completing` was complete, complete_all or reinit."""
+        lock, self.completing = self.completing, None
         if lock is None:
             return
-        kind = REINIT if not lock.passes else COMPLETE
-        if lock.passes == float("inf"):
-            kind = COMPLETE_ALL
-        for i in range(len(self.steps) - 1, -1, -1):
+        kind = COMPLETE_ALL if lock.passes == float("inf") else COMPLETE if lock.passes else REINIT
+        for i in reversed(range(len(self.steps))):
             if self.steps[i].kind == COMPLETE:
                 self.steps[i] = self.steps[i]._replace(kind=kind)
                 break
@@ -190,7 +170,7 @@ class ScheduledRun(PlayedRun):
         while True:
             moves = []
             changed, self._changed = self._changed, -1
-            if self._completing is not None:
+            if self.completing is not None:
                 self.name_completion()
             for task in self.tasks:
                 if task.lock is None:
@@ -272,16 +252,16 @@ class ScheduledRun(PlayedRun):
         if not self.unwinding:
             step = next(step for step in reversed(self.steps) if step.label == task.label)
             enter()
-            self.stop(self.disagreement(f"{self.names.shown[step.lock]}: {task.name} was to do "
-                                        f"{step.kind} and the real lock did otherwise"))
+            self.stop_for_disagreement(f"{self.names.shown[step.lock]}: {task.name} was to do "
+                                       f"{step.kind} and the real lock did otherwise")
             leave()
 
-    def disagreement(self, text: str) -> Any:
-        """Return the finding that the account of a lock and the real lock are at odds."""
-        return self.finding(Verdict.ERROR, "observed", f"internal error of the harness: {text}")
+    def stop_for_disagreement(self, text: str) -> None:
+        """Stop: the account of a lock and the real lock are at odds. Called with the guard held."""
+        self.stop(self.finding(Verdict.ERROR, "observed", f"internal error of the harness: {text}"))
 
     def nobody(self) -> bool:
-        """Judge, and return True: nobody can go on. False if a thread outside let one go on."""
+        """Judge that nobody can go on; return False if a thread outside let one after all."""
         raise NotImplementedError
 
     def end_here(self, why: str) -> None:

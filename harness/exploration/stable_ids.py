@@ -53,31 +53,24 @@ class Names:
         self.shown: dict[int, str] = {}
         self.done: dict[int, float] = {}
         self.unknown: set[int] = set()
-        self._role_numbers: dict[str, int] = {}
         self._lock_numbers: dict[Hashable, int] = {}
 
     def role(self, key: str) -> int:
         """Return the number of a role."""
-        number = self._role_numbers.get(key)
-        if number is None:
-            number = self._role_numbers[key] = len(self.roles)
+        if key not in self.roles:
             self.roles.append(key)
-        return number
+        return self.roles.index(key)
 
     def lock(self, lock: Node | str) -> int:
-        """Return the number of a lock, or of what a string names: for `harness.step`, or the end of
-        a thread.
-        """
+        """Return the number of a lock, or of a string: for a `harness.step`, or a thread's end."""
         key: Hashable = lock if isinstance(lock, str) else lock.shares
         if isinstance(key, Node):
             name = key._name
             if not isinstance(name, str):
                 name = name[0].co_filename, name[0].co_firstlineno, *name[1:]
             key = type(key), name, key._class, key.nth
-        number = self._lock_numbers.get(key)
-        return self._add(key, lock) if number is None else number
-
-    def _add(self, key: Hashable, lock: Node | str) -> int:
+        if key in self._lock_numbers:
+            return self._lock_numbers[key]
         number = self._lock_numbers[key] = len(self._lock_numbers)
         self.policies[number] = getattr(lock, "policy", "")
         self.done[number] = getattr(lock, "_done", 0)

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
+from ..runtime.verdict import counted
 from .controlled_run import ControlledRun
 from .dependency import NAMES
 from .stable_ids import Names, Taken
@@ -20,8 +23,7 @@ class Strategy:
     """Chooses, schedule after schedule.
 
     Attributes:
-        complete: whether, once `advance` has returned False, every schedule was tried (or one of
-            each class).
+        complete: whether every schedule (or one of each class) was tried once `advance` is False.
         bound: what keeps it from being complete, in words.
         changed: how a role behaved differently under the same schedule, or "".
         restarted: whether the last `advance` forgot all schedules before, to begin anew.
@@ -44,9 +46,17 @@ class Strategy:
         """Take note of a schedule that ended; return whether there is another."""
         return True
 
+    def tried(self) -> Iterable[tuple[int, int]]:
+        """Yield for each step of the path how many moves have been tried, and of how many."""
+        return ()
+
     def fraction(self) -> float:
         """Return what part of the schedules has been tried, as a guess; 0 if there is none."""
-        return 0.0
+        done, share = 0.0, 1.0
+        for tried, total in self.tried():
+            share /= total
+            done += share * tried
+        return done
 
     def summary(self) -> dict[str, Any]:
         """Return what the coverage says of it."""
@@ -55,30 +65,31 @@ class Strategy:
 
 def ahead(run: ControlledRun, moves: list[int]) -> list[int]:
     """Return *moves*, with the role that went last first."""
-    if run.steps and run.steps[-1].label in moves[1:]:
-        last = run.steps[-1].label
-        return [last, *(move for move in moves if move != last)]
-    return moves
+    last = run.steps[-1].label if run.steps else -1
+    return [last, *(move for move in moves if move != last)] if last in moves else moves
 
 
-def first_difference(names: Names, one: list[Taken], other: list[Taken]) -> str:
+def first_difference(names: Names, before: list[Taken], after: list[Taken]) -> str:
     """Say where two runs of one schedule differ first, or "" if they do not."""
-    for number, (a, b) in enumerate(zip(one, other), 1):
-        if a != b:
-            return f"step {number} was {told(names, a)} and is now {told(names, b)}"
-    if len(one) != len(other):
-        return f"it had {len(one)} steps and now has {len(other)}"
+    for number, (step, now) in enumerate(zip(before, after, strict=False), 1):
+        if step != now:
+            return f"step {number} was {_in_words(names, step)} and is now {_in_words(names, now)}"
+    if len(before) != len(after):
+        return f"it had {len(before)} steps and now has {len(after)}"
     return ""
 
 
-def who(run: ControlledRun, moves: list[int]) -> str:
-    """Return the names of those who can go on."""
-    return " or ".join(dict.fromkeys(run.names.roles[label >> 1] for label in moves))
-
-
-def told(names: Names, step: Taken) -> str:
-    """Return what a step did, in words."""
+def _in_words(names: Names, step: Taken) -> str:
     return f"{names.roles[step.label >> 1]}'s {NAMES[step.kind]} {names.shown[step.lock]}".rstrip()
+
+
+@dataclass(slots=True)
+class _Point:
+    """Where a step is chosen: the moves, the same in the order of trying, and which is tried."""
+
+    moves: list[int]
+    options: list[int]
+    index: int = 0
 
 
 class DepthFirst(Strategy):
@@ -88,26 +99,22 @@ class DepthFirst(Strategy):
     complete = True
 
     def __init__(self) -> None:
-        # [what to try, index of the one being tried, what could be chosen] at each step
-        self._path: list[list[Any]] = []
-        self._depth = 0
-
-    def begin(self) -> None:
-        self._depth = 0
+        self._path: list[_Point] = []
 
     def choose(self, run: ControlledRun, moves: list[int]) -> int:
-        depth, path = self._depth, self._path
-        self._depth = depth + 1
-        if depth == len(path):
-            path.append([self._order(run, moves), 0, moves])
-        options, index, before = path[depth]
-        if moves != before:
-            self.changed = f"at step {depth + 1} {who(run, before)} could go on before, and now " \
-                           f"{who(run, moves)}"
+        depth = len(run.steps)
+        if depth == len(self._path):
+            self._path.append(_Point(moves, self._options(run, moves)))
+        point = self._path[depth]
+        if moves != point.moves:
+            roles = run.names.roles
+            before, now = (" or ".join(dict.fromkeys(roles[label >> 1] for label in labels))
+                           for labels in (point.moves, moves))
+            self.changed = f"at step {depth + 1} {before} could go on before, and now {now}"
             return -1
-        return int(options[index])
+        return point.options[point.index]
 
-    def _order(self, run: ControlledRun, moves: list[int]) -> list[int]:
+    def _options(self, run: ControlledRun, moves: list[int]) -> list[int]:
         """Return which of *moves* to try, in order."""
         return ahead(run, moves)
 
@@ -115,19 +122,15 @@ class DepthFirst(Strategy):
         if self.changed:
             return False
         path = self._path
-        del path[self._depth:]
-        while path and path[-1][1] + 1 == len(path[-1][0]):
+        del path[len(run.steps):]
+        while path and path[-1].index + 1 == len(path[-1].options):
             path.pop()
         if path:
-            path[-1][1] += 1
+            path[-1].index += 1
         return bool(path)
 
-    def fraction(self) -> float:
-        done, share = 0.0, 1.0
-        for options, index, _ in self._path:
-            share /= len(options)
-            done += share * index
-        return done
+    def tried(self) -> Iterable[tuple[int, int]]:
+        return ((point.index, len(point.options)) for point in self._path)
 
 
 class PreemptionBounded(DepthFirst):
@@ -138,33 +141,22 @@ class PreemptionBounded(DepthFirst):
     def __init__(self, preemptions: int) -> None:
         super().__init__()
         self._most = preemptions
-        self._used: list[int] = []     # how many there were before each step of the path
-        self._free: list[bool] = []    # whether the role that went last could have gone on there
-        self._pruned = False
+        self._used: list[int] = []    # how many there were before each step of the path
 
-    def _order(self, run: ControlledRun, moves: list[int]) -> list[int]:
-        depth, moves = self._depth - 1, ahead(run, moves)
-        used = 0
-        if depth:
-            options, index, _ = self._path[depth - 1]
-            used = self._used[depth - 1] + (index > 0 and self._free[depth - 1])
-        could = bool(run.steps) and moves[0] == run.steps[-1].label
-        self._used[depth:], self._free[depth:] = [used], [could]
-        if could and used >= self._most:
-            self._pruned = self._pruned or len(moves) > 1
-            moves = moves[:1]
-        return moves
-
-    @property
-    def complete(self) -> bool:   # type: ignore[override]
-        """Whether no schedule was left out for its number of preemptions."""
-        return not self._pruned
-
-    @property
-    def bound(self) -> str:   # type: ignore[override]
-        """The bound, if it was met."""
-        many = f"{self._most} preemption{'' if self._most == 1 else 's'}"
-        return f"schedules with more than {many} were left out" if self._pruned else ""
+    def _options(self, run: ControlledRun, moves: list[int]) -> list[int]:
+        depth, options, used = len(run.steps), ahead(run, moves), 0
+        last = run.steps[-1].label if depth else -1
+        if depth > 1:
+            before = run.steps[-2].label
+            preempted = before != last and before in self._path[-1].moves
+            used = self._used[depth - 1] + preempted
+        self._used[depth:] = [used]
+        if used < self._most or options[0] != last:
+            return options
+        if len(options) > 1:
+            many = counted(self._most, "preemption")
+            self.complete, self.bound = False, f"schedules with more than {many} were left out"
+        return options[:1]
 
 
 class Random(Strategy):
@@ -177,9 +169,7 @@ class Random(Strategy):
         self._draw = random.Random(seed).random
 
     def choose(self, run: ControlledRun, moves: list[int]) -> int:
-        if len(moves) == 1:
-            return moves[0]
-        return moves[int(self._draw() * len(moves))]
+        return moves[int(self._draw() * len(moves))] if len(moves) > 1 else moves[0]
 
 
 class PCT(Strategy):
@@ -196,19 +186,15 @@ class PCT(Strategy):
         self._random = random.Random(seed)
         self._bug_depth = depth
         self._longest = self._most_roles = 0
-        self._priority: dict[int, float] = {}
-        self._falls: set[int] = set()
 
     def begin(self) -> None:
-        self._priority = {}
+        self._priority: dict[int, float] = {}
         steps = range(max(self._longest, 1))
         self._falls = set(self._random.sample(steps, min(self._bug_depth - 1, len(steps))))
 
     def choose(self, run: ControlledRun, moves: list[int]) -> int:
         priority = self._priority
-        for move in moves:
-            if move not in priority:
-                priority[move] = self._random.random()
+        priority |= {move: self._random.random() for move in moves if move not in priority}
         first = max(moves, key=priority.__getitem__)
         if len(run.steps) in self._falls:
             # The later it falls the lower, as in the paper: -1, -2, ...

@@ -1,9 +1,9 @@
-"""Replay: run the lock operations of a recorded run again, in the same order.
+"""Tokens: a schedule in characters that are safe in a shell and in a mail.
 
-A schedule is the order in which the roles passed their lock operations (requests and releases); it
-counts operations, not instructions, so it holds in another process and on another Python. A token
-carries it with the reference of the scenario and the seed of its world, in characters that are safe
-in a shell and in a mail.
+A recorded schedule is the order in which the roles passed their lock operations (requests and
+releases); it counts operations, not instructions, so it holds in another process and on another
+Python. One of `explore` has every step. A token carries it with the reference of the scenario and
+the seed of its world.
 """
 
 from __future__ import annotations
@@ -44,17 +44,14 @@ class Moves:
     @classmethod
     def of(cls, run: ControlledRun) -> Moves:
         """Return the schedule of *run*."""
-        steps = tuple([(run.names.roles[step.label >> 1], step.label & 1 == 1) for step in run.steps])
-        told = [(step.kind, _named(run, step.lock)) for step in run.steps]
-        asked = [(task.key, task.ask, _named(run, task.lock_number))
+        roles = run.names.roles
+        # A lock that is called after its place may have another elsewhere.
+        shown = {lock: "" if "@" in name else name for lock, name in run.names.shown.items()}
+        steps = tuple([(roles[step.label >> 1], step.label & 1 == 1) for step in run.steps])
+        kinds = [(step.kind, shown[step.lock]) for step in run.steps]
+        asked = [(task.key, task.ask, shown[task.lock_number])
                  for task in run.deadlocked or run.stuck]
-        return cls(steps, zlib.crc32(repr((told, asked)).encode()))
-
-
-def _named(run: ControlledRun, number: int) -> str:
-    """Return the name of a lock; "" if it is called after its place, which may be another elsewhere."""
-    name = run.names.shown[number]
-    return "" if "@" in name else name
+        return cls(steps, zlib.crc32(repr((kinds, asked)).encode()))
 
 
 def schedule_of(events: Sequence[Event]) -> Schedule:
@@ -65,21 +62,21 @@ def schedule_of(events: Sequence[Event]) -> Schedule:
     one that it lost to.
     """
     schedule: Schedule = []
-    asked: dict[Task, tuple[Any, str]] = {}    # requests without an outcome yet
+    asking: set[Task] = set()           # their requests have no outcome yet
     held: dict[Any, int] = {}
-    lost: list[tuple[str, Any]] = []           # requests that waited for a lock nobody had recorded
+    lost: list[tuple[str, Any]] = []    # requests that waited for a lock nobody had recorded
     for event in events:
         task, lock = event.task, event.lock
-        if task in asked and event.event in ("lock_acquire", "lock_release"):
-            schedule.append(task.name)         # a trylock that failed: no outcome was recorded
-            del asked[task]
+        if task in asking and event.event in ("lock_acquire", "lock_release"):
+            schedule.append(task.name)  # a trylock that failed: no outcome was recorded
+            asking.remove(task)
         if event.event == "lock_acquire":
-            asked[task] = (lock, event.mode)
+            asking.add(task)
         elif event.event == "lock_release":
             held[lock] = held.get(lock, 1) - 1
             schedule.append(task.name)
-        elif task in asked:
-            del asked[task]
+        elif task in asking:
+            asking.remove(task)
             if event.event == "lock_contended" and event.mode != "wait" and not held.get(lock):
                 lost.append((task.name, lock))
                 continue
@@ -91,30 +88,22 @@ def schedule_of(events: Sequence[Event]) -> Schedule:
     return schedule + [name for name, _ in lost]
 
 
-def token_for(reference: tuple[str, dict[str, Any]], moves: Moves) -> str:
-    """Return the token of one explored schedule."""
-    roles = list(dict.fromkeys(role for role, _ in moves.steps))
-    number = {role: 2 * i for i, role in enumerate(roles)}
-    order = [number[role] + gives_up for role, gives_up in moves.steps]
-    return _packed([_EXPLORED, *reference, str(moves.digest), roles, order])
-
-
-def encode(reference: tuple[str, dict[str, Any]], seed: str, schedule: Schedule) -> str:
-    """Return the token of one run."""
-    roles = list(dict.fromkeys(schedule))
-    number = {role: i for i, role in enumerate(roles)}
-    data = [_VERSION, *reference, seed, roles, [number[role] for role in schedule]]
-    return _packed(data)
-
-
-def _packed(data: list[Any]) -> str:
+def encode(reference: tuple[str, dict[str, Any]], seed: str, schedule: Schedule | Moves) -> str:
+    """Return the token of one run; *seed* is that of a recorded one."""
+    if isinstance(schedule, Moves):
+        version, seed = _EXPLORED, str(schedule.digest)
+        roles = list(dict.fromkeys(role for role, _ in schedule.steps))
+        order = [2 * roles.index(role) + gives_up for role, gives_up in schedule.steps]
+    else:
+        version, roles = _VERSION, list(dict.fromkeys(schedule))
+        order = [roles.index(role) for role in schedule]
+    data = [version, *reference, seed, roles, order]
     packed = zlib.compress(json.dumps(data, separators=(",", ":")).encode(), 9)
     return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 
 def decode(token: str) -> tuple[tuple[str, dict[str, Any]], str, Schedule | Moves]:
-    """Return the scenario's reference, the seed and the schedule of a token (of `explore`: "" and
-    its `Moves`).
+    """Return the reference, the seed ("" of an explored one) and the schedule of a token.
 
     Raises:
         ScenarioError: it is no token, or one of another version.

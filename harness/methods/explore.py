@@ -1,7 +1,7 @@
 """explore: every interleaving of a scenario's lock operations, on real threads.
 
 A strategy (strategies.py, dpor.py) says which schedule comes next, controlled_run.py runs it, and
-here it is judged, counted and bounded. What fails is made as simple as it can be (minimize.py),
+here it is judged, counted and bounded. What fails is made as simple as it can be (follower.py),
 run ten times more, and shown with a token that anyone can replay.
 
 A bounded search that finds nothing is `inconclusive`. Exploring covers the order of lock operations
@@ -23,12 +23,11 @@ from ..checker.search import search
 from ..exploration.controlled_run import ControlledRun
 from ..exploration.dpor import Reduced
 from ..exploration.extract_program import is_start, program_of
-from ..exploration.follower import Failure, follow, obey, witness
-from ..exploration.minimize import shrink
+from ..exploration.follower import Failure, follow, obey, shrink, witness
 from ..exploration.stable_ids import Names
 from ..exploration.strategies import (PCT, DepthFirst, PreemptionBounded, Random, Strategy,
                                       first_difference)
-from ..exploration.token import Moves, token_for
+from ..exploration.token import Moves, encode
 from ..locks.errors import ScenarioError
 from ..report.result import Result
 from ..runtime.scenario import Scenario, build, name_of, reference_of

@@ -21,8 +21,7 @@ from harness.runtime.workers import Workers
 from harness.exploration.stable_ids import Names
 from harness.locks.scheduling_point import step
 from harness.runtime.process_state import settled
-from harness.exploration.follower import Failure, follow
-from harness.exploration.minimize import simpler, switches
+from harness.exploration.follower import Failure, follow, simpler, switches
 
 
 @pytest.mark.parametrize("world, verdict, said", [
