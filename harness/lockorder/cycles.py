@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
-from . import lockdep
 from ..locks.task import SHARED, WAIT
-from .record import Cycle, Leg, Record, leg_of
+from . import lockdep
+from .graph import Leg
+from .record import Cycle, Record
 
 MOST_CYCLES = 2_000    # by instance, of one record
 
@@ -57,18 +58,18 @@ def groups(record: Record) -> list[Group]:
     """Return the findings of *record*: all cycles, grouped by class, in the order of the record."""
     legs = record.legs()
     by_classes: dict[tuple[str, ...], Group] = {}
-    candidates = list(islice(_candidates(legs, len(record.roles)), MOST_CYCLES + 1))
+    candidates = list(islice(_candidates(legs, len(record.paths)), MOST_CYCLES + 1))
     record.too_many = len(candidates) > MOST_CYCLES
     for candidate in candidates[:MOST_CYCLES]:
-        key = reduced([record.base(leg.held.name) for leg in candidate.legs])
+        key = reduced([record.classes[leg.held.name] for leg in candidate.legs])
         by_classes.setdefault(key, Group(key)).candidates.append(candidate)
-    for edge in record.nestings.values():
-        key = (record.base(edge.held.name),)
+    for leg in record.nestings.values():
+        key = (record.classes[leg.held.name],)
         group = by_classes.setdefault(key, Group(key))
         if not group.witness:
-            group.witness = (leg_of(edge),)
+            group.witness = (leg,)
     for cycle in _by_class(legs):
-        key = reduced([record.base(leg.held.name) for leg in cycle])
+        key = reduced([record.classes[leg.held.name] for leg in cycle])
         if len(key) == 1:   # it goes through subclasses of one class
             key = reduced([leg.held.lock_class for leg in cycle])
         if key not in by_classes and not _says_little(cycle):
@@ -198,7 +199,7 @@ def unseen(record: Record, classes: Iterable[str]) -> list[str]:
     not see.
     """
     lines = [f"{name}: {record.novalidate[name]}" for name in classes if name in record.novalidate]
-    waits = {record.base(place.name) for place in record.asked.values() if place.mode == WAIT}
+    waits = {record.classes[place.name] for place in record.asks.values() if place.mode == WAIT}
     return lines + [f"{name}: it tracks no waits for threads, flags or completions"
                     for name in classes if name in waits and not name.startswith(_TRACKED_WAITS)]
 
@@ -208,17 +209,17 @@ def validated(record: Record) -> lockdep.Report | None:
     first; then it turns itself off.
     """
     validator = lockdep.Validator()
-    nestings = {_request(leg): leg for leg in map(leg_of, record.nestings.values())}
-    unchecked = list(map(leg_of, record.unchecked))      # by us; the kernel knows no such exemption
-    for leg in [*record.legs(), *unchecked]:
-        classes = record.base(leg.held.name), record.base(leg.wanted.name)
+    nestings = {_request(leg): leg for leg in record.nestings.values()}
+    for leg in [*record.legs(), *record.unchecked]:     # the kernel knows no exemption
+        classes = record.classes[leg.held.name], record.classes[leg.wanted.name]
         if unseen(record, classes):
             continue
         # Of what is held when a lock is asked for, its own class is looked at before any circle.
-        judged = nestings.get(_request(leg), leg)
-        if judged is leg and leg.held.lock_class == leg.wanted.lock_class and leg not in unchecked:
+        nesting = nestings.get(_request(leg))
+        if nesting is None and leg.held.lock_class == leg.wanted.lock_class \
+                and leg not in record.unchecked:
             continue    # something said that this is legal
-        report = validator.judge(_class_edge(judged))
+        report = validator.judge(_class_edge(nesting or leg))
         if report is not None:    # of recursion it prints the class, whatever the subclass
             return report if len(report.classes) > 1 else report._replace(classes=classes[1:])
     return None

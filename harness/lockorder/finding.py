@@ -11,9 +11,10 @@ from ..locks.errors import ScenarioError
 from ..meetings.meet import Meet
 from ..runtime.verdict import Finding, Outcome, Verdict
 from .cycles import Group, reduced
-from .graph import Place
+from .graph import Leg
+from .held_stacks import Place
 from .lockdep import CIRCULAR, RECURSIVE
-from .record import Cycle, Leg, Record
+from .record import Cycle, Record
 
 FORCED, NEEDS_WRITER, GUARDED, ONE_ROLE, UNCONFIRMED, KNOWN = (
     "forced", "needs-writer", "guarded", "one-role", "unconfirmed", "known")
@@ -86,7 +87,7 @@ def known(group: Group, reason: str) -> Prediction:
 def observed(found: Finding, outcome: Outcome, record: Record) -> Prediction:
     """Return the prediction that came true before anyone made it."""
     legs = _legs_of(found, record)
-    classes = reduced([record.base(leg.held.name) for leg in legs])
+    classes = reduced([record.classes[leg.held.name] for leg in legs])
     headline = RECURSIVE if len(classes) == 1 else CIRCULAR
     return Prediction(headline, classes, legs, FORCED, "it happened on real threads", outcome=outcome)
 

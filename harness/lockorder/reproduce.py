@@ -135,7 +135,7 @@ def _points_of(record: Record, judgement: Judgement) -> list[At]:
     """Return where the roles of the engine's circle wait."""
     stuck = judgement.stuck
     assert stuck is not None
-    writers = {writer_of(name, record.roles) for name in judgement.writers}
+    writers = {writer_of(name, record.paths) for name in judgement.writers}
     waiting = {each.thread: each for each in stuck.waits}
     ends = {thread: name for name, thread in record.joins.items()}
     points = []

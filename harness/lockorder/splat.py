@@ -27,8 +27,9 @@ from ..report.result import Result, banner, wrapped
 from ..runtime.recorder import Event, verb
 from ..runtime.verdict import Outcome, Verdict
 from .finding import Prediction
-from .graph import Place
-from .record import Cycle, Leg
+from .graph import Leg
+from .held_stacks import Place
+from .record import Cycle
 
 _LOCK = {EXCLUSIVE: "lock", SHARED: "rlock", WAIT: "wait"}
 _ASK = {EXCLUSIVE: "acquire lock", SHARED: "acquire lock", WAIT: "wait for"}

@@ -13,8 +13,10 @@ from typing import Any
 from ..lockorder import splat
 from ..lockorder.finding import (FORCED, GUARDED, KNOWN, NEEDS_WRITER, ONE_ROLE, UNCONFIRMED,
                                  Prediction, cycle_key, known)
-from ..lockorder.cycles import Candidate, Cycle, Group, Leg, Record, assignment, groups
+from ..lockorder.cycles import Candidate, Group, assignment, groups
 from ..lockorder.feasibility import Budget, Judgement, by_class, judge
+from ..lockorder.graph import Leg
+from ..lockorder.record import Cycle, Record
 from ..locks.task import SHARED
 from ..report.result import Result
 from ..runtime.verdict import Outcome, Verdict

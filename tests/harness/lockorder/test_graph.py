@@ -425,8 +425,8 @@ def test_nothing_is_kept_of_a_thread_that_has_ended():
 
 
 def nestings(order):
-    return [(nesting.edge.held.name, nesting.edge.wanted.name, nesting.refused)
-            for nesting in order.nestings.values()]
+    return [(leg.held.name, leg.wanted.name, order.refused.get(order.classes[leg.held.name], ""))
+            for leg in order.nestings.values()]
 
 
 def locked(outer, inner, **more):
