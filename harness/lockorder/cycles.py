@@ -45,11 +45,6 @@ class Group:
     candidates: list[Candidate] = field(default_factory=list)
     witness: Cycle = ()
 
-    @property
-    def headline(self) -> str:
-        """What the kernel calls it."""
-        return lockdep.RECURSIVE if len(self.classes) == 1 else lockdep.CIRCULAR
-
 
 # -- by instance ----------------------------------------------------------------------------------
 

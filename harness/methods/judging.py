@@ -93,7 +93,7 @@ class Judge:
                 best = prediction
             if best.status == FORCED:
                 break
-        best = best or Prediction(group.headline, group.classes, group.candidates[0].legs, GUARDED, "")
+        best = best or Prediction(group.classes, group.candidates[0].legs, GUARDED, "")
         best.count = len(group.candidates)
         if left and best.status == GUARDED:
             best.status, best.reason = UNCONFIRMED, f"{left:,} of its cycles by instance were not judged"
@@ -102,7 +102,7 @@ class Judge:
     def settle_by_class(self, group: Group) -> Prediction:
         """Judge a cycle by class that no set of locks closes."""
         cycle = group.witness
-        prediction = Prediction(group.headline, group.classes, cycle, UNCONFIRMED, "")
+        prediction = Prediction(group.classes, cycle, UNCONFIRMED, "")
         if len(cycle) > 1 and not assignment([self._roles_of(leg) for leg in cycle]):
             prediction.status, prediction.reason = ONE_ROLE, _one_role(cycle)
         elif len(cycle) > 1 and (gate := by_class(self.record, cycle)):
@@ -126,7 +126,7 @@ class Judge:
 
     def try_one(self, group: Group, candidate: Candidate) -> Prediction:
         """Judge one cycle by instance; what may happen is looked into."""
-        prediction = Prediction(group.headline, group.classes, candidate.legs, UNCONFIRMED, "")
+        prediction = Prediction(group.classes, candidate.legs, UNCONFIRMED, "")
         judgement = judge(self.relevant(candidate), candidate, self.budget)
         if judgement.guard:
             prediction.status, prediction.reason = GUARDED, judgement.guard

@@ -47,7 +47,7 @@ class OfflineJudge(Judge):
     def try_one(self, group: Group, candidate: Candidate) -> Prediction:
         if not self.late:
             return super().try_one(group, candidate)
-        return Prediction(group.headline, group.classes, candidate.legs, UNCONFIRMED,
+        return Prediction(group.classes, candidate.legs, UNCONFIRMED,
                           "no time was left to judge it")
 
     def relevant(self, candidate: Candidate) -> Record:
