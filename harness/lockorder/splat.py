@@ -38,28 +38,6 @@ KERNEL = "What the kernel's validator would have said of the same run:"
 MOST_FULL, MOST_SHORT = 3, 20    # findings shown as a splat, and as a paragraph
 
 
-def headline(result: Result) -> str:
-    """Return what the findings come to, where no run gave the verdict."""
-    if result.verdict is Verdict.PREDICTED:
-        allowed = [prediction for prediction in result.predictions
-                   if prediction.verdict is Verdict.PREDICTED]
-        happened = any(prediction.outcome is not None for prediction in allowed)
-        what = f"{len(allowed)} deadlocks" if len(allowed) > 1 else "a deadlock"
-        return f"the lock order {'allows' if happened else 'may allow'} {what} that did not happen"
-    if result.verdict is Verdict.INCONCLUSIVE:
-        return "stopped before every cycle in the lock order was judged"
-    n = len(result.predictions)
-    cycles = f"{n} cycles" if n > 1 else "one cycle"
-    return f"{cycles} in the lock order, and no deadlock to be feared"
-
-
-def statuses(result: Result) -> str:
-    """Return how many findings have which status, the gravest first; "" if there is but one."""
-    counts = Counter(prediction.status for prediction in result.predictions)
-    words = ", ".join(f"{n} {status}" for status, n in counts.items())
-    return f"{counts.total()} findings: {words}" if counts.total() > 1 else ""
-
-
 def paragraphs(result: Result) -> list[str]:
     """Return the findings, gravest first, and at the end what the kernel would have said.
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..lockorder import splat
 from ..lockorder.finding import (FORCED, GUARDED, KNOWN, NEEDS_WRITER, ONE_ROLE, UNCONFIRMED,
                                  Prediction, cycle_key, known)
 from ..lockorder.cycles import Candidate, Group, assignment, groups
 from ..lockorder.feasibility import Budget, Judgement, by_class, judge
 from ..lockorder.graph import Leg
 from ..lockorder.record import Cycle, Record
+from ..lockorder.splat import paragraphs
 from ..locks.task import SHARED
 from ..report.result import Result
 from ..runtime.verdict import Outcome, Verdict
@@ -158,7 +158,7 @@ class Judge:
         if self.unread or self.record is not None and self.record.too_many:
             verdicts.append(Verdict.INCONCLUSIVE)
         result.verdict = max(verdicts, key=lambda verdict: verdict.graveness)
-        result.predictions, result.splat = self.predictions, splat
+        result.predictions, result.splat = self.predictions, paragraphs
         if result.outcome.gravest is None and self.predictions:
             result.how = "predicted"
         return result

@@ -11,8 +11,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..lockorder import splat
 from ..lockorder.finding import checked_baseline
+from ..lockorder.splat import paragraphs
 from ..report.result import Result
 from ..runtime.process_state import settled
 from ..runtime.scenario import name_of
@@ -59,7 +59,7 @@ def predict(scenario: Callable[[], Any], *, runs: int | None = None, seconds: fl
     except KeyboardInterrupt as exc:
         so_far = interrupted(exc, tally)
         if session is not None:
-            so_far.result.predictions, so_far.result.splat = session.predictions, splat
+            so_far.result.predictions, so_far.result.splat = session.predictions, paragraphs
         raise so_far from None
     result = session.result()
     if lockdep:
