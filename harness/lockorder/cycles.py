@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 from ..locks.task import SHARED, WAIT
@@ -89,7 +89,7 @@ def _candidates(legs: Sequence[Leg], roles: int) -> Iterator[Candidate]:
     rank = {name: i for i, name in enumerate(out)}
     seen = set()
     for start in legs:
-        for cycle in _through(start, [start], out, rank, roles):
+        for cycle in _through([start], out, rank, roles):
             key = frozenset((leg.role, leg.held.name, leg.held.mode, leg.wanted.name,
                              leg.wanted.mode, leg.brings, leg.gates) for leg in cycle)
             if key in seen:
@@ -100,27 +100,23 @@ def _candidates(legs: Sequence[Leg], roles: int) -> Iterator[Candidate]:
                 yield Candidate(cycle, read_read)
 
 
-def _through(start: Leg, path: list[Leg], out: dict[str, list[Leg]], rank: dict[str, int],
+def _through(path: list[Leg], out: dict[str, list[Leg]], rank: dict[str, int],
              roles: int) -> Iterator[Cycle]:
     """Yield the cycles that go on from *path* over locks that come after its first one."""
-    last = path[-1].wanted.name
-    if last == start.held.name:
+    first, last = path[0].held.name, path[-1].wanted.name
+    if last == first:
         yield tuple(path)
-        return
-    if len(path) == roles or rank.get(last, -1) <= rank[start.held.name]:
-        return
-    taken, on_the_way = {leg.role for leg in path}, {leg.held.name for leg in path}
-    for leg in out[last]:
-        if leg.role not in taken and leg.held.name not in on_the_way:
-            yield from _through(start, [*path, leg], out, rank, roles)
+    elif len(path) < roles and rank.get(last, -1) > rank[first]:
+        taken, on_the_way = {leg.role for leg in path}, {leg.held.name for leg in path}
+        for leg in out[last]:
+            if leg.role not in taken and leg.held.name not in on_the_way:
+                yield from _through([*path, leg], out, rank, roles)
 
 
 def _junctions(cycle: Cycle) -> tuple[str, ...] | None:
-    """Return the semaphores where readers meet readers; None if such readers do not block each
-    other whatever is queued.
-    """
+    """Return the semaphores where readers meet readers; None if no queued writer blocks these."""
     semaphores = []
-    for leg, after in zip(cycle, (*cycle[1:], cycle[0])):
+    for leg, after in pairwise((*cycle, cycle[0])):
         if leg.wanted.mode == SHARED and after.held.mode == SHARED:
             if leg.recursive:
                 return None
@@ -161,11 +157,9 @@ def _says_little(cycle: Cycle) -> bool:
 def _of_most_roles(choices: list[list[Leg]]) -> Cycle:
     """Return one leg of each of *choices*, of as many roles as that can easily be."""
     cycle: list[Leg] = []
-    taken: set[str] = set()
     for legs in choices:
-        leg = next((leg for leg in legs if leg.role not in taken), legs[0])
-        taken.add(leg.role)
-        cycle.append(leg)
+        taken = {leg.role for leg in cycle}
+        cycle.append(next((leg for leg in legs if leg.role not in taken), legs[0]))
     return tuple(cycle)
 
 
@@ -173,15 +167,13 @@ def reduced(classes: list[str]) -> tuple[str, ...]:
     """Return a cycle of classes with repetitions merged, beginning with the least."""
     merged = [name for i, name in enumerate(classes) if name != classes[i - 1]] or classes[:1]
     first = merged.index(min(merged))
-    turned = [*merged[first:], *merged[:first]]
-    return tuple(turned)
+    return (*merged[first:], *merged[:first])
 
 
 def assignment(choices: Sequence[Iterable[str]], taken: frozenset[str] = frozenset()) -> bool:
     """Say whether each of *choices* can be given another role."""
-    if not choices:
-        return True
-    return any(assignment(choices[1:], taken | {role}) for role in choices[0] if role not in taken)
+    return not choices or any(assignment(choices[1:], taken | {role})
+                              for role in choices[0] if role not in taken)
 
 
 # -- what the kernel would say --------------------------------------------------------------------
@@ -190,9 +182,7 @@ _TRACKED_WAITS = ("(work_completion)", "(wq_completion)")
 
 
 def unseen(record: Record, classes: Iterable[str]) -> list[str]:
-    """Return why the kernel's validator does not see locks of *classes*, a line for each it does
-    not see.
-    """
+    """Return a line for each of *classes* that the kernel's validator does not see: why."""
     lines = [f"{name}: {record.novalidate[name]}" for name in classes if name in record.novalidate]
     waits = {record.classes[place.name] for place in record.asks.values() if place.mode == WAIT}
     return lines + [f"{name}: it tracks no waits for threads, flags or completions"
@@ -200,9 +190,7 @@ def unseen(record: Record, classes: Iterable[str]) -> list[str]:
 
 
 def validated(record: Record) -> lockdep.Report | None:
-    """Return the one report the kernel's validator would have printed for *record*, if any: the
-    first; then it turns itself off.
-    """
+    """Return the first thing the kernel's validator would report; then it turns itself off."""
     validator = lockdep.Validator()
     nestings = {_request(leg): leg for leg in record.nestings.values()}
     for leg in [*record.legs(), *record.unchecked]:     # the kernel knows no exemption

@@ -78,9 +78,7 @@ def judge(record: Record, candidate: Candidate, budget: Budget) -> Judgement:
 
 
 def by_class(record: Record, cycle: Cycle) -> str:
-    """Return what guards a cycle by class, were all its locks of one class the same lock; "" if
-    nothing does.
-    """
+    """Return what guards a cycle by class, were its locks of one class the same lock, or ""."""
     for gate, mode in cycle[0].gates:
         others = [dict(leg.gates).get(gate) for leg in cycle[1:]]
         if all(others) and (mode, *others).count(SHARED) <= 1:
@@ -125,7 +123,8 @@ class _Case:
         involved = self._involved()
         choices = [sorted(self._record.paths[role], key=lambda path: len(
             wanted.get(role, set()) - {op.target for op in path})) for role in involved]
-        return [dict(zip(involved, way)) for way in islice(product(*choices), MOST_PATHS + 1)]
+        return [dict(zip(involved, way, strict=True))
+                for way in islice(product(*choices), MOST_PATHS + 1)]
 
     def _involved(self) -> list[str]:
         """Return the roles without which the cycle cannot be: those of its legs, those that write

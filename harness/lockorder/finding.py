@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from .record import Cycle, Record
 
 FORCED, NEEDS_WRITER, GUARDED, ONE_ROLE, UNCONFIRMED, KNOWN = (
     "forced", "needs-writer", "guarded", "one-role", "unconfirmed", "known")
-VERDICT = {FORCED: Verdict.DEADLOCK, NEEDS_WRITER: Verdict.PREDICTED, UNCONFIRMED: Verdict.PREDICTED}
+VERDICT = {FORCED: Verdict.DEADLOCK, NEEDS_WRITER: Verdict.PREDICTED,
+           UNCONFIRMED: Verdict.PREDICTED}
 
 
 @dataclass
@@ -79,7 +81,7 @@ class Prediction:
 
 def waits_of(finding: Finding | None) -> frozenset[tuple[str, str]]:
     """Return who waits for what in the cycle of a deadlock."""
-    return frozenset((state.role, state.wants) for state in finding.cycle) if finding else frozenset()
+    return frozenset((state.role, state.wants) for state in (finding.cycle if finding else ()))
 
 
 def known(group: Group, reason: str) -> Prediction:
@@ -97,7 +99,7 @@ def observed(deadlock: Finding, outcome: Outcome, record: Record) -> Prediction:
         return Place(name, record.classes.setdefault(name, name), mode, chain)
 
     legs = []
-    for before, state in zip((deadlock.cycle[-1], *deadlock.cycle), deadlock.cycle):
+    for before, state in pairwise((deadlock.cycle[-1], *deadlock.cycle)):
         hold = next((hold for hold in state.holds if hold.lock == before.wants), None)
         held = place(before.wants, *(hold.mode, hold.chain) if hold else (before.mode, ()))
         wanted = place(state.wants, state.mode, state.chain)
@@ -116,17 +118,18 @@ def checked_baseline(baseline: Any) -> dict[str, str]:
     if isinstance(baseline, (str, os.PathLike)):
         return read_baseline(os.fspath(baseline))
     if not isinstance(baseline, Mapping):
-        raise ScenarioError(f"baseline is {baseline!r}, expected a file or a mapping from cycles to "
-                            f"reasons")
-    return dict(_known_cycle(f"{cycle}  # {reason}", "baseline") for cycle, reason in baseline.items())
+        raise ScenarioError(f"baseline is {baseline!r}, expected a file or a mapping from cycles "
+                            f"to reasons")
+    return dict(_known_cycle(f"{cycle}  # {reason}", "baseline")
+                for cycle, reason in baseline.items())
 
 
 def _known_cycle(line: str, where: str) -> tuple[str, str]:
     cycle, _, reason = map(str.strip, line.partition(" # "))
     classes = [name.strip() for name in cycle.split(" -> ")]
     if not reason or len(classes) < 2 or classes[0] != classes[-1]:
-        raise ScenarioError(f"{where}: expected 'CLASS -> CLASS -> CLASS  # reason', a cycle that ends "
-                            f"where it begins, got {line.strip()!r}")
+        raise ScenarioError(f"{where}: expected 'CLASS -> CLASS -> CLASS  # reason', a cycle that "
+                            f"ends where it begins, got {line.strip()!r}")
     return cycle_key(classes[:-1]), reason
 
 

@@ -236,8 +236,9 @@ class LockOrder(Recorded, Observer):
                 self.policies[name] = getattr(lock, "policy", "writer")
             acquire, take, release = [Act(Op(operation, name)) for operation in (
                 verb, TAKEN[verb], OPERATIONS[verb].counterpart)]
-        node = below.above[key] = Stack(below.role, below.append, lock, Place(
-            name, lock_class, mode, task.chain), key, below, acquire, take, release)
+        place = Place(name, lock_class, mode, task.chain)
+        node = below.above[key] = Stack(below.role, below.append, lock, place, key, below, acquire,
+                                        take, release)
         return node
 
     def _ask(self, task: Task, node: Stack) -> None:
@@ -255,7 +256,8 @@ class LockOrder(Recorded, Observer):
         recursive = wanted.mode == SHARED and getattr(node.lock, "policy", "") == "reader"
         _, *held = node.below()
         for hold in held:
-            gates = tuple([(other.place.name, other.place.mode) for other in held if other is not hold])
+            others = [other.place for other in held if other is not hold]
+            gates = tuple([(other.name, other.mode) for other in others])
             leg = Leg(node.role.name, hold.place, wanted, gates, recursive)
             if known.exempt or self._class_of(hold.lock).exempt:
                 self.unchecked.append(leg)

@@ -16,14 +16,12 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ..locks.errors import (HeldAtEnd, HeldLockFreed, RecursiveAcquire, ReleaseWithoutHold,
-                            ScenarioError)
+from ..locks.errors import HeldLockFreed, RecursiveAcquire, ReleaseWithoutHold, ScenarioError
 
 CIRCULAR = "possible circular locking dependency detected"
 RECURSIVE = RecursiveAcquire.headline
 UNBALANCED = ReleaseWithoutHold.headline
 FREED = HeldLockFreed.headline
-STILL_HELD = HeldAtEnd.headline
 WAIT_CONTEXT = "Invalid wait context"
 
 WRITE, READ, RECURSIVE_READ = "W", "R", "RR"   # lockdep's read = 0, 1, 2

@@ -51,7 +51,7 @@ class Record(Recorded):
                 self.paths[role].append(path)
 
     def legs(self) -> list[Leg]:
-        """Return every leg there is: those that were seen, and what must come before ends of waits."""
+        """Return every leg: those that were seen, and of what must come before ends of waits."""
         wanted = [*(edge.wanted for edge in self.edges.values()), *self.asks.values()]
         waits = {place.name: place for place in wanted if place.mode == WAIT}
         return [*self.edges.values(),
@@ -67,7 +67,7 @@ class Record(Recorded):
                     yield Leg(role, wait, place, brings=True)
 
     def _before(self, role: str, path: Path, name: str) -> int:
-        """Return how many operations *role* does before it last ends the wait *name*, 0 if never."""
+        """Return how much *role* does before it last ends the wait *name*, 0 if it never does."""
         if name in self.joins:
             return len(path) if self.joins[name] == role else 0
         return max((i for i, op in enumerate(path)

@@ -85,10 +85,8 @@ class _Splat:
         serials = {event.task.name: event.task.serial for event in reversed(result.outcome.events)}
         self.roles = sorted(serials, key=serials.__getitem__)   # as the scenario has them
 
-    # -- a finding that cannot happen, or is known --------------------------------------------
-
     def in_short(self, found: Prediction) -> str:
-        """Return one paragraph."""
+        """Return one paragraph: for a finding that cannot happen, is known, or is one of many."""
         gates = {gate for leg in found.legs for gate, _ in leg.gates}
         by = "guarded by " if gates.issuperset(found.reason.split(" and ")) else ""
         what = {KNOWN: "is known", GUARDED: "cannot happen", ONE_ROLE: "cannot happen"}.get(
@@ -106,10 +104,8 @@ class _Splat:
         asks = "waits" if leg.wanted.mode == WAIT else "asks"
         return f"{leg.role} holds {leg.held.name} and {asks} for {leg.wanted.name} at {at}"
 
-    # -- one that can -------------------------------------------------------------------------
-
     def in_full(self, found: Prediction) -> list[str]:
-        """Return the paragraphs of the splat."""
+        """Return the paragraphs of the splat of a finding that can happen."""
         legs = _closing_last(found.legs, found.outcome)
         parts = [f"{banner(found.headline)}\n{self.request(legs[-1])}"]
         if len(legs) > 1:
@@ -117,7 +113,9 @@ class _Splat:
                       "the existing dependency chain (in reverse order) is:", *self.chain(legs)]
         parts.append("other info that might help us debug this:")
         if len(legs) > 2:
-            parts.append(f"Chain exists of:\n  {self.exists(legs)}")
+            names = _distinct([leg.wanted for leg in legs])
+            links = [names[leg.wanted.name] for leg in (legs[-1], *legs[:-1])]
+            parts.append(f"Chain exists of:\n  {' --> '.join(links)}")
         parts += [" Possible unsafe locking scenario:", self.scenario(found, legs),
                   f" *** {_stars(found)} ***"]
         if len(legs) == 1 and found.outcome is None and legs[0].held.name != legs[0].wanted.name:
@@ -151,17 +149,12 @@ class _Splat:
         for number, leg in enumerate([legs[-1], *legs[:-1]]):
             wanted = leg.wanted
             instance = f"{_instance(wanted)} " if names[wanted.name] != wanted.lock_class else ""
-            who = _bringer(leg, names[leg.held.name], names[wanted.name]) if leg.brings else leg.role
+            who = _bringer(leg, names[leg.held.name], names[wanted.name]) if leg.brings \
+                else leg.role
             head = f"-> #{number} {instance}({wanted.lock_class}){self.usage(wanted)}: {who}"
-            links.append("\n".join([head, *(f"       {frame}" for frame in self.frames(wanted))]))
+            asked = Event(None, "lock_acquire", None, wanted.mode, wanted.chain)   # type: ignore
+            links.append("\n       ".join([head, verb(asked), *self.calls(wanted.chain)]))
         return links[::-1]
-
-    def exists(self, legs: Cycle) -> str:
-        """Return the chain in one line, from the lock asked for to the lock held."""
-        names = _distinct([leg.wanted for leg in legs])
-        return " --> ".join(names[leg.wanted.name] for leg in (legs[-1], *legs[:-1]))
-
-    # -- calls --------------------------------------------------------------------------------
 
     def calls(self, chain: Chain) -> list[str]:
         """Return the functions that led to a request, innermost first, each with its place."""
@@ -174,13 +167,6 @@ class _Splat:
     def at(self, chain: Chain) -> str:
         """Return function and place of a request."""
         return "".join(self.calls(chain)[:1])
-
-    def frames(self, place: Place) -> list[str]:
-        """Return the verb of a request and the calls that led to it."""
-        return [verb(Event(None, "lock_acquire", None, place.mode, place.chain)),   # type: ignore
-                *self.calls(place.chain)]
-
-    # -- the scenario -------------------------------------------------------------------------
 
     def scenario(self, found: Prediction, legs: Cycle) -> str:
         """Return a column for each role of the cycle."""
@@ -222,9 +208,8 @@ def _closing_last(legs: Cycle, outcome: Outcome | None) -> Cycle:
     closing = [i for i, leg in enumerate(legs) if not leg.brings] or [len(legs) - 1]
     last = closing[-1]
     if outcome is not None and outcome.gravest is not None:
-        asked = [event.task.name for event in outcome.events[:outcome.gravest.events]
-                 if event.event == "lock_contended"]
-        ranks = {role: i for i, role in enumerate(asked)}
+        events = enumerate(outcome.events[:outcome.gravest.events])
+        ranks = {event.task.name: i for i, event in events if event.event == "lock_contended"}
         last = max(closing, key=lambda i: ranks.get(legs[i].role, -1))
     return (*legs[last + 1:], *legs[:last + 1])
 

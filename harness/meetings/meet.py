@@ -43,9 +43,8 @@ class At:
     def __post_init__(self) -> None:
         if self.mode not in (None, EXCLUSIVE, SHARED, WAIT):
             raise ScenarioError(f"At({self.role!r}, ...): unknown mode {self.mode!r}")
-        if isinstance(self.holding, (str, Node)):
-            object.__setattr__(self, "holding", (self.holding,))
-        object.__setattr__(self, "holding", tuple(self.holding))
+        several = not isinstance(self.holding, (str, Node))
+        object.__setattr__(self, "holding", tuple(self.holding) if several else (self.holding,))
 
     def is_reached(self, task: Task, lock: Any, mode: str) -> bool:
         """Say whether *task*, about to ask for *lock*, is at this point."""
@@ -93,13 +92,13 @@ def writer_of(semaphore: str, roles: Collection[str]) -> str:
     return name
 
 
-class _Writer:
-    """What a further thread of a meeting does: ask for a semaphore for writing, if a role holds it
-    when the thread's turn comes.
+@dataclass
+class Writer:
+    """What a further thread of a meeting does: ask for a semaphore, by name, for writing, if a role
+    holds it when the thread's turn comes.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    name: str
 
     def down_write(self) -> None:
         step(f"writer of {self.name}")    # in a controlled run its turn comes here
@@ -108,12 +107,6 @@ class _Writer:
         if semaphore is not None:
             with semaphore.down_write():
                 pass
-
-
-def semaphore_of(run: Any, task: Task) -> str:
-    """Return which semaphore a further thread of a meeting asks for; "" of any other task."""
-    writer = getattr(run.scenario.roles.get(task.name), "__self__", None)
-    return writer.name if isinstance(writer, _Writer) else ""
 
 
 def listed(meet: Meet | Iterable[Meet]) -> list[Meet]:
@@ -126,6 +119,6 @@ def listed(meet: Meet | Iterable[Meet]) -> list[Meet]:
 
 def with_writers(world: Scenario, meet: Meet | Iterable[Meet]) -> Scenario:
     """Return *world* with the further threads that *meet*, a meeting or several, asks for."""
-    more = {writer_of(name, world.roles): _Writer(name).down_write
+    more = {writer_of(name, world.roles): Writer(name).down_write
             for meeting in listed(meet) for name in meeting.writers}
     return replace(world, roles={**world.roles, **more}) if more else world

@@ -13,14 +13,13 @@ import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
-from ..locks.errors import ScenarioError
 from ..locks.node import unique_name
 from ..locks.parking import enter, leave, pause, unpark
 from ..locks.task import Expired, Task
 from ..runtime.observer import Observer
 from ..runtime.scenario import Scenario
 from ..runtime.verdict import Outcome
-from .meet import At, Meet, listed, semaphore_of, with_writers
+from .meet import At, Meet, Writer, listed, with_writers
 
 
 class OneByOne(Observer):
@@ -124,8 +123,9 @@ class Meetings(OneByOne):
 
     def attach(self, run: Any) -> None:
         super().attach(run)
-        self._writers = {semaphore_of(run, task): task for task in run.tasks
-                         if semaphore_of(run, task)}
+        bodies = [(getattr(run.scenario.roles.get(task.name), "__self__", None), task)
+                  for task in run.tasks]
+        self._writers = {body.name: task for body, task in bodies if isinstance(body, Writer)}
 
     def hold_back(self, tasks: list[Task]) -> list[Task]:
         writers = self._writers.values()
@@ -184,7 +184,7 @@ class Meetings(OneByOne):
         pause(task)
 
     def _next_goes(self, task: Task) -> None:
-        """If *task* is the one that goes on, which has what it asked for or is queued, let the next."""
+        """Let the next go on if *task*, which goes on now, has what it asked for or is queued."""
         if self._going and task is self._going[0]:
             del self._going[0]
             if self._going:

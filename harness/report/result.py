@@ -1,4 +1,4 @@
-"""What a call returns, and its report: the line of verdict, the diagram, the proof, what to do next.
+"""What a call returns, and its report: the verdict, the diagram, the proof, what to do next.
 
 Text is made in this package and nowhere else, but for the words of the kernel's validator, which a
 result of `predict` brings with it. Plain text of at most 100 columns; the same run gives the same
@@ -18,8 +18,8 @@ from ..runtime.verdict import Finding, Outcome, Verdict, counted
 from .diagram import WIDTH, diagram, full_trace, proof
 
 WAITING = (Verdict.DEADLOCK, Verdict.HANG, Verdict.INCONCLUSIVE)   # who waits for whom is the story
-BLOCKING = "found at the moment of blocking, not by a timeout"
-AT_ONCE = "known at once, not by a timeout"
+AT_ONCE = {Verdict.DEADLOCK: "found at the moment of blocking, not by a timeout",
+           Verdict.HANG: "known at once, not by a timeout"}
 TIMED_OUT = "timed out: the threads hung, nothing moved any more"
 
 
@@ -46,7 +46,7 @@ class Result:
     titles: Any = None       # a word on each role, for the head of its column
     full: bool = False       # report every event
     predictions: list[Any] = field(default_factory=list)   # of predict, gravest first
-    lockdep: list[str] = field(default_factory=list)    # what the kernel's validator would have said
+    lockdep: list[str] = field(default_factory=list)   # what the kernel's validator would have said
     splat: Callable[[Result], list[str]] | None = None     # puts *predictions* into paragraphs
     next: str = ""           # after a prediction that came true: the command that forces it at once
 
@@ -131,11 +131,9 @@ def headline(result: Result) -> str:
         first = f"{word} (all {counted(result.coverage['schedules'], 'schedule')}): nothing found"
     elif finding is None:
         first = f"{word}: nothing {'found' if result.coverage.get('runs') else 'was run'}"
-    elif finding.verdict in (Verdict.DEADLOCK, Verdict.HANG):
-        observed = BLOCKING if finding.verdict is Verdict.DEADLOCK else AT_ONCE
-        first = f"{word}: {finding.text} ({TIMED_OUT if finding.how == 'timed out' else observed})"
     else:
-        first = f"{word}: {finding.text}"
+        how = TIMED_OUT if finding.how == "timed out" else AT_ONCE.get(finding.verdict)
+        first = f"{word}: {finding.text}{f' ({how})' if finding.verdict in AT_ONCE else ''}"
     return "\n".join([first, *lines])
 
 

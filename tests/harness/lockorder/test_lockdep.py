@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.locks.errors import ScenarioError
+from harness.locks.errors import HeldAtEnd, ScenarioError
 from harness.lockorder.lockdep import (CIRCULAR, ClassGraph, Edge, FREED, Hold, READ, RECURSIVE,
-                                       RECURSIVE_READ, Report, STILL_HELD, UNBALANCED, Validator,
+                                       RECURSIVE_READ, Report, UNBALANCED, Validator,
                                        WAIT_CONTEXT, WRITE, validate)
 
 FILE = Path(__file__).parents[2] / "data" / "locking-selftest.json"
@@ -225,7 +225,7 @@ def test_a_task_that_does_not_end_may_hold_what_it_likes():
 
 
 def test_holding_at_the_end_has_the_kernels_words():
-    assert STILL_HELD == "lock held when returning to user space!"
+    assert HeldAtEnd.headline == "lock held when returning to user space!"
 
 
 # -- wait types ------------------------------------------------------------------------------------
