@@ -61,13 +61,14 @@ def groups(record: Record) -> list[Group]:
     for leg in record.nestings.values():
         key = (record.classes[leg.held.name],)
         group = by_classes.setdefault(key, Group(key))
-        if not group.witness:
-            group.witness = (leg,)
+        group.witness = group.witness or (leg,)
     for cycle in _by_class(legs):
         key = reduced([record.classes[leg.held.name] for leg in cycle])
         if len(key) == 1:   # it goes through subclasses of one class
             key = reduced([leg.held.lock_class for leg in cycle])
-        if key not in by_classes and not _says_little(cycle):
+        # Little is said by a role that waits, with a lock in hand, for what it set going.
+        little = any(leg.brings for leg in cycle) and len({leg.role for leg in cycle}) < len(cycle)
+        if key not in by_classes and not little:
             by_classes[key] = Group(key, witness=cycle)
     for group in by_classes.values():
         group.candidates.sort(key=lambda candidate: (
@@ -92,12 +93,10 @@ def _candidates(legs: Sequence[Leg], roles: int) -> Iterator[Candidate]:
         for cycle in _through([start], out, rank, roles):
             key = frozenset((leg.role, leg.held.name, leg.held.mode, leg.wanted.name,
                              leg.wanted.mode, leg.brings, leg.gates) for leg in cycle)
-            if key in seen:
-                continue
-            seen.add(key)
             read_read = _junctions(cycle)
-            if read_read is not None:
+            if key not in seen and read_read is not None:
                 yield Candidate(cycle, read_read)
+            seen.add(key)
 
 
 def _through(path: list[Leg], out: dict[str, list[Leg]], rank: dict[str, int],
@@ -148,12 +147,6 @@ def _class_edge(leg: Leg) -> lockdep.Edge:
                         leg.recursive)
 
 
-def _says_little(cycle: Cycle) -> bool:
-    """Say whether *cycle* is only that a role waits, with a lock in hand, for what it set going."""
-    roles = [leg.role for leg in cycle]
-    return any(leg.brings for leg in cycle) and len(set(roles)) < len(roles)
-
-
 def _of_most_roles(choices: list[list[Leg]]) -> Cycle:
     """Return one leg of each of *choices*, of as many roles as that can easily be."""
     cycle: list[Leg] = []
@@ -192,13 +185,14 @@ def unseen(record: Record, classes: Iterable[str]) -> list[str]:
 def validated(record: Record) -> lockdep.Report | None:
     """Return the first thing the kernel's validator would report; then it turns itself off."""
     validator = lockdep.Validator()
-    nestings = {_request(leg): leg for leg in record.nestings.values()}
+    nestings = {(leg.role, leg.wanted.name, leg.wanted.chain): leg
+                for leg in record.nestings.values()}
     for leg in [*record.legs(), *record.unchecked]:     # the kernel knows no exemption
         classes = record.classes[leg.held.name], record.classes[leg.wanted.name]
         if unseen(record, classes):
             continue
         # Of what is held when a lock is asked for, its own class is looked at before any circle.
-        nesting = nestings.get(_request(leg))
+        nesting = nestings.get((leg.role, leg.wanted.name, leg.wanted.chain))
         if nesting is None and leg.held.lock_class == leg.wanted.lock_class \
                 and leg not in record.unchecked:
             continue    # something said that this is legal
@@ -206,7 +200,3 @@ def validated(record: Record) -> lockdep.Report | None:
         if report is not None:    # of recursion it prints the class, whatever the subclass
             return report if len(report.classes) > 1 else report._replace(classes=classes[1:])
     return None
-
-
-def _request(leg: Leg) -> tuple[object, ...]:
-    return leg.role, leg.wanted.name, leg.wanted.chain

@@ -46,12 +46,12 @@ class Judgement:
     program: Program | None = None
 
 
+@dataclass
 class Budget:
     """How many states may still be gone through, in all searches of one call."""
 
-    def __init__(self, deadline: float | None = None) -> None:
-        self.left = MOST_STATES_IN_ALL
-        self.deadline = deadline    # by time.monotonic()
+    deadline: float | None = None    # by time.monotonic()
+    left: int = MOST_STATES_IN_ALL
 
     def search(self, program: Program, first: bool = False) -> Answer:
         """Search, within what is left."""

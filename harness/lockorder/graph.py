@@ -37,6 +37,8 @@ from ..runtime.observer import Observer
 from ..runtime.thread_patch import ThreadEnd
 from .held_stacks import Act, NOTHING, Place, Position, Role, Stack
 
+_POOLS = "concurrent.futures.thread", "multiprocessing.pool"    # what their workers run is in these
+
 
 class Leg(NamedTuple):
     """*role* held `held` when it asked for `wanted`.
@@ -174,7 +176,7 @@ class LockOrder(Recorded, Observer):
             role.trim()
 
     def thread_start(self, task: Task, thread: Task) -> None:
-        if _of_a_pool(thread.thread):
+        if getattr(getattr(thread.thread, "_target", None), "__module__", None) in _POOLS:
             self.pooled.add(thread.name)
         role = self._role(task)
         role.acts.append(Act(Op("set", started(thread.name))))
@@ -308,9 +310,3 @@ def _in_order(known: LockClass, held: Node, wanted: Node) -> bool:
         return bool(known.order(held, wanted))
     except Exception as exc:
         raise ScenarioError(f"the order of lock class {known} raised {first_line(exc)}") from exc
-
-
-def _of_a_pool(thread: object) -> bool:
-    """Say whether *thread* is a worker of the standard library's pools."""
-    module = getattr(getattr(thread, "_target", None), "__module__", None)
-    return module in ("concurrent.futures.thread", "multiprocessing.pool")

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ..checker.answer import Stuck
-from ..exploration.dependency import ASK_TRY, ASK_TRY_READ, ASK_TRY_WRITE
-from ..exploration.extract_program import is_start, real_name
+from ..exploration.extract_program import TRYING, is_start, real_name
 from ..exploration.follower import Follower, is_operation, witness
 from ..locks.node import unique_name
 from ..locks.operations import RECORDED
@@ -21,8 +20,6 @@ from .cycles import Candidate
 from .feasibility import Judgement
 from .finding import waits_of
 from .record import Record
-
-TRYLOCKS = (ASK_TRY, ASK_TRY_READ, ASK_TRY_WRITE)
 
 
 class Confirmer:
@@ -79,7 +76,7 @@ class Confirmer:
         locks |= {name for name, thread in record.joins.items() if thread in program.threads}
         follower = witness(
             world, program, stuck.schedule, lambda op: op.op in RECORDED or is_start(op),
-            lambda task: (is_operation(task) and task.ask not in TRYLOCKS
+            lambda task: (is_operation(task) and task.ask not in TRYING
                           and unique_name(task.lock) in locks))
         return _as_deadlock(self.obey(world, follower), waits)
 

@@ -194,17 +194,12 @@ def _count(found: Prediction) -> str:
 
 def _stars(found: Prediction) -> str:
     """Return what stands where lockdep has its DEADLOCK."""
-    if found.status == FORCED:
-        return "DEADLOCK"
-    if found.status == NEEDS_WRITER:
-        return f"DEADLOCK ONLY WITH A WRITER QUEUED FOR {' AND '.join(found.writers)}"
-    return "NOT REACHED"
+    only = f"DEADLOCK ONLY WITH A WRITER QUEUED FOR {' AND '.join(found.writers)}"
+    return {FORCED: "DEADLOCK", NEEDS_WRITER: only}.get(found.status, "NOT REACHED")
 
 
 def _closing_last(legs: Cycle, outcome: Outcome | None) -> Cycle:
-    """Turn the cycle so that it ends with the request that closed it; if none did, with one of a
-    role that holds a lock.
-    """
+    """Turn the cycle to end with the request that closed it, else with a holder's."""
     closing = [i for i, leg in enumerate(legs) if not leg.brings] or [len(legs) - 1]
     last = closing[-1]
     if outcome is not None and outcome.gravest is not None:

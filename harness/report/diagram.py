@@ -17,7 +17,6 @@ from ..runtime.recorder import Event, RoleState, verb
 from ..runtime.verdict import Finding, Outcome
 
 WIDTH = 100
-MODE = {EXCLUSIVE: "exclusive", SHARED: "shared", WAIT: "wait"}
 Names = Callable[[CodeType], str]    # what a function is called, given its code
 THREAD_RUN = threading.Thread.run.__code__
 
@@ -44,13 +43,13 @@ def proof(finding: Finding) -> list[str]:
     for state in finding.cycle or finding.roles:
         at = f" at {state.at}" if state.at else ""
         if state.state.startswith("waits"):
-            wants = f"{state.role} {state.state} for {state.wants} ({MODE[state.mode]}){at}"
+            wants = f"{state.role} {state.state} for {state.wants} ({state.mode}){at}"
             lines.append(": ".join(filter(None, [wants, blocked_by(state, finding.roles)])))
         elif not finding.cycle:
             lines.append(f"{state.role} {state.state}{at}")
         for hold in state.holds:
             at = f", taken at {hold.at}" if hold.at else ""
-            lines.append(f"  and holds {hold.lock} ({MODE[hold.mode]}){at}")
+            lines.append(f"  and holds {hold.lock} ({hold.mode}){at}")
     return lines
 
 
