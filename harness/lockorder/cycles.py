@@ -23,9 +23,7 @@ MOST_CYCLES = 2_000    # by instance, of one record
 
 
 class Candidate(NamedTuple):
-    """A cycle by instance, and the semaphores on it that readers hold and readers want: there only
-    a queued writer makes one wait for the other.
-    """
+    """A cycle by instance; at `read_read` readers wait for readers, but only if writers queue."""
 
     legs: Cycle
     read_read: tuple[str, ...]
@@ -44,9 +42,6 @@ class Group:
     classes: tuple[str, ...]
     candidates: list[Candidate] = field(default_factory=list)
     witness: Cycle = ()
-
-
-# -- by instance ----------------------------------------------------------------------------------
 
 
 def groups(record: Record) -> list[Group]:

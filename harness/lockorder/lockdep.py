@@ -34,6 +34,8 @@ TYPES = ("mutex", "rtmutex", "rt_mutex", "ww_mutex", "spin", "spinlock", "raw_sp
 _LEVELS = {"raw_spin": 2, "raw_spinlock": 2, "spin": 3, "spinlock": 3, "rwlock": 3, "mutex": 4,
            "rwsem": 4, "rtmutex": 4, "rt_mutex": 4, "ww_mutex": 4}
 
+_At = tuple[Hashable, bool]     # a class, and whether only a recursive read leads to it
+
 
 class Edge(NamedTuple):
     """A lock of class *source* was held while one of class *target* was asked for.
@@ -45,9 +47,6 @@ class Edge(NamedTuple):
     target: Hashable
     shared: bool
     recursive: bool
-
-
-_At = tuple[Hashable, bool]     # a class, and whether only a recursive read leads to it
 
 
 class ClassGraph:

@@ -43,14 +43,15 @@ def paragraphs(result: Result) -> list[str]:
 
     The diagram of the first deadlock that happened stands beneath its finding.
     """
-    splat, parts = _Splat(result), []
-    first: Any = next((found for found in result.predictions if found.outcome is not None), None)
-    full = [found for found in result.predictions if found.verdict is not Verdict.CLEAN][:MOST_FULL]
-    short = [found for found in result.predictions if found not in full]
-    for found in full:
-        parts += splat.in_full(found)
-        if found is first:
-            parts.append(_as_it_happened(result, found.outcome))
+    splat, parts, predictions = _Splat(result), [], result.predictions
+    first: Any = next((prediction for prediction in predictions if prediction.outcome), None)
+    full = [prediction for prediction in predictions
+            if prediction.verdict is not Verdict.CLEAN][:MOST_FULL]
+    short = [prediction for prediction in predictions if prediction not in full]
+    for prediction in full:
+        parts += splat.in_full(prediction)
+        if prediction is first:
+            parts.append(_as_it_happened(result, prediction.outcome))
     parts += map(splat.in_short, short[:MOST_SHORT])
     if len(short) > MOST_SHORT:
         parts.append(f"And {len(short) - MOST_SHORT:,} findings more: --json has all of them.")
@@ -77,24 +78,24 @@ class _Splat:
     def __init__(self, result: Result) -> None:
         self.names = result.names or function_name
         self.titles = result.titles or {}
-        outcomes = [found.outcome for found in result.predictions if found.outcome is not None]
-        self.semaphores = {str(event.lock) for outcome in (result.outcome, *outcomes)
+        outcomes = [result.outcome, *(prediction.outcome for prediction in result.predictions)]
+        self.semaphores = {str(event.lock) for outcome in outcomes if outcome is not None
                            for event in outcome.events if isinstance(event.lock, RWSemaphore)}
-        self.semaphores |= {place.name for found in result.predictions
-                            for place in _places(found.legs) if place.mode == SHARED}
+        self.semaphores |= {place.name for prediction in result.predictions
+                            for place in _places(prediction.legs) if place.mode == SHARED}
         serials = {event.task.name: event.task.serial for event in reversed(result.outcome.events)}
         self.roles = sorted(serials, key=serials.__getitem__)   # as the scenario has them
 
-    def in_short(self, found: Prediction) -> str:
+    def in_short(self, prediction: Prediction) -> str:
         """Return one paragraph: for a finding that cannot happen, is known, or is one of many."""
-        gates = {gate for leg in found.legs for gate, _ in leg.gates}
-        by = "guarded by " if gates.issuperset(found.reason.split(" and ")) else ""
+        gates = {gate for leg in prediction.legs for gate, _ in leg.gates}
+        by = "guarded by " if gates.issuperset(prediction.reason.split(" and ")) else ""
         what = {KNOWN: "is known", GUARDED: "cannot happen", ONE_ROLE: "cannot happen"}.get(
-            found.status, "can happen" if found.outcome is not None else "may happen")
-        legs = "; ".join(map(self.leg, found.legs))
-        kernel = f" lockdep: {found.lockdep}" if found.lockdep else ""
-        return wrapped(f"{found.status.capitalize()}: {found.key}{_count(found)} {what}: {by}"
-                       f"{found.reason}. {legs}.{kernel}")
+            prediction.status, "can happen" if prediction.outcome is not None else "may happen")
+        legs = "; ".join(map(self.leg, prediction.legs))
+        kernel = f" lockdep: {prediction.lockdep}" if prediction.lockdep else ""
+        return wrapped(f"{prediction.status.capitalize()}: {_cycle(prediction)} {what}: {by}"
+                       f"{prediction.reason}. {legs}.{kernel}")
 
     def leg(self, leg: Leg) -> str:
         """Say who asks for what with what in hand."""
@@ -104,10 +105,10 @@ class _Splat:
         asks = "waits" if leg.wanted.mode == WAIT else "asks"
         return f"{leg.role} holds {leg.held.name} and {asks} for {leg.wanted.name} at {at}"
 
-    def in_full(self, found: Prediction) -> list[str]:
+    def in_full(self, prediction: Prediction) -> list[str]:
         """Return the paragraphs of the splat of a finding that can happen."""
-        legs = _closing_last(found.legs, found.outcome)
-        parts = [f"{banner(found.headline)}\n{self.request(legs[-1])}"]
+        legs = _closing_last(prediction.legs, prediction.outcome)
+        parts = [f"{banner(prediction.headline)}\n{self.request(legs[-1])}"]
         if len(legs) > 1:
             parts += ["which lock already depends on the new lock.",
                       "the existing dependency chain (in reverse order) is:", *self.chain(legs)]
@@ -116,13 +117,15 @@ class _Splat:
             names = _distinct([leg.wanted for leg in legs])
             links = [names[leg.wanted.name] for leg in (legs[-1], *legs[:-1])]
             parts.append(f"Chain exists of:\n  {' --> '.join(links)}")
-        parts += [" Possible unsafe locking scenario:", self.scenario(found, legs),
-                  f" *** {_stars(found)} ***"]
-        if len(legs) == 1 and found.outcome is None and legs[0].held.name != legs[0].wanted.name:
+        parts += [" Possible unsafe locking scenario:", self.scenario(prediction, legs),
+                  f" *** {_stars(prediction)} ***"]
+        two_of_a_class = len(legs) == 1 and legs[0].held.name != legs[0].wanted.name
+        if two_of_a_class and prediction.outcome is None:
             parts.append(" May be due to missing lock nesting notation")
-        parts.append(f"Cycle: {found.key}{_count(found)}\nStatus: {found.status}: {found.reason}")
-        if found.lockdep:
-            parts.append(f"lockdep: {found.lockdep}")
+        parts.append(f"Cycle: {_cycle(prediction)}\n"
+                     f"Status: {prediction.status}: {prediction.reason}")
+        if prediction.lockdep:
+            parts.append(f"lockdep: {prediction.lockdep}")
         return list(map(wrapped, parts))
 
     def request(self, leg: Leg) -> str:
@@ -168,10 +171,10 @@ class _Splat:
         """Return function and place of a request."""
         return "".join(self.calls(chain)[:1])
 
-    def scenario(self, found: Prediction, legs: Cycle) -> str:
+    def scenario(self, prediction: Prediction, legs: Cycle) -> str:
         """Return a column for each role of the cycle."""
-        rows = _happened(found.outcome) if found.outcome is not None else []
-        rows = rows or _imagined(legs, found.writers)
+        rows = _happened(prediction.outcome) if prediction.outcome is not None else []
+        rows = rows or _imagined(legs, prediction.writers)
         roles = dict.fromkeys(role for role, _ in rows)
         order = dict.fromkeys([*(role for role in self.roles if role in roles), *roles])
         names = _distinct([place for _, place in rows])
@@ -188,14 +191,15 @@ def _bringer(leg: Leg, held: str, wanted: str) -> str:
     return f"{leg.role}, which is to end {held}, needs {wanted} before"
 
 
-def _count(found: Prediction) -> str:
-    return f" ({found.count} cycles by instance)" if found.count > 1 else ""
+def _cycle(prediction: Prediction) -> str:
+    count = f" ({prediction.count} cycles by instance)" if prediction.count > 1 else ""
+    return f"{prediction.key}{count}"
 
 
-def _stars(found: Prediction) -> str:
+def _stars(prediction: Prediction) -> str:
     """Return what stands where lockdep has its DEADLOCK."""
-    only = f"DEADLOCK ONLY WITH A WRITER QUEUED FOR {' AND '.join(found.writers)}"
-    return {FORCED: "DEADLOCK", NEEDS_WRITER: only}.get(found.status, "NOT REACHED")
+    only = f"DEADLOCK ONLY WITH A WRITER QUEUED FOR {' AND '.join(prediction.writers)}"
+    return {FORCED: "DEADLOCK", NEEDS_WRITER: only}.get(prediction.status, "NOT REACHED")
 
 
 def _closing_last(legs: Cycle, outcome: Outcome | None) -> Cycle:

@@ -94,9 +94,7 @@ def writer_of(semaphore: str, roles: Collection[str]) -> str:
 
 @dataclass
 class Writer:
-    """What a further thread of a meeting does: ask for a semaphore, by name, for writing, if a role
-    holds it when the thread's turn comes.
-    """
+    """What a further thread does: write the semaphore of that name, if a role holds it then."""
 
     name: str
 

@@ -180,9 +180,6 @@ def _columns(heads: dict[str, str], rows: list[_Row], indent: int) -> dict[str, 
         {role: max(len(row.line(indent)) for row in rows if row.role == role) for role in heads})
 
 
-# -- columns --------------------------------------------------------------------------------------
-
-
 def first_fitting(choices: Iterable[dict[str, int]],
                   widths: dict[str, int]) -> dict[str, int] | None:
     """Return the first of *choices* of where the columns begin with which no row is too long.

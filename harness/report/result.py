@@ -71,10 +71,10 @@ class Result:
     @property
     def findings(self) -> list[dict[str, Any]]:
         """Everything that was predicted, and found in the reported run, gravest first."""
-        ordered = sorted(self.outcome.findings, key=lambda found: -found.verdict.graveness)
+        ordered = sorted(self.outcome.findings, key=lambda finding: -finding.verdict.graveness)
         return [*(prediction.as_dict() for prediction in self.predictions), *(
-            {"verdict": str(found.verdict), "how": found.how, "text": found.text}
-            for found in ordered)]
+            {"verdict": str(finding.verdict), "how": finding.how, "text": finding.text}
+            for finding in ordered)]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON object of the command line."""
@@ -91,7 +91,7 @@ def render(result: Result) -> str:
     """Return the report of *result*."""
     finding = result.finding
     parts = [wrapped(headline(result))]
-    if any(found.outcome is result.outcome for found in result.predictions):
+    if any(prediction.outcome is result.outcome for prediction in result.predictions):
         pass   # it came true as predicted: its diagram stands with the prediction
     elif finding is not None and (finding.verdict in WAITING or finding.cycle):
         parts.append(diagram(result.outcome, result.names, result.titles, result.full))
@@ -100,9 +100,9 @@ def render(result: Result) -> str:
         parts.append(full_trace(result.outcome, result.names, result.titles))
     if finding is not None:
         parts += [in_kernel_words(finding) if finding.headline else "", finding.detail]
-    parts += [in_kernel_words(found) if found.headline else wrapped(f"Also: {found.text}")
-              for found in result.outcome.findings
-              if found is not finding or found.verdict is not result.verdict]
+    parts += [in_kernel_words(other) if other.headline else wrapped(f"Also: {other.text}")
+              for other in result.outcome.findings
+              if other is not finding or other.verdict is not result.verdict]
     if result.splat is not None:
         parts += result.splat(result)
     parts.extend(map(wrapped, result.outcome.notes))
@@ -161,7 +161,8 @@ def statuses(predictions: list[Any]) -> list[str]:
 
 def commands(result: Result) -> list[str]:
     """Return what to call next: the same again; what was predicted and came true, at once."""
-    happened = any(found.met or found.status == "forced" for found in result.predictions)
+    happened = any(prediction.met or prediction.status == "forced"
+                   for prediction in result.predictions)
     force = [f"Force: {result.next}"] if happened and result.next else []
     return [f"Again: {result.again}", *force]
 
