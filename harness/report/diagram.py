@@ -89,8 +89,6 @@ def diagram(outcome: Outcome, names: Names | None = None, titles: Mapping[str, s
                   if event.task.name in shown and is_open(event, shown[event.task.name])]
     present = {event.task.name for event in events}
     order = [state.role for state in finding.roles if state.role in present]
-    if not order:
-        return ""
     return _layout(order, titles or {}, _rows(events, shown, finding.roles, names))
 
 
@@ -152,6 +150,8 @@ def _layout(order: list[str], titles: Mapping[str, str], rows: list[_Row]) -> st
 
     The titles stand in the heads of the columns, or above them where that is too wide.
     """
+    if not rows:
+        return ""
     titled = {role: f"{role} {titles[role]}" if role in titles else role for role in order}
     plain = {role: role for role in order}
     above = [f"{role}: {titles[role]}" for role in order if role in titles]
