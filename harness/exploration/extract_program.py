@@ -20,7 +20,7 @@ from .dependency import (ASK_TRY, ASK_TRY_READ, ASK_TRY_WRITE, COMPLETE, COMPLET
 _OPERATIONS = {LOCK: "lock", READ: "down_read", WRITE: "down_write", UNLOCK: "unlock",
                UP_READ: "up_read", UP_WRITE: "up_write", PASS: "wait", PASS_ALL: "wait",
                COMPLETE: "complete", COMPLETE_ALL: "set"}
-_TRYING = (ASK_TRY, ASK_TRY_READ, ASK_TRY_WRITE)
+TRYING = (ASK_TRY, ASK_TRY_READ, ASK_TRY_WRITE)
 _START = "start of "
 _NUMBER = "\0"     # between the name of a completion and which of its waits a flag stands for
 
@@ -103,7 +103,7 @@ def program_of(run: ControlledRun) -> Program | str:
         if step is not None and step.kind in _OPERATIONS:
             operation = _OPERATIONS[step.kind]
             threads[run.names.roles[step.label >> 1]].append(
-                Op(TAKEN[operation] if step.ask in _TRYING else operation, f"lock {step.lock}"))
+                Op(TAKEN[operation] if step.ask in TRYING else operation, f"lock {step.lock}"))
         for parent, thread in begun[number]:
             threads[parent].append(Op("set", started(thread)))
     done = {f"lock {number}": done for number, done in run.names.done.items()}

@@ -11,20 +11,19 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, pairwise
 from typing import NamedTuple
 
-from . import lockdep
 from ..locks.task import SHARED, WAIT
-from .record import Cycle, Leg, Record, leg_of
+from . import lockdep
+from .graph import Leg
+from .record import Cycle, Record
 
 MOST_CYCLES = 2_000    # by instance, of one record
 
 
 class Candidate(NamedTuple):
-    """A cycle by instance, and the semaphores on it that readers hold and readers want: there only
-    a queued writer makes one wait for the other.
-    """
+    """A cycle by instance; at `read_read` readers wait for readers, but only if writers queue."""
 
     legs: Cycle
     read_read: tuple[str, ...]
@@ -44,34 +43,27 @@ class Group:
     candidates: list[Candidate] = field(default_factory=list)
     witness: Cycle = ()
 
-    @property
-    def headline(self) -> str:
-        """What the kernel calls it."""
-        return lockdep.RECURSIVE if len(self.classes) == 1 else lockdep.CIRCULAR
-
-
-# -- by instance ----------------------------------------------------------------------------------
-
 
 def groups(record: Record) -> list[Group]:
     """Return the findings of *record*: all cycles, grouped by class, in the order of the record."""
     legs = record.legs()
     by_classes: dict[tuple[str, ...], Group] = {}
-    candidates = list(islice(_candidates(legs, len(record.roles)), MOST_CYCLES + 1))
+    candidates = list(islice(_candidates(legs, len(record.paths)), MOST_CYCLES + 1))
     record.too_many = len(candidates) > MOST_CYCLES
     for candidate in candidates[:MOST_CYCLES]:
-        key = reduced([record.base(leg.held.name) for leg in candidate.legs])
+        key = reduced([record.classes[leg.held.name] for leg in candidate.legs])
         by_classes.setdefault(key, Group(key)).candidates.append(candidate)
-    for edge in record.nestings.values():
-        key = (record.base(edge.held.name),)
+    for leg in record.nestings.values():
+        key = (record.classes[leg.held.name],)
         group = by_classes.setdefault(key, Group(key))
-        if not group.witness:
-            group.witness = (leg_of(edge),)
+        group.witness = group.witness or (leg,)
     for cycle in _by_class(legs):
-        key = reduced([record.base(leg.held.name) for leg in cycle])
+        key = reduced([record.classes[leg.held.name] for leg in cycle])
         if len(key) == 1:   # it goes through subclasses of one class
             key = reduced([leg.held.lock_class for leg in cycle])
-        if key not in by_classes and not _says_little(cycle):
+        # Little is said by a role that waits, with a lock in hand, for what it set going.
+        little = any(leg.brings for leg in cycle) and len({leg.role for leg in cycle}) < len(cycle)
+        if key not in by_classes and not little:
             by_classes[key] = Group(key, witness=cycle)
     for group in by_classes.values():
         group.candidates.sort(key=lambda candidate: (
@@ -93,38 +85,32 @@ def _candidates(legs: Sequence[Leg], roles: int) -> Iterator[Candidate]:
     rank = {name: i for i, name in enumerate(out)}
     seen = set()
     for start in legs:
-        for cycle in _through(start, [start], out, rank, roles):
+        for cycle in _through([start], out, rank, roles):
             key = frozenset((leg.role, leg.held.name, leg.held.mode, leg.wanted.name,
                              leg.wanted.mode, leg.brings, leg.gates) for leg in cycle)
-            if key in seen:
-                continue
-            seen.add(key)
             read_read = _junctions(cycle)
-            if read_read is not None:
+            if key not in seen and read_read is not None:
                 yield Candidate(cycle, read_read)
+            seen.add(key)
 
 
-def _through(start: Leg, path: list[Leg], out: dict[str, list[Leg]], rank: dict[str, int],
+def _through(path: list[Leg], out: dict[str, list[Leg]], rank: dict[str, int],
              roles: int) -> Iterator[Cycle]:
     """Yield the cycles that go on from *path* over locks that come after its first one."""
-    last = path[-1].wanted.name
-    if last == start.held.name:
+    first, last = path[0].held.name, path[-1].wanted.name
+    if last == first:
         yield tuple(path)
-        return
-    if len(path) == roles or rank.get(last, -1) <= rank[start.held.name]:
-        return
-    taken, on_the_way = {leg.role for leg in path}, {leg.held.name for leg in path}
-    for leg in out[last]:
-        if leg.role not in taken and leg.held.name not in on_the_way:
-            yield from _through(start, [*path, leg], out, rank, roles)
+    elif len(path) < roles and rank.get(last, -1) > rank[first]:
+        taken, on_the_way = {leg.role for leg in path}, {leg.held.name for leg in path}
+        for leg in out[last]:
+            if leg.role not in taken and leg.held.name not in on_the_way:
+                yield from _through([*path, leg], out, rank, roles)
 
 
 def _junctions(cycle: Cycle) -> tuple[str, ...] | None:
-    """Return the semaphores where readers meet readers; None if such readers do not block each
-    other whatever is queued.
-    """
+    """Return the semaphores where readers meet readers; None if no queued writer blocks these."""
     semaphores = []
-    for leg, after in zip(cycle, (*cycle[1:], cycle[0])):
+    for leg, after in pairwise((*cycle, cycle[0])):
         if leg.wanted.mode == SHARED and after.held.mode == SHARED:
             if leg.recursive:
                 return None
@@ -156,20 +142,12 @@ def _class_edge(leg: Leg) -> lockdep.Edge:
                         leg.recursive)
 
 
-def _says_little(cycle: Cycle) -> bool:
-    """Say whether *cycle* is only that a role waits, with a lock in hand, for what it set going."""
-    roles = [leg.role for leg in cycle]
-    return any(leg.brings for leg in cycle) and len(set(roles)) < len(roles)
-
-
 def _of_most_roles(choices: list[list[Leg]]) -> Cycle:
     """Return one leg of each of *choices*, of as many roles as that can easily be."""
     cycle: list[Leg] = []
-    taken: set[str] = set()
     for legs in choices:
-        leg = next((leg for leg in legs if leg.role not in taken), legs[0])
-        taken.add(leg.role)
-        cycle.append(leg)
+        taken = {leg.role for leg in cycle}
+        cycle.append(next((leg for leg in legs if leg.role not in taken), legs[0]))
     return tuple(cycle)
 
 
@@ -177,15 +155,13 @@ def reduced(classes: list[str]) -> tuple[str, ...]:
     """Return a cycle of classes with repetitions merged, beginning with the least."""
     merged = [name for i, name in enumerate(classes) if name != classes[i - 1]] or classes[:1]
     first = merged.index(min(merged))
-    turned = [*merged[first:], *merged[:first]]
-    return tuple(turned)
+    return (*merged[first:], *merged[:first])
 
 
 def assignment(choices: Sequence[Iterable[str]], taken: frozenset[str] = frozenset()) -> bool:
     """Say whether each of *choices* can be given another role."""
-    if not choices:
-        return True
-    return any(assignment(choices[1:], taken | {role}) for role in choices[0] if role not in taken)
+    return not choices or any(assignment(choices[1:], taken | {role})
+                              for role in choices[0] if role not in taken)
 
 
 # -- what the kernel would say --------------------------------------------------------------------
@@ -194,35 +170,28 @@ _TRACKED_WAITS = ("(work_completion)", "(wq_completion)")
 
 
 def unseen(record: Record, classes: Iterable[str]) -> list[str]:
-    """Return why the kernel's validator does not see locks of *classes*, a line for each it does
-    not see.
-    """
+    """Return a line for each of *classes* that the kernel's validator does not see: why."""
     lines = [f"{name}: {record.novalidate[name]}" for name in classes if name in record.novalidate]
-    waits = {record.base(place.name) for place in record.asked.values() if place.mode == WAIT}
+    waits = {record.classes[place.name] for place in record.asks.values() if place.mode == WAIT}
     return lines + [f"{name}: it tracks no waits for threads, flags or completions"
                     for name in classes if name in waits and not name.startswith(_TRACKED_WAITS)]
 
 
 def validated(record: Record) -> lockdep.Report | None:
-    """Return the one report the kernel's validator would have printed for *record*, if any: the
-    first; then it turns itself off.
-    """
+    """Return the first thing the kernel's validator would report; then it turns itself off."""
     validator = lockdep.Validator()
-    nestings = {_request(leg): leg for leg in map(leg_of, record.nestings.values())}
-    unchecked = list(map(leg_of, record.unchecked))      # by us; the kernel knows no such exemption
-    for leg in [*record.legs(), *unchecked]:
-        classes = record.base(leg.held.name), record.base(leg.wanted.name)
+    nestings = {(leg.role, leg.wanted.name, leg.wanted.chain): leg
+                for leg in record.nestings.values()}
+    for leg in [*record.legs(), *record.unchecked]:     # the kernel knows no exemption
+        classes = record.classes[leg.held.name], record.classes[leg.wanted.name]
         if unseen(record, classes):
             continue
         # Of what is held when a lock is asked for, its own class is looked at before any circle.
-        judged = nestings.get(_request(leg), leg)
-        if judged is leg and leg.held.lock_class == leg.wanted.lock_class and leg not in unchecked:
+        nesting = nestings.get((leg.role, leg.wanted.name, leg.wanted.chain))
+        if nesting is None and leg.held.lock_class == leg.wanted.lock_class \
+                and leg not in record.unchecked:
             continue    # something said that this is legal
-        report = validator.judge(_class_edge(judged))
+        report = validator.judge(_class_edge(nesting or leg))
         if report is not None:    # of recursion it prints the class, whatever the subclass
             return report if len(report.classes) > 1 else report._replace(classes=classes[1:])
     return None
-
-
-def _request(leg: Leg) -> tuple[object, ...]:
-    return leg.role, leg.wanted.name, leg.wanted.chain

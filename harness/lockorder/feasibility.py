@@ -16,9 +16,9 @@ from itertools import combinations, islice, product
 from ..checker.answer import Answer, Stuck
 from ..checker.program import Op, Program, SEMAPHORES
 from ..checker.search import search
-from ..locks.task import SHARED, WAIT
 from ..exploration.extract_program import program_from, real_name, started
 from ..locks.operations import RELEASING, TAKING, TELLING
+from ..locks.task import SHARED, WAIT
 from ..meetings.meet import writer_of
 from .cycles import Candidate
 from .record import Cycle, Path, Record
@@ -31,29 +31,27 @@ _OF_LOCKS, _OF_WAITS = TAKING | RELEASING, TELLING | {"wait"}
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the engine says of one cycle.
+    """What the engine says of one cycle; nothing, if not every state was seen.
 
     Attributes:
         stuck: the state in which it hangs; None if it does not.
         writers: the semaphores on which a thread more had to queue for that.
         guard: what makes it impossible, if it is.
-        complete: whether every state was seen.
         program: what was searched.
     """
 
     stuck: Stuck | None = None
     writers: tuple[str, ...] = ()
     guard: str = ""
-    complete: bool = True
     program: Program | None = None
 
 
+@dataclass
 class Budget:
     """How many states may still be gone through, in all searches of one call."""
 
-    def __init__(self, deadline: float | None = None, states: int = MOST_STATES_IN_ALL) -> None:
-        self.left = states
-        self.deadline = deadline    # by time.monotonic()
+    deadline: float | None = None    # by time.monotonic()
+    left: int = MOST_STATES_IN_ALL
 
     def search(self, program: Program, first: bool = False) -> Answer:
         """Search, within what is left."""
@@ -66,34 +64,21 @@ class Budget:
 
 def judge(record: Record, candidate: Candidate, budget: Budget) -> Judgement:
     """Say whether the roles of *record* can get into the cycle, with further writers or without."""
-    locks = {leg.held.name for leg in candidate.legs} | {leg.wanted.name for leg in candidate.legs}
-    gates = {gate for leg in candidate.legs for gate, _ in leg.gates} | _held_across_waits(record)
-    gates -= locks
-    complete = not record.cut & {leg.role for leg in candidate.legs}
-    ways = _paths(record, candidate)
-    complete = complete and len(ways) <= MOST_PATHS
+    case = _Case(record, candidate, budget)
+    ways = case.ways()
+    complete = not record.cut & case.roles and len(ways) <= MOST_PATHS
     for paths in ways[:MOST_PATHS]:
-        for writers in _writers(record, candidate):
-            program = _program(record, paths, locks | gates, writers, True)
-            answer = _search(program, candidate.legs, budget)
+        for writers in case.writers():
+            program = case.program(paths, case.locks | case.gates, writers)
+            answer = case.search(program)
             complete = complete and answer.complete
             if answer.deadlocks:
                 return Judgement(answer.deadlocks[0], writers, program=program)
-    if not complete:
-        return Judgement(complete=False)
-    return Judgement(guard=_guard(record, candidate, locks, gates, budget))
-
-
-def _held_across_waits(record: Record) -> set[str]:
-    """Return the locks somebody holds while another works for him: a gate for that other, too."""
-    return {edge.held.name for edge in record.edges.values()
-            if edge.wanted.mode == WAIT and edge.held.mode != WAIT}
+    return Judgement(guard=case.guard(ways[0])) if complete else Judgement()
 
 
 def by_class(record: Record, cycle: Cycle) -> str:
-    """Return what guards a cycle by class, were all its locks of one class the same lock; "" if
-    nothing does.
-    """
+    """Return what guards a cycle by class, were its locks of one class the same lock, or ""."""
     for gate, mode in cycle[0].gates:
         others = [dict(leg.gates).get(gate) for leg in cycle[1:]]
         if all(others) and (mode, *others).count(SHARED) <= 1:
@@ -101,81 +86,110 @@ def by_class(record: Record, cycle: Cycle) -> str:
     return ""
 
 
-def _writers(record: Record, candidate: Candidate) -> Iterator[tuple[str, ...]]:
-    """Yield the sets of semaphores to queue a further writer at, the smallest first.
-
-    Where a reader waits for a reader, a writer must wait who is not of the cycle: a closed rule of
-    such cycles. Where no role is one, a further writer is needed, and no smaller set need be tried.
-    """
-    legs = {leg.role for leg in candidate.legs}
-    written = {op.target for role, paths in record.paths.items() if role not in legs
-               for path in paths for op in path if op.op == "down_write"}
-    names = tuple(dict.fromkeys(candidate.read_read))
-    needed = [name for name in names if name not in written]
-    rest = [name for name in names if name in written]
-    for n in range(len(rest) + 1):
-        for more in combinations(rest, n):
-            yield tuple([name for name in names if name in needed or name in more])
-
-
-def _paths(record: Record, candidate: Candidate) -> list[dict[str, Path]]:
-    """Return combinations of what the roles did, those first in which each leg's role asks for its
-    lock; one more than the bound if there are more.
-    """
-    wanted = {leg.role: {leg.wanted.name, leg.held.name} for leg in candidate.legs}
-    choices: list[list[tuple[str, Path]]] = []
-    for role in _involved(record, candidate):
-        names = wanted.get(role, set())
-        choices.append([(role, path) for path in sorted(
-            record.paths[role], key=lambda path: len(names - {op.target for op in path}))])
-    return [dict(combination) for combination in islice(product(*choices), MOST_PATHS + 1)]
-
-
-def _involved(record: Record, candidate: Candidate) -> list[str]:
-    """Return the roles without which the cycle cannot be: those of its legs, those that write where
-    readers meet readers, and whoever starts one of these or ends a wait of one.
-
-    Others need not run at all for it.
-    """
-    involved = list(dict.fromkeys(leg.role for leg in candidate.legs))
-    for role, paths in record.paths.items():
-        if any(op.op == "down_write" and op.target in candidate.read_read
-               for path in paths for op in path):
-            involved.append(role)
-    for role in involved:   # which grows
-        awaited = {op.target for path in record.paths[role] for op in path
-                   if op.op in ("wait", "join")}
-        involved += [other for other, paths in record.paths.items() if other not in involved and (
-            other in awaited or any(op.op in TELLING and op.target in awaited
-                                    for path in paths for op in path))]
-    return list(dict.fromkeys(involved))
-
-
-def _search(program: Program, legs: Cycle, budget: Budget) -> Answer:
-    roles = {leg.role for leg in legs}
-    answer = budget.search(program, first=True)
-    if answer.deadlocks and not roles <= set(answer.deadlocks[0].circle):
-        answer = budget.search(program)   # the nearest was another one's
-        ours = tuple(stuck for stuck in answer.deadlocks if roles <= set(stuck.circle))
-        answer = replace(answer, deadlocks=ours)
-    return answer
-
-
-def _program(record: Record, paths: dict[str, Path], locks: set[str], writers: tuple[str, ...],
-             waits: bool) -> Program:
-    """Return what the roles do with *locks*, and *writers*; who is left out may end waits."""
-    threads = paths if waits else {}
-    kinds = {name: kind for name, kind in record.kinds.items() if name in locks}
-    program = program_from({role: _cut_down(path, locks, threads) for role, path in paths.items()},
-                           record.done, record.policies, kinds, others=True)
-    return with_threads(program, writers)
-
-
 def with_threads(program: Program, writers: tuple[str, ...]) -> Program:
     """Return *program* with a further thread for each of *writers*, which writes once."""
     more = {writer_of(name, program.threads): (Op("down_write", name), Op("up_write", name))
             for name in writers if program.locks.get(name, "rwsem") in SEMAPHORES}
     return replace(program, threads={**program.threads, **more}) if more else program
+
+
+class _Case:
+    """One cycle, and what the roles of the record did.
+
+    Attributes:
+        roles: those of its legs.
+        locks: those of the cycle.
+        gates: locks held beside them.
+    """
+
+    def __init__(self, record: Record, candidate: Candidate, budget: Budget) -> None:
+        self._record, self._budget = record, budget
+        self._legs, self._read_read = candidate
+        self._ops = {role: [op for path in paths for op in path]
+                     for role, paths in record.paths.items()}
+        self.roles = {leg.role for leg in self._legs}
+        self.locks = {place.name for leg in self._legs for place in (leg.held, leg.wanted)}
+        # What somebody holds while another works for him is a gate for that other, too.
+        across_waits = {edge.held.name for edge in record.edges.values()
+                        if edge.wanted.mode == WAIT and edge.held.mode != WAIT}
+        self.gates = {gate for leg in self._legs for gate, _ in leg.gates} | across_waits
+        self.gates -= self.locks
+
+    def ways(self) -> list[dict[str, Path]]:
+        """Return combinations of what the roles did, those first in which each leg's role asks for
+        its lock; one more than the bound if there are more.
+        """
+        wanted = {leg.role: {leg.wanted.name, leg.held.name} for leg in self._legs}
+        involved = self._involved()
+        choices = [sorted(self._record.paths[role], key=lambda path: len(
+            wanted.get(role, set()) - {op.target for op in path})) for role in involved]
+        return [dict(zip(involved, way, strict=True))
+                for way in islice(product(*choices), MOST_PATHS + 1)]
+
+    def _involved(self) -> list[str]:
+        """Return the roles without which the cycle cannot be: those of its legs, those that write
+        where readers meet readers, and whoever starts one of these or ends a wait of one.
+
+        Others need not run at all for it.
+        """
+        writing = [role for role, ops in self._ops.items()
+                   if any(op.op == "down_write" and op.target in self._read_read for op in ops)]
+        involved = list(dict.fromkeys([*(leg.role for leg in self._legs), *writing]))
+        for role in involved:   # which grows
+            awaited = {op.target for op in self._ops[role] if op.op in ("wait", "join")}
+            involved += [other for other, ops in self._ops.items() if other not in involved and (
+                other in awaited or any(op.op in TELLING and op.target in awaited for op in ops))]
+        return involved
+
+    def writers(self) -> Iterator[tuple[str, ...]]:
+        """Yield the sets of semaphores to queue a further writer at, the smallest first.
+
+        Where a reader waits for a reader, a writer must wait who is not of the cycle: a closed rule
+        of such cycles. Where no role is one, a further writer is needed, and no smaller set need be
+        tried.
+        """
+        written = {op.target for role, ops in self._ops.items() if role not in self.roles
+                   for op in ops if op.op == "down_write"}
+        names = tuple(dict.fromkeys(self._read_read))
+        optional = [name for name in names if name in written]
+        for n in range(len(optional) + 1):
+            for more in combinations(optional, n):
+                yield tuple([name for name in names if name in more or name not in written])
+
+    def program(self, paths: dict[str, Path], locks: set[str], writers: tuple[str, ...],
+                waits: bool = True) -> Program:
+        """Return what the roles do with *locks*, and *writers*; who is left out may end waits."""
+        record, threads = self._record, paths if waits else {}
+        kinds = {name: kind for name, kind in record.kinds.items() if name in locks}
+        return with_threads(program_from(
+            {role: _cut_down(path, locks, threads) for role, path in paths.items()},
+            record.done, record.policies, kinds, others=True), writers)
+
+    def search(self, program: Program) -> Answer:
+        """Return the answer on *program*, of its deadlocks those of all roles of the cycle."""
+        answer = self._budget.search(program, first=True)
+        if answer.deadlocks and not self.roles <= set(answer.deadlocks[0].circle):
+            answer = self._budget.search(program)   # the nearest was another one's
+            answer = replace(answer, deadlocks=tuple(
+                [stuck for stuck in answer.deadlocks if self.roles <= set(stuck.circle)]))
+        return answer
+
+    def guard(self, paths: dict[str, Path]) -> str:
+        """Name what makes the cycle impossible: without it, it could happen."""
+        def possible(locks: set[str], waits: bool = True) -> bool:
+            return bool(self.search(self.program(paths, locks, self._read_read, waits)).deadlocks)
+
+        def common(gate: str) -> bool:
+            return sum(gate in dict(leg.gates) for leg in self._legs) > 1
+
+        for gate in sorted(self.gates, key=lambda gate: (not common(gate), gate)):
+            if possible(self.locks | self.gates - {gate}):
+                return gate
+        if possible(self.locks | self.gates, waits=False):
+            return _order(paths)
+        if possible(self.locks):
+            return " and ".join(sorted(self.gates))
+        return "the order in which the roles take and give up these locks"
 
 
 def _cut_down(path: Path, locks: set[str], threads: Collection[str]) -> Path:
@@ -193,53 +207,26 @@ def _cut_down(path: Path, locks: set[str], threads: Collection[str]) -> Path:
         depth += (op.op in TAKING) - (op.op in RELEASING)
         if depth <= 0:
             whole = tuple(section)
-            plain = all(op.op in _OF_LOCKS for op in whole)
-            if not plain:
-                seen.clear()
             if whole not in seen:
                 result += whole
-            if plain:
+            if all(op.op in _OF_LOCKS for op in whole):
                 seen.add(whole)
+            else:
+                seen.clear()
             section, depth = [], 0
     return (*result, *section)
 
 
-def _guard(record: Record, candidate: Candidate, locks: set[str], gates: set[str],
-           budget: Budget) -> str:
-    """Name what makes the cycle impossible: without it, it could happen."""
-    legs = candidate.legs
-    common = [gate for gate in sorted(gates) if _common(gate, legs)]
-    paths = _paths(record, candidate)[0]
-    for gate in common + sorted(gates - set(common)):
-        if _possible(record, paths, locks | gates - {gate}, legs, candidate.read_read, budget):
-            return gate
-    if _possible(record, paths, locks | gates, legs, candidate.read_read, budget, waits=False):
-        return _order(paths)
-    if _possible(record, paths, locks, legs, candidate.read_read, budget):
-        return " and ".join(sorted(gates))
-    return "the order in which the roles take and give up these locks"
-
-
-def _common(gate: str, legs: Cycle) -> bool:
-    return sum(gate in dict(leg.gates) for leg in legs) > 1
-
-
-def _possible(record: Record, paths: dict[str, Path], locks: set[str], legs: Cycle,
-              read_read: tuple[str, ...], budget: Budget, waits: bool = True) -> bool:
-    program = _program(record, paths, locks, read_read, waits)
-    return bool(_search(program, legs, budget).deadlocks)
-
-
 def _order(paths: dict[str, Path]) -> str:
     """Name the waits that keep roles apart."""
-    named = []
+    reasons = []
     starts = {started(role): role for role in paths}
     for role, path in paths.items():
         for op in path:
             if op.op == "join":
-                named.append(f"{role} joins {op.target}")
+                reasons.append(f"{role} joins {op.target}")
             elif op.op == "set" and op.target in starts:
-                named.append(f"{role} starts {starts[op.target]}")
+                reasons.append(f"{role} starts {starts[op.target]}")
             elif op.op == "wait" and op.target != started(role):
-                named.append(f"{role} waits for {real_name(op.target)}")
-    return ", ".join(dict.fromkeys(named)) or "the order in which the roles wait for each other"
+                reasons.append(f"{role} waits for {real_name(op.target)}")
+    return ", ".join(dict.fromkeys(reasons)) or "the order in which the roles wait for each other"

@@ -20,11 +20,12 @@ a short way, for what was seen before, which rests on what the long way below it
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ..checker.program import Op
 from ..exploration.extract_program import started
-from ..locks.callsite import Chain, first_line
+from ..locks.callsite import first_line
 from ..locks.completion import Completion
 from ..locks.errors import ScenarioError
 from ..locks.lock_class import LockClass
@@ -34,70 +35,74 @@ from ..locks.task import EXCLUSIVE, NOT_NESTED, SHARED, WAIT, Task
 from ..locks.operations import OPERATIONS, TAKEN
 from ..runtime.observer import Observer
 from ..runtime.thread_patch import ThreadEnd
-from .held_stacks import Act, Position, Role, Stack
+from .held_stacks import Act, NOTHING, Place, Position, Role, Stack
+
+_POOLS = "concurrent.futures.thread", "multiprocessing.pool"    # what their workers run is in these
 
 
-class Place(NamedTuple):
-    """A lock as one role held it or asked for it."""
-
-    name: str
-    lock_class: str       # with /n for a subclass, as lockdep writes it
-    mode: str
-    chain: Chain
-
-
-class Edge(NamedTuple):
+class Leg(NamedTuple):
     """*role* held `held` when it asked for `wanted`.
 
     `gates`: the other locks it held then, with their modes. `recursive`: the request was for a read
-    that no queued writer keeps out.
+    that no queued writer keeps out. `brings`: what is `held` is a wait that the role is to end,
+    which it does after it had `wanted`.
     """
 
     role: str
     held: Place
     wanted: Place
-    gates: tuple[tuple[str, str], ...]
+    gates: tuple[tuple[str, str], ...] = ()
     recursive: bool = False
+    brings: bool = False
 
 
-class Nesting(NamedTuple):
-    """Two locks of one class, one inside the other, and nothing said that this is legal."""
-
-    edge: Edge
-    refused: str     # "" or the reason of the order that was broken
-
-
-class LockOrder(Observer):
-    """Record the lock order of one run.
+class Recorded:
+    """What was recorded of the order of locks: in one run, or in several, put together.
 
     Attributes:
-        edges: one of each kind, the first that was seen.
+        edges: a leg of each kind, the first that was seen.
         nestings: requests for a lock of a class that is held, unless that was said to be legal.
-        operations: role -> what it did.
-        kinds, classes, policies, labels: of each lock, by name; kinds as program.py has them.
+        refused: class -> the reason of its order, if that was broken.
+        unchecked: legs to or from a lock of an exempt class.
+        asks: (role, lock, mode) -> the first request of that kind.
+        kinds, classes, policies: of each lock, by name; kinds as program.py has them.
+        labels: lock -> what reports call it, not it alone.
         joins: wait for the end of a thread -> the thread.
+        done: wait -> how many would have passed from the start.
+        pooled: threads that take their work from a queue.
         exempt, novalidate: class -> why nothing is said about it, by us or by the validator of the
             kernel.
-        asks: (role, lock, mode) -> the first request of that kind.
         excused: reason -> how often it made an order inside a class legal.
     """
 
     def __init__(self) -> None:
-        self.edges: dict[tuple[object, ...], Edge] = {}
-        self.nestings: dict[tuple[str, str, str], Nesting] = {}
-        self.unchecked: list[Edge] = []        # to or from a lock of an exempt class
+        self.edges: dict[tuple[object, ...], Leg] = {}
+        self.nestings: dict[tuple[str, str, str], Leg] = {}
+        self.refused: dict[str, str] = {}
+        self.unchecked: list[Leg] = []
+        self.asks: dict[tuple[str, str, str], Place] = {}
         self.kinds: dict[str, str] = {}
-        self.classes: dict[str, str] = {}      # lock -> class
-        self.labels: dict[str, str] = {}       # lock -> what reports call it, not it alone
+        self.classes: dict[str, str] = {}
+        self.policies: dict[str, str] = {}
+        self.labels: dict[str, str] = {}
+        self.joins: dict[str, str] = {}
+        self.done: dict[str, float] = {}
+        self.pooled: set[str] = set()
         self.exempt: dict[str, str] = {}
         self.novalidate: dict[str, str] = {}
         self.excused: Counter[str] = Counter()
-        self.asks: dict[tuple[str, str, str], Place] = {}   # (role, lock, mode): the first request
-        self.joins: dict[str, str] = {}        # wait for the end of a thread -> the thread
-        self.pooled: set[str] = set()          # threads that take their work from a queue
-        self.done: dict[str, float] = {}       # wait -> how many would have passed from the start
-        self.tried: set[str] = set()           # locks that were asked for with a way out
-        self.policies: dict[str, str] = {}     # semaphore -> policy
+
+
+class LockOrder(Recorded, Observer):
+    """Record the lock order of one run.
+
+    Attributes:
+        tried: locks that were asked for with a way out.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tried: set[str] = set()
         self._roles: dict[str, Role] = {}
         self._positions: dict[Task, Position] = {}
         self._names: dict[Node, str] = {}
@@ -121,7 +126,8 @@ class LockOrder(Observer):
     # -- the six events -------------------------------------------------------------------
 
     def role_start(self, task: Task) -> None:
-        self._positions[task] = Position(self._role(task).root)
+        root = self._role(task).root
+        self._positions[task] = Position(root, root)
 
     def lock_acquire(self, task: Task, lock: Node, mode: str) -> None:
         position = self._positions[task]
@@ -134,7 +140,7 @@ class LockOrder(Observer):
         if task.trylock or task.timed:
             if not node.tried:
                 node.tried = True
-                self.tried.add(node.name)
+                self.tried.add(node.place.name)
         elif not node.asked:
             self._ask(task, node)
         position.asked = node
@@ -154,7 +160,7 @@ class LockOrder(Observer):
         position = self._positions[task]
         stack = position.stack
         if mode is WAIT:
-            stack.append(Act(task.tells, self._name(lock)))
+            stack.append(Act(Op(task.tells, self._name(lock))))
             stack.role.plain = False
             return
         if stack.lock is lock:
@@ -170,12 +176,12 @@ class LockOrder(Observer):
             role.trim()
 
     def thread_start(self, task: Task, thread: Task) -> None:
-        if _of_a_pool(thread.thread):
+        if getattr(getattr(thread.thread, "_target", None), "__module__", None) in _POOLS:
             self.pooled.add(thread.name)
         role = self._role(task)
-        role.acts.append(Act("set", started(thread.name)))
+        role.acts.append(Act(Op("set", started(thread.name))))
         role.plain = False
-        self._role(thread).acts.append(Act("wait", started(thread.name)))
+        self._role(thread).acts.append(Act(Op("wait", started(thread.name))))
 
     def lock_contended(self, task: Task, lock: Node, mode: str) -> None:
         role = self._role(task)
@@ -209,83 +215,77 @@ class LockOrder(Observer):
                 self.done[name] = lock.passes
         return name
 
-    def _class_of(self, lock: Node) -> LockClass | None:
+    def _class_of(self, lock: Node) -> LockClass:
         """Return what was said about the class of *lock*: by the scenario, else with the lock."""
         own = lock.lock_class
-        return self._declared.get(own, own if isinstance(own, LockClass) else None)
+        return self._declared.get(own, own if isinstance(own, LockClass) else LockClass(own))
 
     def _new(self, task: Task, below: Stack, lock: Node, mode: str, key: object) -> Stack:
         nested = task.nested[0]
         name = self._name(lock)
         lock_class = f"{lock.lock_class}/{nested}" if nested else _class_name(lock)
-        node = below.above[key] = Stack(below.role, lock, name, lock_class, mode, key, below)
-        node.chain = task.chain
+        take = release = NOTHING
         if isinstance(lock, ThreadEnd):
-            node.acquire = Act("join", lock.task.name)
+            acquire = Act(Op("join", lock.task.name))
             self.joins[name] = lock.task.name
         elif mode is WAIT:
-            node.acquire = Act("wait", name)
+            acquire = Act(Op("wait", name))
         else:
             verb = "lock" if isinstance(lock, Mutex) else \
                 "down_read" if mode is SHARED else "down_write"
             self.kinds[name] = OPERATIONS[verb].of
             if verb != "lock":
                 self.policies[name] = getattr(lock, "policy", "writer")
-            node.acquire, node.take = Act(verb, name), Act(TAKEN[verb], name)
-            node.release = Act(OPERATIONS[verb].counterpart, name)
+            acquire, take, release = [Act(Op(operation, name)) for operation in (
+                verb, TAKEN[verb], OPERATIONS[verb].counterpart)]
+        place = Place(name, lock_class, mode, task.chain)
+        node = below.above[key] = Stack(below.role, below.append, lock, place, key, below, acquire,
+                                        take, release)
         return node
 
     def _ask(self, task: Task, node: Stack) -> None:
         """Add the edges into *node* from every lock below it."""
         node.asked = True
-        node.chain = task.chain
+        wanted = node.place = node.place._replace(chain=task.chain)
         known = self._class_of(node.lock)
         for said in (known, node.lock.lock_class):
             if isinstance(said, LockClass) and said.novalidate:
                 self.novalidate[str(said)] = said.novalidate
-        if known is not None and known.exempt:
+        if known.exempt:
             self.exempt[str(known)] = known.exempt
+        else:
+            self.asks.setdefault((node.role.name, wanted.name, wanted.mode), wanted)
+        recursive = wanted.mode == SHARED and getattr(node.lock, "policy", "") == "reader"
         _, *held = node.below()
-        recursive = node.mode == SHARED and getattr(node.lock, "policy", "") == "reader"
-        wanted = _place(node)
-        if not self._is_exempt(node.lock):
-            self.asks.setdefault((node.role.name, node.name, node.mode), wanted)
         for hold in held:
-            gates = tuple([(other.name, other.mode) for other in held if other is not hold])
-            edge = Edge(node.role.name, _place(hold), wanted, gates, recursive)
-            if self._is_exempt(hold.lock) or self._is_exempt(node.lock):
-                self.unchecked.append(edge)
+            others = [other.place for other in held if other is not hold]
+            gates = tuple([(other.name, other.mode) for other in others])
+            leg = Leg(node.role.name, hold.place, wanted, gates, recursive)
+            if known.exempt or self._class_of(hold.lock).exempt:
+                self.unchecked.append(leg)
                 continue
-            self.edges.setdefault((edge.role, hold.name, hold.lock_class, hold.mode, node.name,
-                                   node.lock_class, node.mode, gates), edge)
-            if str(hold.lock.lock_class) == str(node.lock.lock_class) and node.mode is not WAIT:
-                self._nest(task, edge, hold, node, known)
+            self.edges.setdefault((leg.role, hold.place[:3], wanted[:3], gates), leg)
+            if str(hold.lock.lock_class) == known and wanted.mode is not WAIT:
+                self._nest(task, leg, hold.lock, node.lock, known)
 
-    def _nest(self, task: Task, edge: Edge, hold: Stack, node: Stack,
-              known: LockClass | None) -> None:
+    def _nest(self, task: Task, leg: Leg, held: Node, wanted: Node, known: LockClass) -> None:
         """Judge a request for a lock of a class that is held."""
-        if hold.lock_class != node.lock_class:
+        if leg.held.lock_class != leg.wanted.lock_class:
             self.excused[task.nested[1] or "a lock of another subclass is held"] += 1
-            return
-        if edge.recursive and hold.mode == SHARED:
-            return
-        refused = ""
-        if known is not None and known.order is not None and hold.lock is not node.lock:
-            if _in_order(known, hold.lock, node.lock):
+        elif not leg.recursive or leg.held.mode != SHARED:
+            ordered = known.order is not None and held is not wanted
+            if ordered and _in_order(known, held, wanted):
                 self.excused[known.why] += 1
                 return
-            refused = known.why
-        self.nestings.setdefault((edge.role, hold.name, node.name), Nesting(edge, refused))
-
-    def _is_exempt(self, lock: Node) -> bool:
-        known = self._class_of(lock)
-        return known is not None and bool(known.exempt)
+            self.nestings.setdefault((leg.role, leg.held.name, leg.wanted.name), leg)
+            if ordered:
+                self.refused[self.classes[leg.held.name]] = known.why
 
     def _without(self, stack: Stack, lock: Node, mode: str) -> Stack:
         """Return *stack* after the latest hold of *lock* left its middle."""
         above: list[Stack] = []
         node = stack
-        while not (node.lock is lock and node.mode == mode):
+        while not (node.lock is lock and node.place.mode == mode):
             if node.parent is node:
                 return stack   # a release of what is not held: the lock itself refuses it
             above.append(node)
@@ -293,18 +293,10 @@ class LockOrder(Observer):
         stack.append(node.release)
         at = node.parent
         for hold in reversed(above):
-            moved = at.above.get(hold.key)
-            if moved is None:
-                moved = at.above[hold.key] = Stack(hold.role, hold.lock, hold.name,
-                                                   hold.lock_class, hold.mode, hold.key, at)
-                moved.chain, moved.acquire = hold.chain, hold.acquire
-                moved.take, moved.release = hold.take, hold.release
-            at = moved
+            if hold.key not in at.above:
+                at.above[hold.key] = replace(hold, parent=at, asked=False, tried=False, above={})
+            at = at.above[hold.key]
         return at
-
-
-def _place(node: Stack) -> Place:
-    return Place(node.name, node.lock_class, node.mode, node.chain)
 
 
 def _class_name(lock: Node) -> str:
@@ -313,13 +305,8 @@ def _class_name(lock: Node) -> str:
 
 
 def _in_order(known: LockClass, held: Node, wanted: Node) -> bool:
+    assert known.order is not None
     try:
         return bool(known.order(held, wanted))
     except Exception as exc:
         raise ScenarioError(f"the order of lock class {known} raised {first_line(exc)}") from exc
-
-
-def _of_a_pool(thread: object) -> bool:
-    """Say whether *thread* is a worker of the standard library's pools."""
-    module = getattr(getattr(thread, "_target", None), "__module__", None)
-    return module in ("concurrent.futures.thread", "multiprocessing.pool")

@@ -2,33 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from ..checker.program import Op
 from ..locks.callsite import Chain
 from ..locks.node import Node
 
 MOST_OPERATIONS = 20_000   # kept of one role; sections that were seen before do not count
-_NO_LOCK: Any = None
+_NONE: Any = None
 
 
+class Place(NamedTuple):
+    """A lock as one role held it or asked for it."""
+
+    name: str
+    lock_class: str       # with /n for a subclass, as lockdep writes it
+    mode: str
+    chain: Chain
+
+
+@dataclass(slots=True, eq=False)
+class Act:
+    """An operation that was seen; compared by identity, which is cheap."""
+
+    op: Op
+
+
+NOTHING = Act(Op("", ""))
+
+
+@dataclass(slots=True, eq=False)
 class Stack:
-    """One lock on top of those a role holds; or the empty stack, which is below itself."""
+    """One lock on top of those a role holds; or the empty stack, which is below itself.
 
-    __slots__ = ("lock", "name", "lock_class", "mode", "key", "parent", "asked", "tried", "acquire",
-                 "take", "release", "chain", "above", "append", "role")
+    Attributes:
+        append: takes down what the role does.
+        key: what was asked for, and how; the parent has this in `above` by it.
+        acquire, take, release: what is done with the lock; it is taken where there was a way out.
+        asked: it was asked for without a way out, and has its edges.
+        tried: it was asked for with one.
+    """
 
-    def __init__(self, role: Role, lock: Node, name: str, lock_class: str, mode: str, key: object,
-                 parent: Stack | None) -> None:
-        self.role, self.lock, self.name, self.lock_class = role, lock, name, lock_class
-        self.mode, self.key, self.parent = mode, key, parent or self
-        self.asked = False        # whether it was asked for without a way out: it has its edges
-        self.tried = False        # whether it was asked for with one
-        self.chain: Chain = ()
-        self.above: dict[object, Stack] = {}     # by their keys: what was asked for, and how
-        self.append = role.acts.append
-        self.acquire = self.take = self.release = NOTHING
+    role: Role
+    append: Callable[[Act], None]
+    lock: Node
+    place: Place
+    key: object
+    parent: Stack
+    acquire: Act = NOTHING
+    take: Act = NOTHING
+    release: Act = NOTHING
+    asked: bool = False
+    tried: bool = False
+    above: dict[object, Stack] = field(default_factory=dict)
 
     def below(self) -> Iterator[Stack]:
         """Yield what it holds from this lock down, the last first."""
@@ -38,28 +66,15 @@ class Stack:
             node = node.parent
 
 
+@dataclass(slots=True)
 class Position:
     """Where a thread stands in the tree of its role: what it holds, and what it asked for last.
 
     Threads of one name are one role; where each stands is its own.
     """
 
-    __slots__ = ("stack", "asked")
-
-    def __init__(self, root: Stack) -> None:
-        self.stack = self.asked = root
-
-
-class Act:
-    """An operation that was seen; compared by identity, which is cheap."""
-
-    __slots__ = ("op",)
-
-    def __init__(self, op: str, target: str) -> None:
-        self.op = Op(op, target)
-
-
-NOTHING = Act("", "")
+    stack: Stack
+    asked: Stack
 
 
 class Role:
@@ -74,7 +89,8 @@ class Role:
         self.cut = False
         self.bound = 2 * MOST_OPERATIONS    # on `acts` while a section does not end
         self.waits: tuple[int, Act] | None = None   # how much was done at its last wait, and which
-        self.root = Stack(self, _NO_LOCK, "", "", "", None, None)
+        self.root = Stack(self, self.acts.append, _NONE, Place("", "", "", ()), None, _NONE)
+        self.root.parent = self.root
 
     def end_section(self) -> None:
         """Forget the section that just ended if it was seen before, or there is no room for it."""

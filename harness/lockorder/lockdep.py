@@ -16,14 +16,12 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ..locks.errors import (HeldAtEnd, HeldLockFreed, RecursiveAcquire, ReleaseWithoutHold,
-                            ScenarioError)
+from ..locks.errors import HeldLockFreed, RecursiveAcquire, ReleaseWithoutHold, ScenarioError
 
 CIRCULAR = "possible circular locking dependency detected"
 RECURSIVE = RecursiveAcquire.headline
 UNBALANCED = ReleaseWithoutHold.headline
 FREED = HeldLockFreed.headline
-STILL_HELD = HeldAtEnd.headline
 WAIT_CONTEXT = "Invalid wait context"
 
 WRITE, READ, RECURSIVE_READ = "W", "R", "RR"   # lockdep's read = 0, 1, 2
@@ -35,6 +33,8 @@ TYPES = ("mutex", "rtmutex", "rt_mutex", "ww_mutex", "spin", "spinlock", "raw_sp
 # What may sleep inside what: a lock is refused inside one of a lower level (wait types of lockdep).
 _LEVELS = {"raw_spin": 2, "raw_spinlock": 2, "spin": 3, "spinlock": 3, "rwlock": 3, "mutex": 4,
            "rwsem": 4, "rtmutex": 4, "rt_mutex": 4, "ww_mutex": 4}
+
+_At = tuple[Hashable, bool]     # a class, and whether only a recursive read leads to it
 
 
 class Edge(NamedTuple):
@@ -49,10 +49,6 @@ class Edge(NamedTuple):
     recursive: bool
 
 
-_At = tuple[Hashable, bool]     # a class, and whether only a recursive read leads to it
-_Came = dict[_At, "tuple[_At, Edge] | None"]
-
-
 class ClassGraph:
     """Which class was asked for while which was held.
 
@@ -63,13 +59,9 @@ class ClassGraph:
     def __init__(self) -> None:
         self._out: dict[Hashable, dict[Edge, None]] = {}
 
-    def add(self, edge: Edge) -> bool:
-        """Add *edge*; say whether it is new."""
-        out = self._out.setdefault(edge.source, {})
-        if edge in out:
-            return False
-        out[edge] = None
-        return True
+    def add(self, edge: Edge) -> None:
+        """Add *edge*, once however often it is added."""
+        self._out.setdefault(edge.source, {})[edge] = None
 
     def strong_path(self, closing: Edge) -> list[Edge] | None:
         """Return a shortest path that *closing* turns into a strong cycle, or None.
@@ -78,27 +70,23 @@ class ClassGraph:
         and once without the mark that only a recursive read leads to it.
         """
         start = closing.target, closing.recursive
-        came: _Came = {start: None}
+        came: dict[_At, tuple[_At, Edge] | None] = {start: None}
         todo = deque([start])
         while todo:
             at = todo.popleft()
             lock_class, only_recursive = at
             if lock_class == closing.source and not (closing.shared and only_recursive):
-                return _walk_back(came, at)
+                path = []
+                while (step_back := came[at]) is not None:
+                    at, edge = step_back
+                    path.append(edge)
+                return path[::-1]
             for edge in self._out.get(lock_class, ()):
                 step = edge.target, edge.recursive
                 if step not in came and not (only_recursive and edge.shared):
                     came[step] = at, edge
                     todo.append(step)
         return None
-
-
-def _walk_back(came: _Came, at: _At) -> list[Edge]:
-    path = []
-    while (step := came[at]) is not None:
-        at, edge = step
-        path.append(edge)
-    return path[::-1]
 
 
 @dataclass
@@ -127,9 +115,7 @@ class Validator:
 
     def acquire(self, held: list[Hold], new: Hold) -> Report | None:
         """Let the task whose stack is *held* ask for and get *new*; return what is wrong."""
-        report = self._wait_context(held, new)
-        if report is None and not new.trylock:
-            report = self._check(held, new)
+        report = None if new.trylock else self._wait_context(held, new) or self._check(held, new)
         held.append(new)
         return report
 
@@ -146,10 +132,9 @@ class Validator:
         return Report(FREED, (lock,)) if any(hold.lock == lock for hold in held) else None
 
     def _wait_context(self, held: list[Hold], new: Hold) -> Report | None:
-        lowest = min((hold.level for hold in held if hold.level is not None), default=None)
-        if new.trylock or new.level is None or lowest is None or new.level <= lowest:
-            return None
-        return Report(WAIT_CONTEXT, (new.lock_class,))
+        levels = [hold.level for hold in held if hold.level is not None]
+        refused = new.level is not None and any(new.level > level for level in levels)
+        return Report(WAIT_CONTEXT, (new.lock_class,)) if refused else None
 
     def _check(self, held: list[Hold], new: Hold) -> Report | None:
         """Judge a request for *new*: inside what is held of its own class, then inside the rest."""

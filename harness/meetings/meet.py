@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,9 +43,8 @@ class At:
     def __post_init__(self) -> None:
         if self.mode not in (None, EXCLUSIVE, SHARED, WAIT):
             raise ScenarioError(f"At({self.role!r}, ...): unknown mode {self.mode!r}")
-        if isinstance(self.holding, (str, Node)):
-            object.__setattr__(self, "holding", (self.holding,))
-        object.__setattr__(self, "holding", tuple(self.holding))
+        several = not isinstance(self.holding, (str, Node))
+        object.__setattr__(self, "holding", tuple(self.holding) if several else (self.holding,))
 
     def is_reached(self, task: Task, lock: Any, mode: str) -> bool:
         """Say whether *task*, about to ask for *lock*, is at this point."""
@@ -55,10 +54,10 @@ class At:
                         for what in self.holding))
 
     def __str__(self) -> str:
-        holding = "".join(f" while holding {what}" for what in self.holding[:1])
-        holding += "".join(f" and {what}" for what in self.holding[1:])
-        holding += f" in {self.function}()" if self.function else ""
-        return f"{self.role} about to take {self.lock}{f' ({self.mode})' if self.mode else ''}{holding}"
+        holding = f" while holding {' and '.join(map(str, self.holding))}" if self.holding else ""
+        function = f" in {self.function}()" if self.function else ""
+        mode = f" ({self.mode})" if self.mode else ""
+        return f"{self.role} about to take {self.lock}{mode}{holding}{function}"
 
 
 class Meet:
@@ -86,40 +85,38 @@ class Meet:
 
 
 def writer_of(semaphore: str, roles: Collection[str]) -> str:
-    """Return the name of the further thread that asks for *semaphore* for writing, beside *roles*."""
+    """Return the name of the further thread, beside *roles*, that is to write *semaphore*."""
     name = f"writer of {semaphore}"
     while name in roles:
         name += "'"
     return name
 
 
-class _Writer:
-    """What a further thread of a meeting does: ask for a semaphore for writing, if a role holds it
-    when the thread's turn comes.
-    """
+@dataclass
+class Writer:
+    """What a further thread does: write the semaphore of that name, if a role holds it then."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    name: str
 
     def down_write(self) -> None:
         step(f"writer of {self.name}")    # in a controlled run its turn comes here
-        run = current().run
-        semaphore = next((lock for task in run.tasks for lock, _, _ in task.held
+        semaphore = next((lock for task in current().run.tasks for lock, _, _ in task.held
                           if matches(lock, self.name)), None)
         if semaphore is not None:
             with semaphore.down_write():
                 pass
 
 
-def semaphore_of(run: Any, task: Task) -> str:
-    """Return which semaphore a further thread of a meeting asks for; "" of any other task."""
-    writer = getattr(run.scenario.roles.get(task.name), "__self__", None)
-    return writer.name if isinstance(writer, _Writer) else ""
+def listed(meet: Meet | Iterable[Meet]) -> list[Meet]:
+    """Return *meet*, a meeting or several, as a list."""
+    meets = list(meet) if isinstance(meet, Iterable) else [meet]
+    if not all(isinstance(meeting, Meet) for meeting in meets):
+        raise ScenarioError(f"meet is {meet!r}, expected a Meet or several")
+    return meets
 
 
-def with_writers(made: Scenario, meets: Any) -> Scenario:
-    """Return *made* with the further threads that *meets*, a meeting or several, ask for."""
-    more = {writer_of(name, made.roles): _Writer(name).down_write
-            for meet in ([meets] if isinstance(meets, Meet) else meets)
-            if isinstance(meet, Meet) for name in meet.writers}
-    return replace(made, roles={**made.roles, **more}) if more else made
+def with_writers(world: Scenario, meet: Meet | Iterable[Meet]) -> Scenario:
+    """Return *world* with the further threads that *meet*, a meeting or several, asks for."""
+    more = {writer_of(name, world.roles): Writer(name).down_write
+            for meeting in listed(meet) for name in meeting.writers}
+    return replace(world, roles={**world.roles, **more}) if more else world

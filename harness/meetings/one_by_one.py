@@ -13,14 +13,13 @@ import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
-from ..locks.errors import ScenarioError
 from ..locks.node import unique_name
 from ..locks.parking import enter, leave, pause, unpark
 from ..locks.task import Expired, Task
 from ..runtime.observer import Observer
 from ..runtime.scenario import Scenario
 from ..runtime.verdict import Outcome
-from .meet import At, Meet, semaphore_of, with_writers
+from .meet import At, Meet, Writer, listed, with_writers
 
 
 class OneByOne(Observer):
@@ -43,17 +42,11 @@ class OneByOne(Observer):
                       for i, task in enumerate(run.tasks)}
         self._free = False
         self._unstarted: list[Task] = []
-        self._ready: list[Task] = []         # those that could go on, but for another that runs
-        self._going: list[Task] = []         # those of a meeting that have not gone on yet, in order
-        self._ahead: Task | None = None      # the one that goes on now
-        self._writers = {semaphore_of(run, task): task for task in run.tasks
-                         if semaphore_of(run, task)}
+        self._ready: list[Task] = []     # those that could go on, but for another that runs
 
     def hold_back(self, tasks: list[Task]) -> list[Task]:
-        writers = self._writers.values()
-        roles = [task for task in tasks if task not in writers]
-        _, *self._unstarted = sorted(roles, key=self._rank.__getitem__)
-        return [*self._unstarted, *writers]
+        _, *self._unstarted = sorted(tasks, key=self._rank.__getitem__)
+        return self._unstarted[:]
 
     def role_start(self, task: Task) -> None:
         if task not in self._rank:
@@ -62,18 +55,6 @@ class OneByOne(Observer):
 
     def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:
         self._wait_turn(task)
-
-    def lock_contended(self, task: Task, lock: Any, mode: str) -> None:
-        self._next_goes(task)
-
-    def lock_acquired(self, task: Task, lock: Any, mode: str) -> None:
-        if task is self._ahead:
-            enter()
-            self._next_goes(task)
-            leave()
-
-    def role_end(self, task: Task) -> None:
-        self._next_goes(task)
 
     def idle(self) -> bool:
         if self._ready:
@@ -88,18 +69,6 @@ class OneByOne(Observer):
             return False
         return True
 
-    def start_writer(self, semaphore: str) -> Task:
-        """Return the further thread that writes *semaphore*, no longer held back."""
-        task: Task = self._writers.pop(semaphore)
-        return task
-
-    def end_writers(self) -> bool:
-        """Let further threads go that were not needed; say whether there were any."""
-        for task in self._writers.values():
-            unpark(task)
-        gone, self._writers = bool(self._writers), {}
-        return gone
-
     def standstill(self) -> None:
         self._free = True
         for task in [*self._ready, *self._unstarted]:
@@ -113,18 +82,6 @@ class OneByOne(Observer):
             self._ready.append(task)
             pause(task)
             leave()
-
-    def _all_go(self, tasks: list[Task]) -> None:
-        """Let *tasks* go on, each once the one before has what it asked for or is queued."""
-        self._going = tasks[1:]
-        self._ahead = tasks[0]
-        unpark(self._ahead)
-
-    def _next_goes(self, task: Task) -> None:
-        if task is self._ahead:
-            self._ahead = self._going.pop(0) if self._going else None
-            if self._ahead is not None:
-                unpark(self._ahead)
 
 
 class Refusal(Observer):
@@ -148,63 +105,90 @@ class Meetings(OneByOne):
 
     def __init__(self, meet: Meet | Iterable[Meet], order: Sequence[int]) -> None:
         super().__init__(order)
-        meets = [meet] if isinstance(meet, Meet) else list(meet) if isinstance(meet, Iterable) else [meet]
-        if not all(isinstance(one, Meet) for one in meets):
-            raise ScenarioError(f"meet is {meet!r}, expected a Meet or several")
-        self._meets = meets
+        self._meets = listed(meet)
         self.reached = 0
         self.missed = ""
         self._here: dict[str, Task] = {}     # who waits at the current meeting, by role
+        self._going: list[Task] = []         # of the last one: who goes on now, and who has not yet
 
     @property
     def all_reached(self) -> bool:
         """Whether every meeting was met."""
         return self.reached == len(self._meets)
 
+    @property
+    def _points(self) -> tuple[At, ...]:
+        """The points of the current meeting; none after the last, or if one was given up."""
+        return () if self.missed or self.all_reached else self._meets[self.reached].points
+
+    def attach(self, run: Any) -> None:
+        super().attach(run)
+        bodies = [(getattr(run.scenario.roles.get(task.name), "__self__", None), task)
+                  for task in run.tasks]
+        self._writers = {body.name: task for body, task in bodies if isinstance(body, Writer)}
+
+    def hold_back(self, tasks: list[Task]) -> list[Task]:
+        writers = self._writers.values()
+        return [*super().hold_back([task for task in tasks if task not in writers]), *writers]
+
     def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:
         super().lock_acquire(task, lock, mode)
-        if self.missed or self.all_reached or task.trylock:
-            return
-        for point in self._meets[self.reached].points:
-            if point.is_reached(task, lock, mode):
+        for point in self._points:
+            if not task.trylock and point.is_reached(task, lock, mode):
                 enter()
-                self._arrive(point, task)
+                self._arrive(point.role, task)
                 leave()
-                return
+
+    def lock_contended(self, task: Task, lock: Any, mode: str) -> None:
+        self._next_goes(task)
+
+    def lock_acquired(self, task: Task, lock: Any, mode: str) -> None:
+        if self._going:
+            enter()
+            self._next_goes(task)
+            leave()
 
     def role_end(self, task: Task) -> None:
-        super().role_end(task)
-        if not self.missed and not self.all_reached:
-            awaited = [point for point in self._meets[self.reached].points
-                       if point.role == task.name and point.role not in self._here]
-            if awaited:
+        self._next_goes(task)
+        for point in self._points:
+            if point.role == task.name and point.role not in self._here:
                 self._give_up(f"{task.name} ended without being where it should meet the others: "
-                              f"{awaited[0]}")
+                              f"{point}")
 
     def idle(self) -> bool:
         if super().idle():
             return True
-        if not self._here:
-            return self.end_writers()
+        if not self._here:    # further threads were not needed
+            writers, self._writers = self._writers, {}
+            for task in writers.values():
+                unpark(task)
+            return bool(writers)
         if any(task.name not in self._here and task.timed and task.waits_on is not None
                for task in self._run.tasks):
             return False   # its time will be up: it may yet come
-        missing = [str(point) for point in self._meets[self.reached].points
-                   if point.role not in self._here]
-        self._give_up(f"nobody could go on, and the meeting still waited for: {'; '.join(missing)}")
+        missing = "; ".join(str(point) for point in self._points if point.role not in self._here)
+        self._give_up(f"nobody could go on, and the meeting still waited for: {missing}")
         return True
 
-    def _arrive(self, point: At, task: Task) -> None:
-        self._here[point.role] = task
-        points = self._meets[self.reached].points
-        if len(self._here) == len(points):
-            here, self._here = self._here, {}
-            self._all_go([*map(self.start_writer, self._meets[self.reached].writers),
-                          *(here[each.role] for each in points)])
+    def _arrive(self, role: str, task: Task) -> None:
+        """Let *task* wait for the others; when all are there, the first goes on."""
+        self._here[role] = task
+        if len(self._here) == len(self._points):
+            meet, here, self._here = self._meets[self.reached], self._here, {}
+            self._going = [*map(self._writers.pop, meet.writers),
+                           *(here[point.role] for point in meet.points)]
             self.reached += 1
-            if self._ahead is task:
+            unpark(self._going[0])
+            if task is self._going[0]:
                 return
         pause(task)
+
+    def _next_goes(self, task: Task) -> None:
+        """Let the next go on if *task*, which goes on now, has what it asked for or is queued."""
+        if self._going and task is self._going[0]:
+            del self._going[0]
+            if self._going:
+                unpark(self._going[0])
 
     def _give_up(self, why: str) -> None:
         self.missed = why

@@ -300,7 +300,7 @@ class _Exploration:
         token = again = ""
         if failing is not None and failing.moves is not None and not outcome.stuck:
             reference = reference_of(self.scenario)
-            token = token_for(reference or ("", {}), failing.moves)
+            token = encode(reference or ("", {}), "", failing.moves)
             again = f"python -m harness replay {token}" if reference is not None \
                 else f"harness.replay({token!r}, scenario)"
         complete = not self.stopped and self.strategy.complete and (failing is None or self._all)

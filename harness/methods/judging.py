@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..lockorder import splat
 from ..lockorder.finding import (FORCED, GUARDED, KNOWN, NEEDS_WRITER, ONE_ROLE, UNCONFIRMED,
                                  Prediction, cycle_key, known)
 from ..lockorder.cycles import Candidate, Group, assignment, groups
 from ..lockorder.feasibility import Budget, Judgement, by_class, judge
-from ..lockorder.record import Cycle, Leg, Record
+from ..lockorder.graph import Leg
+from ..lockorder.record import Cycle, Record
+from ..lockorder.splat import paragraphs
 from ..locks.task import SHARED
 from ..report.result import Result
 from ..runtime.verdict import Outcome, Verdict
@@ -93,8 +94,7 @@ class Judge:
                 best = prediction
             if best.status == FORCED:
                 break
-        best = best or Prediction(group.headline, group.classes, group.candidates[0].legs,
-                                  GUARDED, "")
+        best = best or Prediction(group.classes, group.candidates[0].legs, GUARDED, "")
         best.count = len(group.candidates)
         if left and best.status == GUARDED:
             best.status = UNCONFIRMED
@@ -104,7 +104,7 @@ class Judge:
     def settle_by_class(self, group: Group) -> Prediction:
         """Judge a cycle by class that no set of locks closes."""
         cycle = group.witness
-        prediction = Prediction(group.headline, group.classes, cycle, UNCONFIRMED, "")
+        prediction = Prediction(group.classes, cycle, UNCONFIRMED, "")
         if len(cycle) > 1 and not assignment([self._roles_of(leg) for leg in cycle]):
             prediction.status, prediction.reason = ONE_ROLE, _one_role(cycle)
         elif len(cycle) > 1 and (gate := by_class(self.record, cycle)):
@@ -128,7 +128,7 @@ class Judge:
 
     def try_one(self, group: Group, candidate: Candidate) -> Prediction:
         """Judge one cycle by instance; what may happen is looked into."""
-        prediction = Prediction(group.headline, group.classes, candidate.legs, UNCONFIRMED, "")
+        prediction = Prediction(group.classes, candidate.legs, UNCONFIRMED, "")
         judgement = judge(self.relevant(candidate), candidate, self.budget)
         if judgement.guard:
             prediction.status, prediction.reason = GUARDED, judgement.guard
@@ -160,7 +160,7 @@ class Judge:
         if self.unread or self.record is not None and self.record.too_many:
             verdicts.append(Verdict.INCONCLUSIVE)
         result.verdict = max(verdicts, key=lambda verdict: verdict.graveness)
-        result.predictions, result.splat = self.predictions, splat
+        result.predictions, result.splat = self.predictions, paragraphs
         if result.outcome.gravest is None and self.predictions:
             result.how = "predicted"
         return result

@@ -20,7 +20,6 @@ from ..checker.search import search
 from ..exploration.controlled_run import ControlledRun
 from ..exploration.follower import Follower, witness
 from ..exploration.stable_ids import Names
-from ..lockorder import splat
 from ..lockorder.cycles import Candidate, groups, unseen, validated
 from ..lockorder.feasibility import Judgement, with_threads
 from ..lockorder.finding import (FORCED, GUARDED, KNOWN, NEEDS_WRITER, Prediction,
@@ -30,6 +29,7 @@ from ..lockorder.record import Record
 from ..lockorder.reproduce import Confirmer, points_of
 from ..meetings.meet import At, Meet
 from ..meetings.one_by_one import OneByOne, Refusal, attempts, orders
+from ..lockorder.splat import paragraphs
 from ..report.result import Result
 from ..runtime.scenario import Scenario
 from ..runtime.verdict import Finding, Outcome, Verdict
@@ -73,7 +73,7 @@ def predict(scenario: Callable[[], Any], *, runs: int | None = None, seconds: fl
     def so_far(cut: Outcome | None) -> Result:
         result = call.so_far(cut)
         if session is not None:
-            result.predictions, result.splat = session.predictions, splat
+            result.predictions, result.splat = session.predictions, paragraphs
         return result
 
     with workers_of_a_call(so_far) as workers:

@@ -18,10 +18,11 @@ from ..checker.program import Op
 from ..lockorder.cycles import Candidate, Group
 from ..lockorder.feasibility import Judgement
 from ..lockorder.finding import NEEDS_WRITER, UNCONFIRMED, Prediction
-from ..lockorder.graph import LockOrder, Place
+from ..lockorder.graph import Leg, LockOrder
+from ..lockorder.held_stacks import Place
 from ..methods.judging import Judge
 from ..exploration.extract_program import started
-from ..lockorder.record import Leg, Path, Record
+from ..lockorder.record import Path, Record
 from ..locks.operations import TELLING
 
 FEW = 6             # threads; with more of them only those that matter to a cycle are looked at
@@ -46,7 +47,7 @@ class OfflineJudge(Judge):
     def try_one(self, group: Group, candidate: Candidate) -> Prediction:
         if not self.late:
             return super().try_one(group, candidate)
-        return Prediction(group.headline, group.classes, candidate.legs, UNCONFIRMED,
+        return Prediction(group.classes, candidate.legs, UNCONFIRMED,
                           "no time was left to judge it")
 
     def relevant(self, candidate: Candidate) -> Record:
@@ -70,8 +71,8 @@ class ManyThreads(Record):
     def __init__(self, orders: Iterable[LockOrder]) -> None:
         super().__init__(orders)
         self._asked_by: dict[str, dict[Any, Place]] = defaultdict(dict)
-        for asked, place_ in self.asked.items():
-            self._asked_by[asked[0]][asked] = place_
+        for request, place in self.asks.items():
+            self._asked_by[request[0]][request] = place
 
     def _brought(self, name: str, wait: Place) -> Iterator[Leg]:
         role = self.joins.get(name)
@@ -79,7 +80,7 @@ class ManyThreads(Record):
             yield from super()._brought(name, wait)
         elif role in self.paths:   # nobody else ends it, so look at nobody else
             alone = copy.copy(self)
-            alone.paths, alone.asked = {role: self.paths[role]}, self._asked_by[role]
+            alone.paths, alone.asks = {role: self.paths[role]}, self._asked_by[role]
             yield from Record._brought(alone, name, wait)
 
 

@@ -7,9 +7,9 @@ still held or request that waits, in true order, with the calls that led there, 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from types import CodeType
+from typing import NamedTuple
 
 from ..locks.callsite import function_name, split
 from ..locks.task import EXCLUSIVE, SHARED, WAIT
@@ -17,28 +17,23 @@ from ..runtime.recorder import Event, RoleState, verb
 from ..runtime.verdict import Finding, Outcome
 
 WIDTH = 100
-MODE = {EXCLUSIVE: "exclusive", SHARED: "shared", WAIT: "wait"}
 Names = Callable[[CodeType], str]    # what a function is called, given its code
 THREAD_RUN = threading.Thread.run.__code__
 
 
 def blocked_by(state: RoleState, roles: tuple[RoleState, ...]) -> str:
-    """Say who blocks the request of *state*, and whether by holding the lock or by waiting for
-    it.
-    """
+    """Say who blocks the request of *state*, by holding the lock or by waiting for it."""
     phrases = []
     for name in state.waits_for:
         other = next((role for role in roles if role.role == name), None)
-        mine = "it itself" if name == state.role else name
         modes = [hold.mode for hold in other.holds if hold.lock == state.wants] if other else []
         if state.mode == WAIT:
-            phrases.append(f"{mine} is to end the wait")
+            how = "is to end the wait"
         elif SHARED in modes and EXCLUSIVE not in modes:
-            phrases.append(f"{mine} holds it for read")
-        elif modes or other is None:
-            phrases.append(f"{mine} holds it")
+            how = "holds it for read"
         else:
-            phrases.append(f"{mine} is queued for it before")
+            how = "holds it" if modes or other is None else "is queued for it before"
+        phrases.append(f"{'it itself' if name == state.role else name} {how}")
     return ", ".join(phrases)
 
 
@@ -46,29 +41,33 @@ def proof(finding: Finding) -> list[str]:
     """Return who holds and who wants what, where."""
     lines = []
     for state in finding.cycle or finding.roles:
+        at = f" at {state.at}" if state.at else ""
         if state.state.startswith("waits"):
-            at = f" at {state.at}" if state.at else ""
-            wants = f"{state.role} {state.state} for {state.wants} ({MODE[state.mode]}){at}"
-            who = blocked_by(state, finding.roles)
-            lines.append(f"{wants}: {who}" if who else wants)
+            wants = f"{state.role} {state.state} for {state.wants} ({state.mode}){at}"
+            lines.append(": ".join(filter(None, [wants, blocked_by(state, finding.roles)])))
         elif not finding.cycle:
-            lines.append(f"{state.role} {state.state}" + (f" at {state.at}" if state.at else ""))
-        lines += [f"  and holds {hold.lock} ({MODE[hold.mode]}){f', taken at {hold.at}' * bool(hold.at)}"
-                  for hold in state.holds]
+            lines.append(f"{state.role} {state.state}{at}")
+        for hold in state.holds:
+            at = f", taken at {hold.at}" if hold.at else ""
+            lines.append(f"  and holds {hold.lock} ({hold.mode}){at}")
     return lines
 
 
 # -- the diagram --------------------------------------------------------------------------------
 
 
-@dataclass
-class _Row:
+class _Row(NamedTuple):
     """One line of the diagram: in which column, how deep, what."""
 
     role: str
     depth: int
     text: str
     mark: str = ""
+
+    def line(self, indent: int) -> str:
+        """Return its text with *indent* blanks for each call it is inside of."""
+        text = " " * (indent * self.depth) + self.text
+        return f"{text}  {self.mark}" if self.mark else text
 
 
 def diagram(outcome: Outcome, names: Names | None = None, titles: Mapping[str, str] | None = None,
@@ -90,20 +89,15 @@ def diagram(outcome: Outcome, names: Names | None = None, titles: Mapping[str, s
                   if event.task.name in shown and is_open(event, shown[event.task.name])]
     present = {event.task.name for event in events}
     order = [state.role for state in finding.roles if state.role in present]
-    if not order:
-        return ""
-    rows = _rows(events, shown, finding.roles, names or function_name)
-    return _layout(order, titles or {}, rows)
+    return _layout(order, titles or {}, _rows(events, shown, finding.roles, names))
 
 
 def full_trace(outcome: Outcome, names: Names | None = None,
                titles: Mapping[str, str] | None = None) -> str:
     """Return every event of a run, in columns."""
-    finding, events = outcome.gravest, outcome.events
-    events = events[:finding.events] if finding else events
+    events = outcome.events[:outcome.gravest.events if outcome.gravest else None]
     order = list(dict.fromkeys(event.task.name for event in events))
-    rows = _rows(events, {}, (), names or function_name)
-    return _layout(order, titles or {}, rows)
+    return _layout(order, titles or {}, _rows(events, {}, (), names))
 
 
 def is_open(event: Event, state: RoleState) -> bool:
@@ -114,30 +108,26 @@ def is_open(event: Event, state: RoleState) -> bool:
 
 
 def _rows(events: list[Event], shown: dict[str, RoleState], roles: tuple[RoleState, ...],
-          names: Names) -> list[_Row]:
+          names: Names | None) -> list[_Row]:
     rows: list[_Row] = []
     last: dict[str, list[tuple[int, str]]] = {}
     for event in events:
-        role = event.task.name
         if event.event == "lock_acquire":
             continue   # what came of the request is the row
-        calls = _calls(event, role, names)
-        before = last.get(role, [])
+        role = event.task.name
+        calls, before = _calls(event, role, names or function_name), last.get(role, [])
+        last[role] = calls
         common = 0
         while common < min(len(before), len(calls)) and before[common] == calls[common]:
             common += 1
         rows += [_Row(role, depth, f"{calls[depth][1]}()") for depth in range(common, len(calls))]
-        last[role] = calls
-        state = shown.get(role)
-        waiting = event.event == "lock_contended" and state is not None \
-            and event.chain is state.chain
-        mark = f"<-- waits, {blocked_by(state, roles)}" if waiting and state else ""
-        if waiting and mark == "<-- waits, ":
-            mark = "<-- waits, nobody is known to end it"
-        text = f"{verb(event)}({event.lock.name})"
-        if event.event == "lock_contended" and not waiting:
+        mark = ""
+        if event.event == "lock_contended":
             mark = "<-- had to wait"
-        rows.append(_Row(role, len(calls), text, mark))
+            state = shown.get(role)
+            if state is not None and event.chain is state.chain:
+                mark = f"<-- waits, {blocked_by(state, roles) or 'nobody is known to end it'}"
+        rows.append(_Row(role, len(calls), f"{verb(event)}({event.lock.name})", mark))
     return rows
 
 
@@ -160,51 +150,50 @@ def _layout(order: list[str], titles: Mapping[str, str], rows: list[_Row]) -> st
 
     The titles stand in the heads of the columns, or above them where that is too wide.
     """
+    if not rows:
+        return ""
     titled = {role: f"{role} {titles[role]}" if role in titles else role for role in order}
     plain = {role: role for role in order}
     above = [f"{role}: {titles[role]}" for role in order if role in titles]
     for indent in (2, 1, 0):
         for heads, lines in ((titled, []), (plain, above)):
-            columns = _offsets(heads, rows, indent)
-            if columns:
-                return "\n".join([*lines, *_columns(columns, heads, rows, indent)])
+            columns = _columns(heads, rows, indent)
+            if columns is not None:
+                head = spread((at, heads[role]) for role, at in columns.items())
+                return "\n".join([*lines, head, "-" * WIDTH, *(
+                    spread([(columns[row.role], row.line(indent))]) for row in rows)])
     blocks = []
     for role, head in titled.items():
-        mine = [f"[{i:3}] " + _text(row, 1) for i, row in enumerate(rows, 1) if row.role == role]
-        blocks.append("\n".join([head, "-" * WIDTH, *mine]))
+        lines = [f"[{i:3}] {row.line(1)}" for i, row in enumerate(rows, 1) if row.role == role]
+        blocks.append("\n".join([head, "-" * WIDTH, *lines]))
     return "\n\n".join(blocks)
 
 
-def _columns(columns: dict[str, int], heads: dict[str, str], rows: list[_Row],
-             indent: int) -> list[str]:
-    head = ""
-    for role, offset in columns.items():
-        head = head.ljust(offset) + heads[role]
-    return [head, "-" * WIDTH,
-            *(" " * columns[row.role] + _text(row, indent) for row in rows)]
+def _columns(heads: dict[str, str], rows: list[_Row], indent: int) -> dict[str, int] | None:
+    """Return where columns begin that are as far apart as rows without marks need, if that fits."""
+    inner = list(heads)[:-1]
+    least = max([10, *(len(heads[role]) + 2 for role in inner)])
+    rows_need = [indent * row.depth + len(row.text) + 2 for row in rows if row.role in inner]
+    most = max([least, *rows_need])
+    return first_fitting(
+        ({role: i * step for i, role in enumerate(heads)} for step in range(most, least - 1, -1)),
+        {role: max(len(row.line(indent)) for row in rows if row.role == role) for role in heads})
 
 
-def _text(row: _Row, indent: int) -> str:
-    text = " " * (indent * row.depth) + row.text
-    return f"{text}  {row.mark}" if row.mark else text
-
-
-def _offsets(heads: dict[str, str], rows: list[_Row], indent: int) -> dict[str, int] | None:
-    """Return where each column begins, or None if they do not fit.
+def first_fitting(choices: Iterable[dict[str, int]],
+                  widths: dict[str, int]) -> dict[str, int] | None:
+    """Return the first of *choices* of where the columns begin with which no row is too long.
 
     A row belongs to one role, so it may run on into the columns to its right: what stands there is
     empty.
     """
-    order = list(heads)
-    longest = {role: max(len(_text(row, indent)) for row in rows if row.role == role)
-               for role in order}
-    plain = [max([len(heads[role]), *(indent * row.depth + len(row.text)
-                                      for row in rows if row.role == role)]) for role in order]
-    if len(order) == 1:
-        return {order[0]: 0} if longest[order[0]] <= WIDTH else None
-    fits = min((WIDTH - longest[role]) // i for i, role in enumerate(order) if i)
-    least = max(10, max(map(len, list(heads.values())[:-1])) + 2)
-    step = max(least, min(fits, max(plain[:-1]) + 2))
-    if step > fits or longest[order[0]] > WIDTH:
-        return None
-    return {role: i * step for i, role in enumerate(order)}
+    return next((columns for columns in choices if all(
+        at + widths[role] <= WIDTH for role, at in columns.items())), None)
+
+
+def spread(words: Iterable[tuple[int, str]]) -> str:
+    """Return a line in which each of *words* begins at its column."""
+    line = ""
+    for at, word in words:
+        line = line.ljust(at) + word
+    return line

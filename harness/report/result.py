@@ -1,4 +1,4 @@
-"""What a call returns, and its report: one line of verdict, the diagram, the proof, what to do next.
+"""What a call returns, and its report: the verdict, the diagram, the proof, what to do next.
 
 Text is made in this package and nowhere else, but for the words of the kernel's validator, which a
 result of `predict` brings with it. Plain text of at most 100 columns; the same run gives the same
@@ -8,30 +8,19 @@ text.
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from ..runtime.recorder import function, verb
 from ..runtime.verdict import Finding, Outcome, Verdict, counted
 from .diagram import WIDTH, diagram, full_trace, proof
 
 WAITING = (Verdict.DEADLOCK, Verdict.HANG, Verdict.INCONCLUSIVE)   # who waits for whom is the story
-BLOCKING = "found at the moment of blocking, not by a timeout"
-AT_ONCE = "known at once, not by a timeout"
+AT_ONCE = {Verdict.DEADLOCK: "found at the moment of blocking, not by a timeout",
+           Verdict.HANG: "known at once, not by a timeout"}
 TIMED_OUT = "timed out: the threads hung, nothing moved any more"
-
-
-class Splat(Protocol):
-    """Puts predictions into words: see lockorder/splat.py."""
-
-    def headline(self, result: Result, /) -> str:
-        """Return what follows the verdict in the first line."""
-
-    def statuses(self, result: Result, /) -> str:
-        """Return how many predictions have which status, or ""."""
-
-    def paragraphs(self, result: Result, /) -> list[str]:
-        """Return the predictions, gravest first."""
 
 
 @dataclass
@@ -57,8 +46,8 @@ class Result:
     titles: Any = None       # a word on each role, for the head of its column
     full: bool = False       # report every event
     predictions: list[Any] = field(default_factory=list)   # of predict, gravest first
-    lockdep: list[str] = field(default_factory=list)       # what the kernel's validator would have said
-    splat: Splat | None = None    # how *predictions* are put into words
+    lockdep: list[str] = field(default_factory=list)   # what the kernel's validator would have said
+    splat: Callable[[Result], list[str]] | None = None     # puts *predictions* into paragraphs
     next: str = ""           # after a prediction that came true: the command that forces it at once
 
     @property
@@ -74,9 +63,7 @@ class Result:
     @property
     def trace(self) -> list[dict[str, Any]]:
         """The events of the reported run up to the finding, as dictionaries."""
-        events = self.outcome.events
-        if self.finding:
-            events = events[:self.finding.events]
+        events = self.outcome.events[:self.finding.events if self.finding else None]
         return [{"role": event.task.name, "event": event.event, "lock": str(event.lock),
                  "mode": event.mode, "verb": verb(event),
                  "function": function(event.chain, self.names)} for event in events]
@@ -84,16 +71,16 @@ class Result:
     @property
     def findings(self) -> list[dict[str, Any]]:
         """Everything that was predicted, and found in the reported run, gravest first."""
-        ordered = sorted(self.outcome.findings, key=lambda found: -found.verdict.graveness)
-        return [each.as_dict() for each in self.predictions] + [
-            {"verdict": str(found.verdict), "how": found.how, "text": found.text}
-            for found in ordered]
+        ordered = sorted(self.outcome.findings, key=lambda finding: -finding.verdict.graveness)
+        return [*(prediction.as_dict() for prediction in self.predictions), *(
+            {"verdict": str(finding.verdict), "how": finding.how, "text": finding.text}
+            for finding in ordered)]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON object of the command line."""
-        told = {"lockdep": self.lockdep} if self.lockdep else {}
+        kernel = {"lockdep": self.lockdep} if self.lockdep else {}
         return {"scenario": self.scenario, "verdict": str(self.verdict), "how": self.how,
-                "coverage": self.coverage, "cycle": self.cycle, "findings": self.findings, **told,
+                "coverage": self.coverage, "cycle": self.cycle, "findings": self.findings, **kernel,
                 "trace": self.trace, "replay": self.replay, "seconds": round(self.seconds, 6)}
 
     def __str__(self) -> str:
@@ -104,24 +91,20 @@ def render(result: Result) -> str:
     """Return the report of *result*."""
     finding = result.finding
     parts = [wrapped(headline(result))]
-    if _was_predicted(result):
-        pass   # its diagram stands with the prediction
+    if any(prediction.outcome is result.outcome for prediction in result.predictions):
+        pass   # it came true as predicted: its diagram stands with the prediction
     elif finding is not None and (finding.verdict in WAITING or finding.cycle):
         parts.append(diagram(result.outcome, result.names, result.titles, result.full))
         parts.append(wrapped("\n".join(proof(finding))))
     elif result.full and result.outcome.events:
         parts.append(full_trace(result.outcome, result.names, result.titles))
-    if finding is not None and finding.headline:
-        parts.append(in_kernel_words(finding))
-    if finding is not None and finding.detail:
-        parts.append(finding.detail)
-    others = [found for found in result.outcome.findings
-              if found is not finding or found.verdict is not result.verdict]
-    parts.extend(in_kernel_words(found) if found.headline else
-                 wrapped(f"Also: {found.text}") for found in others)
-    if result.predictions or result.lockdep:
-        assert result.splat is not None
-        parts.extend(result.splat.paragraphs(result))
+    if finding is not None:
+        parts += [in_kernel_words(finding) if finding.headline else "", finding.detail]
+    parts += [in_kernel_words(other) if other.headline else wrapped(f"Also: {other.text}")
+              for other in result.outcome.findings
+              if other is not finding or other.verdict is not result.verdict]
+    if result.splat is not None:
+        parts += result.splat(result)
     parts.extend(map(wrapped, result.outcome.notes))
     if result.outcome.stuck:
         stuck = "; ".join(result.outcome.stuck)
@@ -141,34 +124,47 @@ def headline(result: Result) -> str:
     """Return the line of the verdict, and the line that says what was covered."""
     finding = result.finding
     word = str(result.verdict).upper().replace("-", " ")
-    covered = f"{result.scenario}: {coverage(result.coverage)}"
-    splat = result.splat
-    if result.predictions and splat is not None:
-        covered = f"{covered}\n{splat.statuses(result)}".rstrip()
-    if result.predictions and splat is not None and (
-            finding is None or finding.verdict is not result.verdict):
-        first = f"{word}: {splat.headline(result)}"
+    lines = [f"{result.scenario}: {coverage(result.coverage)}", *statuses(result.predictions)]
+    if result.predictions and (finding is None or finding.verdict is not result.verdict):
+        first = f"{word}: {of_predictions(result)}"
     elif finding is None and "schedules" in result.coverage:
         first = f"{word} (all {counted(result.coverage['schedules'], 'schedule')}): nothing found"
     elif finding is None:
-        first = f"{word}: nothing found" if result.coverage.get("runs") else f"{word}: nothing was run"
-    elif finding.verdict in (Verdict.DEADLOCK, Verdict.HANG):
-        observed = BLOCKING if finding.verdict is Verdict.DEADLOCK else AT_ONCE
-        first = f"{word}: {finding.text} ({TIMED_OUT if finding.how == 'timed out' else observed})"
+        first = f"{word}: nothing {'found' if result.coverage.get('runs') else 'was run'}"
     else:
-        first = f"{word}: {finding.text}"
-    return f"{first}\n{covered}"
+        how = TIMED_OUT if finding.how == "timed out" else AT_ONCE.get(finding.verdict)
+        first = f"{word}: {finding.text}{f' ({how})' if finding.verdict in AT_ONCE else ''}"
+    return "\n".join([first, *lines])
 
 
-def _was_predicted(result: Result) -> bool:
-    """Say whether the run that is reported is the one in which a prediction came true."""
-    return any(each.outcome is result.outcome for each in result.predictions)
+def of_predictions(result: Result) -> str:
+    """Return what the predictions come to, where no run gave the verdict."""
+    if result.verdict is Verdict.PREDICTED:
+        allowed = [prediction for prediction in result.predictions
+                   if prediction.verdict is Verdict.PREDICTED]
+        happened = any(prediction.outcome is not None for prediction in allowed)
+        what = f"{len(allowed)} deadlocks" if len(allowed) > 1 else "a deadlock"
+        return f"the lock order {'allows' if happened else 'may allow'} {what} that did not happen"
+    if result.verdict is Verdict.INCONCLUSIVE:
+        return "stopped before every cycle in the lock order was judged"
+    n = len(result.predictions)
+    cycles = f"{n} cycles" if n > 1 else "one cycle"
+    return f"{cycles} in the lock order, and no deadlock to be feared"
+
+
+def statuses(predictions: list[Any]) -> list[str]:
+    """Return a line on how many have which status, the gravest first; none if there is but one."""
+    counts = Counter(prediction.status for prediction in predictions)
+    words = ", ".join(f"{n} {status}" for status, n in counts.items())
+    return [f"{len(predictions)} findings: {words}"] if len(predictions) > 1 else []
 
 
 def commands(result: Result) -> list[str]:
     """Return what to call next: the same again; what was predicted and came true, at once."""
-    happened = any(each.met or each.status == "forced" for each in result.predictions)
-    return [f"Again: {result.again}", *([f"Force: {result.next}"] if happened and result.next else [])]
+    happened = any(prediction.met or prediction.status == "forced"
+                   for prediction in result.predictions)
+    force = [f"Force: {result.next}"] if happened and result.next else []
+    return [f"Again: {result.again}", *force]
 
 
 def banner(text: str) -> str:

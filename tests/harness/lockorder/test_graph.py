@@ -421,12 +421,30 @@ def test_nothing_is_kept_of_a_thread_that_has_ended():
     assert record({"role": role})._positions == {}
 
 
+def test_what_is_asked_for_again_after_a_release_out_of_order_has_its_edges():
+    a, b, c = Mutex("a"), Mutex("b"), Mutex("c")
+
+    def role():
+        a.acquire()
+        b.acquire()
+        c.acquire()
+        a.release()
+        c.release()
+        c.acquire()
+        c.release()
+        b.release()
+
+    edges = record({"role": role}).edges.values()
+    assert [edge.gates for edge in edges if (edge.held.name, edge.wanted.name) == ("b", "c")] == [
+        (("a", X),), ()]
+
+
 # -- annotations -----------------------------------------------------------------------------------
 
 
 def nestings(order):
-    return [(nesting.edge.held.name, nesting.edge.wanted.name, nesting.refused)
-            for nesting in order.nestings.values()]
+    return [(leg.held.name, leg.wanted.name, order.refused.get(order.classes[leg.held.name], ""))
+            for leg in order.nestings.values()]
 
 
 def locked(outer, inner, **more):

@@ -199,3 +199,20 @@ def test_a_trace_row_says_role_event_lock_mode_verb_and_function():
 
 def test_the_trace_ends_with_the_finding():
     assert force(small_worlds.abba).trace[-1]["event"] == "lock_contended"
+
+
+def test_of_an_error_before_any_event_there_is_nothing_to_draw():
+    lock = Mutex("lock")
+
+    def raises():
+        raise KeyError("spoon")
+
+    def locks():
+        with lock:
+            pass
+
+    result = force(lambda: {"A": raises, "B": locks})     # one after the other, A first
+    assert result.outcome.events and result.finding.events == 0
+    plain = str(result)
+    result.full = True
+    assert str(result) == plain
