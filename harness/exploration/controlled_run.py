@@ -270,8 +270,7 @@ class ControlledRun(ScheduledRun):
 
     def nobody(self) -> bool:
         """Judge that nobody can go on; return False if a thread outside let one after all."""
-        blocked = sorted((task for task in self.tasks if not task.ended),
-                         key=lambda task: task.since)
+        blocked = self.chooser.came_to_wait([task for task in self.tasks if not task.ended])
         while not self.unwinding:
             enter()
             for task in blocked:

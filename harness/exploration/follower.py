@@ -106,6 +106,14 @@ class Follower(Strategy):
         label = ahead(run, moves)[0]
         return self._goes(run.by_label[label & ~1], label)
 
+    def came_to_wait(self, blocked: list[ControlledTask]) -> list[ControlledTask]:
+        """Return *blocked* in the order of their turns: the schedule knows who asked first."""
+        places = {turn: place for place, turn in enumerate(self._left)}
+        turns = {task: Turn(task.name, self._done[task.name]) for task in blocked}
+        self._waiting.update(turns.values())
+        return sorted(super().came_to_wait(blocked),
+                      key=lambda task: places.get(turns[task], len(places)))
+
     def _ahead_by(self, task: ControlledTask, turn: Turn) -> int:
         """Return how far ahead of *task* the operation of *turn* is; negative if it has passed."""
         if turn.operation == NEXT:

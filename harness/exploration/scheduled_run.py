@@ -6,7 +6,7 @@ offered. On a semaphore it may be chosen once, to enter the queue, since that ch
 others; it stays here then, not inside the package. When it is chosen again it takes the real lock,
 which must not refuse. A timed request that cannot be granted may be chosen to give up.
 
-The chooser is one object with one method; nothing here knows why it chooses. The file is long
+The chooser is one object; nothing here knows why it chooses. The file is long
 because it is the hot path: one pass over the roles a step, in one place.
 """
 
@@ -83,6 +83,9 @@ class Chooser(Protocol):
     def choose(self, run: Any, moves: list[int]) -> int:
         """Return one of *moves*, the labels that can be chosen; -1 to end the schedule here."""
 
+    def came_to_wait(self, blocked: list[ControlledTask]) -> list[ControlledTask]:
+        """Return tasks that can never go on, in the order in which they came to wait."""
+
 
 class ScheduledRun(PlayedRun):
     """A run in which one role goes at a time, by the word of a chooser.
@@ -101,6 +104,7 @@ class ScheduledRun(PlayedRun):
         self.by_label: dict[int, ControlledTask] = {}
         self.last_task: Any = None          # the one that goes, or went last
         self.completing: Completion | None = None    # changed by a step whose kind is not known yet
+        self.chooser = chooser
         self._choose_label = chooser.choose
         self._lock_numbers: dict[Any, int] = {}
         self._seen_numbers: dict[int, Any] = {}

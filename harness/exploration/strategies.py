@@ -16,6 +16,7 @@ from typing import Any
 from ..runtime.verdict import counted
 from .controlled_run import ControlledRun
 from .dependency import NAMES
+from .scheduled_run import ControlledTask
 from .stable_ids import Names, Taken
 
 
@@ -41,6 +42,10 @@ class Strategy:
     def choose(self, run: ControlledRun, moves: list[int]) -> int:
         """Return one of *moves*, or -1 to end the schedule."""
         raise NotImplementedError
+
+    def came_to_wait(self, blocked: list[ControlledTask]) -> list[ControlledTask]:
+        """Return tasks that can never go on, in the order in which they came to wait."""
+        return sorted(blocked, key=lambda task: task.since)
 
     def advance(self, run: ControlledRun) -> bool:
         """Take note of a schedule that ended; return whether there is another."""

@@ -106,6 +106,15 @@ def test_a_replay_gives_the_same_report_every_time(stressed):
     assert len(reports) == 1, "\n\n".join(reports)
 
 
+@pytest.mark.parametrize("order", [("left", "right"), ("right", "left")])
+def test_requests_of_a_deadlock_wait_in_the_order_of_the_token_and_are_counted(order):
+    """Both take their first lock, left before right; then they ask in either order."""
+    result = replay(encode(("small_worlds:abba", {}), "1/0", ["left", "right", *order]))
+    assert (result.verdict, result.coverage["replayed_operations"]) == (Verdict.DEADLOCK, 4)
+    assert [event["role"] for event in result.trace
+            if event["event"] == "lock_contended"] == list(order)
+
+
 def test_a_token_works_in_another_process(stressed, in_another_process):
     result = stressed["abba"]
     done = in_another_process("-m", "harness", "replay", result.replay, "--json", "-")
