@@ -94,6 +94,24 @@ def test_no_preemption_means_that_roles_are_switched_where_they_wait():
     assert found == [Verdict.INCONCLUSIVE, Verdict.DEADLOCK]
 
 
+@pytest.mark.parametrize("preemptions, schedules", [(0, 2), (1, 2 + 6), (2, 2 + 6 + 18)])
+def test_a_preemption_is_a_switch_from_a_role_that_could_go_on(preemptions, schedules):
+    """Two roles of four steps, which do not meet. A schedule of n stretches has n - 2 preemptions:
+    the switch where a role has ended costs nothing. Four steps are one stretch in 1 way, two in 3:
+    there are 2 * 1 * 1, 2 * 3 * 1, 2 * 3 * 3 schedules of 2, 3, 4 stretches.
+    """
+    def role(mutex):
+        for _ in range(2):
+            with mutex:
+                pass
+
+    def world():
+        return {name: functools.partial(role, Mutex(name)) for name in "ab"}
+
+    result = explore(world, strategy="bounded", preemptions=preemptions)
+    assert (result.coverage["schedules"], result.coverage["complete"]) == (schedules, False)
+
+
 def test_all_goes_on_and_counts():
     """See the_mail and crosswise in test_explore_counts.py."""
     result = explore(small_worlds.abba, strategy="dfs", all=True)
