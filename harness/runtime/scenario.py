@@ -60,7 +60,7 @@ def build(factory: Callable[..., Any], name: str, rng: random.Random | None = No
         raise ScenarioError(f"scenario {name} is {factory!r}, not a callable that returns roles")
     name_locks_afresh()
     try:
-        made = factory(rng=rng) if rng is not None and _takes_rng(factory) else factory()
+        made = factory(rng=rng) if rng is not None and takes_rng(factory) else factory()
     except ScenarioError:
         raise
     except Exception as exc:
@@ -86,7 +86,7 @@ def build(factory: Callable[..., Any], name: str, rng: random.Random | None = No
     return scenario
 
 
-def _takes_rng(factory: Callable[..., Any]) -> bool:
+def takes_rng(factory: Callable[..., Any]) -> bool:
     try:
         return "rng" in inspect.signature(factory).parameters
     except (TypeError, ValueError):
