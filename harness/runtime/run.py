@@ -127,7 +127,7 @@ class Run:
     # -- what tasks tell ------------------------------------------------------------------
 
     def step(self, task: Task, on: str) -> None:
-        """See *task* at a point of its own: see scheduling_point.py."""
+        """See *task* at a point of its own: see `step` of locks/task.py."""
 
     def look(self, task: Task, lock: Any) -> None:
         """See *task* look whether *lock* is free, or a wait is over, without asking for it."""

@@ -20,7 +20,7 @@ from harness.methods.exploration import STRATEGIES
 from harness.methods.explore import explore
 from harness.runtime.workers import Workers
 from harness.exploration.stable_ids import Names
-from harness.locks.scheduling_point import step
+from harness.locks.task import step
 from harness.runtime.process_state import settled
 from harness.exploration.follower import Failure, follow
 from harness.exploration.minimize import simpler, switches
