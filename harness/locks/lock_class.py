@@ -9,8 +9,9 @@ from .errors import ScenarioError
 
 
 class LockClass(str):
-    """What all locks of one kind share, with what prediction is to know of it; a plain string will do
-    where there is nothing to say.
+    """What all locks of one kind share, and what prediction is to know of it.
+
+    A plain string will do where there is nothing to say.
 
     Args:
         name: as in lockdep, say ``&dev->mutex``.
@@ -28,8 +29,8 @@ class LockClass(str):
     novalidate: str
     why: str
 
-    def __new__(cls, name: str, order: Callable[[Any, Any], bool] | None = None, exempt: str = "", novalidate: str = "",
-                why: str = "") -> LockClass:
+    def __new__(cls, name: str, order: Callable[[Any, Any], bool] | None = None, exempt: str = "",
+                novalidate: str = "", why: str = "") -> LockClass:
         if order is not None and not why:
             raise ScenarioError(f"lock class {name}: an order needs a reason (why=...)")
         lock_class = super().__new__(cls, name)

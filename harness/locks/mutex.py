@@ -1,9 +1,8 @@
-"""Mutex and Completion: real locks that know who has them, and tell the run of the thread that uses
-them.
+"""Mutex: a real lock that knows who has it, and tells the run of the thread that uses it.
 
 Outside a run a `Mutex` is a `threading.Lock` that knows its owner. Inside one, four events go to
-the observers of the run (see observer.py), and a thread that must wait does so in the parking lot of
-parking.py, where it can be let go.
+the observers of the run (see observer.py), and a thread that must wait does so in the parking lot
+of parking.py, where it can be let go.
 
 A mutex is held when its raw lock is locked. Release unlocks the raw lock first and looks for
 waiters after; a waiter queues first and tries the raw lock after. One of the two always sees the
@@ -16,12 +15,13 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from functools import partial
 from typing import Any
 
 from .errors import ForeignRelease, HeldLockFreed, RecursiveAcquire, ReleaseWithoutHold
-from .node import Node, OUTSIDE, _tell_look, drop, ended_wait, grant, nested_request, wait
+from .node import Guard, Node, OUTSIDE, ask, drop, ended_wait, grant, nested_request, wait
 from .parking import enter, leave
-from .task import EXCLUSIVE, Expired, Task, this_thread
+from .task import EXCLUSIVE, Task, this_thread
 
 get_ident = threading.get_ident
 
@@ -66,8 +66,7 @@ class Mutex(Node):
         else:
             self._owner = None
             self._lock.release()
-            # A role that waits has looked at the raw lock since it queued, and its run began
-            # before.
+            # A role that waits has looked at the raw lock since it queued; its run began before.
             if _active and self._waiters:
                 self._hand_over()
 
@@ -76,8 +75,8 @@ class Mutex(Node):
         """Take the lock, waiting up to *timeout* seconds (negative: for ever) if *blocking*.
 
         Args:
-            nested: subclass of the request: says to prediction that it may nest inside a lock of the
-                same class (lockdep's mutex_lock_nested).
+            nested: subclass of the request: says to prediction that it may nest inside a lock of
+                the same class (lockdep's mutex_lock_nested).
             why: the reason, which *nested* needs.
 
         Returns:
@@ -116,12 +115,12 @@ class Mutex(Node):
 
     def locked(self) -> bool:
         """Say whether anyone holds it."""
-        _tell_look(self)
+        self._tell_look()
         return self._lock.locked()
 
-    def nested(self, nested: int, why: str) -> _Nested:
+    def nested(self, nested: int, why: str) -> Guard:
         """Return what takes the lock with a subclass in a ``with`` statement: see `acquire`."""
-        return _Nested(self, nested, why)
+        return Guard(partial(self.acquire, nested=nested, why=why), self.release)
 
     def destroy(self) -> None:
         """Tell that its memory is freed or initialised again.
@@ -130,9 +129,8 @@ class Mutex(Node):
             HeldLockFreed: somebody holds it.
         """
         if self._lock.locked():
-            owner = self._owner
-            raise HeldLockFreed(f"{self} is freed, but "
-                                f"{owner.name if isinstance(owner, Task) else 'a thread'} holds it")
+            holder = self._owner.name if isinstance(self._owner, Task) else "a thread"
+            raise HeldLockFreed(f"{self} is freed, but {holder} holds it")
 
     def blockers(self, task: Task, mode: str) -> list[Task]:
         """Return the owner, if there is one."""
@@ -146,13 +144,9 @@ class Mutex(Node):
     def _acquire_in_run(self, task: Task, blocking: bool, timeout: float) -> bool:
         if timeout != -1:
             threading.Lock().acquire(blocking, timeout)   # the argument rules of a plain lock
-        run = task.run
-        task.trylock, task.timed = not blocking, timeout >= 0
-        try:
-            for hook in run.on_acquire:
-                hook(task, self, EXCLUSIVE)
-        except Expired:
+        if not ask(task, self, EXCLUSIVE, not blocking, timeout >= 0):
             return False
+        run = task.run
         if not self._lock.acquire(False):
             if not blocking:
                 return False
@@ -212,18 +206,3 @@ class Mutex(Node):
         self._lock._at_fork_reinit()   # type: ignore[attr-defined]
         self._owner = None
         self._waiters.clear()
-
-
-class _Nested:
-    """A request with a subclass: entering takes the lock, leaving releases it."""
-
-    __slots__ = ("_mutex", "_nested", "_why")
-
-    def __init__(self, mutex: Mutex, nested: int, why: str) -> None:
-        self._mutex, self._nested, self._why = mutex, nested, why
-
-    def __enter__(self) -> bool:
-        return self._mutex.acquire(nested=self._nested, why=self._why)
-
-    def __exit__(self, a: Any, b: Any, c: Any) -> None:
-        self._mutex.release()

@@ -1,35 +1,34 @@
-"""What a thread can wait for: the base of every lock, and how a wait begins and ends."""
+"""What a thread can wait for: the base of every lock, and how requests and waits begin and end."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from .callsite import place_of
 from .errors import ScenarioError
 from .parking import park, unpark
-from .task import Task, Unwind, current, this_thread
+from .task import Expired, Task, Unwind, current, this_thread
 
 OUTSIDE = Task("a thread outside the run")
 
 
-def nested_request(nested: int, why: str, ask: Any, *args: Any) -> Any:
-    """Call *ask* with its request marked as of subclass *nested* (lockdep's mutex_lock_nested)."""
+def nested_request(nested: int, why: str, acquire: Any, *args: Any) -> Any:
+    """Call *acquire*, with the request marked as of subclass *nested* (see `Mutex.acquire`)."""
     if nested not in range(8) or not why:
-        raise ScenarioError(f"nested is {nested!r}, why is {why!r}: expected a subclass from 1 to 7, "
-                            f"and a reason")
+        raise ScenarioError(f"nested is {nested!r}, why is {why!r}: "
+                            f"expected a subclass from 1 to 7, and a reason")
     task = current()
     before, task.nested = task.nested, (nested, why)
     try:
-        return ask(*args)
+        return acquire(*args)
     finally:
         task.nested = before
 
 
 def label(name: str, lock_class: str) -> str:
-    """Return what reports call a lock: its class and its own name, or one of them where that says
-    both.
-    """
+    """Return what reports call a lock: its class and name, or the one of them that says both."""
     if name.startswith(lock_class):
         return name
     return lock_class if lock_class.endswith(f"(&{name})") else f"{lock_class} ({name})"
@@ -56,11 +55,8 @@ class Node:
             self.nth = 1
         else:
             self._name = name
-            named = this_thread.named
-            if named is None:
-                self.nth = 1
-            else:
-                named[name, lock_class] = self.nth = named.get((name, lock_class), 0) + 1
+            named = this_thread.named if this_thread.named is not None else {}
+            named[name, lock_class] = self.nth = named.get((name, lock_class), 0) + 1
         self._class = lock_class
 
     @property
@@ -101,8 +97,9 @@ class Node:
 
     @property
     def shares(self) -> Any:
-        """Itself; or what several nodes have in common of which one's change may let a role pass
-        another: any object that is equal in each fresh world. For the explorer.
+        """Itself; or what nodes have in common one of which may let a role pass another.
+
+        For the explorer: any object that is equal in each fresh world.
         """
         return self
 
@@ -110,10 +107,42 @@ class Node:
         """Say whether *task* can have this in *mode* now. Called with the guard held."""
         return not self.blockers(task, mode)
 
+    def _tell_look(self) -> None:
+        """Let the run know that the caller looks at this: others may change what it sees."""
+        task = this_thread.task
+        if task.run is not None:
+            task.run.look(task, self)
+
 
 def unique_name(lock: Node) -> str:
     """Return what reports call *lock*, with a number if others are called the same."""
     return f"{lock}#{lock.nth}" if lock.nth > 1 else str(lock)
+
+
+class Guard:
+    """What a ``with`` statement is given: entering and leaving it call these functions."""
+
+    __slots__ = ("_enter", "_leave")
+
+    def __init__(self, enter: Callable[[], Any], leave: Callable[[], Any]) -> None:
+        self._enter, self._leave = enter, leave
+
+    def __enter__(self) -> Any:
+        return self._enter()
+
+    def __exit__(self, a: Any, b: Any, c: Any) -> None:
+        self._leave()
+
+
+def ask(task: Task, node: Node, mode: str, trylock: bool = False, timed: bool = False) -> bool:
+    """Tell the run of *task* that it asks for *node*; False if its time is up before it does."""
+    task.trylock, task.timed = trylock, timed
+    try:
+        for hook in task.run.on_acquire:
+            hook(task, node, mode)
+    except Expired:
+        return False
+    return True
 
 
 def wait(task: Task, node: Node, mode: str, timeout: float, again: bool = False) -> bool:
@@ -142,16 +171,8 @@ def wait(task: Task, node: Node, mode: str, timeout: float, again: bool = False)
         task.interrupt = exc
     if run is None:
         return woken
-    granted = task.waits_on is None   # else it was let go to unwind
-    task.waits_on = None
+    granted, task.waits_on = task.waits_on is None, None   # not granted: let go to unwind
     return granted
-
-
-def _tell_look(node: Node) -> None:
-    """Let the run know that the caller looks at *node*: others may change what it sees."""
-    task = this_thread.task
-    if task.run is not None:
-        task.run.look(task, node)
 
 
 def grant(task: Task) -> None:
