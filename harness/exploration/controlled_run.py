@@ -15,7 +15,6 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 from ..locks.completion import Completion
@@ -25,11 +24,10 @@ from ..locks.rwsem import RWSemaphore
 from ..locks.task import EXCLUSIVE, WAIT, Expired, Task, Unwind, current
 from ..locks.waitgraph import any_cycle, blockers
 from ..runtime import thread_patch
-from ..runtime.invariants import Invariants
 from ..runtime.process_state import aside
+from ..runtime.recorder import all_stacks
 from ..runtime.run import unwind
 from ..runtime.scenario import Scenario
-from ..runtime.stacks import all_stacks
 from ..runtime.verdict import Finding, Verdict, for_ever
 from ..runtime.workers import Workers
 from .scheduled_run import Chooser, ControlledTask, ScheduledRun
@@ -66,9 +64,7 @@ class ControlledRun(ScheduledRun):
         self.deadlocked: tuple[ControlledTask, ...] = ()
         self.workers: Any = None
         self._full, self._numbered = full, numbered
-        watching = [Invariants(scenario.invariants, to_the_end)] if scenario.invariants else []
-        self._look: tuple[Callable[..., None], ...] = tuple([each.look for each in watching])
-        super().__init__(scenario, watching, chooser, names, timeout, deadline)
+        super().__init__(scenario, chooser, names, timeout, deadline, to_the_end)
         self.unstarted.extend(self.tasks)
 
     def new_task(self, name: str, thread: threading.Thread | None = None) -> ControlledTask:
@@ -96,13 +92,13 @@ class ControlledRun(ScheduledRun):
 
     def connect(self) -> None:
         """Events are stops, and are recorded for a report alone: recording costs most of a step."""
-        look = self._look
+        look = [invariants.look for invariants in self.invariants]
         record = (self.recorder,) if self._full else ()
         self.on_acquire = (*(each.lock_acquire for each in record), self._at_acquire, *look)
         self.on_contended = tuple([each.lock_contended for each in record])
         self.on_acquired = (*(each.lock_acquired for each in record), *look)
         self.on_release = (*(each.lock_release for each in record), self._at_release, *look)
-        self.on_start = look
+        self.on_start = tuple(look)
         self.on_thread = self.on_end = self.on_idle = ()
 
     # -- in the thread that called explore() ------------------------------------------------
@@ -177,10 +173,6 @@ class ControlledRun(ScheduledRun):
         self.last_task = task
         self._go_on()
         super().begin(task)
-
-    def returned(self, task: Task) -> None:
-        for look in self._look:
-            look(task)
 
     def started(self, task: Task) -> None:
         """Wait until the thread of *task*, just started, stands at its first stop or has ended."""
@@ -262,10 +254,10 @@ class ControlledRun(ScheduledRun):
     def end(self, task: Any) -> None:
         if task.held:
             self.release_held(task)
-        adopted = task.thread is not None and thread_patch.adopted(task.thread)
-        if adopted and not self.unwinding:
+        thread_end = thread_patch.end_of(task.thread)
+        if thread_end is not None and not self.unwinding:
             task.ask, task.mode, task.timed = COMPLETE_ALL, WAIT, False
-            self.stop_at(task, thread_patch.end_of(task.thread))
+            self.stop_at(task, thread_end)
         if len(task.held) != task.due >= 0 and not self.unwinding:
             self.refused(task)
         enter()

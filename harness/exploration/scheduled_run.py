@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable
 from typing import Any, Protocol
 
 from ..locks.completion import Completion
@@ -23,7 +22,6 @@ from ..locks.parking import enter, leave
 from ..locks.rwsem import RWSemaphore
 from ..locks.task import EXCLUSIVE, Task
 from ..runtime import thread_patch
-from ..runtime.observer import Observer
 from ..runtime.played_run import PlayedRun
 from ..runtime.scenario import Scenario
 from ..runtime.verdict import Verdict
@@ -94,8 +92,8 @@ class ScheduledRun(PlayedRun):
 
     tasks: list[ControlledTask]   # type: ignore[assignment]
 
-    def __init__(self, scenario: Scenario, observers: Iterable[Observer], chooser: Chooser,
-                 names: Names, timeout: float, deadline: float | None) -> None:
+    def __init__(self, scenario: Scenario, chooser: Chooser, names: Names, timeout: float,
+                 deadline: float | None, to_the_end: bool) -> None:
         self.names = names
         self.steps: list[Taken] = []
         self.chooser: Any = chooser
@@ -108,7 +106,7 @@ class ScheduledRun(PlayedRun):
         self._seen_numbers: dict[int, Any] = {}
         self._changed = -1                  # the lock of the last step
         self._completing: Completion | None = None
-        super().__init__(scenario, observers, timeout, deadline)
+        super().__init__(scenario, (), timeout, deadline, to_the_end)
 
     # -- stops ----------------------------------------------------------------------------
 
@@ -172,7 +170,7 @@ class ScheduledRun(PlayedRun):
         """Return the number of a lock met for the first time in this schedule."""
         known = lock
         for task in self.tasks if isinstance(lock, Completion) else ():
-            if task.thread is not None and thread_patch.end_of(task.thread) is lock:
+            if thread_patch.end_of(task.thread) is lock:
                 known = f"end of {task.key}"
         number = self._lock_numbers[lock] = self.names.lock(known)
         if self._seen_numbers.setdefault(number, lock) is not lock and not isinstance(lock, str):

@@ -29,7 +29,7 @@ from ..methods.stress import RUNS, stress
 from ..methods.tally import Interrupted, TIMEOUT
 from ..report.diagram import proof
 from ..report.result import Result
-from ..runtime.scenario import _takes_rng, name_of, reference_of
+from ..runtime.scenario import name_of, reference_of, takes_rng
 from ..runtime.verdict import Finding, Outcome, Verdict
 from .watch import FAILS, command_of, fail_with, limits, warn_of
 
@@ -141,7 +141,7 @@ class LockHarness:
         self._predicted.append(key)
         if tool == "predict":
             return
-        if tool == "stress" and _takes_rng(scenario):
+        if tool == "stress" and takes_rng(scenario):
             scenario = _of_seed(scenario, f"{result.coverage['seed']}/0")
         asked = {name: arguments[name] for name in ("timeout", "detect") if name in arguments}
         predicted = self._play("predict", scenario, {"runs": None, **asked})

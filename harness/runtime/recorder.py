@@ -1,18 +1,23 @@
 """What happened, in order: the recorder, and what a verdict freezes of the roles.
 
 The recorder is one observer. It takes the calls that led to each request once, when the lock is
-about to be asked for; the events that follow from the request share them.
+about to be asked for; the events that follow from the request share them. A verdict freezes the
+state of each role and, where nothing moves, its stack: by `faulthandler`, with the roles' names in
+place of thread numbers.
 """
 
 from __future__ import annotations
 
+import faulthandler
+import re
 import sys
+import tempfile
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..locks.callsite import Chain, capture, function_name, place_of, split
+from ..locks.callsite import Chain, capture, function_name, place_of, short_path, split
 from ..locks.task import Task, WAIT
 from ..locks.waitgraph import blockers
 from .observer import Observer
@@ -20,6 +25,11 @@ from .observer import Observer
 _getframe = sys._getframe
 LIMIT = 100_000   # events kept of one run
 _NOTHING: tuple[Any, str, Chain] = None, "", ()
+
+# Lines that faulthandler writes, and functions of the detector in the thread that found a hang.
+_HEAD = re.compile(r"^(?:Current thread|Thread) 0x([0-9a-f]+)")
+_FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$')
+_OURS = ("all_stacks", "quiescent")
 
 
 def call_role(function: Callable[[], Any]) -> None:
@@ -47,7 +57,8 @@ class Recorder(Observer):
         self.log: deque[tuple[Any, ...]] = deque(maxlen=LIMIT)
         self._append = self.log.append
         self._base = base
-        self.moves = 0     # locks taken and released: a request that is refused again and again moves nothing
+        # Locks taken and released: a request that is refused again and again moves nothing.
+        self.moves = 0
 
     def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:
         task.chain = chain = capture(_getframe(1), self._base)
@@ -121,9 +132,7 @@ def place(chain: Chain) -> str:
 
 
 def function(chain: Chain, names: Any = None) -> str:
-    """Return the name of the function that called the verb, as *names* calls it if that is
-    given.
-    """
+    """Return the name of the function that called the verb, as *names* (if given) calls it."""
     _, calls = split(chain)
     return next(filter(None, [(names or function_name)(code) for code, _ in calls]), "")
 
@@ -149,3 +158,32 @@ def freeze(task: Task) -> RoleState:
     return RoleState(task.name, "waits with a time limit" if task.timed else "waits",
                      str(task.waits_on), task.mode, task.chain, holds,
                      tuple(dict.fromkeys([blocker.name for blocker in blockers(task)])))
+
+
+def all_stacks(tasks: Sequence[Task]) -> str:
+    """Return the stack of each of *tasks* that has not ended, innermost call first.
+
+    faulthandler writes at most 100 threads and needs a real file; it takes no lock of ours.
+    """
+    try:
+        with tempfile.TemporaryFile("w+") as file:
+            faulthandler.dump_traceback(file, all_threads=True)
+            file.seek(0)
+            dump = file.read()
+    except OSError as exc:
+        return f"(no stacks: {exc})"
+    names = {task.thread.ident: task.name for task in tasks if task.thread and not task.ended}
+    parts: list[str] = []
+    keep = False
+    for line in dump.splitlines():
+        head = _HEAD.match(line)
+        if head:
+            name = names.get(int(head[1], 16))
+            keep = name is not None
+            if keep:
+                parts.append(f"Thread {name} (most recent call first):")
+        elif keep and (frame := _FRAME.match(line)) and frame[3] not in _OURS:
+            keep = frame[3] != call_role.__name__    # what called the role is of no interest
+            if keep:
+                parts.append(f"  {short_path(frame[1])}:{frame[2]} in {frame[3]}")
+    return "\n".join(parts)

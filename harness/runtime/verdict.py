@@ -83,7 +83,7 @@ class Outcome:
     log: list[tuple[Any, ...]]     # the recorder's
     notes: list[str] = field(default_factory=list)
     stuck: tuple[str, ...] = ()
-    silent: bool = False     # nothing moved for a while though roles ran: they waited outside our locks
+    silent: bool = False     # nothing moved for a while though roles ran, outside our locks
     tried: int = 1           # how many ways to meet were tried for it
     seconds: float = 0.0
     seed: int | None = None
@@ -96,7 +96,7 @@ class Outcome:
     @property
     def gravest(self) -> Finding | None:
         """The finding that gives the verdict; the first of several of the same graveness."""
-        return max(self.findings, key=lambda found: found.verdict.graveness, default=None)
+        return max(self.findings, key=lambda finding: finding.verdict.graveness, default=None)
 
     @property
     def verdict(self) -> Verdict:

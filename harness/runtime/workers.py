@@ -135,7 +135,7 @@ class Workers:
                 worker.quit()   # it ends, should its role ever do so
         self._busy.clear()
         for task in tasks:
-            if task.ended and task.thread is not None and thread_patch.adopted(task.thread):
+            if task.ended and task.thread is not None and thread_patch.end_of(task.thread):
                 thread_patch.plain_join(task.thread)
         if all(task.ended for task in tasks):
             self._batons += self._lent
