@@ -19,7 +19,7 @@ _HOME = {
     "Verdict": "runtime.verdict", "Result": "report.result",
     "run": "methods.run", "force": "methods.force", "predict": "methods.predict",
     "explore": "methods.explore", "stress": "methods.stress", "replay": "methods.replay",
-    "step": "locks.task", "LockClass": "locks.lock_class",
+    "step": "locks.task", "LockClass": "locks.node",
     "vocabulary": "locks.callsite",
 }
 __all__ = list(_HOME)

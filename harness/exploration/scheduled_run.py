@@ -244,7 +244,7 @@ class ScheduledRun(PlayedRun):
         self.steps.append(_new(Taken, (label, number, kind, task.ask, task.timed)))
         if kind in QUEUEING:
             enter()
-            lock.enter_queue(task, task.mode)
+            lock.queue.append((task, task.mode))
             task.queued = True
             self.tell(self.on_contended, task, lock, task.mode)
             leave()
@@ -260,7 +260,7 @@ class ScheduledRun(PlayedRun):
     def _leave_queue(self, task: ControlledTask) -> None:
         if task.queued:
             enter()
-            task.lock.leave_queue(task, task.mode)
+            task.lock.queue.remove((task, task.mode))
             task.queued = False
             leave()
 

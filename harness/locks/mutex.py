@@ -7,8 +7,6 @@ of parking.py, where it can be let go.
 A mutex is held when its raw lock is locked. Release unlocks the raw lock first and looks for
 waiters after; a waiter queues first and tries the raw lock after. One of the two always sees the
 other.
-
-This file knows nothing of detection. Do not add features here: write an Observer.
 """
 
 from __future__ import annotations
@@ -135,10 +133,10 @@ class Mutex(Node):
     def blockers(self, task: Task, mode: str) -> list[Task]:
         """Return the owner, if there is one."""
         owner = self._owner
-        if owner is None:
-            # No role can be between taking the raw lock and noting it while another is asked who
-            # blocks it for good: it runs. A thread outside can.
-            return [OUTSIDE] if task.waits_on is self else []
+        if owner is None and task.waits_on is not self:
+            return []
+        # It may be waited for without an owner. No role can be between taking the raw lock and
+        # noting it while another is asked who blocks it for good: it runs. A thread outside can.
         return [owner] if isinstance(owner, Task) else [OUTSIDE]
 
     def _acquire_in_run(self, task: Task, blocking: bool, timeout: float) -> bool:

@@ -1,4 +1,7 @@
-"""What a thread can wait for: the base of every lock, and how requests and waits begin and end."""
+"""What a thread can wait for: the base of every lock, and how requests and waits begin and end.
+
+Here is also what is said of a class of locks: the annotations of prediction, with their reasons.
+"""
 
 from __future__ import annotations
 
@@ -34,14 +37,41 @@ def label(name: str, lock_class: str) -> str:
     return lock_class if lock_class.endswith(f"(&{name})") else f"{lock_class} ({name})"
 
 
+class LockClass(str):
+    """What all locks of one kind share, and what prediction is to know of it.
+
+    A plain string will do where there is nothing to say.
+
+    Args:
+        name: as in lockdep, say ``&dev->mutex``.
+        order: called with two locks of the class, one held and one asked for; returns whether that
+            order is legal (lockdep's comparison function). Without it two locks of one class must
+            not nest.
+        exempt: why no finding is wanted for it; empty if it is checked.
+        novalidate: why the kernel's own validator does not see it (`--lockdep` alone heeds that).
+        why: the reason for *order*.
+    """
+
+    __slots__ = ("order", "exempt", "novalidate", "why")
+    order: Callable[[Any, Any], bool] | None
+    exempt: str
+    novalidate: str
+    why: str
+
+    def __new__(cls, name: str, order: Callable[[Any, Any], bool] | None = None, exempt: str = "",
+                novalidate: str = "", why: str = "") -> LockClass:
+        if order is not None and not why:
+            raise ScenarioError(f"lock class {name}: an order needs a reason (why=...)")
+        lock_class = super().__new__(cls, name)
+        lock_class.order, lock_class.why = order, why
+        lock_class.exempt, lock_class.novalidate = exempt, novalidate
+        return lock_class
+
+
 class Node:
     """What a task can wait for: a name, a class, and who must act before the wait can end.
 
-    Attributes:
-        name: what the verbs print, as in ``device_lock(0000:01:00.0)``. Default: the place of
-            creation.
-        lock_class: what all locks of one kind share, as in lockdep. Default: the name.
-        nth: among the locks of its name and class made in one world, in that thread.
+    `nth`: among the locks of its name and class made in one world, in that thread.
     """
 
     __slots__ = ("_name", "_class", "nth", "__weakref__")
@@ -61,7 +91,7 @@ class Node:
 
     @property
     def name(self) -> str:
-        """Name of this one lock."""
+        """What verbs print, as in ``device_lock(0000:01:00.0)``. Default: the place of creation."""
         if not isinstance(self._name, str):
             code, lasti, number = self._name
             nth = f"#{number}" if number > 1 else ""
@@ -70,7 +100,7 @@ class Node:
 
     @property
     def lock_class(self) -> str:
-        """Name of the class of locks it belongs to."""
+        """What all locks of one kind share, as in lockdep. Default: the name."""
         return self._class if self._class is not None else self.name
 
     def set_class(self, lock_class: str) -> None:

@@ -4,8 +4,7 @@ A task that cannot have a lock waits in one uninterrupted acquire of a raw lock 
 a detector can let it go without touching the lock it waits for. The account of who holds and who
 waits is guarded by one lock for the process. The guard is a baton: `leave()` hands it straight to a
 task that was woken, so that no third thread sees a lock between its release and the next grant.
-
-This file knows nothing of locks or detection. Do not add them here.
+This file knows nothing of locks.
 """
 
 from __future__ import annotations

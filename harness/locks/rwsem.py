@@ -10,8 +10,8 @@ interrupted half way: an inner lock that is taken means that someone waits or ho
 thread was preempted. Owners are kept here, by task: the package's inner locks are taken by the
 first reader and released by the last.
 
-This file knows nothing of detection. Do not add features here: write an Observer. It is long
-because every way to take and to give up has to keep the one account in step with the package.
+This file is long because every way to take it and to give it up has to keep the account in step
+with the package.
 """
 
 from __future__ import annotations
@@ -42,9 +42,12 @@ class RWSemaphore(Node):
     `down_read` and `down_write` acquire when called; use ``with sem.down_read():`` or call
     `up_read` later. Not recursive. Costs about 1.2 times the package's own lock while no run is
     under way.
+
+    `queue`: roles that wait, here or elsewhere, and writers outside a run, by arrival. Roles enter
+    and leave it with the guard held.
     """
 
-    __slots__ = ("policy", "_rw", "_new_hold", "_inner", "_readers", "_writer", "_hold", "_queue",
+    __slots__ = ("policy", "_rw", "_new_hold", "_inner", "_readers", "_writer", "_hold", "queue",
                  "_observed", "_read_guard", "_write_guard")
 
     def __init__(self, name: str | None = None, lock_class: str | None = None,
@@ -59,8 +62,7 @@ class RWSemaphore(Node):
         self._readers: dict[Task, list[Any]] = {}   # the holds of each reader
         self._writer: Task | None = None
         self._hold: Any = None                      # the writer's hold
-        # Roles that wait, and writers outside a run, by arrival.
-        self._queue: list[tuple[Task, str]] = []
+        self.queue: list[tuple[Task, str]] = []
         self._observed = False
         self._read_guard = Guard(_taken, self.up_read)
         self._write_guard = Guard(_taken, self.up_write)
@@ -106,12 +108,12 @@ class RWSemaphore(Node):
             acquired = hold.acquire(True, timeout)
         else:
             entry = (task, EXCLUSIVE)
-            self._queue.append(entry)
+            self.queue.append(entry)
             acquired = hold.acquire(True, timeout)
             # The writer is noted before the queue forgets it: a trylock must see one of the two.
             if acquired:
                 self._writer = task
-            self._queue.remove(entry)
+            self.queue.remove(entry)
         task.acquiring = False
         if not acquired:
             return ended_wait(task)
@@ -144,7 +146,7 @@ class RWSemaphore(Node):
             if self.blockers(task, mode):
                 return False
             hold = self._new_hold[mode]()
-            task.request = Request(self, mode, self._queue, may_park=False)   # the guard is held
+            task.request = Request(self, mode, self.queue, may_park=False)   # the guard is held
             if not hold.acquire(False):
                 return None
             self._add(task, mode, hold)
@@ -157,7 +159,7 @@ class RWSemaphore(Node):
         if not ask(task, self, mode, timed=timeout >= 0):
             return False
         hold = self._new_hold[mode]()
-        request = Request(self, mode, self._queue, may_park=True)
+        request = Request(self, mode, self.queue, may_park=True)
         enter()
         if not self._observed:
             # From the first use in a run on, releases look for roles that wait.
@@ -168,7 +170,7 @@ class RWSemaphore(Node):
         acquired = hold.acquire(True, timeout)
         task.request = None
         if request.queued:
-            self._queue.remove((task, mode))
+            self.queue.remove((task, mode))
         if acquired:
             self._add(task, mode, hold)
         leave()
@@ -220,7 +222,7 @@ class RWSemaphore(Node):
             hook(task, self, mode)
         drop(task, self)
         enter()
-        task.request = Request(self, mode, self._queue, may_park=False)
+        task.request = Request(self, mode, self.queue, may_park=False)
         self._take_hold(task, mode).release()
         task.request = None
         leave()
@@ -261,18 +263,10 @@ class RWSemaphore(Node):
 
     def blockers(self, task: Task, mode: str) -> list[Task]:
         """Return who must act before *task* can have it in *mode*: see `blocked_by`."""
-        blockers = blocked_by(self.policy, self._writer, self._readers, self._queue, task, mode)
+        blockers = blocked_by(self.policy, self._writer, self._readers, self.queue, task, mode)
         if not blockers and task.waits_on is self:
             return [OUTSIDE]   # about to take note of it, or to let it go: see Mutex.blockers
         return blockers
-
-    def enter_queue(self, task: Task, mode: str) -> None:
-        """Let *task* stand in the queue, though it waits elsewhere. Called with the guard held."""
-        self._queue.append((task, mode))
-
-    def leave_queue(self, task: Task, mode: str) -> None:
-        """Take *task* out of the queue again. Called with the guard held."""
-        self._queue.remove((task, mode))
 
     def holders(self) -> list[tuple[Task, str]]:
         """Return who holds it, and how."""

@@ -34,7 +34,10 @@ class InnerLock:
         if request is None:
             return self._wait_outside(task, timeout)
         if not request.may_park:
-            return self._wait_inside()
+            leave()   # a thread outside the run is inside the package: a moment, always
+            self._raw.acquire()
+            enter()
+            return True
         self._waiters.append(task)
         # Queue first, look again after: a thread outside the run may have released in between.
         if self._try(False):
@@ -64,13 +67,6 @@ class InnerLock:
                 if task.acquiring:
                     task.acquiring = False
                     return False
-
-    def _wait_inside(self) -> bool:
-        """Wait for a thread outside the run that is inside the package: a moment, always."""
-        leave()
-        self._raw.acquire()
-        enter()
-        return True
 
     def observed_release(self) -> None:
         """Release, and pass the lock to the first role that waits: from the first run on."""

@@ -28,50 +28,36 @@ class Expired(BaseException):
 
 
 class RunOfTask(Protocol):
-    """What a lock, or a thread that is started or joined, may ask of the run of the task that uses
-    it, and what it tells that run. (guard): called with the guard held.
+    """What a lock, or a thread started or joined, asks and tells the run of the task that uses it.
 
-    Attributes:
-        on_acquire, on_acquired, on_release: called with task, lock and mode by the thread of the
-            task, in order; see observer.py.
-        running: how many tasks are not parked, or in a wait with a time limit.
-        timed: how many of those are in such a wait.
-        unwinding: there was a verdict, and every task is let go.
-        over: the run has ended, threads of it go on: nobody is told any more, nobody parks.
-        ambient: it is made of what a test does by itself.
-
-    Methods:
-        contended: *task* begins to wait, *again* if it was told before; False if it must unwind
-            (guard).
-        quiescent: no task can go on by itself (guard).
-        look: *task* looks at *lock* without asking for it: others may change what it sees.
-        step: *task* is at a point of its own (`step` below).
-        find: the task of a role name, a thread or a task; None if it is not in this run.
-        complain: what a scenario has us call raised (guard).
-        adopt: make a thread that the caller is about to start part of the run.
-        started: the thread of *task*, which was adopted, runs.
-        disown: forget an adopted thread that could not be started.
-        perform: run *function* as *task* in the calling thread, to its end.
+    (guard): called with the guard held.
     """
 
+    # Called with task, lock and mode by the thread of the task, in order; see observer.py.
     on_acquire: tuple[Callable[..., None], ...]
     on_acquired: tuple[Callable[..., None], ...]
     on_release: tuple[Callable[..., None], ...]
-    running: int
-    timed: int
-    unwinding: bool
-    over: bool
-    ambient: bool
+    running: int       # how many tasks are not parked, or in a wait with a time limit
+    timed: int         # how many of those are in such a wait
+    unwinding: bool    # there was a verdict, and every task is let go
+    over: bool         # it has ended, threads of it go on: nobody is told any more, nobody parks
+    ambient: bool      # it is made of what a test does by itself
 
+    # *task* begins to wait, *again* if it was told before; False if it must unwind (guard).
     def contended(self, task: Task, again: bool) -> bool: ...
-    def quiescent(self) -> None: ...
+    def quiescent(self) -> None: ...    # no task can go on by itself (guard)
+    # *task* looks at *lock* without asking for it: others may change what it sees.
     def look(self, task: Task, lock: Any) -> None: ...
-    def step(self, task: Task, on: str) -> None: ...
+    def step(self, task: Task, on: str) -> None: ...    # *task* is at a point of its own: see below
+    # The task of a role name, a thread or a task; None if it is not in this run.
     def find(self, who: Any) -> Task | None: ...
+    # What a scenario has us call raised (guard).
     def complain(self, text: str, exc: Exception) -> None: ...
+    # Make a thread that the caller is about to start part of the run.
     def adopt(self, thread: threading.Thread, name: str) -> Task: ...
-    def started(self, task: Task) -> None: ...
-    def disown(self, task: Task) -> None: ...
+    def started(self, task: Task) -> None: ...    # the thread of *task*, which was adopted, runs
+    def disown(self, task: Task) -> None: ...     # it could not be started: forget it
+    # Run *function* as *task* in the calling thread, to its end.
     def perform(self, task: Task, function: Callable[[], Any]) -> None: ...
 
 

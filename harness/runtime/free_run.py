@@ -9,6 +9,7 @@ verdict every role that waits is let go with `Unwind`, its locks are released on
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from ..locks.parking import enter, leave, pause, unpark
 from ..locks.task import Task
@@ -42,7 +43,8 @@ class FreeRun(PlayedRun):
     # -- in the thread that called run() ---------------------------------------------------
 
     def start_roles(self, workers: Workers) -> None:
-        for task, function in zip(self.tasks, self.scenario.roles.values(), strict=True):
+        # Not strict: a role that has begun may have started threads, which are tasks too.
+        for task, function in zip(self.tasks, self.scenario.roles.values(), strict=False):
             workers.assign(self, task, function, task.name).hand_over()
 
     @property
@@ -58,28 +60,25 @@ class FreeRun(PlayedRun):
             return False
         self.silent = True
         if silence < self.timeout:
-            aside(self._stop_holding_back)
+            aside(lambda: self._ask_to_let_go(self._on_standstill))
             return False
-        if aside(self._last_resort):
+        if aside(lambda: self._ask_to_let_go(self.on_idle)):   # who is held may be the cause
             self.moved = now
             return False
         aside(lambda: self._judge(Verdict.HANG, f"nothing moved for {self.timeout:g} s "
                                                 f"and no cycle explains it"))
         return True
 
-    def _stop_holding_back(self) -> None:
-        """Tell observers that hold roles back: someone may wait for those outside our locks."""
-        enter()
-        if not self.unwinding:
-            self.tell(self._on_standstill)
-        leave()
+    def _ask_to_let_go(self, hooks: tuple[Any, ...]) -> bool:
+        """Tell observers that hold roles back; someone may wait for those, outside our locks.
 
-    def _last_resort(self) -> bool:
-        """Let roles go that an observer holds: it may itself be the cause of the standstill."""
+        Returns:
+            Whether one of *hooks* says that it let a role go.
+        """
         enter()
-        gone = not self.unwinding and any([self.tell((hook,)) for hook in self.on_idle])
+        let_go = not self.unwinding and any([self.tell((hook,)) for hook in hooks])
         leave()
-        return gone
+        return let_go
 
     def _judge(self, verdict: Verdict, text: str) -> None:
         """End the run: with the deadlock there is, else with *verdict*."""

@@ -9,7 +9,6 @@ events with mode ``wait``; who ends such waits (`Completion.complete`) tells it 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any
 
 from ..locks.callsite import first_line, user_traceback
@@ -69,15 +68,10 @@ class Observer:
         """
 
 
-@lru_cache
-def _overrides(cls: Any, hook: str) -> bool:
-    return getattr(cls, hook) is not getattr(Observer, hook)
-
-
 def overridden(observers: list[Observer], hook: str) -> tuple[Any, ...]:
     """Return the bound *hook* of each observer whose class overrides it."""
     return tuple([getattr(observer, hook) for observer in observers
-                  if _overrides(type(observer), hook)])   # type: ignore[arg-type]
+                  if getattr(type(observer), hook) is not getattr(Observer, hook)])
 
 
 class Invariants(Observer):

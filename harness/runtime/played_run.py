@@ -25,21 +25,19 @@ SLICES = 4    # how finely the watcher looks within the timeout
 class PlayedRun(Run):
     """Start the roles, watch that something moves, take the workers back.
 
-    Attributes:
-        invariants: the observer that asks those of the scenario, if it has any.
+    Args:
         timeout: seconds in which nothing moved, after which what there is is judged.
         deadline: when the run is cut short, by time.monotonic(); None for never.
-        cut: it was ended before its end, and the check of the world would say nothing.
-        silent: nothing moved for a while though roles ran: they waited outside our locks.
-        moved: when something was last seen to move.
+        to_the_end: a broken invariant does not end the run.
     """
 
-    cut = silent = False
+    cut = False       # it was ended before its end: the check of the world would say nothing
+    silent = False    # nothing moved for a while though roles ran: they waited outside our locks
 
     def __init__(self, scenario: Scenario, observers: Iterable[Observer], timeout: float,
                  deadline: float | None, to_the_end: bool = False) -> None:
         self.timeout, self.deadline = timeout, deadline
-        self.moved = 0.0
+        self.moved = 0.0    # when something was last seen to move
         self._done = threading.Lock()
         self._done.acquire()
         invariants = scenario.invariants
@@ -126,7 +124,7 @@ class PlayedRun(Run):
         stuck = []
         for task in self.tasks:
             if not task.ended:
-                ident = task.thread.ident if task.thread else None
+                ident = task.thread and task.thread.ident
                 frame = sys._current_frames().get(ident or 0)
                 where = f" at {place_of(frame.f_code, frame.f_lasti)}" if frame else ""
                 stuck.append(f"{task.name}{where}")

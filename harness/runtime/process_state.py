@@ -31,13 +31,10 @@ def settled(switch_interval: float | None = None) -> Iterator[None]:
     if not getattr(sys, "_is_gil_enabled", lambda: True)():
         raise ScenarioError("this Python runs without the global interpreter lock; the account of "
                             "lock owners relies on it: set PYTHON_GIL=1")
-    allowed = None
-    if hasattr(os, "sched_setaffinity"):
-        try:
-            allowed = os.sched_getaffinity(0)
-            os.sched_setaffinity(0, {min(allowed)})
-        except OSError:
-            allowed = None   # a sandbox forbids it: slower, nothing else
+    allowed: set[int] = set()
+    with suppress(AttributeError, OSError):   # it is missing, or a sandbox forbids it: only slower
+        allowed = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {min(allowed)})
     task = current()
     around = task.run if task.run is not None and task.run.ambient else None
     if around is not None:
@@ -48,7 +45,7 @@ def settled(switch_interval: float | None = None) -> Iterator[None]:
     finally:
         if around is not None:
             task.run = around
-        if allowed is not None:
+        if allowed:
             # A CPU may have been taken from the process meanwhile; the result is worth more.
             with suppress(OSError):
                 os.sched_setaffinity(0, allowed)

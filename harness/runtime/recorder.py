@@ -37,6 +37,8 @@ def call_role(function: Callable[[], Any]) -> None:
     function()
 
 
+_BASE = call_role.__code__
+
 class Event(NamedTuple):
     """One event of a run."""
 
@@ -53,15 +55,14 @@ class Recorder(Observer):
     `log` holds plain tuples with the fields of `Event`, which cost a fraction.
     """
 
-    def __init__(self, base: Any) -> None:
+    def __init__(self) -> None:
         self.log: deque[tuple[Any, ...]] = deque(maxlen=LIMIT)
         self._append = self.log.append
-        self._base = base
         # Locks taken and released: a request that is refused again and again moves nothing.
         self.moves = 0
 
     def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:
-        task.chain = chain = capture(_getframe(1), self._base)
+        task.chain = chain = capture(_getframe(1), _BASE)
         self._append((task, "lock_acquire", lock, mode, chain))
 
     def lock_contended(self, task: Task, lock: Any, mode: str) -> None:
@@ -77,7 +78,7 @@ class Recorder(Observer):
         held, _, chain = task.held[-1] if task.held else _NOTHING
         # A `with` block ends in the frame where it began: its calls are known.
         if held is not lock or frame.f_back.f_code.co_name != "__exit__":
-            chain = capture(frame, self._base)
+            chain = capture(frame, _BASE)
         self._append((task, "lock_release", lock, mode, chain))
 
 
@@ -97,22 +98,16 @@ class Hold:
 
 @dataclass(frozen=True)
 class RoleState:
-    """Where a role was when the run was frozen.
-
-    Attributes:
-        state: ``waits``, ``waits with a time limit``, ``held at the meeting``, ``runs``, ``ended``.
-        wants, mode: what it waits for, and how; empty if it does not wait.
-        chain: the calls that led to where it is, if it waits or is held.
-        waits_for: the roles that must act first.
-    """
+    """Where a role was when the run was frozen."""
 
     role: str
+    # ``waits``, ``waits with a time limit``, ``held at the meeting``, ``runs``, ``ended``
     state: str
-    wants: str = ""
-    mode: str = ""
-    chain: Chain = ()
+    wants: str = ""      # what it waits for, if it does
+    mode: str = ""       # and how
+    chain: Chain = ()    # the calls that led to where it is, if it waits or is held
     holds: tuple[Hold, ...] = ()
-    waits_for: tuple[str, ...] = ()
+    waits_for: tuple[str, ...] = ()    # the roles that must act first
 
     @property
     def at(self) -> str:
@@ -183,7 +178,7 @@ def all_stacks(tasks: Sequence[Task]) -> str:
             if keep:
                 parts.append(f"Thread {name} (most recent call first):")
         elif keep and (frame := _FRAME.match(line)) and frame[3] not in _OURS:
-            keep = frame[3] != call_role.__name__    # what called the role is of no interest
+            keep = frame[3] != _BASE.co_name    # what called the role is of no interest
             if keep:
                 parts.append(f"  {short_path(frame[1])}:{frame[2]} in {frame[3]}")
     return "\n".join(parts)

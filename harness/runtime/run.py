@@ -22,7 +22,7 @@ from ..locks.parking import enter, leave
 from ..locks.task import Task, Unwind, current
 from . import thread_patch
 from .observer import Observer, overridden
-from .recorder import Recorder, call_role, freeze, place
+from .recorder import Recorder, freeze, place
 from .scenario import Scenario
 from .verdict import Finding, Verdict
 
@@ -36,27 +36,21 @@ def unwind(task: Task, lock: Any, mode: str) -> None:
 
 
 class Run:
-    """One run: its tasks, its observers, what was found.
-
-    Attributes:
-        ambient, over, unwinding, running, timed: see `RunOfTask`.
-        unfinished: how many tasks have not ended.
-        findings: what went wrong so far, in order.
-        notes: sentences for the end of the report.
-    """
+    """One run: its tasks, its observers, what was found. See `RunOfTask` for the rest."""
 
     ambient = over = False
 
     def __init__(self, scenario: Scenario, observers: Iterable[Observer]) -> None:
         self.scenario = scenario
-        self.recorder = Recorder(call_role.__code__)
+        self.recorder = Recorder()
         self.observers: list[Observer] = [self.recorder, *observers]
         self.tasks = [self.new_task(name) for name in scenario.roles]
         self.unwinding = False
-        self.running = self.unfinished = len(self.tasks)
+        self.running = len(self.tasks)
         self.timed = 0
-        self.findings: list[Finding] = []
-        self.notes: list[str] = []
+        self.unfinished = len(self.tasks)     # how many have not ended
+        self.findings: list[Finding] = []     # what went wrong so far, in order
+        self.notes: list[str] = []            # sentences for the end of the report
         self._numbers: dict[str, dict[str, int]] = {}   # of threads that nobody named
         for observer in self.observers:
             observer.attach(self)

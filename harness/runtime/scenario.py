@@ -10,7 +10,7 @@ from typing import Any
 
 from ..locks.callsite import first_line, raised_at
 from ..locks.errors import ScenarioError
-from ..locks.lock_class import LockClass
+from ..locks.node import LockClass
 from ..locks.task import name_locks_afresh, this_thread
 
 Role = Callable[[], Any]

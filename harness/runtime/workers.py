@@ -106,8 +106,7 @@ class Workers:
     def assign(self, run: RunOfTask, task: Task, function: Callable[[], Any], name: str) -> Baton:
         """Let a free worker perform *function* as *task* once it is handed the returned baton.
 
-        Args:
-            name: of its thread meanwhile; "" leaves the one it has, which costs less.
+        Its thread is called *name* meanwhile; "" leaves the one it has, which costs less.
         """
         if len(self._busy) == len(self._workers):
             self._workers.append(_Worker())
