@@ -108,7 +108,7 @@ class Mutex(Node):
         self.__exit__(None, None, None)
 
     def release_hold(self, mode: str) -> None:
-        """Give the lock up."""
+        """Give up the one hold that a thread can have, whatever the *mode*."""
         self.release()
 
     def locked(self) -> bool:

@@ -76,9 +76,9 @@ class Node:
 
     __slots__ = ("_name", "_class", "nth", "__weakref__")
 
-    def __init__(self, name: str | None, lock_class: str | None, depth: int = 2) -> None:
+    def __init__(self, name: str | None, lock_class: str | None) -> None:
         if name is None:
-            frame = sys._getframe(depth)
+            frame = sys._getframe(2)    # who made the lock
             key = id(frame.f_code), frame.f_lasti
             this_thread.created[key] = number = this_thread.created.get(key, 0) + 1
             self._name: Any = (frame.f_code, frame.f_lasti, number)
@@ -113,10 +113,6 @@ class Node:
     def release_verb(self, mode: str) -> str:
         """Return what reports call the end of a `with` block."""
         return "release"
-
-    def release_hold(self, mode: str) -> None:
-        """Release one hold of the calling thread in *mode*."""
-        raise NotImplementedError
 
     def blockers(self, task: Task, mode: str) -> list[Task]:
         """Return the tasks that must act before *task* can have this in *mode*.

@@ -72,8 +72,6 @@ class RWSemaphore(Node):
         self._inner.append(inner)
         return inner
 
-    # -- acquiring ------------------------------------------------------------------------
-
     def down_read(self, *, nested: int = 0, why: str = "") -> Guard:
         """Take it for reading; *nested* and *why* as for `Mutex.acquire`."""
         if nested:
@@ -188,8 +186,6 @@ class RWSemaphore(Node):
         if task.run is not None:
             task.held.append((self, mode, task.chain))
 
-    # -- releasing ------------------------------------------------------------------------
-
     def up_read(self) -> None:
         """Give one read hold up.
 
@@ -258,8 +254,6 @@ class RWSemaphore(Node):
     def release_verb(self, mode: str) -> str:
         """Return the kernel's name for giving it up."""
         return "up_write" if mode == EXCLUSIVE else "up_read"
-
-    # -- the account ----------------------------------------------------------------------
 
     def blockers(self, task: Task, mode: str) -> list[Task]:
         """Return who must act before *task* can have it in *mode*: see `blocked_by`."""

@@ -61,12 +61,6 @@ class RunOfTask(Protocol):
     def perform(self, task: Task, function: Callable[[], Any]) -> None: ...
 
 
-def _closed_gate() -> threading.Lock:
-    gate = threading.Lock()
-    gate.acquire()
-    return gate
-
-
 @dataclass(slots=True, weakref_slot=True, eq=False, repr=False)
 class Task:
     """One thread: what it holds, what it waits for.
@@ -94,8 +88,11 @@ class Task:
     acquiring: bool = False      # in the package, where a refusal makes it roll back
     parked: bool = False
     signals: bool = False        # of the thread that gets signals: one may end its wait
-    gate: threading.Lock = field(default_factory=_closed_gate)    # what it waits in while parked
+    gate: threading.Lock = field(default_factory=threading.Lock)    # what it waits in while parked
     baton: bool = False          # a wake-up hands it the guard
+
+    def __post_init__(self) -> None:
+        self.gate.acquire()
 
     def __repr__(self) -> str:
         return f"<Task {self.serial} {self.name}>"

@@ -70,11 +70,7 @@ class FreeRun(PlayedRun):
         return True
 
     def _ask_to_let_go(self, hooks: tuple[Any, ...]) -> bool:
-        """Tell observers that hold roles back; someone may wait for those, outside our locks.
-
-        Returns:
-            Whether one of *hooks* says that it let a role go.
-        """
+        """Call *hooks* of observers that hold roles back; say whether one let a role go."""
         enter()
         let_go = not self.unwinding and any([self.tell((hook,)) for hook in hooks])
         leave()

@@ -26,10 +26,7 @@ class Observer:
         """Learn the run, before any role starts."""
 
     def hold_back(self, tasks: list[Task]) -> list[Task]:
-        """Return which roles, all at the start barrier, do not start yet; `idle` must let them go.
-
-        Called with the guard held.
-        """
+        """Return which roles, at the start barrier, only `idle` will let start. Guard held."""
         return []
 
     def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:

@@ -40,8 +40,8 @@ class PlayedRun(Run):
         self.moved = 0.0    # when something was last seen to move
         self._done = threading.Lock()
         self._done.acquire()
-        invariants = scenario.invariants
-        self.invariants = [Invariants(invariants, to_the_end)] if invariants else []
+        self.invariants = \
+            [Invariants(scenario.invariants, to_the_end)] if scenario.invariants else []
         super().__init__(scenario, [*observers, *self.invariants])
 
     # -- in the thread that called ---------------------------------------------------------

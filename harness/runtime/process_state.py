@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from ..locks.errors import ScenarioError
@@ -36,15 +36,14 @@ def settled(switch_interval: float | None = None) -> Iterator[None]:
         allowed = os.sched_getaffinity(0)
         os.sched_setaffinity(0, {min(allowed)})
     task = current()
-    around = task.run if task.run is not None and task.run.ambient else None
-    if around is not None:
+    around = task.run
+    if around is not None and around.ambient:
         task.run = None   # a watched test: neither the call nor its threads are part of it
     try:
-        with _switching_every(switch_interval):
+        with nullcontext() if switch_interval is None else _switching_every(switch_interval):
             yield
     finally:
-        if around is not None:
-            task.run = around
+        task.run = around
         if allowed:
             # A CPU may have been taken from the process meanwhile; the result is worth more.
             with suppress(OSError):
@@ -56,11 +55,8 @@ _intervals: list[float] = []    # what was set as each call under way began
 
 
 @contextmanager
-def _switching_every(seconds: float | None) -> Iterator[None]:
+def _switching_every(seconds: float) -> Iterator[None]:
     """Change the process-wide switch interval; the last of the calls side by side puts it back."""
-    if seconds is None:
-        yield
-        return
     with _intervals_lock:
         _intervals.append(sys.getswitchinterval())
         sys.setswitchinterval(seconds)

@@ -24,7 +24,6 @@ from .observer import Observer
 
 _getframe = sys._getframe
 LIMIT = 100_000   # events kept of one run
-_NOTHING: tuple[Any, str, Chain] = None, "", ()
 
 # Lines that faulthandler writes, and functions of the detector in the thread that found a hang.
 _HEAD = re.compile(r"^(?:Current thread|Thread) 0x([0-9a-f]+)")
@@ -50,12 +49,10 @@ class Event(NamedTuple):
 
 
 class Recorder(Observer):
-    """Keep the events of a run, with the calls that led to each request.
-
-    `log` holds plain tuples with the fields of `Event`, which cost a fraction.
-    """
+    """Keep the events of a run, with the calls that led to each request."""
 
     def __init__(self) -> None:
+        # Plain tuples with the fields of `Event`, which cost a fraction.
         self.log: deque[tuple[Any, ...]] = deque(maxlen=LIMIT)
         self._append = self.log.append
         # Locks taken and released: a request that is refused again and again moves nothing.
@@ -75,7 +72,7 @@ class Recorder(Observer):
     def lock_release(self, task: Task, lock: Any, mode: str) -> None:
         self.moves += 1
         frame: Any = _getframe(1)
-        held, _, chain = task.held[-1] if task.held else _NOTHING
+        held, _, chain = task.held[-1] if task.held else (None, "", ())
         # A `with` block ends in the frame where it began: its calls are known.
         if held is not lock or frame.f_back.f_code.co_name != "__exit__":
             chain = capture(frame, _BASE)

@@ -91,11 +91,7 @@ class Run:
                     if n not in taken)
 
     def _stable(self, name: str) -> str:
-        """Return *name*, with this run's number in a name that the interpreter gave.
-
-        The interpreter goes on counting from run to run; so a thread that nobody named has the same
-        name in every world.
-        """
+        """Return *name*; the interpreter's own are numbered by run: the same in every world."""
         numbered = _NUMBERED.match(name)
         if numbered is None:
             return name

@@ -20,15 +20,12 @@ _ONE = (1).to_bytes(8, "little")
 
 
 class Baton:
-    """What one thread waits for and others hand it.
-
-    `go`: it was handed over and not taken yet. A wake-up meant for an earlier wait does not count.
-    """
+    """What one thread waits for and others hand it."""
 
     __slots__ = ("go", "_read", "_write")
 
     def __init__(self) -> None:
-        self.go = False
+        self.go = False    # handed over and not taken yet: wake-ups for earlier waits do not count
         if hasattr(os, "eventfd"):
             self._read = self._write = os.eventfd(0, os.EFD_CLOEXEC)
         else:
