@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from functools import partial
 from typing import Any
 
 from .errors import ForeignRelease, HeldLockFreed, RecursiveAcquire, ReleaseWithoutHold
@@ -118,7 +117,7 @@ class Mutex(Node):
 
     def nested(self, nested: int, why: str) -> Guard:
         """Return what takes the lock with a subclass in a ``with`` statement: see `acquire`."""
-        return Guard(partial(self.acquire, nested=nested, why=why), self.release)
+        return _Nested(self, nested, why)
 
     def destroy(self) -> None:
         """Tell that its memory is freed or initialised again.
@@ -204,3 +203,17 @@ class Mutex(Node):
         self._lock._at_fork_reinit()   # type: ignore[attr-defined]
         self._owner = None
         self._waiters.clear()
+
+
+class _Nested(Guard):
+    """A request with a subclass: entering takes the lock."""
+
+    __slots__ = ("_request",)
+
+    def __init__(self, mutex: Mutex, nested: int, why: str) -> None:
+        super().__init__(mutex.release)
+        self._request = mutex, nested, why
+
+    def __enter__(self) -> bool:
+        mutex, nested, why = self._request
+        return mutex.acquire(nested=nested, why=why)

@@ -146,15 +146,15 @@ def unique_name(lock: Node) -> str:
 
 
 class Guard:
-    """What a ``with`` statement is given: entering and leaving it call these functions."""
+    """What a ``with`` statement is given for a lock that is taken already: leaving it releases."""
 
-    __slots__ = ("_enter", "_leave")
+    __slots__ = ("_leave",)
 
-    def __init__(self, enter: Callable[[], Any], leave: Callable[[], Any]) -> None:
-        self._enter, self._leave = enter, leave
+    def __init__(self, leave: Callable[[], None]) -> None:
+        self._leave = leave
 
     def __enter__(self) -> Any:
-        return self._enter()
+        return None
 
     def __exit__(self, a: Any, b: Any, c: Any) -> None:
         self._leave()

@@ -27,10 +27,6 @@ from .rwsem_inner import InnerLock, Request
 from .rwsem_policy import POLICIES, blocked_by
 
 
-def _taken() -> None:
-    """Do nothing: what a ``with`` statement is given was taken before."""
-
-
 class RWSemaphore(Node):
     """The kernel's rw_semaphore over a reader/writer lock of `readerwriterlock`.
 
@@ -64,8 +60,8 @@ class RWSemaphore(Node):
         self._hold: Any = None                      # the writer's hold
         self.queue: list[tuple[Task, str]] = []
         self._observed = False
-        self._read_guard = Guard(_taken, self.up_read)
-        self._write_guard = Guard(_taken, self.up_write)
+        self._read_guard = Guard(self.up_read)
+        self._write_guard = Guard(self.up_write)
 
     def _make_inner(self) -> InnerLock:
         inner = InnerLock()

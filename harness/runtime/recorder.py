@@ -59,7 +59,7 @@ class Recorder(Observer):
         self.moves = 0
 
     def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:
-        task.chain = chain = capture(_getframe(1), _BASE)
+        task.chain = chain = capture(_getframe(2), _BASE)    # from the lock on: past `ask`
         self._append((task, "lock_acquire", lock, mode, chain))
 
     def lock_contended(self, task: Task, lock: Any, mode: str) -> None:
