@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from .locks.callsite import vocabulary
     from .locks.completion import Completion
     from .locks.errors import LockMisuse, ScenarioError
-    from .locks.lock_class import LockClass
+    from .locks.node import LockClass
     from .locks.mutex import Mutex
     from .locks.rwsem import RWSemaphore
-    from .locks.scheduling_point import step
+    from .locks.task import step
     from .meetings.meet import At, Meet
     from .methods.explore import explore
     from .methods.force import force
@@ -49,7 +49,7 @@ _HOME = {
     "Verdict": "runtime.verdict", "Result": "report.result",
     "run": "methods.run", "force": "methods.force", "predict": "methods.predict",
     "explore": "methods.explore", "stress": "methods.stress", "replay": "methods.replay",
-    "step": "locks.scheduling_point", "LockClass": "locks.lock_class",
+    "step": "locks.task", "LockClass": "locks.node",
     "vocabulary": "locks.callsite",
 }
 

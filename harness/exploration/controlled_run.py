@@ -24,12 +24,11 @@ from ..locks.rwsem import RWSemaphore
 from ..locks.task import EXCLUSIVE, WAIT, Expired, Task, Unwind, current
 from ..locks.waitgraph import any_cycle, blockers
 from ..runtime import thread_patch
-from ..runtime.invariants import Invariants
 from ..runtime.observer import Observer, overridden
 from ..runtime.process_state import aside
+from ..runtime.recorder import all_stacks
 from ..runtime.run import unwind
 from ..runtime.scenario import Scenario
-from ..runtime.stacks import all_stacks
 from ..runtime.verdict import Finding, Verdict, for_ever
 from ..runtime.workers import Workers
 from .scheduled_run import Chooser, ControlledTask, ScheduledRun
@@ -78,9 +77,7 @@ class ControlledRun(ScheduledRun):
         self.deadlocked: tuple[ControlledTask, ...] = ()
         self.workers: Any = None
         self._full, self._numbered = full, numbered
-        watching = [Invariants(scenario.invariants, to_the_end)] if scenario.invariants else []
-        self._look = tuple([invariants.look for invariants in watching])
-        super().__init__(scenario, watching, chooser, names, timeout, deadline)
+        super().__init__(scenario, chooser, names, timeout, deadline, to_the_end)
 
     def new_task(self, name: str, thread: threading.Thread | None = None) -> ControlledTask:
         key = name
@@ -101,7 +98,7 @@ class ControlledRun(ScheduledRun):
 
     def connect(self) -> None:
         """Events are stops, and are recorded for a report alone: recording costs most of a step."""
-        look = self._look
+        look = tuple([invariants.look for invariants in self.invariants])
         recorders: list[Observer] = [self.recorder] if self._full else []
         self.on_acquire = (*overridden(recorders, "lock_acquire"), self._at_acquire, *look)
         self.on_contended = overridden(recorders, "lock_contended")
@@ -183,10 +180,6 @@ class ControlledRun(ScheduledRun):
         self._go_on()
         super().begin(task)
 
-    def returned(self, task: Task) -> None:
-        for look in self._look:
-            look(task)
-
     def started(self, task: Task) -> None:
         """Wait until the thread of *task*, just started, stands at its first stop or has ended."""
         starter: Any = current()
@@ -250,9 +243,9 @@ class ControlledRun(ScheduledRun):
     def end(self, task: Any) -> None:
         if task.held:
             self.release_held(task)
-        adopted = task.thread is not None and thread_patch.adopted(task.thread)
-        if adopted and not self.unwinding:
-            self._stop_untimed(task, thread_patch.end_of(task.thread), COMPLETE_ALL)
+        thread_end = thread_patch.end_of(task.thread)
+        if thread_end is not None and not self.unwinding:
+            self._stop_untimed(task, thread_end, COMPLETE_ALL)
         if len(task.held) != task.due >= 0 and not self.unwinding:
             self.refused(task)
         enter()

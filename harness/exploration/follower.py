@@ -6,7 +6,8 @@ it is the first that can. A request that cannot be granted waits, and its turn w
 before the later ones, so that it is granted as soon as it can be.
 
 A failing schedule is followed again and again to make it as simple as it can be (`shrink`): it is
-simple when the roles are switched seldom. Nothing here knows why a schedule was tried.
+simple when the roles are switched seldom. Nothing here knows why a schedule was tried. The file is
+long because there is no second one: tokens, witnesses and the minimiser all go by these rules.
 """
 
 from __future__ import annotations

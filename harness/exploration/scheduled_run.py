@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable
 from typing import Any, Protocol
 
 from ..locks.completion import Completion
@@ -23,7 +22,6 @@ from ..locks.parking import enter, leave
 from ..locks.rwsem import RWSemaphore
 from ..locks.task import EXCLUSIVE, Task
 from ..runtime import thread_patch
-from ..runtime.observer import Observer
 from ..runtime.played_run import PlayedRun
 from ..runtime.scenario import Scenario
 from ..runtime.verdict import Verdict
@@ -97,8 +95,8 @@ class ScheduledRun(PlayedRun):
 
     tasks: list[ControlledTask]   # type: ignore[assignment]
 
-    def __init__(self, scenario: Scenario, observers: Iterable[Observer], chooser: Chooser,
-                 names: Names, timeout: float, deadline: float | None) -> None:
+    def __init__(self, scenario: Scenario, chooser: Chooser, names: Names, timeout: float,
+                 deadline: float | None, to_the_end: bool) -> None:
         self.names = names
         self.steps: list[Taken] = []
         self.by_label: dict[int, ControlledTask] = {}
@@ -109,7 +107,7 @@ class ScheduledRun(PlayedRun):
         self._lock_numbers: dict[Any, int] = {}
         self._seen_numbers: dict[int, Any] = {}
         self._changed = -1                  # the lock of the last step
-        super().__init__(scenario, observers, timeout, deadline)
+        super().__init__(scenario, (), timeout, deadline, to_the_end)
         self.unstarted = deque(self.tasks)
 
     # -- stops ----------------------------------------------------------------------------
@@ -156,7 +154,7 @@ class ScheduledRun(PlayedRun):
         """Return the number of a lock met for the first time in this schedule."""
         known = lock
         for task in self.tasks if isinstance(lock, Completion) else ():
-            if task.thread is not None and thread_patch.end_of(task.thread) is lock:
+            if thread_patch.end_of(task.thread) is lock:
                 known = f"end of {task.key}"
         number = self._lock_numbers[lock] = self.names.lock(known)
         if self._seen_numbers.setdefault(number, lock) is not lock and not isinstance(lock, str):
@@ -230,7 +228,7 @@ class ScheduledRun(PlayedRun):
         self.steps.append(_new(Taken, (label, number, kind, task.ask, task.timed)))
         if kind in QUEUEING:
             enter()
-            lock.enter_queue(task, task.mode)
+            lock.queue.append((task, task.mode))
             task.queued = True
             self.tell(self.on_contended, task, lock, task.mode)
             leave()
@@ -246,7 +244,7 @@ class ScheduledRun(PlayedRun):
     def _leave_queue(self, task: ControlledTask) -> None:
         if task.queued:
             enter()
-            task.lock.leave_queue(task, task.mode)
+            task.lock.queue.remove((task, task.mode))
             task.queued = False
             leave()
 

@@ -28,9 +28,8 @@ from ..exploration.extract_program import started
 from ..locks.callsite import first_line
 from ..locks.completion import Completion
 from ..locks.errors import ScenarioError
-from ..locks.lock_class import LockClass
 from ..locks.mutex import Mutex
-from ..locks.node import Node, unique_name
+from ..locks.node import LockClass, Node, unique_name
 from ..locks.task import EXCLUSIVE, NOT_NESTED, SHARED, WAIT, Task
 from ..locks.operations import OPERATIONS, TAKEN
 from ..runtime.observer import Observer

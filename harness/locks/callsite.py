@@ -16,8 +16,7 @@ from typing import Any, TypeVar
 from readerwriterlock import rwlock
 
 Call = tuple[CodeType, int]
-# Calls, innermost first, as one flat tuple: code, offset, code, offset, ... One object for each
-# event, not one a call.
+# Calls, innermost first, as one flat tuple (code, offset, code, ...): one object for each event.
 Chain = tuple[Any, ...]
 
 _HARNESS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -98,7 +97,7 @@ def split(chain: Chain) -> tuple[list[Call], list[Call]]:
 
     Both stay innermost first. The verb a reader knows is the last of the first part.
     """
-    calls = list(zip(chain[::2], chain[1::2]))
+    calls = list(zip(chain[::2], chain[1::2], strict=True))
     for i, (code, _) in enumerate(calls):
         if not is_verb(code):
             return calls[:i], calls[i:]

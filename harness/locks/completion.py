@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from .node import Node, _tell_look, ended_wait, grant, wait
+from .node import Node, ask, ended_wait, grant, wait
 from .parking import enter, leave
-from .task import Expired, Task, WAIT, current
+from .task import Task, WAIT, current
 
 
 class Completion(Node):
@@ -67,7 +67,7 @@ class Completion(Node):
 
     def done(self) -> bool:
         """Say whether a wait would pass at once."""
-        _tell_look(self)
+        self._tell_look()
         return self._done > 0
 
     def wait(self, timeout: float | None = None, by: Any = None) -> bool:
@@ -82,37 +82,31 @@ class Completion(Node):
             False if the time was up.
         """
         task = current()
-        run = task.run
-        if run is None:
-            return self._wait(task, timeout, by) or ended_wait(task)
-        task.trylock, task.timed = False, timeout is not None
+        if task.run is None:
+            return self._wait(task, timeout) or ended_wait(task)
         self._by[task] = by   # an observer may hold the task here, and be asked whom it waits for
         try:
-            for hook in run.on_acquire:
-                hook(task, self, WAIT)
-            granted = self._wait(task, timeout, by)
-        except Expired:
-            return False
+            if not ask(task, self, WAIT, timed=timeout is not None):
+                return False
+            granted = self._wait(task, timeout)
         finally:
             self._by.pop(task, None)
         if not granted:
             return ended_wait(task)
-        for hook in run.on_acquired:
+        for hook in task.run.on_acquired:
             hook(task, self, WAIT)
         return True
 
-    def _wait(self, task: Task, timeout: float | None, by: Any) -> bool:
+    def _wait(self, task: Task, timeout: float | None) -> bool:
         enter()
         if self._done > 0:
             self._done -= 1
             leave()
             return True
         self._waiters.append(task)
-        self._by[task] = by
         granted = wait(task, self, WAIT, -1 if timeout is None else max(timeout, 0))
         if task in self._waiters:
             self._waiters.remove(task)
-        self._by.pop(task, None)
         leave()
         return granted
 
@@ -122,10 +116,11 @@ class Completion(Node):
         if callable(by):
             try:
                 by = by()
-            except Exception as exc:   # the guard is held: it must come out as a finding, not from here
+            except Exception as exc:   # the guard is held: it must come out as a finding
                 self._by[task] = by = None
-                task.run.complain(f"{task.name} waits for {self}, and asking who is to end that raised", exc)
-        bringer = task.run.find(by) if by is not None and task.run is not None else None
+                task.run.complain(f"{task.name} waits for {self}, and asking who is to end that "
+                                  f"raised", exc)
+        bringer = task.run.find(by) if by is not None else None
         return [bringer] if bringer is not None and not bringer.ended else []
 
     def is_free_for(self, task: Task, mode: str) -> bool:

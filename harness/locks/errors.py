@@ -7,12 +7,9 @@ from collections.abc import Sequence
 
 
 class LockMisuse(RuntimeError):
-    """A rule of locks was broken; inside a run the verdict is `violation`.
+    """A rule of locks was broken; inside a run the verdict is `violation`."""
 
-    `headline`: what the kernel's lock validator calls it.
-    """
-
-    headline = ""
+    headline = ""    # what the kernel's lock validator calls it
 
 
 class RecursiveAcquire(LockMisuse):
@@ -52,7 +49,7 @@ class ScenarioError(ValueError):
 def unknown_name(what: str, name: str, known: Sequence[str]) -> ScenarioError:
     """Return the refusal of *name*, after the words *what*, with the nearest that is known."""
     # "expect" is nearer to "expect_before" than its letters say.
-    near = [each for each in known if each.startswith(f"{name}_")] \
+    near = [longer for longer in known if longer.startswith(f"{name}_")] \
         or difflib.get_close_matches(name, known, 1)
     if near:
         return ScenarioError(f"{what} {name!r}; did you mean {' or '.join(map(repr, near))}?")

@@ -1,15 +1,12 @@
-"""Mutex and Completion: real locks that know who has them, and tell the run of the thread that uses
-them.
+"""Mutex: a real lock that knows who has it, and tells the run of the thread that uses it.
 
 Outside a run a `Mutex` is a `threading.Lock` that knows its owner. Inside one, four events go to
-the observers of the run (see observer.py), and a thread that must wait does so in the parking lot of
-parking.py, where it can be let go.
+the observers of the run (see observer.py), and a thread that must wait does so in the parking lot
+of parking.py, where it can be let go.
 
 A mutex is held when its raw lock is locked. Release unlocks the raw lock first and looks for
 waiters after; a waiter queues first and tries the raw lock after. One of the two always sees the
 other.
-
-This file knows nothing of detection. Do not add features here: write an Observer.
 """
 
 from __future__ import annotations
@@ -19,9 +16,9 @@ from collections import deque
 from typing import Any
 
 from .errors import ForeignRelease, HeldLockFreed, RecursiveAcquire, ReleaseWithoutHold
-from .node import Node, OUTSIDE, _tell_look, drop, ended_wait, grant, nested_request, wait
+from .node import Guard, Node, OUTSIDE, ask, drop, ended_wait, grant, nested_request, wait
 from .parking import enter, leave
-from .task import EXCLUSIVE, Expired, Task, this_thread
+from .task import EXCLUSIVE, Task, this_thread
 
 get_ident = threading.get_ident
 
@@ -66,8 +63,7 @@ class Mutex(Node):
         else:
             self._owner = None
             self._lock.release()
-            # A role that waits has looked at the raw lock since it queued, and its run began
-            # before.
+            # A role that waits has looked at the raw lock since it queued; its run began before.
             if _active and self._waiters:
                 self._hand_over()
 
@@ -76,8 +72,8 @@ class Mutex(Node):
         """Take the lock, waiting up to *timeout* seconds (negative: for ever) if *blocking*.
 
         Args:
-            nested: subclass of the request: says to prediction that it may nest inside a lock of the
-                same class (lockdep's mutex_lock_nested).
+            nested: subclass of the request: says to prediction that it may nest inside a lock of
+                the same class (lockdep's mutex_lock_nested).
             why: the reason, which *nested* needs.
 
         Returns:
@@ -111,15 +107,15 @@ class Mutex(Node):
         self.__exit__(None, None, None)
 
     def release_hold(self, mode: str) -> None:
-        """Give the lock up."""
+        """Give up the one hold that a thread can have, whatever the *mode*."""
         self.release()
 
     def locked(self) -> bool:
         """Say whether anyone holds it."""
-        _tell_look(self)
+        self._tell_look()
         return self._lock.locked()
 
-    def nested(self, nested: int, why: str) -> _Nested:
+    def nested(self, nested: int, why: str) -> Guard:
         """Return what takes the lock with a subclass in a ``with`` statement: see `acquire`."""
         return _Nested(self, nested, why)
 
@@ -130,29 +126,24 @@ class Mutex(Node):
             HeldLockFreed: somebody holds it.
         """
         if self._lock.locked():
-            owner = self._owner
-            raise HeldLockFreed(f"{self} is freed, but "
-                                f"{owner.name if isinstance(owner, Task) else 'a thread'} holds it")
+            holder = self._owner.name if isinstance(self._owner, Task) else "a thread"
+            raise HeldLockFreed(f"{self} is freed, but {holder} holds it")
 
     def blockers(self, task: Task, mode: str) -> list[Task]:
         """Return the owner, if there is one."""
         owner = self._owner
-        if owner is None:
-            # No role can be between taking the raw lock and noting it while another is asked who
-            # blocks it for good: it runs. A thread outside can.
-            return [OUTSIDE] if task.waits_on is self else []
+        if owner is None and task.waits_on is not self:
+            return []
+        # It may be waited for without an owner. No role can be between taking the raw lock and
+        # noting it while another is asked who blocks it for good: it runs. A thread outside can.
         return [owner] if isinstance(owner, Task) else [OUTSIDE]
 
     def _acquire_in_run(self, task: Task, blocking: bool, timeout: float) -> bool:
         if timeout != -1:
             threading.Lock().acquire(blocking, timeout)   # the argument rules of a plain lock
-        run = task.run
-        task.trylock, task.timed = not blocking, timeout >= 0
-        try:
-            for hook in run.on_acquire:
-                hook(task, self, EXCLUSIVE)
-        except Expired:
+        if not ask(task, self, EXCLUSIVE, not blocking, timeout >= 0):
             return False
+        run = task.run
         if not self._lock.acquire(False):
             if not blocking:
                 return False
@@ -214,16 +205,15 @@ class Mutex(Node):
         self._waiters.clear()
 
 
-class _Nested:
-    """A request with a subclass: entering takes the lock, leaving releases it."""
+class _Nested(Guard):
+    """A request with a subclass: entering takes the lock."""
 
-    __slots__ = ("_mutex", "_nested", "_why")
+    __slots__ = ("_request",)
 
     def __init__(self, mutex: Mutex, nested: int, why: str) -> None:
-        self._mutex, self._nested, self._why = mutex, nested, why
+        super().__init__(mutex.release)
+        self._request = mutex, nested, why
 
     def __enter__(self) -> bool:
-        return self._mutex.acquire(nested=self._nested, why=self._why)
-
-    def __exit__(self, a: Any, b: Any, c: Any) -> None:
-        self._mutex.release()
+        mutex, nested, why = self._request
+        return mutex.acquire(nested=nested, why=why)

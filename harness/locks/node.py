@@ -1,71 +1,97 @@
-"""What a thread can wait for: the base of every lock, and how a wait begins and ends."""
+"""What a thread can wait for: the base of every lock, and how requests and waits begin and end.
+
+Here is also what is said of a class of locks: the annotations of prediction, with their reasons.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from .callsite import place_of
 from .errors import ScenarioError
 from .parking import park, unpark
-from .task import Task, Unwind, current, this_thread
+from .task import Expired, Task, Unwind, current, this_thread
 
 OUTSIDE = Task("a thread outside the run")
 
 
-def nested_request(nested: int, why: str, ask: Any, *args: Any) -> Any:
-    """Call *ask* with its request marked as of subclass *nested* (lockdep's mutex_lock_nested)."""
+def nested_request(nested: int, why: str, acquire: Any, *args: Any) -> Any:
+    """Call *acquire*, with the request marked as of subclass *nested* (see `Mutex.acquire`)."""
     if nested not in range(8) or not why:
-        raise ScenarioError(f"nested is {nested!r}, why is {why!r}: expected a subclass from 1 to 7, "
-                            f"and a reason")
+        raise ScenarioError(f"nested is {nested!r}, why is {why!r}: "
+                            f"expected a subclass from 1 to 7, and a reason")
     task = current()
     before, task.nested = task.nested, (nested, why)
     try:
-        return ask(*args)
+        return acquire(*args)
     finally:
         task.nested = before
 
 
 def label(name: str, lock_class: str) -> str:
-    """Return what reports call a lock: its class and its own name, or one of them where that says
-    both.
-    """
+    """Return what reports call a lock: its class and name, or the one of them that says both."""
     if name.startswith(lock_class):
         return name
     return lock_class if lock_class.endswith(f"(&{name})") else f"{lock_class} ({name})"
 
 
+class LockClass(str):
+    """What all locks of one kind share, and what prediction is to know of it.
+
+    A plain string will do where there is nothing to say.
+
+    Args:
+        name: as in lockdep, say ``&dev->mutex``.
+        order: called with two locks of the class, one held and one asked for; returns whether that
+            order is legal (lockdep's comparison function). Without it two locks of one class must
+            not nest.
+        exempt: why no finding is wanted for it; empty if it is checked.
+        novalidate: why the kernel's own validator does not see it (`--lockdep` alone heeds that).
+        why: the reason for *order*.
+    """
+
+    __slots__ = ("order", "exempt", "novalidate", "why")
+    order: Callable[[Any, Any], bool] | None
+    exempt: str
+    novalidate: str
+    why: str
+
+    def __new__(cls, name: str, order: Callable[[Any, Any], bool] | None = None, exempt: str = "",
+                novalidate: str = "", why: str = "") -> LockClass:
+        if order is not None and not why:
+            raise ScenarioError(f"lock class {name}: an order needs a reason (why=...)")
+        lock_class = super().__new__(cls, name)
+        lock_class.order, lock_class.why = order, why
+        lock_class.exempt, lock_class.novalidate = exempt, novalidate
+        return lock_class
+
+
 class Node:
     """What a task can wait for: a name, a class, and who must act before the wait can end.
 
-    Attributes:
-        name: what the verbs print, as in ``device_lock(0000:01:00.0)``. Default: the place of
-            creation.
-        lock_class: what all locks of one kind share, as in lockdep. Default: the name.
-        nth: among the locks of its name and class made in one world, in that thread.
+    `nth`: among the locks of its name and class made in one world, in that thread.
     """
 
     __slots__ = ("_name", "_class", "nth", "__weakref__")
 
-    def __init__(self, name: str | None, lock_class: str | None, depth: int = 2) -> None:
+    def __init__(self, name: str | None, lock_class: str | None) -> None:
         if name is None:
-            frame = sys._getframe(depth)
+            frame = sys._getframe(2)    # who made the lock
             key = id(frame.f_code), frame.f_lasti
             this_thread.created[key] = number = this_thread.created.get(key, 0) + 1
             self._name: Any = (frame.f_code, frame.f_lasti, number)
             self.nth = 1
         else:
             self._name = name
-            named = this_thread.named
-            if named is None:
-                self.nth = 1
-            else:
-                named[name, lock_class] = self.nth = named.get((name, lock_class), 0) + 1
+            named = this_thread.named if this_thread.named is not None else {}
+            named[name, lock_class] = self.nth = named.get((name, lock_class), 0) + 1
         self._class = lock_class
 
     @property
     def name(self) -> str:
-        """Name of this one lock."""
+        """What verbs print, as in ``device_lock(0000:01:00.0)``. Default: the place of creation."""
         if not isinstance(self._name, str):
             code, lasti, number = self._name
             nth = f"#{number}" if number > 1 else ""
@@ -74,7 +100,7 @@ class Node:
 
     @property
     def lock_class(self) -> str:
-        """Name of the class of locks it belongs to."""
+        """What all locks of one kind share, as in lockdep. Default: the name."""
         return self._class if self._class is not None else self.name
 
     def set_class(self, lock_class: str) -> None:
@@ -88,10 +114,6 @@ class Node:
         """Return what reports call the end of a `with` block."""
         return "release"
 
-    def release_hold(self, mode: str) -> None:
-        """Release one hold of the calling thread in *mode*."""
-        raise NotImplementedError
-
     def blockers(self, task: Task, mode: str) -> list[Task]:
         """Return the tasks that must act before *task* can have this in *mode*.
 
@@ -101,8 +123,9 @@ class Node:
 
     @property
     def shares(self) -> Any:
-        """Itself; or what several nodes have in common of which one's change may let a role pass
-        another: any object that is equal in each fresh world. For the explorer.
+        """Itself; or what nodes have in common one of which may let a role pass another.
+
+        For the explorer: any object that is equal in each fresh world.
         """
         return self
 
@@ -110,10 +133,42 @@ class Node:
         """Say whether *task* can have this in *mode* now. Called with the guard held."""
         return not self.blockers(task, mode)
 
+    def _tell_look(self) -> None:
+        """Let the run know that the caller looks at this: others may change what it sees."""
+        task = this_thread.task
+        if task.run is not None:
+            task.run.look(task, self)
+
 
 def unique_name(lock: Node) -> str:
     """Return what reports call *lock*, with a number if others are called the same."""
     return f"{lock}#{lock.nth}" if lock.nth > 1 else str(lock)
+
+
+class Guard:
+    """What a ``with`` statement is given for a lock that is taken already: leaving it releases."""
+
+    __slots__ = ("_leave",)
+
+    def __init__(self, leave: Callable[[], None]) -> None:
+        self._leave = leave
+
+    def __enter__(self) -> Any:
+        return None
+
+    def __exit__(self, a: Any, b: Any, c: Any) -> None:
+        self._leave()
+
+
+def ask(task: Task, node: Node, mode: str, trylock: bool = False, timed: bool = False) -> bool:
+    """Tell the run of *task* that it asks for *node*; False if its time is up before it does."""
+    task.trylock, task.timed = trylock, timed
+    try:
+        for hook in task.run.on_acquire:
+            hook(task, node, mode)
+    except Expired:
+        return False
+    return True
 
 
 def wait(task: Task, node: Node, mode: str, timeout: float, again: bool = False) -> bool:
@@ -142,16 +197,8 @@ def wait(task: Task, node: Node, mode: str, timeout: float, again: bool = False)
         task.interrupt = exc
     if run is None:
         return woken
-    granted = task.waits_on is None   # else it was let go to unwind
-    task.waits_on = None
+    granted, task.waits_on = task.waits_on is None, None   # not granted: let go to unwind
     return granted
-
-
-def _tell_look(node: Node) -> None:
-    """Let the run know that the caller looks at *node*: others may change what it sees."""
-    task = this_thread.task
-    if task.run is not None:
-        task.run.look(task, node)
 
 
 def grant(task: Task) -> None:

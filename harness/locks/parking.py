@@ -1,11 +1,10 @@
 """How tasks wait: in a parking lot, under one guard.
 
-A task that cannot have a lock waits in one uninterrupted acquire of a raw lock of its own, so that a
-detector can let it go without touching the lock it waits for. The account of who holds and who waits
-is guarded by one lock for the process. The guard is a baton: `leave()` hands it straight to a task
-that was woken, so that no third thread sees a lock between its release and the next grant.
-
-This file knows nothing of locks or detection. Do not add them here.
+A task that cannot have a lock waits in one uninterrupted acquire of a raw lock of its own, so that
+a detector can let it go without touching the lock it waits for. The account of who holds and who
+waits is guarded by one lock for the process. The guard is a baton: `leave()` hands it straight to a
+task that was woken, so that no third thread sees a lock between its release and the next grant.
+This file knows nothing of locks.
 """
 
 from __future__ import annotations
@@ -36,17 +35,14 @@ def enter() -> None:
 
 def leave() -> None:
     """Give the guard up: to the task woken first, if one was, else to anyone."""
-    # A signal handler may run after any call, so the last call is the one that gives up the guard.
+    gate = _guard
     if _woken:
         gate = _woken[0].gate
         del _woken[0]
-        if _inside:
-            del _inside[0]
-        gate.release()
-    else:
-        if _inside:
-            del _inside[0]
-        _guard.release()
+    if _inside:
+        del _inside[0]
+    # A signal handler may run after any call, so the one call is last that gives up the guard.
+    gate.release()
 
 
 def expose(ident: int) -> int:
@@ -112,9 +108,7 @@ def park(task: Task, timeout: float = -1) -> bool:
 
 
 def unpark(task: Task) -> None:
-    """Wake *task*, if it is parked, as soon as the caller leaves the guard. Called with the guard
-    held.
-    """
+    """Wake *task*, if it is parked, once the caller, who has the guard, leaves it."""
     if not task.parked:
         return
     task.parked = False
@@ -126,9 +120,7 @@ def unpark(task: Task) -> None:
 
 
 def pause(task: Task) -> None:
-    """Hold *task*, the caller's, until someone wakes it, without its waiting for a lock. Guard as
-    for `park`.
-    """
+    """Hold *task*, the caller's, until someone wakes it; it waits for no lock. Guard as `park`."""
     if task.run.unwinding:
         return   # who would wake it has been and gone
     task.paused = True

@@ -1,17 +1,17 @@
-"""RWSemaphore: a reader/writer lock of `readerwriterlock`, with the kernel's names and an account
-of its own.
+"""RWSemaphore: a lock of `readerwriterlock` with the kernel's names, and an account of its own.
 
 Who waits and who goes next is decided by the package's own code. We give it its inner locks
-(`lock_factory`), so that a role that must wait does so in the parking lot of parking.py, where it can
-be let go; the package then sees a failed acquire and rolls back. It never sees an exception, which
-would break it for good.
+(`lock_factory`), so that a role that must wait does so in the parking lot of parking.py, where it
+can be let go; the package then sees a failed acquire and rolls back. It never sees an exception,
+which would break it for good.
 
 Inside a run every call into the package is made with the guard held, so that it is never
 interrupted half way: an inner lock that is taken means that someone waits or holds, not that a
-thread was preempted. Owners are kept here, by
-task: the package's inner locks are taken by the first reader and released by the last.
+thread was preempted. Owners are kept here, by task: the package's inner locks are taken by the
+first reader and released by the last.
 
-This file knows nothing of detection. Do not add features here: write an Observer.
+This file is long because every way to take it and to give it up has to keep the account in step
+with the package.
 """
 
 from __future__ import annotations
@@ -20,43 +20,31 @@ import time
 from typing import Any
 
 from .errors import ForeignRelease, HeldLockFreed, ReleaseWithoutHold, ScenarioError
-from .node import Node, OUTSIDE, drop, ended_wait, nested_request
+from .node import Guard, Node, OUTSIDE, ask, drop, ended_wait, nested_request
 from .parking import enter, leave
-from .task import EXCLUSIVE, Expired, SHARED, Task, this_thread
+from .task import EXCLUSIVE, SHARED, Task, this_thread
 from .rwsem_inner import InnerLock, Request
 from .rwsem_policy import POLICIES, blocked_by
-
-
-class _Guard:
-    """What `down_read` and `down_write` return: leaving it releases."""
-
-    __slots__ = ("_up",)
-
-    def __init__(self, up: Any) -> None:
-        self._up = up
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, a: Any, b: Any, c: Any) -> None:
-        self._up()
 
 
 class RWSemaphore(Node):
     """The kernel's rw_semaphore over a reader/writer lock of `readerwriterlock`.
 
     Args:
-        policy: "writer" (default: a queued writer keeps every new reader out, also one that holds a
-            read already), "fair" (in order of arrival) or "reader" (readers enter while readers
+        policy: "writer" (default: a queued writer keeps every new reader out, also one that holds
+            a read already), "fair" (in order of arrival) or "reader" (readers enter while readers
             hold).
 
     `down_read` and `down_write` acquire when called; use ``with sem.down_read():`` or call
     `up_read` later. Not recursive. Costs about 1.2 times the package's own lock while no run is
     under way.
+
+    `queue`: roles that wait, here or elsewhere, and writers outside a run, by arrival. Roles enter
+    and leave it with the guard held.
     """
 
-    __slots__ = ("policy", "_rw", "_reader", "_writer_lock", "_inner", "_readers", "_writer", "_hold",
-                 "_queue", "_observed", "_read_guard", "_write_guard")
+    __slots__ = ("policy", "_rw", "_new_hold", "_inner", "_readers", "_writer", "_hold", "queue",
+                 "_observed", "_read_guard", "_write_guard")
 
     def __init__(self, name: str | None = None, lock_class: str | None = None,
                  policy: str = "writer") -> None:
@@ -66,24 +54,21 @@ class RWSemaphore(Node):
         self.policy = policy
         self._inner: list[InnerLock] = []
         self._rw = POLICIES[policy](lock_factory=self._make_inner)   # type: ignore
-        self._reader = self._rw.gen_rlock
-        self._writer_lock = self._rw.gen_wlock
-        self._readers: dict[Task, Any] = {}   # what each reader holds: one hold, or a list when nested
+        self._new_hold = {SHARED: self._rw.gen_rlock, EXCLUSIVE: self._rw.gen_wlock}
+        self._readers: dict[Task, list[Any]] = {}   # the holds of each reader
         self._writer: Task | None = None
-        self._hold: Any = None                # the writer's hold
-        self._queue: list[tuple[Task, str]] = []   # roles that wait, and writers outside, by arrival
+        self._hold: Any = None                      # the writer's hold
+        self.queue: list[tuple[Task, str]] = []
         self._observed = False
-        self._read_guard = _Guard(self.up_read)
-        self._write_guard = _Guard(self.up_write)
+        self._read_guard = Guard(self.up_read)
+        self._write_guard = Guard(self.up_write)
 
     def _make_inner(self) -> InnerLock:
         inner = InnerLock()
         self._inner.append(inner)
         return inner
 
-    # -- acquiring ------------------------------------------------------------------------
-
-    def down_read(self, *, nested: int = 0, why: str = "") -> _Guard:
+    def down_read(self, *, nested: int = 0, why: str = "") -> Guard:
         """Take it for reading; *nested* and *why* as for `Mutex.acquire`."""
         if nested:
             nested_request(nested, why, self.down_read)
@@ -91,7 +76,7 @@ class RWSemaphore(Node):
             self._down(SHARED, -1)
         return self._read_guard
 
-    def down_write(self, *, nested: int = 0, why: str = "") -> _Guard:
+    def down_write(self, *, nested: int = 0, why: str = "") -> Guard:
         """Take it for writing; *nested* and *why* as for `Mutex.acquire`."""
         if nested:
             nested_request(nested, why, self.down_write)
@@ -111,20 +96,20 @@ class RWSemaphore(Node):
         task = this_thread.task
         if task.run is not None:
             return self._acquire_in_run(task, mode, timeout)
+        hold = self._new_hold[mode]()
         task.acquiring = True
         if mode == SHARED:
-            hold = self._reader()
-            ok = hold.acquire(True, timeout)
+            acquired = hold.acquire(True, timeout)
         else:
-            hold = self._writer_lock()
             entry = (task, EXCLUSIVE)
-            self._queue.append(entry)
-            ok = hold.acquire(True, timeout)
-            if ok:
-                self._writer = task   # before the queue forgets it: a trylock must see one of the two
-            self._queue.remove(entry)
+            self.queue.append(entry)
+            acquired = hold.acquire(True, timeout)
+            # The writer is noted before the queue forgets it: a trylock must see one of the two.
+            if acquired:
+                self._writer = task
+            self.queue.remove(entry)
         task.acquiring = False
-        if not ok:
+        if not acquired:
             return ended_wait(task)
         self._add(task, mode, hold)
         return True
@@ -139,17 +124,9 @@ class RWSemaphore(Node):
 
     def _try(self, mode: str) -> bool:
         task = this_thread.task
-        if task.run is not None:
-            task.trylock = True
-            try:
-                for hook in task.run.on_acquire:
-                    hook(task, self, mode)
-            except Expired:
-                return False
-        while True:
-            answer = self._try_once(task, mode)
-            if answer is not None:
-                break
+        if task.run is not None and not ask(task, self, mode, trylock=True):
+            return False
+        while (answer := self._try_once(task, mode)) is None:
             time.sleep(0)   # a thread is inside the package: let it finish
         if answer and task.run is not None:
             for hook in task.run.on_acquired:
@@ -162,62 +139,48 @@ class RWSemaphore(Node):
         try:
             if self.blockers(task, mode):
                 return False
-            hold = self._reader() if mode == SHARED else self._writer_lock()
-            task.request = Request(self, self._queue, task, mode, may_park=False)   # the guard is held
+            hold = self._new_hold[mode]()
+            task.request = Request(self, mode, self.queue, may_park=False)   # the guard is held
             if not hold.acquire(False):
                 return None
             self._add(task, mode, hold)
-            if task.run is not None:
-                task.held.append((self, mode, task.chain))
             return True
         finally:
             task.request = None
             leave()
 
     def _acquire_in_run(self, task: Task, mode: str, timeout: float) -> bool:
-        run = task.run
-        task.trylock, task.timed = False, timeout >= 0
-        try:
-            for hook in run.on_acquire:
-                hook(task, self, mode)
-        except Expired:
+        if not ask(task, self, mode, timed=timeout >= 0):
             return False
-        hold = self._reader() if mode == SHARED else self._writer_lock()
-        request = Request(self, self._queue, task, mode, may_park=True)
+        hold = self._new_hold[mode]()
+        request = Request(self, mode, self.queue, may_park=True)
         enter()
-        self._observe()
-        task.request = request
-        ok = hold.acquire(True, timeout)
-        task.request = None
-        if request.queued:
-            self._queue.remove((task, mode))
-        if ok:
-            self._add(task, mode, hold)
-            task.held.append((self, mode, task.chain))
-        leave()
-        if not ok:
-            return ended_wait(task)
-        for hook in run.on_acquired:
-            hook(task, self, mode)
-        return True
-
-    def _observe(self) -> None:
-        """From the first use in a run on, releases look for roles that wait."""
         if not self._observed:
+            # From the first use in a run on, releases look for roles that wait.
             self._observed = True
             for inner in self._inner:
                 inner.release = inner.observed_release
+        task.request = request
+        acquired = hold.acquire(True, timeout)
+        task.request = None
+        if request.queued:
+            self.queue.remove((task, mode))
+        if acquired:
+            self._add(task, mode, hold)
+        leave()
+        if not acquired:
+            return ended_wait(task)
+        for hook in task.run.on_acquired:
+            hook(task, self, mode)
+        return True
 
     def _add(self, task: Task, mode: str, hold: Any) -> None:
         if mode == EXCLUSIVE:
             self._writer, self._hold = task, hold
-        elif task in self._readers:
-            nested = self._readers[task]
-            self._readers[task] = [*nested, hold] if type(nested) is list else [nested, hold]
         else:
-            self._readers[task] = hold
-
-    # -- releasing ------------------------------------------------------------------------
+            self._readers.setdefault(task, []).append(hold)
+        if task.run is not None:
+            task.held.append((self, mode, task.chain))
 
     def up_read(self) -> None:
         """Give one read hold up.
@@ -226,10 +189,7 @@ class RWSemaphore(Node):
             ForeignRelease: only other threads hold it for reading.
             ReleaseWithoutHold: nobody does.
         """
-        task = this_thread.task
-        if task not in self._readers:
-            self._refuse(task, "up_read", list(self._readers))
-        self._up(task, SHARED)
+        self.release_hold(SHARED)
 
     def up_write(self) -> None:
         """Give the write hold up.
@@ -238,53 +198,44 @@ class RWSemaphore(Node):
             ForeignRelease: another thread holds it for writing.
             ReleaseWithoutHold: nobody does.
         """
-        task = this_thread.task
-        if self._writer is not task:
-            self._refuse(task, "up_write", [self._writer] if self._writer else [])
-        self._up(task, EXCLUSIVE)
+        self.release_hold(EXCLUSIVE)
 
     def release_hold(self, mode: str) -> None:
-        """Give one hold in *mode* up."""
-        if mode == EXCLUSIVE:
-            self.up_write()
-        else:
-            self.up_read()
-
-    def _up(self, task: Task, mode: str) -> None:
-        if task.run is not None:
-            self._release_in_run(task, mode)
-        else:
+        """Give one hold in *mode* up: see `up_read` and `up_write`."""
+        task = this_thread.task
+        if self._writer is not task if mode == EXCLUSIVE else task not in self._readers:
+            self._refuse(task, mode)
+        if task.run is None:
             self._take_hold(task, mode).release()
             if task.interrupt is not None:
                 ended_wait(task)
-
-    def _take_hold(self, task: Task, mode: str) -> Any:
-        """Take the latest hold of *task* out of the account."""
-        if mode == EXCLUSIVE:
-            hold = self._hold
-            self._writer = self._hold = None
-            return hold
-        hold = self._readers.pop(task)
-        if type(hold) is list:
-            *rest, hold = hold
-            self._readers[task] = rest if len(rest) > 1 else rest[0]
-        return hold
-
-    def _release_in_run(self, task: Task, mode: str) -> None:
+            return
         for hook in task.run.on_release:
             hook(task, self, mode)
         drop(task, self)
         enter()
-        task.request = Request(self, self._queue, task, mode, may_park=False)
+        task.request = Request(self, mode, self.queue, may_park=False)
         self._take_hold(task, mode).release()
         task.request = None
         leave()
 
-    def _refuse(self, task: Task, verb: str, holders: list[Task]) -> None:
-        if holders:
-            who = ", ".join(holder.name for holder in holders)
-            raise ForeignRelease(f"{self}: {verb} by {task.name}, but {who} holds it")
-        raise ReleaseWithoutHold(f"{self}: {verb} by {task.name}, but nobody holds it so")
+    def _take_hold(self, task: Task, mode: str) -> Any:
+        """Take the latest hold of *task* out of the account."""
+        if mode == EXCLUSIVE:
+            hold, self._writer, self._hold = self._hold, None, None
+            return hold
+        holds = self._readers[task]
+        hold = holds.pop()
+        if not holds:
+            del self._readers[task]
+        return hold
+
+    def _refuse(self, task: Task, mode: str) -> None:
+        refused = f"{self}: {RWSemaphore.release_verb(self, mode)} by {task.name}, but"
+        who = ", ".join(holder.name for holder, held in self.holders() if held == mode)
+        if who:
+            raise ForeignRelease(f"{refused} {who} holds it")
+        raise ReleaseWithoutHold(f"{refused} nobody holds it so")
 
     def destroy(self) -> None:
         """Tell that its memory is freed or initialised again.
@@ -292,30 +243,20 @@ class RWSemaphore(Node):
         Raises:
             HeldLockFreed: somebody holds it.
         """
-        if self.holders():
-            who = ", ".join(task.name for task, _ in self.holders())
+        who = ", ".join(task.name for task, _ in self.holders())
+        if who:
             raise HeldLockFreed(f"{self} is freed, but {who} holds it")
 
     def release_verb(self, mode: str) -> str:
         """Return the kernel's name for giving it up."""
         return "up_write" if mode == EXCLUSIVE else "up_read"
 
-    # -- the account ----------------------------------------------------------------------
-
     def blockers(self, task: Task, mode: str) -> list[Task]:
         """Return who must act before *task* can have it in *mode*: see `blocked_by`."""
-        blockers = blocked_by(self.policy, self._writer, self._readers, self._queue, task, mode)
+        blockers = blocked_by(self.policy, self._writer, self._readers, self.queue, task, mode)
         if not blockers and task.waits_on is self:
             return [OUTSIDE]   # about to take note of it, or to let it go: see Mutex.blockers
         return blockers
-
-    def enter_queue(self, task: Task, mode: str) -> None:
-        """Let *task* stand in the queue, though it waits elsewhere. Called with the guard held."""
-        self._queue.append((task, mode))
-
-    def leave_queue(self, task: Task, mode: str) -> None:
-        """Take *task* out of the queue again. Called with the guard held."""
-        self._queue.remove((task, mode))
 
     def holders(self) -> list[tuple[Task, str]]:
         """Return who holds it, and how."""

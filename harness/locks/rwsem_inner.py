@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from dataclasses import dataclass
 
 from .node import Node, grant, wait
 from .parking import enter, leave
@@ -33,14 +34,19 @@ class InnerLock:
         if request is None:
             return self._wait_outside(task, timeout)
         if not request.may_park:
-            return self._wait_inside()
+            leave()   # a thread outside the run is inside the package: a moment, always
+            self._raw.acquire()
+            enter()
+            return True
         self._waiters.append(task)
         # Queue first, look again after: a thread outside the run may have released in between.
         if self._try(False):
             self._waiters.remove(task)
             return True
         again = request.queued
-        request.queue()
+        if not again:
+            request.queued = True
+            request.queue.append((task, request.mode))
         if wait(task, request.semaphore, request.mode, timeout, again):
             return True
         if task in self._waiters:
@@ -49,8 +55,7 @@ class InnerLock:
         return False
 
     def _wait_outside(self, task: Task, timeout: float) -> bool:
-        """Wait in a thread that is in no run. Ctrl-C or an alarm is raised when the package is
-        done.
+        """Wait in a thread that is in no run. An interrupt is raised when the package is done.
 
         The package heeds a refusal while it acquires, not while it rolls back or releases.
         """
@@ -63,45 +68,27 @@ class InnerLock:
                     task.acquiring = False
                     return False
 
-    def _wait_inside(self) -> bool:
-        """Wait for a thread outside the run that is inside the package: a moment, always."""
-        leave()
-        self._raw.acquire()
-        enter()
-        return True
-
-    def hand_over(self) -> None:
-        """Release, and pass the lock to the first role that waits. Called with the guard held."""
-        self._raw.release()
-        if self._waiters and self._try(False):
-            grant(self._waiters.popleft())
-
     def observed_release(self) -> None:
-        """Release from any thread once a run has used the semaphore."""
-        if this_thread.task.request is not None:
-            self.hand_over()
-        else:
-            self._raw.release()
-            if self._waiters:
+        """Release, and pass the lock to the first role that waits: from the first run on."""
+        has_guard = this_thread.task.request is not None
+        # Released before the look: who waits has queued before it tried the lock (`_contended`), so
+        # it has the lock, or is seen here.
+        self._raw.release()
+        if self._waiters:
+            if not has_guard:
                 enter()
-                if self._waiters and self._try(False):
-                    grant(self._waiters.popleft())
+            if self._waiters and self._try(False):
+                grant(self._waiters.popleft())
+            if not has_guard:
                 leave()
 
 
+@dataclass(slots=True)
 class Request:
-    """One acquisition or release under way inside a run."""
+    """One acquisition or release under way inside a run; *queue* is that of the semaphore."""
 
-    __slots__ = ("semaphore", "task", "mode", "may_park", "queued", "_queue")
-
-    def __init__(self, semaphore: Node, queue: list[tuple[Task, str]], task: Task, mode: str,
-                 may_park: bool) -> None:
-        self.semaphore, self.task, self.mode, self.may_park = semaphore, task, mode, may_park
-        self._queue = queue    # of the semaphore
-        self.queued = False
-
-    def queue(self) -> None:
-        """Enter the semaphore's queue, once."""
-        if not self.queued:
-            self.queued = True
-            self._queue.append((self.task, self.mode))
+    semaphore: Node
+    mode: str
+    queue: list[tuple[Task, str]]
+    may_park: bool
+    queued: bool = False

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 EXCLUSIVE, SHARED, WAIT = "exclusive", "shared", "wait"
@@ -27,53 +28,40 @@ class Expired(BaseException):
 
 
 class RunOfTask(Protocol):
-    """What a lock, or a thread that is started or joined, may ask of the run of the task that uses
-    it, and what it tells that run. (guard): called with the guard held.
+    """What a lock, or a thread started or joined, asks and tells the run of the task that uses it.
 
-    Attributes:
-        on_acquire, on_acquired, on_release: called with task, lock and mode by the thread of the
-            task, in order; see observer.py.
-        running: how many tasks are not parked, or in a wait with a time limit.
-        timed: how many of those are in such a wait.
-        unwinding: there was a verdict, and every task is let go.
-        over: the run has ended, threads of it go on: nobody is told any more, nobody parks.
-        ambient: it is made of what a test does by itself.
-
-    Methods:
-        contended: *task* begins to wait, *again* if it was told before; False if it must unwind
-            (guard).
-        quiescent: no task can go on by itself (guard).
-        look: *task* looks at *lock* without asking for it: others may change what it sees.
-        step: *task* is at a point of its own (scheduling_point.py).
-        find: the task of a role name, a thread or a task; None if it is not in this run.
-        complain: what a scenario has us call raised (guard).
-        adopt: make a thread that the caller is about to start part of the run.
-        started: the thread of *task*, which was adopted, runs.
-        disown: forget an adopted thread that could not be started.
-        perform: run *function* as *task* in the calling thread, to its end.
+    (guard): called with the guard held.
     """
 
+    # Called with task, lock and mode by the thread of the task, in order; see observer.py.
     on_acquire: tuple[Callable[..., None], ...]
     on_acquired: tuple[Callable[..., None], ...]
     on_release: tuple[Callable[..., None], ...]
-    running: int
-    timed: int
-    unwinding: bool
-    over: bool
-    ambient: bool
+    running: int       # how many tasks are not parked, or in a wait with a time limit
+    timed: int         # how many of those are in such a wait
+    unwinding: bool    # there was a verdict, and every task is let go
+    over: bool         # it has ended, threads of it go on: nobody is told any more, nobody parks
+    ambient: bool      # it is made of what a test does by itself
 
+    # *task* begins to wait, *again* if it was told before; False if it must unwind (guard).
     def contended(self, task: Task, again: bool) -> bool: ...
-    def quiescent(self) -> None: ...
+    def quiescent(self) -> None: ...    # no task can go on by itself (guard)
+    # *task* looks at *lock* without asking for it: others may change what it sees.
     def look(self, task: Task, lock: Any) -> None: ...
-    def step(self, task: Task, on: str) -> None: ...
+    def step(self, task: Task, on: str) -> None: ...    # *task* is at a point of its own: see below
+    # The task of a role name, a thread or a task; None if it is not in this run.
     def find(self, who: Any) -> Task | None: ...
+    # What a scenario has us call raised (guard).
     def complain(self, text: str, exc: Exception) -> None: ...
+    # Make a thread that the caller is about to start part of the run.
     def adopt(self, thread: threading.Thread, name: str) -> Task: ...
-    def started(self, task: Task) -> None: ...
-    def disown(self, task: Task) -> None: ...
+    def started(self, task: Task) -> None: ...    # the thread of *task*, which was adopted, runs
+    def disown(self, task: Task) -> None: ...     # it could not be started: forget it
+    # Run *function* as *task* in the calling thread, to its end.
     def perform(self, task: Task, function: Callable[[], Any]) -> None: ...
 
 
+@dataclass(slots=True, weakref_slot=True, eq=False, repr=False)
 class Task:
     """One thread: what it holds, what it waits for.
 
@@ -81,33 +69,30 @@ class Task:
     observer (`paused`), ended. `held` lists (lock, mode, chain) in the order of acquisition.
     """
 
-    __slots__ = ("serial", "name", "run", "thread", "held", "waits_on", "mode", "timed", "chain",
-                 "paused", "ended", "request", "trylock", "tells", "nested", "interrupt",
-                 "acquiring", "parked", "signals", "gate", "baton", "__weakref__")
+    name: str
+    run: Any = None              # a `RunOfTask`, or None
+    thread: threading.Thread | None = None
+    serial: int = field(default_factory=_serials.__next__)
+    held: list[tuple[Any, str, Any]] = field(default_factory=list)
+    waits_on: Any = None
+    mode: str = ""
+    timed: bool = False
+    chain: tuple[Any, ...] = ()
+    paused: bool = False
+    ended: bool = False
+    request: Any = None          # the semaphore acquisition under way, if any
+    trylock: bool = False
+    tells: str = ""              # how it ends waits: for one, "complete"; all, "set"; or "clear"
+    nested: tuple[int, str] = NOT_NESTED      # subclass of the request under way, and why
+    interrupt: BaseException | None = None    # raised once the package below is done
+    acquiring: bool = False      # in the package, where a refusal makes it roll back
+    parked: bool = False
+    signals: bool = False        # of the thread that gets signals: one may end its wait
+    gate: threading.Lock = field(default_factory=threading.Lock)    # what it waits in while parked
+    baton: bool = False          # a wake-up hands it the guard
 
-    def __init__(self, name: str, run: Any = None, thread: threading.Thread | None = None) -> None:
-        self.serial = next(_serials)
-        self.name = name
-        self.run: Any = run          # a `RunOfTask`, or None
-        self.thread = thread
-        self.held: list[tuple[Any, str, Any]] = []
-        self.waits_on: Any = None
-        self.mode = ""
-        self.timed = False
-        self.chain: tuple[Any, ...] = ()
-        self.paused = False
-        self.ended = False
-        self.request: Any = None     # the semaphore acquisition under way, if any
-        self.trylock = False
-        self.tells = ""              # how it ends waits: for one, "complete"; all, "set"; or "clear"
-        self.nested: tuple[int, str] = NOT_NESTED   # subclass of the request under way, and why
-        self.interrupt: BaseException | None = None   # raised once the package below is done
-        self.acquiring = False       # in the package, where a refusal makes it roll back
-        self.parked = False
-        self.signals = False         # of the thread that gets signals: one may end its wait
-        self.gate = threading.Lock()      # what it waits in while parked
+    def __post_init__(self) -> None:
         self.gate.acquire()
-        self.baton = False                # a wake-up hands it the guard
 
     def __repr__(self) -> str:
         return f"<Task {self.serial} {self.name}>"
@@ -139,9 +124,23 @@ def current() -> Task:
 
 def become(task: Task) -> Task:
     """Make *task* the task of the calling thread; return the one before."""
-    before = this_thread.task
-    this_thread.task = task
+    before, this_thread.task = this_thread.task, task
     return before
+
+
+def step(on: str = "") -> None:
+    """Let another role go first here, in some schedule, though no lock is asked for.
+
+    A thread that reads or writes what others write calls it just before; in an exploration the
+    operations that follow are then tried in every order. Outside one it does nothing.
+
+    Args:
+        on: name of what is about to be used. Steps on different things need not be tried in both
+            orders.
+    """
+    task = current()
+    if task.run is not None:
+        task.run.step(task, on)
 
 
 def name_locks_afresh() -> None:

@@ -34,7 +34,10 @@ def find_cycle(start: Task) -> list[Task] | None:
         task = todo.popleft()
         for blocker in blockers(task):
             if blocker is start:
-                return _path(came_from, start, task)
+                path = [task]
+                while path[-1] is not start:
+                    path.append(came_from[path[-1]])
+                return path[::-1]
             if blocker not in came_from:
                 came_from[blocker] = task
                 todo.append(blocker)
@@ -44,10 +47,3 @@ def find_cycle(start: Task) -> list[Task] | None:
 def any_cycle(waiting: Sequence[Task]) -> list[Task] | None:
     """Return a cycle of waits through one of *waiting*, the last first, or None."""
     return next(filter(None, map(find_cycle, reversed(waiting))), None)
-
-
-def _path(came_from: dict[Task, Task], start: Task, last: Task) -> list[Task]:
-    path = [last]
-    while path[-1] is not start:
-        path.append(came_from[path[-1]])
-    return path[::-1]

@@ -8,8 +8,7 @@ from typing import Any
 
 from ..locks.errors import ScenarioError
 from ..locks.node import Node
-from ..locks.scheduling_point import step
-from ..locks.task import EXCLUSIVE, SHARED, WAIT, Task, current
+from ..locks.task import EXCLUSIVE, SHARED, WAIT, Task, current, step
 from ..runtime.recorder import function
 from ..runtime.scenario import Scenario
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 
 from ..locks.completion import Completion
 from ..locks.mutex import Mutex
-from ..locks.node import grant, wait
+from ..locks.node import ask, grant, wait
 from ..locks.parking import enter, leave
-from ..locks.task import EXCLUSIVE, Expired, Task, WAIT, current
+from ..locks.task import EXCLUSIVE, Task, WAIT, current
 from ..locks.rwsem import RWSemaphore
 
 # Given a task that waits, who in its run could end that.
@@ -177,13 +177,7 @@ class ProgramCompletion(Completion):
         what it comes to depends on others.
         """
         task = current()
-        task.trylock, task.timed = False, True
-        try:
-            for hook in task.run.on_acquire:
-                hook(task, self, WAIT)
-        except Expired:
-            return False
-        if not self.passes:
+        if not ask(task, self, WAIT, timed=True) or not self.passes:
             return False
         for hook in task.run.on_acquired:
             hook(task, self, WAIT)

@@ -29,7 +29,7 @@ from ..methods.stress import RUNS, stress
 from ..methods.tally import Interrupted, TIMEOUT
 from ..report.diagram import proof
 from ..report.result import Result
-from ..runtime.scenario import takes_rng, name_of, reference_of
+from ..runtime.scenario import name_of, reference_of, takes_rng
 from ..runtime.verdict import Finding, Verdict
 from .watch import command_of, fail_with, judge, limits, note
 

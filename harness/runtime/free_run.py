@@ -1,25 +1,25 @@
 """A free run: roles start together, race, and end together.
 
-Its account of who runs (`running`) falls to zero exactly when nobody can go on by himself; that, and
-a thread that begins to wait, are the two moments at which it looks for a deadlock. After a verdict
-every role that waits is let go with `Unwind`, its locks are released on the way out, and `play`
-returns when the last has ended.
+Its account of who runs (`running`) falls to zero exactly when nobody can go on by himself; that,
+and a thread that begins to wait, are the two moments at which it looks for a deadlock. After a
+verdict every role that waits is let go with `Unwind`, its locks are released on the way out, and
+`play` returns when the last has ended.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from ..locks.parking import enter, leave, pause, unpark
 from ..locks.task import Task
 from ..locks.waitgraph import any_cycle, blockers, find_cycle
 from .observer import Observer, overridden
-from .invariants import Invariants
 from .played_run import SLICES, PlayedRun
 from .process_state import aside
+from .recorder import all_stacks
 from .run import unwind
 from .scenario import Scenario
-from .stacks import all_stacks
 from .verdict import Finding, Verdict, for_ever
 from .workers import Workers
 
@@ -35,9 +35,7 @@ class FreeRun(PlayedRun):
     def __init__(self, scenario: Scenario, observers: Iterable[Observer], detect: str = "block",
                  timeout: float = 5.0, deadline: float | None = None) -> None:
         self.detect = detect
-        self._invariants = Invariants(scenario.invariants) if scenario.invariants else None
-        watched = [*observers, *([self._invariants] if self._invariants else [])]
-        super().__init__(scenario, watched, timeout, deadline)
+        super().__init__(scenario, observers, timeout, deadline)
         self._starting = len(self.tasks)
         self._hold_back = overridden(self.observers, "hold_back")
         self._on_standstill = overridden(self.observers, "standstill")
@@ -45,7 +43,8 @@ class FreeRun(PlayedRun):
     # -- in the thread that called run() ---------------------------------------------------
 
     def start_roles(self, workers: Workers) -> None:
-        for task, function in zip(self.tasks, self.scenario.roles.values()):
+        # Not strict: a role that has begun may have started threads, which are tasks too.
+        for task, function in zip(self.tasks, self.scenario.roles.values(), strict=False):
             workers.assign(self, task, function, task.name).hand_over()
 
     @property
@@ -57,36 +56,25 @@ class FreeRun(PlayedRun):
 
     def judge_silence(self, now: float) -> bool:
         silence = now - self.moved
-        self.silent = self.silent or silence >= self.timeout / SLICES
         if silence < self.timeout / SLICES:
             return False
+        self.silent = True
         if silence < self.timeout:
-            aside(self._stop_holding_back)
+            aside(lambda: self._ask_to_let_go(self._on_standstill))
             return False
-        if aside(self._last_resort):
+        if aside(lambda: self._ask_to_let_go(self.on_idle)):   # who is held may be the cause
             self.moved = now
             return False
         aside(lambda: self._judge(Verdict.HANG, f"nothing moved for {self.timeout:g} s "
                                                 f"and no cycle explains it"))
         return True
 
-    def _stop_holding_back(self) -> None:
-        """Tell observers that hold roles back that someone seems to wait for those outside our
-        locks.
-        """
+    def _ask_to_let_go(self, hooks: tuple[Any, ...]) -> bool:
+        """Call *hooks* of observers that hold roles back; say whether one let a role go."""
         enter()
-        if not self.unwinding:
-            self.tell(self._on_standstill)
+        let_go = not self.unwinding and any([self.tell((hook,)) for hook in hooks])
         leave()
-
-    def _last_resort(self) -> bool:
-        """Let roles go that an observer holds before anyone is judged: it may be the cause of the
-        standstill.
-        """
-        enter()
-        gone = not self.unwinding and any([self.tell((hook,)) for hook in self.on_idle])
-        leave()
-        return gone
+        return let_go
 
     def _judge(self, verdict: Verdict, text: str) -> None:
         """End the run: with the deadlock there is, else with *verdict*."""
@@ -94,10 +82,8 @@ class FreeRun(PlayedRun):
         enter()
         if not self.unwinding and self.unfinished:
             cycle = any_cycle([task for task in self.tasks if blockers(task)])
-            if cycle:
-                self.stop(self.deadlock(cycle, "timed out", stacks))
-            else:
-                self.stop(self.finding(verdict, "timed out", text, detail=stacks))
+            self.stop(self.deadlock(cycle, "timed out", stacks) if cycle
+                      else self.finding(verdict, "timed out", text, stacks))
         leave()
 
     # -- in the roles' threads -------------------------------------------------------------
@@ -123,10 +109,6 @@ class FreeRun(PlayedRun):
                 pause(task)
         leave()
 
-    def returned(self, task: Task) -> None:
-        if self._invariants is not None:
-            self._invariants.look(task)
-
     def disown(self, task: Task) -> None:
         """Forget a thread that could not be started."""
         self.end(task)
@@ -150,19 +132,16 @@ class FreeRun(PlayedRun):
         """Judge, or let someone go on: no role can go on by itself. Called with the guard held."""
         if self.unwinding or self._starting or not self.unfinished:
             return
-        if any(self.tell((hook,)) for hook in self.on_idle) or self.running:
-            return
-        if self.detect == "timeout" or self.unwinding:
+        if any(self.tell((hook,)) for hook in self.on_idle) or self.running \
+                or self.detect == "timeout" or self.unwinding:
             return
         waiting = [task for task in self.tasks if task.waits_on is not None]
         if any(blocker.run is not self for task in waiting for blocker in blockers(task)):
             return   # a thread outside the run may still let us go on: the timeout judges
         cycle = any_cycle(waiting)
-        if cycle:
-            self.stop(self.deadlock(cycle, "observed"))
-        else:
-            self.stop(self.finding(Verdict.HANG, "observed", for_ever(len(waiting)),
-                                   detail=all_stacks(self.tasks)))
+        self.stop(self.deadlock(cycle, "observed") if cycle
+                  else self.finding(Verdict.HANG, "observed", for_ever(len(waiting)),
+                                    all_stacks(self.tasks)))
 
     def end(self, task: Task) -> None:
         if task.held:

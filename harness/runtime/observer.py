@@ -8,12 +8,11 @@ events with mode ``wait``; who ends such waits (`Completion.complete`) tells it 
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..locks.task import Task
-
-HOOKS = ("lock_acquire", "lock_contended", "lock_acquired", "lock_release", "role_start", "role_end")
+from ..locks.callsite import first_line, user_traceback
+from ..locks.task import Task, Unwind
 
 
 class Observer:
@@ -27,22 +26,14 @@ class Observer:
         """Learn the run, before any role starts."""
 
     def hold_back(self, tasks: list[Task]) -> list[Task]:
-        """Return which of the roles, all at the start barrier, do not start yet; `idle` must let
-        them go.
-
-        Called with the guard held.
-        """
+        """Return which roles, at the start barrier, only `idle` will let start. Guard held."""
         return []
 
     def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:
-        """See *task* about to ask for *lock* (`task.trylock`: only if free). It may be held up
-        here.
-        """
+        """See *task* about to ask for *lock* (`task.trylock`: if free). It may be held up here."""
 
     def lock_contended(self, task: Task, lock: Any, mode: str) -> None:
-        """See that *task* could not have *lock* and is now queued. The guard is held: be quick,
-        take no lock.
-        """
+        """See *task* queued, as it could not have *lock*. Guard held: be quick, take no lock."""
 
     def lock_acquired(self, task: Task, lock: Any, mode: str) -> None:
         """See that *task* has *lock* (mode ``wait``: that its wait is over)."""
@@ -60,8 +51,7 @@ class Observer:
         """See the role of *task* end, by return or exception. The guard is held."""
 
     def idle(self) -> bool:
-        """See that no role of the run can go on by itself (but by a time limit); return whether
-        this let one go on.
+        """See that no role can go on by itself (but by a time limit); return whether one now can.
 
         Called with the guard held: take no lock, and complete nothing (`Completion.finish` is for
         here). True without letting anyone go keeps the run from being judged.
@@ -75,12 +65,48 @@ class Observer:
         """
 
 
-@lru_cache
-def _overrides(cls: Any, hook: str) -> bool:
-    return getattr(cls, hook) is not getattr(Observer, hook)
-
-
 def overridden(observers: list[Observer], hook: str) -> tuple[Any, ...]:
     """Return the bound *hook* of each observer whose class overrides it."""
     return tuple([getattr(observer, hook) for observer in observers
-                  if _overrides(type(observer), hook)])   # type: ignore[arg-type]
+                  if getattr(type(observer), hook) is not getattr(Observer, hook)])
+
+
+class Invariants(Observer):
+    """Call each invariant of a scenario after each event, until one fails; that ends the run.
+
+    Args:
+        invariants: name -> callable; raises AssertionError if it is broken.
+        to_the_end: one that fails is noted, and the run goes on.
+    """
+
+    def __init__(self, invariants: Mapping[str, Callable[[], Any]], to_the_end: bool) -> None:
+        self._invariants, self._to_the_end = invariants, to_the_end
+        self._failed = False
+
+    def attach(self, run: Any) -> None:
+        self._run = run
+
+    def look(self, task: Task, lock: Any = None, mode: str = "") -> None:
+        """Call each of them."""
+        if self._failed:
+            return
+        for name, invariant in self._invariants.items():
+            try:
+                invariant()
+            except Exception as exc:
+                self._failed = True
+                self._run.violated(f"invariant {name!r} {failure(exc, 'is broken')}",
+                                   user_traceback(exc), goes_on=self._to_the_end)
+                if not self._to_the_end:
+                    raise Unwind from None
+                return
+
+    lock_acquire = lock_acquired = lock_release = role_start = look
+
+
+def failure(exc: Exception, broken: str) -> str:
+    """Say how what was to be asserted failed: it is, in a word, *broken*, or could not be asked."""
+    if isinstance(exc, AssertionError):
+        said = str(exc).partition("\n")[0]
+        return f"{broken}: {said or 'it raised AssertionError'}"
+    return f"raised {first_line(exc)}"

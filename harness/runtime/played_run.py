@@ -8,11 +8,10 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..locks.callsite import first_line, place_of, user_traceback
+from ..locks.callsite import place_of, user_traceback
 from ..locks.parking import enter, leave
 from ..locks.task import Task, Unwind, become, name_locks_afresh
-from .invariants import assertion_text
-from .observer import Observer
+from .observer import Invariants, Observer, failure
 from .process_state import aside
 from .recorder import call_role
 from .run import Run
@@ -26,23 +25,24 @@ SLICES = 4    # how finely the watcher looks within the timeout
 class PlayedRun(Run):
     """Start the roles, watch that something moves, take the workers back.
 
-    Attributes:
+    Args:
         timeout: seconds in which nothing moved, after which what there is is judged.
         deadline: when the run is cut short, by time.monotonic(); None for never.
-        cut: it was ended before its end, and the check of the world would say nothing.
-        silent: nothing moved for a while though roles ran: they waited outside our locks.
-        moved: when something was last seen to move.
+        to_the_end: a broken invariant does not end the run.
     """
 
-    cut = silent = False
+    cut = False       # it was ended before its end: the check of the world would say nothing
+    silent = False    # nothing moved for a while though roles ran: they waited outside our locks
 
     def __init__(self, scenario: Scenario, observers: Iterable[Observer], timeout: float,
-                 deadline: float | None) -> None:
+                 deadline: float | None, to_the_end: bool = False) -> None:
         self.timeout, self.deadline = timeout, deadline
-        self.moved = 0.0
+        self.moved = 0.0    # when something was last seen to move
         self._done = threading.Lock()
         self._done.acquire()
-        super().__init__(scenario, observers)
+        self.invariants = \
+            [Invariants(scenario.invariants, to_the_end)] if scenario.invariants else []
+        super().__init__(scenario, [*observers, *self.invariants])
 
     # -- in the thread that called ---------------------------------------------------------
 
@@ -58,13 +58,13 @@ class PlayedRun(Run):
             stuck = self._stuck()
             workers.finish(self.tasks)
         except BaseException as exc:
-            interrupt = exc
             try:
                 aside(lambda: self._abandon(workers))
             except BaseException as again:   # interrupted once more: the later one ends the call
-                interrupt = again
-            interrupt.outcome = self._outcome()   # type: ignore[attr-defined]
-            raise interrupt
+                again.outcome = self._outcome()   # type: ignore[attr-defined]
+                raise
+            exc.outcome = self._outcome()   # type: ignore[attr-defined]
+            raise
         if not self.findings and not self.cut and self.scenario.check is not None:
             self._check(self.scenario.check)
         outcome = self._outcome()
@@ -92,7 +92,7 @@ class PlayedRun(Run):
         raise NotImplementedError
 
     def judge_silence(self, now: float) -> bool:
-        """Do what a silence of ``now - self.moved`` seconds calls for; say whether it was judged."""
+        """Do what a silence of ``now - self.moved`` seconds asks for; say whether it was judged."""
         raise NotImplementedError
 
     def _watch(self) -> None:
@@ -116,18 +116,16 @@ class PlayedRun(Run):
 
         Never long: a signal that arrives just before the wait begins is seen only after it.
         """
-        slice_ = min(self.timeout / SLICES, 0.5)
-        if self.deadline is None:
-            return slice_
-        return min(slice_, max(0.0, self.deadline - time.monotonic()))
+        left = self.timeout if self.deadline is None else self.deadline - time.monotonic()
+        return min(self.timeout / SLICES, 0.5, max(0.0, left))
 
     def _stuck(self) -> tuple[str, ...]:
         """Return who has not ended, each with where it is."""
         stuck = []
         for task in self.tasks:
             if not task.ended:
-                ident = task.thread.ident if task.thread else None
-                frame = sys._current_frames().get(ident) if ident is not None else None
+                ident = task.thread and task.thread.ident
+                frame = sys._current_frames().get(ident or 0)
                 where = f" at {place_of(frame.f_code, frame.f_lasti)}" if frame else ""
                 stuck.append(f"{task.name}{where}")
         return tuple(stuck)
@@ -150,14 +148,10 @@ class PlayedRun(Run):
         """Ask the scenario whether the world is as it should be when all have ended."""
         try:
             check()
-            return
-        except AssertionError as exc:
-            verdict, text = Verdict.VIOLATION, f"failed: {assertion_text(exc)}"
-            detail = user_traceback(exc)
         except Exception as exc:
-            verdict, text = Verdict.ERROR, f"raised {first_line(exc)}"
-            detail = user_traceback(exc)
-        self.findings.append(self.finding(verdict, "observed", f"the check at the end {text}", detail))
+            verdict = Verdict.VIOLATION if isinstance(exc, AssertionError) else Verdict.ERROR
+            text = f"the check at the end {failure(exc, 'failed')}"
+            self.findings.append(self.finding(verdict, "observed", text, user_traceback(exc)))
 
     # -- in the roles' threads -------------------------------------------------------------
 
@@ -168,7 +162,8 @@ class PlayedRun(Run):
         try:
             self.begin(task)
             call_role(function)
-            self.returned(task)
+            for invariants in self.invariants:
+                invariants.look(task)
         except Unwind:
             pass
         except BaseException as exc:
@@ -181,9 +176,6 @@ class PlayedRun(Run):
         """Tell those that hear of it that *task* starts in the calling thread."""
         for hook in self.on_start:
             hook(task)
-
-    def returned(self, task: Task) -> None:
-        """See that the function of *task* has returned."""
 
     def end(self, task: Task) -> None:
         """Take *task*, the caller's, out of the run."""

@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from ..locks.errors import ScenarioError
@@ -29,59 +29,45 @@ def settled(switch_interval: float | None = None) -> Iterator[None]:
         ScenarioError: this interpreter runs without its global lock, on which the account relies.
     """
     if not getattr(sys, "_is_gil_enabled", lambda: True)():
-        raise ScenarioError("this Python runs without the global interpreter lock; the account of lock "
-                            "owners relies on it: set PYTHON_GIL=1")
-    allowed = None
-    if hasattr(os, "sched_setaffinity"):
-        try:
-            allowed = os.sched_getaffinity(0)
-            os.sched_setaffinity(0, {min(allowed)})
-        except OSError:
-            allowed = None   # a sandbox forbids it: slower, nothing else
-    if switch_interval is not None:
-        _interval.change(switch_interval)
+        raise ScenarioError("this Python runs without the global interpreter lock; the account of "
+                            "lock owners relies on it: set PYTHON_GIL=1")
+    allowed: set[int] = set()
+    with suppress(AttributeError, OSError):   # it is missing, or a sandbox forbids it: only slower
+        allowed = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {min(allowed)})
     task = current()
-    around = task.run if task.run is not None and task.run.ambient else None
-    if around is not None:
+    around = task.run
+    if around is not None and around.ambient:
         task.run = None   # a watched test: neither the call nor its threads are part of it
     try:
-        yield
+        with nullcontext() if switch_interval is None else _switching_every(switch_interval):
+            yield
     finally:
-        if around is not None:
-            task.run = around
-        if switch_interval is not None:
-            _interval.put_back()
-        if allowed is not None:
+        task.run = around
+        if allowed:
             # A CPU may have been taken from the process meanwhile; the result is worth more.
             with suppress(OSError):
                 os.sched_setaffinity(0, allowed)
 
 
-class _SwitchInterval:
-    """The process-wide switch interval: changed by the first of several calls side by side, put
-    back by the last.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._calls = 0
-        self._before = 0.0
-
-    def change(self, seconds: float) -> None:
-        with self._lock:
-            if not self._calls:
-                self._before = sys.getswitchinterval()
-            self._calls += 1
-            sys.setswitchinterval(seconds)
-
-    def put_back(self) -> None:
-        with self._lock:
-            self._calls -= 1
-            if not self._calls:
-                sys.setswitchinterval(self._before)
+_intervals_lock = threading.Lock()
+_intervals: list[float] = []    # what was set as each call under way began
 
 
-_interval = _SwitchInterval()
+@contextmanager
+def _switching_every(seconds: float) -> Iterator[None]:
+    """Change the process-wide switch interval; the last of the calls side by side puts it back."""
+    with _intervals_lock:
+        _intervals.append(sys.getswitchinterval())
+        sys.setswitchinterval(seconds)
+    try:
+        yield
+    finally:
+        with _intervals_lock:
+            latest = _intervals.pop()    # of the last call under way: what there was before all
+            if not _intervals:
+                sys.setswitchinterval(latest)
+
 
 PATIENCE = 3.0   # seconds that a step gets to end after an interrupt
 

@@ -1,31 +1,42 @@
 """What happened, in order: the recorder, and what a verdict freezes of the roles.
 
 The recorder is one observer. It takes the calls that led to each request once, when the lock is
-about to be asked for; the events that follow from the request share them.
+about to be asked for; the events that follow from the request share them. A verdict freezes the
+state of each role and, where nothing moves, its stack: by `faulthandler`, with the roles' names in
+place of thread numbers.
 """
 
 from __future__ import annotations
 
+import faulthandler
+import re
 import sys
+import tempfile
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..locks.callsite import Chain, capture, function_name, place_of, split
+from ..locks.callsite import Chain, capture, function_name, place_of, short_path, split
 from ..locks.task import Task, WAIT
 from ..locks.waitgraph import blockers
 from .observer import Observer
 
 _getframe = sys._getframe
 LIMIT = 100_000   # events kept of one run
-_NOTHING: tuple[Any, str, Chain] = None, "", ()
+
+# Lines that faulthandler writes, and functions of the detector in the thread that found a hang.
+_HEAD = re.compile(r"^(?:Current thread|Thread) 0x([0-9a-f]+)")
+_FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$')
+_OURS = ("all_stacks", "quiescent")
 
 
 def call_role(function: Callable[[], Any]) -> None:
     """Run a role. The frame of this call is where every recorded call chain, and stack, ends."""
     function()
 
+
+_BASE = call_role.__code__
 
 class Event(NamedTuple):
     """One event of a run."""
@@ -38,19 +49,17 @@ class Event(NamedTuple):
 
 
 class Recorder(Observer):
-    """Keep the events of a run, with the calls that led to each request.
+    """Keep the events of a run, with the calls that led to each request."""
 
-    `log` holds plain tuples with the fields of `Event`, which cost a fraction.
-    """
-
-    def __init__(self, base: Any) -> None:
+    def __init__(self) -> None:
+        # Plain tuples with the fields of `Event`, which cost a fraction.
         self.log: deque[tuple[Any, ...]] = deque(maxlen=LIMIT)
         self._append = self.log.append
-        self._base = base
-        self.moves = 0     # locks taken and released: a request that is refused again and again moves nothing
+        # Locks taken and released: a request that is refused again and again moves nothing.
+        self.moves = 0
 
     def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:
-        task.chain = chain = capture(_getframe(1), self._base)
+        task.chain = chain = capture(_getframe(2), _BASE)    # from the lock on: past `ask`
         self._append((task, "lock_acquire", lock, mode, chain))
 
     def lock_contended(self, task: Task, lock: Any, mode: str) -> None:
@@ -63,10 +72,10 @@ class Recorder(Observer):
     def lock_release(self, task: Task, lock: Any, mode: str) -> None:
         self.moves += 1
         frame: Any = _getframe(1)
-        held, _, chain = task.held[-1] if task.held else _NOTHING
+        held, _, chain = task.held[-1] if task.held else (None, "", ())
         # A `with` block ends in the frame where it began: its calls are known.
         if held is not lock or frame.f_back.f_code.co_name != "__exit__":
-            chain = capture(frame, self._base)
+            chain = capture(frame, _BASE)
         self._append((task, "lock_release", lock, mode, chain))
 
 
@@ -86,22 +95,16 @@ class Hold:
 
 @dataclass(frozen=True)
 class RoleState:
-    """Where a role was when the run was frozen.
-
-    Attributes:
-        state: ``waits``, ``waits with a time limit``, ``held at the meeting``, ``runs``, ``ended``.
-        wants, mode: what it waits for, and how; empty if it does not wait.
-        chain: the calls that led to where it is, if it waits or is held.
-        waits_for: the roles that must act first.
-    """
+    """Where a role was when the run was frozen."""
 
     role: str
+    # ``waits``, ``waits with a time limit``, ``held at the meeting``, ``runs``, ``ended``
     state: str
-    wants: str = ""
-    mode: str = ""
-    chain: Chain = ()
+    wants: str = ""      # what it waits for, if it does
+    mode: str = ""       # and how
+    chain: Chain = ()    # the calls that led to where it is, if it waits or is held
     holds: tuple[Hold, ...] = ()
-    waits_for: tuple[str, ...] = ()
+    waits_for: tuple[str, ...] = ()    # the roles that must act first
 
     @property
     def at(self) -> str:
@@ -121,9 +124,7 @@ def place(chain: Chain) -> str:
 
 
 def function(chain: Chain, names: Any = None) -> str:
-    """Return the name of the function that called the verb, as *names* calls it if that is
-    given.
-    """
+    """Return the name of the function that called the verb, as *names* (if given) calls it."""
     _, calls = split(chain)
     return next(filter(None, [(names or function_name)(code) for code, _ in calls]), "")
 
@@ -149,3 +150,32 @@ def freeze(task: Task) -> RoleState:
     return RoleState(task.name, "waits with a time limit" if task.timed else "waits",
                      str(task.waits_on), task.mode, task.chain, holds,
                      tuple(dict.fromkeys([blocker.name for blocker in blockers(task)])))
+
+
+def all_stacks(tasks: Sequence[Task]) -> str:
+    """Return the stack of each of *tasks* that has not ended, innermost call first.
+
+    faulthandler writes at most 100 threads and needs a real file; it takes no lock of ours.
+    """
+    try:
+        with tempfile.TemporaryFile("w+") as file:
+            faulthandler.dump_traceback(file, all_threads=True)
+            file.seek(0)
+            dump = file.read()
+    except OSError as exc:
+        return f"(no stacks: {exc})"
+    names = {task.thread.ident: task.name for task in tasks if task.thread and not task.ended}
+    parts: list[str] = []
+    keep = False
+    for line in dump.splitlines():
+        head = _HEAD.match(line)
+        if head:
+            name = names.get(int(head[1], 16))
+            keep = name is not None
+            if keep:
+                parts.append(f"Thread {name} (most recent call first):")
+        elif keep and (frame := _FRAME.match(line)) and frame[3] not in _OURS:
+            keep = frame[3] != _BASE.co_name    # what called the role is of no interest
+            if keep:
+                parts.append(f"  {short_path(frame[1])}:{frame[2]} in {frame[3]}")
+    return "\n".join(parts)

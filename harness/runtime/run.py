@@ -22,10 +22,11 @@ from ..locks.parking import enter, leave
 from ..locks.task import Task, Unwind, current
 from . import thread_patch
 from .observer import Observer, overridden
-from .recorder import Recorder, call_role, freeze, place
+from .recorder import Recorder, freeze, place
 from .scenario import Scenario
 from .verdict import Finding, Verdict
 
+_BROKE = "broke a rule of locks"
 _NUMBERED = re.compile(r"(Thread|ThreadPoolExecutor)-(\d+)((?:_\d+)?(?: \(.*\))?)$", re.DOTALL)
 
 
@@ -35,27 +36,21 @@ def unwind(task: Task, lock: Any, mode: str) -> None:
 
 
 class Run:
-    """One run: its tasks, its observers, what was found.
-
-    Attributes:
-        ambient, over, unwinding, running, timed: see `RunOfTask`.
-        unfinished: how many tasks have not ended.
-        findings: what went wrong so far, in order.
-        notes: sentences for the end of the report.
-    """
+    """One run: its tasks, its observers, what was found. See `RunOfTask` for the rest."""
 
     ambient = over = False
 
     def __init__(self, scenario: Scenario, observers: Iterable[Observer]) -> None:
         self.scenario = scenario
-        self.recorder = Recorder(call_role.__code__)
+        self.recorder = Recorder()
         self.observers: list[Observer] = [self.recorder, *observers]
         self.tasks = [self.new_task(name) for name in scenario.roles]
         self.unwinding = False
-        self.running = self.unfinished = len(self.tasks)
+        self.running = len(self.tasks)
         self.timed = 0
-        self.findings: list[Finding] = []
-        self.notes: list[str] = []
+        self.unfinished = len(self.tasks)     # how many have not ended
+        self.findings: list[Finding] = []     # what went wrong so far, in order
+        self.notes: list[str] = []            # sentences for the end of the report
         self._numbers: dict[str, dict[str, int]] = {}   # of threads that nobody named
         for observer in self.observers:
             observer.attach(self)
@@ -96,15 +91,13 @@ class Run:
                     if n not in taken)
 
     def _stable(self, name: str) -> str:
-        """Return *name* with a number of this run for the interpreter's own, which goes on counting
-        from run to run: a thread that nobody named has the same name in every world.
-        """
+        """Return *name*; the interpreter's own are numbered by run: the same in every world."""
         numbered = _NUMBERED.match(name)
         if numbered is None:
             return name
         kind, number, rest = numbered.groups()
-        mine = self._numbers.setdefault(kind, {})
-        return f"{kind}-{mine.setdefault(number, len(mine) + 1)}{rest}"
+        numbers = self._numbers.setdefault(kind, {})
+        return f"{kind}-{numbers.setdefault(number, len(numbers) + 1)}{rest}"
 
     def started(self, task: Task) -> None:
         """See that the thread of *task*, which `adopt` made part of the run, runs."""
@@ -120,14 +113,16 @@ class Run:
         """Take note that *task* has ended. Called with the guard held."""
         task.ended = True
         self.tell(self.on_end, task)
-        thread_patch.ended(task)
+        thread_end = thread_patch.end_of(task.thread)
+        if thread_end is not None:
+            thread_end.finish()   # those who join the thread go on
         self.running -= 1
         self.unfinished -= 1
 
     # -- what tasks tell ------------------------------------------------------------------
 
     def step(self, task: Task, on: str) -> None:
-        """See *task* at a point of its own: see scheduling_point.py."""
+        """See *task* at a point of its own: see `step` of locks/task.py."""
 
     def look(self, task: Task, lock: Any) -> None:
         """See *task* look whether *lock* is free, or a wait is over, without asking for it."""
@@ -140,9 +135,8 @@ class Run:
                 answer = hook(*what)
         except Exception as exc:
             if not self.unwinding:
-                self.stop(self.finding(
-                    Verdict.ERROR, "observed", f"an observer raised {first_line(exc)}",
-                    user_traceback(exc)))
+                text = f"an observer raised {first_line(exc)}"
+                self.stop(self.finding(Verdict.ERROR, "observed", text, user_traceback(exc)))
         return answer
 
     def complain(self, text: str, exc: Exception) -> None:
@@ -154,41 +148,32 @@ class Run:
         """Take note of a broken rule or invariant, and end the run unless it *goes_on*."""
         enter()
         if not self.unwinding:
-            finding = self.finding(Verdict.VIOLATION, "observed", text, detail=detail)
-            if goes_on:
-                self.findings.append(finding)
-            else:
-                self.stop(finding)
+            note = self.findings.append if goes_on else self.stop
+            note(self.finding(Verdict.VIOLATION, "observed", text, detail))
         leave()
 
     def failed(self, task: Task, exc: BaseException) -> None:
         """Take note that *task* raised."""
         if self.unwinding:
             return
+        verdict, text = Verdict.ERROR, f"{task.name} raised {first_line(exc)}"
         if isinstance(exc, LockMisuse):
-            verdict, text = Verdict.VIOLATION, f"{task.name} broke a rule of locks: " \
-                                               f"{first_line(exc)}, at {raised_at(exc)}"
-        else:
-            verdict, text = Verdict.ERROR, f"{task.name} raised {first_line(exc)}"
+            verdict = Verdict.VIOLATION
+            text = f"{task.name} {_BROKE}: {first_line(exc)}, at {raised_at(exc)}"
         enter()
         self.findings.append(self.finding(verdict, "observed", text, user_traceback(exc),
                                           headline=getattr(exc, "headline", "")))
         leave()
 
     def release_held(self, task: Task) -> None:
-        """Release what *task*, the caller's, still holds at its end; unless it was unwound or
-        raised, that breaks a rule.
-        """
-        left = [(str(lock), place(chain)) for lock, _, chain in task.held]
+        """Release what *task*, the caller's, holds at its end; if it just returned, blame it."""
+        left = " and ".join(f"{lock} (taken at {place(chain)})" for lock, _, chain in task.held)
+        text = f"{task.name} {_BROKE}: {HeldAtEnd.__name__}: it ended holding {left}"
         enter()
-        blamed = self.unwinding or any(finding.text.startswith(f"{task.name} ")
-                                       for finding in self.findings)
-        if not blamed:
-            what = " and ".join(f"{lock} (taken at {at})" for lock, at in left)
-            self.findings.append(self.finding(
-                Verdict.VIOLATION, "observed",
-                f"{task.name} broke a rule of locks: {HeldAtEnd.__name__}: it ended holding {what}",
-                headline=HeldAtEnd.headline))
+        blamed = any(finding.text.startswith(f"{task.name} ") for finding in self.findings)
+        if not blamed and not self.unwinding:
+            self.findings.append(self.finding(Verdict.VIOLATION, "observed", text,
+                                              headline=HeldAtEnd.headline))
         leave()
         for lock, mode, _ in reversed(list(task.held)):
             try:
@@ -217,8 +202,6 @@ class Run:
         """Return the finding that the tasks of *cycle* wait for each other."""
         first = next((cycle.index(task) for task in self.tasks if task in cycle), 0)
         cycle = cycle[first:] + cycle[:first]
-        if len(cycle) == 1:
-            text = f"{cycle[0].name} waits for itself"
-        else:
-            text = f"{len(cycle)} threads wait for each other"
+        text = f"{cycle[0].name} waits for itself" if len(cycle) == 1 \
+            else f"{len(cycle)} threads wait for each other"
         return self.finding(Verdict.DEADLOCK, how, text, detail, cycle)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..locks.callsite import first_line, raised_at
 from ..locks.errors import ScenarioError
-from ..locks.lock_class import LockClass
+from ..locks.node import LockClass
 from ..locks.task import name_locks_afresh, this_thread
 
 Role = Callable[[], Any]
@@ -23,13 +23,12 @@ class Scenario:
 
     Args:
         roles: role name -> what it does. The order is the order of the report's columns.
-        meet: a `Meet`, or several that follow each other: where the roles must meet (see one_by_one.py).
+        meet: a `Meet`, or several that follow each other: where the roles must meet.
         check: called with no argument when every role has ended; raises AssertionError if the world
             is wrong.
         invariants: name -> callable, called after each lock event; raises AssertionError if broken.
             Must take no lock.
-        function_name: what reports call a function, given its code object. Default: its qualified
-            name.
+        function_name: what reports call a function of a code object. Default: its qualified name.
         title: role name -> a word on what it is, for the head of its column.
         lock_classes: what prediction is to know of classes of locks, each a `LockClass`.
         program: what the roles do with locks, as a `program.Program`, where that is all they do.
@@ -60,21 +59,22 @@ def build(factory: Callable[..., Any], name: str, rng: random.Random | None = No
         raise ScenarioError(f"scenario {name} is {factory!r}, not a callable that returns roles")
     name_locks_afresh()
     try:
-        made = factory(rng=rng) if rng is not None and takes_rng(factory) else factory()
+        world = factory(rng=rng) if rng is not None and takes_rng(factory) else factory()
     except ScenarioError:
         raise
     except Exception as exc:
         tb = exc.__traceback__
         if isinstance(exc, TypeError) and tb is not None and tb.tb_next is None:
-            raise ScenarioError(f"scenario {name} must be callable without arguments: {exc}") from None
+            raise ScenarioError(f"scenario {name} must be callable without arguments: "
+                                f"{exc}") from None
         raise ScenarioError(f"scenario {name} could not build its world: {first_line(exc)}, "
                             f"at {raised_at(exc)}") from exc
     finally:
         this_thread.named = None
-    scenario = made if isinstance(made, Scenario) else Scenario(made)
+    scenario = world if isinstance(world, Scenario) else Scenario(world)
     if not isinstance(scenario.roles, Mapping) or not scenario.roles:
-        raise ScenarioError(f"scenario {name} returned no roles: expected a mapping from role names "
-                            f"to callables, got {scenario.roles!r}")
+        raise ScenarioError(f"scenario {name} returned no roles: expected a mapping from role "
+                            f"names to callables, got {scenario.roles!r}")
     for role, function in scenario.roles.items():
         if not isinstance(role, str) or not callable(function):
             raise ScenarioError(f"scenario {name}: role {role!r} is {function!r}, "
@@ -87,6 +87,7 @@ def build(factory: Callable[..., Any], name: str, rng: random.Random | None = No
 
 
 def takes_rng(factory: Callable[..., Any]) -> bool:
+    """Say whether *factory* has a parameter ``rng``."""
     try:
         return "rng" in inspect.signature(factory).parameters
     except (TypeError, ValueError):
@@ -94,8 +95,7 @@ def takes_rng(factory: Callable[..., Any]) -> bool:
 
 
 def reference_of(factory: Any) -> tuple[str, dict[str, Any]] | None:
-    """Return how to find *factory* in another process: MODULE:NAME and arguments; None if that
-    cannot be.
+    """Return MODULE:NAME and arguments of *factory* for another process; None if that cannot be.
 
     A factory made by a function says so itself, in its attribute `reference`.
     """

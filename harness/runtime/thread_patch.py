@@ -9,7 +9,6 @@ did, and with the last run they are put back.
 from __future__ import annotations
 
 import threading
-from typing import Any
 
 from ..locks.completion import Completion
 from ..locks.mutex import set_active
@@ -32,13 +31,8 @@ _plain_start = threading.Thread.start
 plain_join = threading.Thread.join
 
 
-def adopted(thread: threading.Thread) -> bool:
-    """Say whether *thread* was started by a role."""
-    return hasattr(thread, "_harness_end")
-
-
-def end_of(thread: threading.Thread) -> Any:
-    """Return what those wait for who join *thread*; None if no role started it."""
+def end_of(thread: threading.Thread | None) -> ThreadEnd | None:
+    """Return what those wait for who join *thread*; None if no role started it, or it is None."""
     # Kept with the thread: a table of threads would keep the world of each alive.
     return getattr(thread, "_harness_end", None)
 
@@ -72,13 +66,6 @@ def uninstall() -> None:
             set_active(False)
 
 
-def ended(task: Task) -> None:
-    """Let those go who join the thread of *task*. Called with the guard held."""
-    end = end_of(task.thread) if task.thread is not None else None
-    if end is not None:
-        end.finish()
-
-
 def _start(thread: threading.Thread) -> None:
     run = current().run
     # A thread started before is refused by the interpreter, as ever.
@@ -100,7 +87,6 @@ def _start(thread: threading.Thread) -> None:
 
 def _join(thread: threading.Thread, timeout: float | None = None) -> None:
     task, end = current(), end_of(thread)
-    if end is not None and task.run is not None and end.task.run is task.run:
-        if not end.wait(None if timeout is None else max(timeout, 0), by=thread):
-            return
-    plain_join(thread, timeout)
+    if end is None or task.run is None or end.task.run is not task.run \
+            or end.wait(None if timeout is None else max(timeout, 0), by=thread):
+        plain_join(thread, timeout)

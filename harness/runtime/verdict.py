@@ -32,37 +32,24 @@ class Verdict(enum.Enum):
     @property
     def graveness(self) -> int:
         """Larger is graver."""
-        return _GRAVENESS[self]
+        return list(reversed(Verdict)).index(self) + 1
 
     def __str__(self) -> str:
         return self.value
 
 
-_GRAVENESS = {verdict: len(Verdict) - i for i, verdict in enumerate(Verdict)}
-
-
 @dataclass(frozen=True)
 class Finding:
-    """One thing found in one run, frozen before anything was unwound.
-
-    Attributes:
-        how: ``observed``, ``predicted`` or ``timed out``.
-        text: one line that says what it is.
-        cycle: the roles that wait for each other, in order; empty if it is no deadlock.
-        roles: every role of the run, in its order.
-        detail: stacks or tracebacks, as text.
-        events: how many events of the trace came before it.
-        headline: what the kernel's lock validator calls it, if it is a broken rule of locks.
-    """
+    """One thing found in one run, frozen before anything was unwound."""
 
     verdict: Verdict
-    how: str
-    text: str
-    cycle: tuple[RoleState, ...] = ()
-    roles: tuple[RoleState, ...] = ()
-    detail: str = ""
-    events: int = 0
-    headline: str = ""
+    how: str              # ``observed``, ``predicted`` or ``timed out``
+    text: str             # one line that says what it is
+    cycle: tuple[RoleState, ...] = ()    # who wait for each other, in order, if it is a deadlock
+    roles: tuple[RoleState, ...] = ()    # every role of the run, in its order
+    detail: str = ""      # stacks or tracebacks, as text
+    events: int = 0       # how many events of the trace came before it
+    headline: str = ""    # what the kernel's lock validator calls a broken rule of locks
 
 
 def counted(n: int, noun: str) -> str:
@@ -83,7 +70,7 @@ class Outcome:
     log: list[tuple[Any, ...]]     # the recorder's
     notes: list[str] = field(default_factory=list)
     stuck: tuple[str, ...] = ()
-    silent: bool = False     # nothing moved for a while though roles ran: they waited outside our locks
+    silent: bool = False     # nothing moved for a while though roles ran, outside our locks
     tried: int = 1           # how many ways to meet were tried for it
     seconds: float = 0.0
     seed: int | None = None
@@ -96,7 +83,7 @@ class Outcome:
     @property
     def gravest(self) -> Finding | None:
         """The finding that gives the verdict; the first of several of the same graveness."""
-        return max(self.findings, key=lambda found: found.verdict.graveness, default=None)
+        return max(self.findings, key=lambda finding: finding.verdict.graveness, default=None)
 
     @property
     def verdict(self) -> Verdict:

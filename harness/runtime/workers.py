@@ -20,15 +20,12 @@ _ONE = (1).to_bytes(8, "little")
 
 
 class Baton:
-    """What one thread waits for and others hand it.
-
-    `go`: it was handed over and not taken yet. A wake-up meant for an earlier wait does not count.
-    """
+    """What one thread waits for and others hand it."""
 
     __slots__ = ("go", "_read", "_write")
 
     def __init__(self) -> None:
-        self.go = False
+        self.go = False    # handed over and not taken yet: wake-ups for earlier waits do not count
         if hasattr(os, "eventfd"):
             self._read = self._write = os.eventfd(0, os.EFD_CLOEXEC)
         else:
@@ -106,8 +103,7 @@ class Workers:
     def assign(self, run: RunOfTask, task: Task, function: Callable[[], Any], name: str) -> Baton:
         """Let a free worker perform *function* as *task* once it is handed the returned baton.
 
-        Args:
-            name: of its thread meanwhile; "" leaves the one it has, which costs less.
+        Its thread is called *name* meanwhile; "" leaves the one it has, which costs less.
         """
         if len(self._busy) == len(self._workers):
             self._workers.append(_Worker())
@@ -135,7 +131,7 @@ class Workers:
                 worker.quit()   # it ends, should its role ever do so
         self._busy.clear()
         for task in tasks:
-            if task.ended and task.thread is not None and thread_patch.adopted(task.thread):
+            if task.ended and task.thread is not None and thread_patch.end_of(task.thread):
                 thread_patch.plain_join(task.thread)
         if all(task.ended for task in tasks):
             self._batons += self._lent

@@ -19,7 +19,7 @@ from harness.methods.tally import Interrupted
 from harness.methods.explore import STRATEGIES, explore
 from harness.runtime.workers import Workers
 from harness.exploration.stable_ids import Names
-from harness.locks.scheduling_point import step
+from harness.locks.task import step
 from harness.runtime.process_state import settled
 from harness.exploration.follower import Failure, follow, simpler, switches
 

@@ -11,7 +11,7 @@ from explored import as_steps, explored, meaning
 from harness import Completion, Mutex, RWSemaphore, Verdict
 from harness.methods.explore import explore
 from harness.programs.threads import scenario_of
-from harness.locks.scheduling_point import step
+from harness.locks.task import step
 from harness.checker.program import Program
 from harness.exploration.dpor import Reduced
 from harness.exploration.strategies import DepthFirst

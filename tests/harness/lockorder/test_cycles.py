@@ -9,7 +9,7 @@ from harness.lockorder.cycles import unseen, validated
 from harness.lockorder.graph import LockOrder
 from harness.lockorder.lockdep import CIRCULAR, RECURSIVE
 from harness.lockorder.record import Record
-from harness.locks.lock_class import LockClass
+from harness.locks.node import LockClass
 from harness.meetings.one_by_one import OneByOne
 from harness.runtime.free_run import FreeRun
 from harness.runtime.scenario import build

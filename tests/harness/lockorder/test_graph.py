@@ -9,7 +9,7 @@ import pytest
 
 from harness import Completion, Mutex, RWSemaphore, Scenario, ScenarioError, Verdict
 from harness.runtime.workers import Workers
-from harness.locks.lock_class import LockClass
+from harness.locks.node import LockClass
 from harness.locks.parking import Task
 from harness.lockorder.graph import LockOrder
 from harness.meetings.one_by_one import OneByOne

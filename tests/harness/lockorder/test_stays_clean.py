@@ -17,7 +17,7 @@ from harness import Completion, Mutex, RWSemaphore, Scenario, Verdict
 from harness.runtime.workers import Workers
 from harness.checker.search import search
 from harness.runtime.observer import Observer
-from harness.locks.lock_class import LockClass
+from harness.locks.node import LockClass
 from harness.methods.predict import predict
 from harness.checker.program import Op, Program
 from harness.meetings.one_by_one import OneByOne

@@ -72,7 +72,7 @@ class Conductor(Observer):
         """See the world just after the last operation."""
         if self.acting and self.acting[1] != "leave":
             name, operation = self.acting
-            waits = sorted(task.name for task, _ in self.sem._queue)
+            waits = sorted(task.name for task, _ in self.sem.queue)
             holds = sorted(task.name for task, _ in self.sem.holders())
             self.story.append((f"{name} {operation}", f"hold: {' '.join(holds) or 'nobody'}",
                                f"wait: {' '.join(waits) or 'nobody'}"))
@@ -187,7 +187,7 @@ class Historian(Conductor):
         self.played.append((task.name, operation))
         self.asked = None
         self.queue = [(waiter, mode, set(self.sem.blockers(waiter, mode)))
-                      for waiter, mode in self.sem._queue]
+                      for waiter, mode in self.sem.queue]
         if operation != "up":
             mode = SHARED if operation == "down_read" else EXCLUSIVE
             self.asked = task, mode, bool(self.sem.blockers(task, mode))
@@ -210,7 +210,7 @@ class Historian(Conductor):
 
     def after_release(self, history):
         """Check that exactly those got through whose blockers are gone."""
-        still = {waiter for waiter, _ in self.sem._queue}
+        still = {waiter for waiter, _ in self.sem.queue}
         for waiter, mode, before in self.queue:
             through = waiter not in still
             if not through and not self.sem.blockers(waiter, mode):
@@ -273,7 +273,7 @@ class WhoBlocks(Conductor):
         if not self.score and not hasattr(self, "blocked"):
             self.blocked = {
                 waiter.name: [blocker.name for blocker in self.sem.blockers(waiter, mode)]
-                for waiter, mode in self.sem._queue}
+                for waiter, mode in self.sem.queue}
 
 
 @pytest.mark.parametrize("policy, blocked", [
@@ -438,11 +438,11 @@ def test_a_writer_queued_outside_a_run_keeps_readers_out_by_policy(policy, answe
     thread = threading.Thread(target=writer)
     with sem.down_read():
         thread.start()
-        while not sem._queue:
+        while not sem.queue:
             pass
         got = in_thread(lambda: sem.down_read_trylock() and (sem.up_read() or True))
     thread.join()
-    assert (got, sem.holders(), sem._queue) == (answer, [], [])
+    assert (got, sem.holders(), sem.queue) == (answer, [], [])
 
 
 class Gates(Observer):
@@ -479,7 +479,7 @@ def test_a_writer_that_gives_up_lets_the_readers_behind_it_in(policy):
 
     result = run(lambda: {"holder": holder, "writer": writer, "reader": reader},
                  observers=lambda: [Gates(sem, {"writer": queued})])
-    assert (result.verdict, story, sem.holders(), sem._queue) == (Verdict.CLEAN, [False], [], [])
+    assert (result.verdict, story, sem.holders(), sem.queue) == (Verdict.CLEAN, [False], [], [])
 
 
 def test_a_writer_that_gives_up_leaves_the_preference_of_another_alone():
@@ -518,7 +518,7 @@ def test_a_timed_request_outside_a_run_expires_and_leaves_the_semaphore_whole(po
     with sem.down_read():
         assert in_thread(lambda: sem.down_write_timeout(0.01)) is False
         assert in_thread(lambda: sem.down_read_timeout(5) and (sem.up_read() or True)) is True
-    assert (in_thread(sem.down_write_trylock), sem._queue) == (True, [])
+    assert (in_thread(sem.down_write_trylock), sem.queue) == (True, [])
 
 
 # -- an exception in a waiting main thread ---------------------------------------------------------
@@ -598,7 +598,7 @@ def usable(sem):
         if answers[1]:
             sem.up_write()
         return answers
-    return in_thread(both) == [True, True] and (sem.holders(), sem._queue) == ([], [])
+    return in_thread(both) == [True, True] and (sem.holders(), sem.queue) == ([], [])
 
 
 @every_policy

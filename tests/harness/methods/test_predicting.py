@@ -13,7 +13,7 @@ from lock_programs import bare, program, reasons, statuses
 
 from harness import (At, Completion, Meet, Mutex, RWSemaphore, Scenario, ScenarioError, Verdict,
                      force, run)
-from harness.locks.lock_class import LockClass
+from harness.locks.node import LockClass
 from harness.lockorder.finding import read_baseline
 from harness.methods.predict import predict
 

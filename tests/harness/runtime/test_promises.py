@@ -375,7 +375,7 @@ def test_a_mutex_that_a_thread_outside_has_but_has_not_noted_is_no_hang():
 @pytest.mark.parametrize("down, up", [("down_read", "up_read"), ("down_write", "up_write")])
 def test_a_semaphore_that_a_thread_outside_has_but_has_not_noted_is_no_hang(policy, down, up):
     sem, queued = RWSemaphore("sem", policy=policy), threading.Event()
-    hold = sem._writer_lock()
+    hold = sem._rw.gen_wlock()
     hold.acquire()
 
     def outsider():

@@ -1,0 +1,183 @@
+"""The floors of harness: its packages import downward only, in no circle, and no file is long without
+saying why.
+"""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FLOORS = (    # bottom up; packages of one floor do not know each other
+    ("pages",), ("locks",), ("runtime",), ("checker",), ("report",), ("exploration", "meetings"),
+    ("lockorder",), ("programs",), ("methods",), ("cli", "pytest_support"), ("pytest_plugin",))
+FACE = len(FLOORS)    # harness/__init__.py and __main__.py stand on top of all
+IMPORTERS = ("import_module", "__import__")
+LONG, TOO_LONG = 250, 350
+
+
+def files(root):
+    return sorted((root / "harness").rglob("*.py"))
+
+
+def module_of(path, root):
+    """Return the dotted name of the module that a file is."""
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def names_used(path, root):
+    """Yield (line, dotted name, whether that must be a module) of whatever a file may import, in
+    whatever way, wherever it stands.
+
+    A string counts as a name in a file that calls importlib: as it is, below the packages that the
+    file is in, and below harness.
+    """
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    package = list(path.relative_to(root).parent.parts)
+    imports_by_name = any(isinstance(node, ast.Call) and ast.unparse(node.func).endswith(IMPORTERS)
+                          for node in ast.walk(tree))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name, False
+        elif isinstance(node, ast.ImportFrom):
+            base = package[:len(package) - node.level + 1] if node.level else []
+            base = [*base, *(node.module.split(".") if node.module else [])]
+            for alias in node.names:
+                yield node.lineno, ".".join([*base, alias.name]), False
+        elif imports_by_name and isinstance(node, ast.Constant) and isinstance(node.value, str) \
+                and re.fullmatch(r"\.*\w+(\.\w+)*", node.value):
+            name = node.value.lstrip(".")
+            for prefix in ("", ".".join(package) + ".", "harness."):
+                yield node.lineno, prefix + name, True
+
+
+def arrows(root):
+    """Yield (importing file, line, importing module, imported module), of modules of harness."""
+    modules = {module_of(path, root): path for path in files(root)}
+    for module, path in modules.items():
+        for line, name, is_module in set(names_used(path, root)):
+            while not is_module and name and name not in modules:    # a name that a module defines
+                name = name.rpartition(".")[0]
+            if name in modules and name != module:
+                yield path, line, module, name
+
+
+def floor_of(module):
+    """Return on which floor a module stands; the face is on top of all."""
+    package = module.split(".")[1] if module.count(".") else ""
+    return next((number for number, packages in enumerate(FLOORS) if package in packages), FACE)
+
+
+def broken(root):
+    """Return a line for each import that does not lead downward."""
+    lines = []
+    for path, line, module, name in arrows(root):
+        here, there = floor_of(module), floor_of(name)
+        same_package = module.split(".")[1:2] == name.split(".")[1:2]
+        if there >= here and not same_package:
+            lines.append(f"{path.relative_to(root)}:{line}: {module} (floor {here}) imports {name} "
+                         f"(floor {there})")
+    return sorted(lines)
+
+
+def circles(root):
+    """Return the modules that lie on a circle of imports, of whatever kind."""
+    out = {}
+    for _, _, module, name in arrows(root):
+        out.setdefault(module, set()).add(name)
+    on_circle = []
+    for start in out:
+        reached, todo = set(), list(out[start])
+        while todo:
+            module = todo.pop()
+            if module not in reached:
+                reached.add(module)
+                todo += out.get(module, ())
+        if start in reached:
+            on_circle.append(start)
+    return sorted(on_circle)
+
+
+def test_packages_import_downward_only():
+    assert broken(ROOT) == []
+
+
+def test_no_import_lies_on_a_circle():
+    assert circles(ROOT) == []
+
+
+def test_every_package_has_its_floor():
+    named = {package for packages in FLOORS for package in packages}
+    there = {path.name for path in (ROOT / "harness").iterdir()
+             if path.is_dir() and path.name != "__pycache__"}
+    assert there == named
+
+
+@pytest.mark.parametrize("path", files(ROOT), ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_file_is_long_without_saying_why(path):
+    text = path.read_text(encoding="utf-8")
+    lines = len(text.splitlines())
+    assert lines <= TOO_LONG
+    if lines > LONG:
+        assert re.search(r"\blong\b|[Oo]ver 250 lines", ast.get_docstring(ast.parse(text)) or "")
+
+
+# -- the rules notice what they forbid --------------------------------------------------------------
+
+UPWARD = {
+    "relative": ("locks/low.py", "from ..report import high"),
+    "absolute": ("locks/low.py", "import harness.report.high"),
+    "absolute, a name of it": ("locks/low.py", "from harness.report.high import thing"),
+    "for type checkers alone": (
+        "locks/low.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n"
+                        "    from ..report.high import thing"),
+    "in a function": ("locks/low.py", "def f():\n    from ..report.high import thing"),
+    "in an __init__.py": ("locks/__init__.py", "from ..report.high import thing"),
+    "importlib": ("locks/low.py", "import importlib\n"
+                                  "importlib.import_module('harness.report.high')"),
+    "importlib, relative": ("locks/low.py", "import importlib\n"
+                            "importlib.import_module('..report.high', __package__)"),
+    "importlib, from a table": ("locks/low.py", "import importlib\nTABLE = {'thing': 'report.high'}\n"
+                                "importlib.import_module('harness.' + TABLE['thing'])"),
+    "the face": ("locks/low.py", "import harness"),
+    "a name of the face": ("locks/low.py", "from harness import thing"),
+    "a package of the same floor": ("meetings/m.py", "from ..exploration import x"),
+}
+
+
+def a_tree(root, file, text):
+    """Make a small harness in which *file* says *text*."""
+    for name in ("__init__.py", "locks/__init__.py", "locks/low.py", "report/__init__.py",
+                 "report/high.py", "exploration/__init__.py", "exploration/x.py",
+                 "meetings/__init__.py", "meetings/m.py"):
+        path = root / "harness" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text if name == file else "", encoding="utf-8")
+
+
+@pytest.mark.parametrize("kind", UPWARD)
+def test_an_import_that_is_not_downward_is_noticed(kind, tmp_path):
+    file, text = UPWARD[kind]
+    a_tree(tmp_path, file, text)
+    line, *_ = broken(tmp_path)
+    assert line.startswith(f"harness/{file}:") and "(floor " in line
+
+
+@pytest.mark.parametrize("text", [
+    "from ..locks import low", "import harness.locks.low", "def f():\n    from ..locks.low import x",
+    "NAME = 'report.high'", "from . import x"])
+def test_an_import_downward_or_beside_and_a_mere_string_are_none(text, tmp_path):
+    a_tree(tmp_path, "exploration/x.py" if "import x" not in text else "exploration/__init__.py", text)
+    assert broken(tmp_path) == []
+
+
+@pytest.mark.parametrize("back", [
+    "from . import low", "from .low import x", "def f():\n    from . import low",
+    "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .low import x"])
+def test_a_circle_is_noticed(back, tmp_path):
+    a_tree(tmp_path, "locks/low.py", "from . import other")
+    (tmp_path / "harness/locks/other.py").write_text(back, encoding="utf-8")
+    assert circles(tmp_path) == ["harness.locks.low", "harness.locks.other"]
