@@ -114,7 +114,7 @@ def test_judges_that_contradict_each_other_differ_whatever_is_expected(judged, m
     monkeypatch.undo()
     monkeypatch.setattr(cases, "predict", lambda scenario, timeout: _result(Verdict.CLEAN))
     blind_prediction = judged(a_program("deadlock")), judged(a_program("ok"))
-    for status, out, (row,) in blind_engine + blind_prediction:
+    for status, _, (row,) in blind_engine + blind_prediction:
         assert status == 1 and "the judges CONTRADICT each other" in row["why"] and not row["ok"]
 
 
