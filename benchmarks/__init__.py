@@ -1,1 +1,3 @@
-"""Speed as ratios and rates measured within one run, against the goals of the design; nothing here is a test."""
+"""Speed as ratios and rates measured within one run, against the goals of the design; nothing here
+is a test.
+"""

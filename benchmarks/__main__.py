@@ -25,7 +25,8 @@ QUICK = 0.1   # the scale of --quick
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status."""
     parser = options.parser("benchmarks", "Measure what the tools cost, against the goals.")
-    parser.add_argument("--json", metavar="FILE", help="write the result as JSON to FILE, or - for stdout")
+    parser.add_argument("--json", metavar="FILE",
+                        help="write the result as JSON to FILE, or - for stdout")
     parser.add_argument("--quick", action="store_true", help=f"the same as --scale {QUICK}")
     parser.add_argument("--scale", type=_scale, metavar="F", default=1.0,
                         help="how much to measure (default %(default)s); small is quick and rough")
@@ -89,8 +90,9 @@ def _measure(scale: float) -> dict[str, Any]:
 
 def _text(measured: dict[str, Any]) -> str:
     """Return what is printed: the table of goals, and what chance finds."""
+    pinned = "pinned to one" if measured["pinned"] else "not pinned"
     lines = [f"{measured['implementation']} {measured['python']}, {measured['cpus']} CPUs, "
-             f"{'pinned to one' if measured['pinned'] else 'not pinned'}, scale {measured['scale']:g}", "",
+             f"{pinned}, scale {measured['scale']:g}", "",
              f"{'':76}{'goal':>8}{'now':>9}  {'':8}{'spread':17}"]
     for row in measured["rows"]:
         lines.append(_line(row))

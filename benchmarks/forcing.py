@@ -27,7 +27,7 @@ def rows(scale: float) -> list[Row]:
 
 
 def ring(n: int) -> Scenario:
-    """Return *n* roles, each of which holds a lock and asks for its neighbour's; with two it is ABBA."""
+    """Return *n* roles, each of which holds a lock and asks for its neighbour's; two are ABBA."""
     locks = [Mutex(f"lock{i}") for i in range(n)]
 
     def role(mine: Mutex, next_: Mutex) -> Callable[[], None]:
@@ -53,7 +53,8 @@ def _forced(what: str, goal: float | None, scenario: Callable[[], Any], runs: in
 
 
 def _abba(scale: float) -> Row:
-    return _forced("forced deadlocks, two roles ABBA", 5000, lambda: ring(2), scaled(1000, scale, 20))
+    return _forced("forced deadlocks, two roles ABBA", 5000, lambda: ring(2),
+                   scaled(1000, scale, 20))
 
 
 def _probe_vs_aer(scale: float) -> Row:
@@ -77,7 +78,8 @@ def _latency(n: int, workers: Workers) -> tuple[float, float]:
     """Force one deadlock of *n* roles.
 
     Returns:
-        Microseconds from the last block until the cycle is known, and until its role, everything frozen, is let go.
+        Microseconds from the last block until the cycle is known, and until its role, everything
+        frozen, is let go.
     """
     closer, let_go, known = _Closer(), {}, []
 

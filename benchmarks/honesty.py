@@ -1,7 +1,9 @@
-"""What chance finds: the deadlock of the mail on bare locks, without the harness, and what a barrier changes.
+"""What chance finds: the deadlock of the mail on bare locks, without the harness, and what a
+barrier changes.
 
-A *start* barrier is worth little, the place of the barrier is everything; and a loop of long-lived threads finds this
-one by chance in a moment. What chance cannot give is the same schedule twice, a named cycle, and a word on the fix.
+A *start* barrier is worth little, the place of the barrier is everything; and a loop of long-lived
+threads finds this one by chance in a moment. What chance cannot give is the same schedule twice, a
+named cycle, and a word on the fix.
 """
 
 from __future__ import annotations
@@ -71,26 +73,35 @@ class _Mail:
 
 def _one_shot(tries: int, start: bool = False, middle: bool = False) -> int:
     """Start the two paths on fresh threads, *tries* times; return how often they deadlocked."""
-    hits = 0
-    for _ in range(tries):
-        barrier = threading.Barrier(2)
-        mail = _Mail(barrier.wait if middle else _pass)
-        _both(lambda path: (barrier.wait() if start else None, path()), mail)
-        hits += mail.hung
-    return hits
+    return sum(_one_try(start, middle) for _ in range(tries))
+
+
+def _one_try(start: bool, middle: bool) -> bool:
+    barrier = threading.Barrier(2)
+    mail = _Mail(barrier.wait if middle else _pass)
+
+    def once(path: Callable[[], None]) -> None:
+        if start:
+            barrier.wait()
+        path()
+
+    _both(once, mail)
+    return mail.hung
 
 
 def _loops(tries: int) -> int:
     """Let two threads run the paths over and over, until they deadlock; *tries* times."""
     for _ in range(tries):
-        mail = _Mail()
-
-        def over_and_over(path: Callable[[], None]) -> None:
-            while not mail.hung:
-                path()
-
-        _both(over_and_over, mail)
+        _loop_until_hung(_Mail())
     return tries
+
+
+def _loop_until_hung(mail: _Mail) -> None:
+    def over_and_over(path: Callable[[], None]) -> None:
+        while not mail.hung:
+            path()
+
+    _both(over_and_over, mail)
 
 
 def _both(perform: Callable[[Callable[[], None]], Any], mail: _Mail) -> None:
@@ -121,4 +132,5 @@ def _mail_scenario() -> Scenario:
                 pass
 
     return Scenario({"CPU0": probe, "CPU1": recover},
-                    meet=Meet(At("CPU0", sem, holding=(device,)), At("CPU1", device, holding=(sem,))))
+                    meet=Meet(At("CPU0", sem, holding=(device,)),
+                              At("CPU1", device, holding=(sem,))))

@@ -59,7 +59,9 @@ def _read_pair(scale: float) -> Row:
 
 
 class _Edges(Observer):
-    """Look up the lock-order edge of each acquisition made with a lock held: the check of the full record."""
+    """Look up the lock-order edge of each acquisition made with a lock held: the check of the full
+    record.
+    """
 
     def __init__(self) -> None:
         self.edges: set[tuple[Any, Any]] = set()
@@ -103,9 +105,10 @@ def _in_runs(scale: float) -> list[Row]:
 
 def _in_run(what: str, goal: float | None, scale: float,
             observers: Callable[[], list[Observer]] = list, chain: int = 0) -> Row:
-    """Measure in the only role of a run, with another mutex held, so that every acquisition has an edge.
+    """Measure in the only role of a run, with another mutex held: every acquisition has an edge.
 
-    The lock is taken in the role itself, which makes a call chain of one; *chain* says how long it is to be.
+    The lock is taken in the role itself, which makes a call chain of one; *chain* says how long it
+    is to be.
     """
     outer, inner, bare = Mutex("outer"), Mutex("inner"), threading.Lock()
     pairs: list[tuple[float, float]] = []

@@ -1,7 +1,8 @@
 """How things are measured, and what a measurement is.
 
-Nanoseconds do not carry over from one machine to another, ratios do: what is compared is run in turns, in short batches,
-and the 10th percentile of their times is taken, which is what the code costs when nothing disturbs it.
+Nanoseconds do not carry over from one machine to another, ratios do: what is compared is run in
+turns, in short batches, and the 10th percentile of their times is taken, which is what the code
+costs when nothing disturbs it.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ def ratio_row(what: str, goal: float | None, ours: Rounds, base: Rounds, scale: 
 
 def ratio_row_of(what: str, goal: float | None, pairs: Sequence[tuple[float, float]],
                  length: int) -> Row:
-    """Return the row of a ratio, from what neighbouring batches of *length* rounds took, ours and the other.
+    """Return the row of a ratio, from what neighbouring batches of *length* rounds took, ours and
+    the other.
 
     Its spread is the quartiles of the ratios of neighbours.
     """
@@ -81,7 +83,9 @@ def ratio_row_of(what: str, goal: float | None, pairs: Sequence[tuple[float, flo
 
 def rate_row(what: str, unit: str, goal: float | None, work: Callable[[int], None], number: int,
              times: int = 5, note: str = "") -> Row:
-    """Do *work* of *number* pieces *times* times over; return the row of the rate, at the 90th percentile."""
+    """Do *work* of *number* pieces *times* times over; return the row of the rate, at the 90th
+    percentile.
+    """
     rates = [number / _time(work, number) for _ in range(times)]
     return Row(what, unit, goal, percentile(rates, 90), (min(rates), max(rates)), note, rate=True)
 

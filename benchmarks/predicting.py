@@ -24,7 +24,7 @@ def rows(scale: float) -> list[Row]:
 
 
 def _order(scale: float) -> Row:
-    """Measure what the order graph adds to a run: the same pairs with it and without, in two runs."""
+    """Measure what the order graph adds: the same pairs with it and without, in two runs."""
     with_it, base = _pairs(lambda: [LockOrder()], scale)
     without, _ = _pairs(list, scale)
     added = percentile(with_it, 10) - percentile(without, 10)

@@ -1,4 +1,6 @@
-"""Ways into the model, each a function of a kernel class, run as a role: together they take every lock the model documents."""
+"""Ways into the model, each a function of a kernel class, run as a role: together they take every
+lock the model documents.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ PF = "0000:01:00.0"
 
 
 def boot(tree, sriov=None, second=None, **world):
-    """Boot a machine with a network card, a disk and a switch; its kworkers stay until they are waited for."""
+    """Boot a machine with a network card, a disk and a switch; its kworkers stay until they are
+    waited for.
+    """
 
     class Observable(tree):
         awaited = frozenset()   # names of work items that do not end before someone waits for them
@@ -182,5 +186,6 @@ def work_items(tree):
     settle()
 
 
-PATHS = [module_load_and_unload, sysfs, probes_that_enable_vfs, functions_that_depend_on_each_other, vfs_on_another_bus, vfs_that_fail, disable_while_vfs_are_added,
-         unplug_while_vfs_are_added, recovery, recovery_by_firmware, probe_on_a_worker, work_items]
+PATHS = [module_load_and_unload, sysfs, probes_that_enable_vfs, functions_that_depend_on_each_other,
+         vfs_on_another_bus, vfs_that_fail, disable_while_vfs_are_added, unplug_while_vfs_are_added,
+         recovery, recovery_by_firmware, probe_on_a_worker, work_items]

@@ -1,5 +1,5 @@
-"""The floors of harness: its packages import downward only, in no circle, and no file is long without
-saying why.
+"""The floors of harness: its packages import downward only, in no circle, and no file is long
+without saying why.
 """
 
 import ast
@@ -125,7 +125,7 @@ def test_no_file_is_long_without_saying_why(path):
         assert re.search(r"\blong\b|[Oo]ver 250 lines", ast.get_docstring(ast.parse(text)) or "")
 
 
-# -- the rules notice what they forbid --------------------------------------------------------------
+# -- the rules notice what they forbid -------------------------------------------------------------
 
 UPWARD = {
     "relative": ("locks/low.py", "from ..report import high"),
@@ -140,7 +140,8 @@ UPWARD = {
                                   "importlib.import_module('harness.report.high')"),
     "importlib, relative": ("locks/low.py", "import importlib\n"
                             "importlib.import_module('..report.high', __package__)"),
-    "importlib, from a table": ("locks/low.py", "import importlib\nTABLE = {'thing': 'report.high'}\n"
+    "importlib, from a table": ("locks/low.py", "import importlib\n"
+                                "TABLE = {'thing': 'report.high'}\n"
                                 "importlib.import_module('harness.' + TABLE['thing'])"),
     "the face": ("locks/low.py", "import harness"),
     "a name of the face": ("locks/low.py", "from harness import thing"),
@@ -167,10 +168,11 @@ def test_an_import_that_is_not_downward_is_noticed(kind, tmp_path):
 
 
 @pytest.mark.parametrize("text", [
-    "from ..locks import low", "import harness.locks.low", "def f():\n    from ..locks.low import x",
-    "NAME = 'report.high'", "from . import x"])
+    "from ..locks import low", "import harness.locks.low",
+    "def f():\n    from ..locks.low import x", "NAME = 'report.high'", "from . import x"])
 def test_an_import_downward_or_beside_and_a_mere_string_are_none(text, tmp_path):
-    a_tree(tmp_path, "exploration/x.py" if "import x" not in text else "exploration/__init__.py", text)
+    file = "__init__.py" if "import x" in text else "x.py"
+    a_tree(tmp_path, f"exploration/{file}", text)
     assert broken(tmp_path) == []
 
 

@@ -1,8 +1,9 @@
 """The `Locks:` line of every model function against what runs observe.
 
-The entry paths below are driven in runs of one role (and its kworkers); each lock operation is then charged to the function whose
-body called the locking verb, and to every function that was running above it. What a line says must be seen, and what is seen
-below a function, in its own thread, must be said by its line: by name, by "as" its callee, or as taken by what it was given.
+The entry paths are driven in runs of one role (and its kworkers); each lock operation is then
+charged to the function whose body called the locking verb, and to every function that was running
+above it. What a line says must be seen, and what is seen below a function, in its own thread, must
+be said by its line: by name, by "as" its callee, or as taken by what it was given.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from pcimodel.fixes import FIXES, apply
 from pcimodel.trees import TREES
 from tests.entry_paths import PATHS
 
-ITEM = re.compile(r"(?:via (?P<via>\w+): )?(?P<lock>\S.*?) \((?P<mode>mutex|read|write|wait)\)(?P<text>, .+)?")
-# "via CALLEE: as CALLEE" stands for all that the callee's line says; "the driver's" for what a driver's callback takes.
+ITEM = re.compile(r"(?:via (?P<via>\w+): )?(?P<lock>\S.*?) \((?P<mode>mutex|read|write|wait)\)"
+                  r"(?P<text>, .+)?")
+# "via CALLEE: as CALLEE" stands for all that the callee's line says; "the driver's" for what a
+# driver's callback takes.
 AS = re.compile(r"via (?P<callee>\w+): as (?P=callee)(?P<text>, .+)?")
 GIVEN = re.compile(r"the (?P<given>driver|callback|work item)'s(?P<text>, .+)?")
 KERNELS = [()] + [(name,) for name in FIXES]
@@ -94,13 +97,18 @@ def observed(request):
     tree = apply(TREES["v4.14"], request.param)
     seen = Observed()
     for path in PATHS:
-        result = run(lambda: {"task": lambda: path(tree)}, observers=lambda: [seen])
-        assert result.verdict.value == "clean", f"{path.__name__}: {result}"
+        drive(path, tree, seen)
     return tree, seen
 
 
+def drive(path, tree, observer):
+    """Run an entry path into *tree* to its clean end."""
+    result = run(lambda: {"task": lambda: path(tree)}, observers=lambda: [observer])
+    assert result.verdict.value == "clean", f"{path.__name__}: {result}"
+
+
 def means(document, took):
-    """Say whether the documented lock and mode mean what was taken; a work item may stand for any."""
+    """Say whether the documented lock and mode mean what was taken; `work` stands for any item."""
     (lock, mode), (name, took_mode) = document, took
     any_work = lock == "(work_completion)(&work)" and name.startswith("(work_completion)(&")
     return mode == took_mode and (lock == name or any_work)
@@ -110,7 +118,8 @@ def test_every_own_acquisition_is_documented_in_order(observed):
     tree, seen = observed
     wrong = []
     for code, (name, items) in documented(tree).items():
-        own = [(item["lock"], item["mode"]) for item in items if "lock" in item and item["via"] is None]
+        own = [(item["lock"], item["mode"]) for item in items
+               if "lock" in item and item["via"] is None]
         where = [next((i for i, what in enumerate(own) if means(what, took)), None)
                  for took in seen.own[code]]
         if None in where or where != sorted(where):
@@ -120,7 +129,7 @@ def test_every_own_acquisition_is_documented_in_order(observed):
 
 def test_every_documented_acquisition_is_observed(observed):
     tree, seen = observed
-    # With a fix, only what the fix itself says: it may keep functions of the tree from being called.
+    # With a fix, only what the fix itself says: it may keep the tree's functions from being called.
     fixes = [FIXES[name] for name in FIXES if issubclass(tree, FIXES[name])]
     judged = documented(tree, *fixes[:1])
     missing = []
@@ -140,7 +149,7 @@ def test_every_documented_acquisition_is_observed(observed):
 
 
 def covers(item, what, names, by_driver):
-    """Say whether one item of a function's line tells of *what*, taken by way of its callees *names*."""
+    """Say whether an item of a function's line tells of *what*, taken by way of callees *names*."""
     if "callee" in item:
         return item["callee"] in names
     if "given" in item:

@@ -16,7 +16,7 @@ from harness.programs import json_file
 from harness import Verdict, explore, force, predict, stress
 from harness.checker.program import KINDS, OPS
 from harness.locks.operations import RECORDED
-from harness.cli import command_line as cli
+from harness.cli import command_line
 from harness.lockorder.lockdep import TYPES
 from harness.programs.threads import OPERATIONS
 from pcimodel import __main__ as pcimodel
@@ -120,7 +120,7 @@ def test_the_recipe_for_a_fix_makes_a_fix_that_is_compared(monkeypatch, capsys):
 # -- the command help ------------------------------------------------------------------------------
 
 BOTH = pytest.mark.parametrize("main, package",
-                               [(cli.main, "harness"), (pcimodel.main, "pcimodel")])
+                               [(command_line.main, "harness"), (pcimodel.main, "pcimodel")])
 
 
 @BOTH
@@ -195,12 +195,12 @@ def commands_of(parser):
 
 
 def test_the_page_on_options_names_every_command_and_option():
-    parser = cli._parser()
+    parser = command_line._parser()
     assert {*commands_of(parser), *options_of(parser)} - words("harness-options") == set()
 
 
 def test_the_pages_of_the_model_name_every_option_that_it_adds():
-    added = options_of(pcimodel._parser()) - options_of(cli._parser())
+    added = options_of(pcimodel._parser()) - options_of(command_line._parser())
     assert {"--kernel", "--fix", "--scenario"} == added
     assert added - words("pcimodel-fixes") == set()
 
@@ -247,7 +247,7 @@ def test_the_page_on_results_names_every_field(capsys, tmp_path):
     (tmp_path / "validator.json").write_text(next(
         text for _, name, text in PAGES["harness-cases"].blocks if name == "validator.json"))
     for name in ("bank.json", "validator.json"):
-        _, out, _ = call(cli.main, capsys, "cases", str(tmp_path / name), "--json", "-")
+        _, out, _ = call(command_line.main, capsys, "cases", str(tmp_path / name), "--json", "-")
         fields |= keys_of(json.loads(out))
     assert fields - words("harness-results") == set() and len(fields) > 40
 
@@ -261,6 +261,6 @@ def test_the_page_of_the_model_on_results_names_every_field_that_it_adds(compari
 
 
 def test_json_options_are_on_every_command_but_help():
-    for module in (cli, pcimodel):
+    for module in (command_line, pcimodel):
         assert [name for name, command in commands_of(module._parser()).items()
                 if "--json" not in options_of(command)] == ["help"]

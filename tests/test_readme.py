@@ -11,7 +11,8 @@ from documented import ROOT, Document, as_pattern
 README = Document(ROOT / "README.md")
 
 
-@pytest.mark.parametrize("command, output", README.examples(), ids=[c for c, _ in README.examples()])
+@pytest.mark.parametrize("command, output", README.examples(),
+                         ids=[command for command, _ in README.examples()])
 def test_commands_print_what_the_readme_says(command, output, tmp_path, request):
     if command == "python -m pcimodel":    # it takes longest, and others look at the same table
         comparison = request.getfixturevalue("comparison")
@@ -38,12 +39,12 @@ def test_files_and_functions_of_the_walk_exist():
     files = {name: (ROOT / name).read_text(encoding="utf-8")
              for name in re.findall(r"`((?:pcimodel|harness)/\S+?\.py)`", walk)}
     assert len(files) >= 8
-    names = {"_driver_attach", "driver_probe_device", "igb_probe", "pci_enable_sriov", "pci_iov_add_virtfn",
-             "pci_device_add", "do_recovery", "broadcast_error_message", "pci_walk_bus", "report_error_detected",
-             "find_cycle", "blockers"}
+    names = {"_driver_attach", "driver_probe_device", "igb_probe", "pci_enable_sriov",
+             "pci_iov_add_virtfn", "pci_device_add", "do_recovery", "broadcast_error_message",
+             "pci_walk_bus", "report_error_detected", "find_cycle", "blockers"}
     assert names <= set(re.findall(r"`(\w+)`", walk))
-    source = "\n".join(text for name, text in files.items())
-    source += (ROOT / "pcimodel/pci_driver.py").read_text() + "".join(path.read_text() for path in (ROOT / "harness").rglob("*.py"))
+    others = [ROOT / "pcimodel/pci_driver.py", *(ROOT / "harness").rglob("*.py")]
+    source = "\n".join([*files.values(), *(path.read_text(encoding="utf-8") for path in others)])
     assert not [name for name in names if f"def {name}(" not in source]
 
 

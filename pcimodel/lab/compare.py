@@ -65,7 +65,9 @@ def render(cells: Sequence[Cell]) -> str:
     parts = [_table(cells)]
     first = next((cell for cell in cells if cell.result.verdict is Verdict.DEADLOCK), None)
     if first is not None:
-        parts.append(f"{first.scenario} on {_column(first)}:\n\n{diagram(first.result.outcome, first.result.names, first.result.titles)}")
+        result = first.result
+        picture = diagram(result.outcome, result.names, result.titles)
+        parts.append(f"{first.scenario} on {_column(first)}:\n\n{picture}")
     parts.append(_what_fixes_leave(cells))
     parts.append(_what_policies_change(cells))
     parts.append(_legend(cells))

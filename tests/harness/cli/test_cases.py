@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness import explore
-from harness.cli import cases, command_line as cli
+from harness.cli import cases, main
 from harness.programs.format import File
 from harness.report.result import Result
 from harness.runtime.verdict import Outcome, Verdict
@@ -26,7 +26,7 @@ def judged(tmp_path, capsys):
     def judged(*some, **more):
         file, out = tmp_path / "f.json", tmp_path / "out.json"
         file.write_text(json.dumps({"cases": some}))
-        status = cli.main(["cases", str(file), "--json", str(out)])
+        status = main(["cases", str(file), "--json", str(out)])
         data = json.loads(out.read_text())
         assert data["passed"] + data["failed"] == len(data["cases"])
         assert status == (1 if data["failed"] else 0)
@@ -57,7 +57,7 @@ def test_every_version_of_the_corpus_is_as_expected():
 
 
 def test_every_case_of_the_validator_is_as_expected_with_its_kind_of_report(capsys):
-    status = cli.main(["cases", SELFTEST])
+    status = main(["cases", SELFTEST])
     lines = capsys.readouterr().out.splitlines()
     assert (status, lines[-1]) == (0, f"{SELFTEST}: 52 cases, 52 as expected, 0 differ")
     assert [line for line in lines if line.startswith("rsem_AA3 ")] == [
@@ -114,7 +114,7 @@ def test_judges_that_contradict_each_other_differ_whatever_is_expected(judged, m
     monkeypatch.undo()
     monkeypatch.setattr(cases, "predict", lambda scenario, timeout: _result(Verdict.CLEAN))
     blind_prediction = judged(a_program("deadlock")), judged(a_program("ok"))
-    for status, out, (row,) in blind_engine + blind_prediction:
+    for status, _, (row,) in blind_engine + blind_prediction:
         assert status == 1 and "the judges CONTRADICT each other" in row["why"] and not row["ok"]
 
 
@@ -170,7 +170,7 @@ def test_an_exploration_that_met_its_bound_abstains_and_says_so(judged, monkeypa
 def test_nothing_is_judged_if_one_case_is_wrong(tmp_path, capsys):
     file, out = tmp_path / "f.json", tmp_path / "out.json"
     file.write_text(json.dumps([a_program(), {**a_program(), "id": "d", "threads_before": {}}]))
-    status = cli.main(["cases", str(file), "--json", str(out)])
+    status = main(["cases", str(file), "--json", str(out)])
     said = capsys.readouterr()
     assert (status, said.out, said.err.count("\n"), "case 'd', before" in said.err,
             out.exists()) == (2, "", 1, True, False)
@@ -183,7 +183,7 @@ def test_nothing_is_judged_if_one_case_is_wrong(tmp_path, capsys):
     ["stress", "small_worlds:abba", "--policy", "fair"]])
 def test_bad_input_is_one_clear_line_and_status_2(argv, capsys):
     try:
-        status = cli.main(argv)
+        status = main(argv)
     except SystemExit as exc:
         status = exc.code
     out, err = capsys.readouterr()
@@ -201,19 +201,19 @@ def test_bad_input_is_one_clear_line_and_status_2(argv, capsys):
     ("stress", "vfio-remove-waits-for-user:after", 0, "CLEAN")])
 def test_a_case_is_run_forced_and_stressed(command, reference, status, word, capsys):
     more = ["--runs", "20", "--seed", "1"] if command == "stress" else []
-    assert cli.main([command, f"{CORPUS}:{reference}", *more]) == status
+    assert main([command, f"{CORPUS}:{reference}", *more]) == status
     assert capsys.readouterr().out.startswith(f"{word}: ")
 
 
 def test_the_policy_is_part_of_the_command_that_shows_it_again(capsys):
     reference = f"{CORPUS}:aspm-power-state-recursive-read"
-    assert cli.main(["force", reference, "--policy", "fair"]) == 1
+    assert main(["force", reference, "--policy", "fair"]) == 1
     assert capsys.readouterr().out.splitlines()[-1] == \
         f"Again: python -m harness force {reference} --policy fair"
 
 
 def test_json_to_standard_output_is_one_object_and_nothing_else(capsys):
-    assert cli.main(["cases", SELFTEST, "--json", "-"]) == 0
+    assert main(["cases", SELFTEST, "--json", "-"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert (data["file"], data["passed"], data["failed"]) == (SELFTEST, 52, 0)
     assert data["cases"][0] == {
@@ -225,7 +225,7 @@ def test_json_to_standard_output_is_one_object_and_nothing_else(capsys):
 
 def test_a_case_is_replayed_in_another_process(in_another_process, capsys):
     reference = f"{CORPUS}:aer-walk-vs-sriov-probe"
-    assert cli.main(["stress", reference, "--runs", "100", "--seed", "1", "--json", "-"]) == 1
+    assert main(["stress", reference, "--runs", "100", "--seed", "1", "--json", "-"]) == 1
     token = json.loads(capsys.readouterr().out)["replay"]
     done = in_another_process("-m", "harness", "replay", token)
     assert (done.returncode, done.stdout.startswith("DEADLOCK: 2 threads"), done.stderr) == (

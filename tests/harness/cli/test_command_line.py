@@ -11,7 +11,7 @@ import pytest
 import small_worlds
 
 from harness import __version__
-from harness.cli import command_line as cli
+from harness.cli import main
 from harness.runtime.verdict import Verdict
 
 
@@ -23,7 +23,7 @@ def beside_the_worlds(monkeypatch):
 def call(capsys, *argv):
     """Run the command line in this process; return status, standard output and standard error."""
     try:
-        status = cli.main(argv)
+        status = main(argv)
     except SystemExit as exc:
         status = exc.code
     out, err = capsys.readouterr()

@@ -729,7 +729,7 @@ def test_progress_is_shown(capsys):
 @pytest.mark.parametrize("strategy", ["dpor", "dfs"])
 @pytest.mark.parametrize("looked_at", ["mutex", "completion"])
 def test_a_look_at_a_lock_is_a_point_where_others_may_go_first(looked_at, strategy):
-    """Only if the other has the lock, or has completed, at that moment is b{c} taken against c{b}."""
+    """Only if the other has the lock, or has completed, at that time is b{c} taken against c{b}."""
     def world():
         seen = Mutex("seen") if looked_at == "mutex" else Completion("seen")
         b, c = Mutex("b"), Mutex("c")
@@ -873,8 +873,8 @@ def test_replay_says_that_other_locks_are_taken_now():
 
 
 def test_schedules_are_counted_anew_when_two_locks_turn_out_to_share_a_name():
-    """Six schedules, as in crosswise of test_explore_counts.py; not told apart, all are of their own
-    class. The first is tried once more when that has turned out.
+    """Six schedules, as in crosswise of test_explore_counts.py; not told apart, all are of their
+    own class. The first is tried once more when that has turned out.
     """
     def world():
         made = {}

@@ -314,8 +314,8 @@ def test_a_fix_is_proven_with_less_than_half_of_what_the_best_peer_needs(factory
 
 
 def two_devices(collected):
-    """Return two who lock a device each, then write the bus; and one who reads the bus and locks both
-    devices, meanwhile or after.
+    """Return two who lock a device each, then write the bus; and one who reads the bus and locks
+    both devices, meanwhile or after.
     """
     walk = [("lock", "0"), ("unlock", "0"), ("lock", "1"), ("unlock", "1")]
     recovery = [("down_read", "bus"), ("up_read", "bus"), *walk] if collected else \

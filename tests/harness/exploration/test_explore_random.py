@@ -7,7 +7,7 @@ import pytest
 from crowded import Case, a_trylock_matters, random_program, world_of
 from explored import Explored, meaning
 
-from harness.exploration import dependency as dependence, happens_before
+from harness.exploration import dependency, happens_before
 from harness.exploration.controlled_run import ControlledRun
 from harness.checker.search import search
 from harness.runtime.workers import Workers
@@ -16,7 +16,7 @@ from harness.exploration.strategies import DepthFirst
 from harness.runtime.process_state import settled
 from harness.locks.waitgraph import find_cycle
 
-RELEASES = (dependence.UNLOCK, dependence.UP_READ, dependence.UP_WRITE)
+RELEASES = (dependency.UNLOCK, dependency.UP_READ, dependency.UP_WRITE)
 MOST = 40     # schedules of a program; more with four threads
 SEEDS = (    # chosen so that the programs have at most that many
     1, 4, 6, 12, 13, 15, 20, 22, 25, 31, 32, 44, 52, 56, 57, 59, 61, 62, 72, 73, 74, 75, 76,
@@ -80,17 +80,17 @@ def test_the_reduced_search_visits_each_class_and_no_more(cases):
 def without(*pairs):
     """Return the dependence without some pairs of kinds."""
     return tuple(frozenset(b for b in depends if (a, b) not in pairs and (b, a) not in pairs)
-                 for a, depends in enumerate(dependence.DEPENDS))
+                 for a, depends in enumerate(dependency.DEPENDS))
 
 
 def queueing_of_writers_is_independent(monkeypatch):
-    everything = range(len(dependence.DEPENDS))
+    everything = range(len(dependency.DEPENDS))
     monkeypatch.setattr(happens_before, "DEPENDS",
-                        without(*((dependence.QUEUE_WRITE, kind) for kind in everything)))
+                        without(*((dependency.QUEUE_WRITE, kind) for kind in everything)))
 
 
 def a_failed_trylock_is_independent_of_the_release(monkeypatch):
-    failures = (dependence.BUSY, dependence.READ_BUSY, dependence.WRITE_BUSY)
+    failures = (dependency.BUSY, dependency.READ_BUSY, dependency.WRITE_BUSY)
     monkeypatch.setattr(happens_before, "DEPENDS",
                         without(*((a, b) for a in RELEASES for b in failures)))
 

@@ -20,8 +20,8 @@ def path(text):
 
 def verdict(threads, done=None, **more):
     """Return what the engine says of threads that were seen to do this."""
-    made = program_from({name: path(text) for name, text in threads.items()}, done or {}, {}, **more)
-    answer = search(made)
+    paths = {name: path(text) for name, text in threads.items()}
+    answer = search(program_from(paths, done or {}, {}, **more))
     assert answer.complete
     return answer.verdict
 
@@ -32,9 +32,9 @@ def verdict(threads, done=None, **more):
 def test_each_wait_needs_a_completion_of_its_own():
     """What the one does between its two calls is over before the other's second wait passes."""
     one, other = CROSSED
-    assert verdict({"T": f"complete x; {one}; complete x", "U": f"wait x; wait x; {other}"}) == "clean"
-    assert verdict({"T": f"complete x; {one}; complete x", "U": f"wait x; {other}; wait x"}) == \
-        "deadlock"
+    completer = f"complete x; {one}; complete x"
+    assert verdict({"T": completer, "U": f"wait x; wait x; {other}"}) == "clean"
+    assert verdict({"T": completer, "U": f"wait x; {other}; wait x"}) == "deadlock"
 
 
 def test_two_completions_for_three_waits_leave_one_waiting():
@@ -44,8 +44,9 @@ def test_two_completions_for_three_waits_leave_one_waiting():
 def test_what_was_completed_before_the_start_lets_the_first_waits_pass():
     """One call was made before: so the one made here is for the second wait."""
     one, other = CROSSED
-    assert verdict({"T": f"{one}; complete x", "U": f"wait x; {other}"}, {"x": 1}) == "deadlock"
-    assert verdict({"T": f"{one}; complete x", "U": f"wait x; wait x; {other}"}, {"x": 1}) == "clean"
+    completer, done = f"{one}; complete x", {"x": 1}
+    assert verdict({"T": completer, "U": f"wait x; {other}"}, done) == "deadlock"
+    assert verdict({"T": completer, "U": f"wait x; wait x; {other}"}, done) == "clean"
     assert verdict({"T": "lock a; unlock a", "U": "wait x"}, {"x": float("inf")}) == "clean"
 
 
@@ -193,5 +194,5 @@ def test_completion_that_is_done_once_and_awaited_once_is_a_flag(counts):
             done.complete()
         return {"completes": done.complete, "waits": done.wait, "steps": lambda: step("there")}
 
-    # Each role is before or after its one operation; without a completion before, the wait is after.
+    # Each role is before or after its one operation; with no completion before, the wait is after.
     assert engine(world) == f"clean (all {4 if counts else 3} states)"

@@ -21,7 +21,8 @@ def test_what_takes_a_lock_is_ended_by_a_release_of_the_same_kind_and_mode(name)
 
 def test_each_request_for_a_mutex_or_semaphore_has_a_recorded_form():
     assert set(TAKEN) == {name for name in TAKING if OPERATIONS[name].of in ("mutex", "rwsem")}
-    assert {TAKEN[name] for name in names(busy="queues", does="take")} == {"take_read", "take_write"}
+    queued = names(busy="queues", does="take")
+    assert {TAKEN[name] for name in queued} == {"take_read", "take_write"}
     assert TAKEN["trylock"] == TAKEN["lock"] == "take"
     assert set(TAKEN.values()) == set(RECORDED)
 

@@ -387,7 +387,7 @@ def test_a_trylock_does_not_refuse_because_a_thread_is_inside_the_package(
         stopped_in, answers = sem._inner[number], []
         stopped_in._raw.acquire()
 
-        def ask():
+        def ask(sem=sem, answers=answers):
             answers.append(getattr(sem, try_it)())
             (sem.up_read if try_it == "down_read_trylock" else sem.up_write)()
 

@@ -701,7 +701,7 @@ def test_locks_are_free_and_usable_after_all_that_was_forced():
     assert run(world).verdict in (Verdict.CLEAN, Verdict.DEADLOCK)
 
 
-# -- threads that nobody named, and what goes on outside our locks ----------------------------------
+# -- threads that nobody named, and what goes on outside our locks ---------------------------------
 
 
 def _started_without_a_name(joined_first):

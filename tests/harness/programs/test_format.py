@@ -205,7 +205,8 @@ def test_a_wrong_case_of_a_validator_is_said_with_its_operation(change, said, wr
     ({"timeout": 1}, "unknown key 'timeout'; there are id, name, locks,"),
     ({"": 1}, "unknown key ''; "),
     ({"\n": 1}, "unknown key '\\n'; "),
-    ({"locks": {"A": {"kind": "mutex", "class": "C"}}}, "lock A: unknown key 'class'; there are kind,"),
+    ({"locks": {"A": {"kind": "mutex", "class": "C"}}},
+     "lock A: unknown key 'class'; there are kind,"),
     ({"locks": {"A": {"what": "of the PF"}}}, "lock A needs 'kind', a name"),
     ({"variants": [{"name": "v", "threads": {}, "expects": "ok"}]},
      "case 'c', v: unknown key 'expects'; did you mean 'expect'?"),
@@ -214,7 +215,8 @@ def test_a_wrong_case_of_a_validator_is_said_with_its_operation(change, said, wr
      "case 'c', v: unknown key 'policy'"),
     ({"threads_before": {"p": [["smash", "A"]]}},
      "p, operation 0: unknown operation 'smash'; one of begin, clear, down_read, "),
-    ({"threads_before": {"p": [["take", "A"]]}}, "p, operation 0: unknown operation 'take'; one of "),
+    ({"threads_before": {"p": [["take", "A"]]}},
+     "p, operation 0: unknown operation 'take'; one of "),
     ({"locks": {"A": "sem"}}, "unknown kind 'sem'; one of mutex, mutex_re, spin, cfg, rwsem, "),
     ({"kinds_after": {"A": "mutx"}}, "case 'c', after: lock A is of unknown kind 'mutx'; one of "),
 ])
@@ -228,7 +230,8 @@ def test_a_key_or_word_of_a_program_that_nobody_knows_is_refused(change, said, w
 
 @pytest.mark.parametrize("change, said", [
     ({"expects": "ok"}, "case 'v': unknown key 'expects'; did you mean 'expected'?"),
-    ({"threads_before": {}}, "case 'v': unknown key 'threads_before'; did you mean 'threads_or_seq"),
+    ({"threads_before": {}},
+     "case 'v': unknown key 'threads_before'; did you mean 'threads_or_seq"),
     ({"policy": "fair"}, "case 'v': unknown key 'policy'; there are id, name,"),
     ({"locks": {"X": {"type": "mutex", "calss": "X"}}},
      "lock X: unknown key 'calss'; did you mean 'class'?"),

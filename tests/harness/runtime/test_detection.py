@@ -653,7 +653,7 @@ def test_an_invariant_that_breaks_is_a_violation_at_once_and_names_itself():
 
 def test_the_check_at_the_end_sees_the_world_and_its_failure_is_a_violation():
     def check():
-        assert False, "one spoon is missing"
+        raise AssertionError("one spoon is missing")
 
     result = run(lambda: Scenario({"role": lambda: None}, check=check))
     assert (result.verdict, result.finding.text) == (
