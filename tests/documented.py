@@ -1,10 +1,18 @@
 """Text with commands in it: what it says they print, and what they do print."""
 
+import io
 import re
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
+import pytest
+
+from harness.cli import main as harness_main
+from pcimodel.__main__ import main as pcimodel_main
+
+MAINS = {"harness": harness_main, "pcimodel": pcimodel_main}
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```(\S+)(?: (\S+))?\n(.*?)^```$", re.S | re.M)
 # Not to be run: a placeholder in capitals, and what only exists once the reader has made it.
@@ -43,11 +51,32 @@ class Document:
         for _, name, text in self.blocks:
             if name:
                 (folder / name).write_text(text, encoding="utf-8")
-        words = command.split()
-        assert words[0] == "python"
-        return subprocess.run([sys.executable, *words[1:]], cwd=folder, text=True,
+        python, *words = command.split()
+        assert python == "python"
+        if words[0] == "-m" and words[1] in ("harness", "pcimodel"):
+            return _called(words[1], words[2:], folder)
+        return subprocess.run([sys.executable, *words], cwd=folder, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
                               env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"})
+
+
+def _called(module, arguments, folder):
+    """Return what came of ``python -m module arguments`` in *folder*, run in this process: a new one
+    takes longer to start than most commands run.
+    """
+    printed, modules = io.StringIO(), set(sys.modules)
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed), redirect_stderr(printed):
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", [module, *arguments])
+        patch.setattr(sys, "path", [str(folder), *sys.path])
+        try:
+            status = MAINS[module](arguments)
+        except SystemExit as exc:
+            status = exc.code or 0
+    for name in set(sys.modules) - modules:
+        if getattr(sys.modules[name], "__file__", None) in map(str, folder.iterdir()):
+            del sys.modules[name]    # of the document: the next one may have another of that name
+    return subprocess.CompletedProcess([module, *arguments], status, printed.getvalue())
 
 
 def as_pattern(output):
