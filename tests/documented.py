@@ -61,8 +61,8 @@ class Document:
 
 
 def _called(module, arguments, folder):
-    """Return what came of ``python -m module arguments`` in *folder*, run in this process: a new one
-    takes longer to start than most commands run.
+    """Return what came of ``python -m module arguments`` in *folder*, run in this process, since a
+    new one takes longer to start than most commands run.
     """
     printed, modules = io.StringIO(), set(sys.modules)
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed), redirect_stderr(printed):

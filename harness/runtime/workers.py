@@ -55,7 +55,7 @@ class _Worker:
     def __init__(self) -> None:
         self.baton = Baton()
         self.job: tuple[RunOfTask, Task, Callable[[], Any]] | None = None
-        self._quit = False
+        self._quit = self._alone = False
         self._ending = threading.Lock()    # it must not close what is being written to
         self.thread = threading.Thread(target=self._loop, name="harness worker", daemon=True)
         self.thread.start()
@@ -68,13 +68,14 @@ class _Worker:
                 run, task, function = job
                 run.perform(task, function)
                 del job, run, task, function   # keep nothing of the world alive
-        with self._ending:
-            self.baton.close()
+        if self._alone:
+            with self._ending:
+                self.baton.close()
 
-    def quit(self) -> None:
-        """Tell it to end when it has no role to perform."""
+    def quit(self, alone: bool = False) -> None:
+        """Tell it to end when it has no role to perform; *alone*: nobody else closes its baton."""
         with self._ending:
-            self._quit = True
+            self._quit, self._alone = True, alone
             self.baton.hand_over()
 
 
@@ -97,7 +98,8 @@ class Workers:
             worker.quit()
         for worker in self._workers:
             worker.thread.join()
-        for baton in self._batons:
+        # Only now: a role that has ended may still be about to write to the one that it let go on.
+        for baton in [*self._batons, *(worker.baton for worker in self._workers)]:
             baton.close()
 
     def assign(self, run: RunOfTask, task: Task, function: Callable[[], Any], name: str) -> Baton:
@@ -128,7 +130,7 @@ class Workers:
         for task, worker in self._busy:
             if not task.ended:
                 self._workers.remove(worker)
-                worker.quit()   # it ends, should its role ever do so
+                worker.quit(alone=True)   # it ends, should its role ever do so
         self._busy.clear()
         for task in tasks:
             if task.ended and task.thread is not None and thread_patch.end_of(task.thread):

@@ -1,0 +1,29 @@
+"""The pool of workers: what it hands out is open for as long as somebody may write to it."""
+
+from types import SimpleNamespace
+
+from harness.locks.task import Task
+from harness.runtime.workers import Workers
+
+RUN = SimpleNamespace(perform=lambda task, function: function())
+
+
+def test_a_role_may_wake_another_whose_worker_has_ended_already():
+    """The heir sees that it may go on before the one that lets it go has written so."""
+    errors = []
+
+    def late():
+        heir_thread.join()    # the pool was left, and the heir's worker has ended
+        try:
+            heir.hand_over()
+        except OSError as exc:
+            errors.append(exc)
+
+    with Workers() as workers:
+        one = workers.assign(RUN, Task("late"), late, "")
+        task = Task("heir")
+        heir = workers.assign(RUN, task, lambda: None, "")
+        heir_thread = task.thread
+        heir.hand_over()
+        one.hand_over()
+    assert errors == []
