@@ -322,7 +322,7 @@ def test_leaves():
     left.extend(threading.Thread(target=each) for each in (of_mutex, of_semaphore))
     for thread in left:
         thread.start()
-    while not mutex._waiters or not semaphore._queue:
+    while not mutex._waiters or not semaphore.queue:
         pass
 
 def test_goes_on():
