@@ -86,9 +86,7 @@ class Completion(Node):
             return self._wait(task, timeout) or ended_wait(task)
         self._by[task] = by   # an observer may hold the task here, and be asked whom it waits for
         try:
-            if not ask(task, self, WAIT, timed=timeout is not None):
-                return False
-            granted = self._wait(task, timeout)
+            granted = ask(task, self, WAIT, timed=timeout is not None) and self._wait(task, timeout)
         finally:
             self._by.pop(task, None)
         if not granted:

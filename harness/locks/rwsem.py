@@ -55,9 +55,9 @@ class RWSemaphore(Node):
         self._inner: list[InnerLock] = []
         self._rw = POLICIES[policy](lock_factory=self._make_inner)   # type: ignore
         self._new_hold = {SHARED: self._rw.gen_rlock, EXCLUSIVE: self._rw.gen_wlock}
-        self._readers: dict[Task, list[Any]] = {}   # the holds of each reader
+        self._readers: dict[Task, tuple[Any, Any]] = {}   # latest hold, entry before it or None
         self._writer: Task | None = None
-        self._hold: Any = None                      # the writer's hold
+        self._hold: Any = None    # the writer's hold
         self.queue: list[tuple[Task, str]] = []
         self._observed = False
         self._read_guard = Guard(self.up_read)
@@ -178,7 +178,7 @@ class RWSemaphore(Node):
         if mode == EXCLUSIVE:
             self._writer, self._hold = task, hold
         else:
-            self._readers.setdefault(task, []).append(hold)
+            self._readers[task] = hold, self._readers.get(task)
         if task.run is not None:
             task.held.append((self, mode, task.chain))
 
@@ -224,10 +224,9 @@ class RWSemaphore(Node):
         if mode == EXCLUSIVE:
             hold, self._writer, self._hold = self._hold, None, None
             return hold
-        holds = self._readers[task]
-        hold = holds.pop()
-        if not holds:
-            del self._readers[task]
+        hold, before = self._readers.pop(task)
+        if before is not None:
+            self._readers[task] = before
         return hold
 
     def _refuse(self, task: Task, mode: str) -> None:

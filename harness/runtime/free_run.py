@@ -110,11 +110,9 @@ class FreeRun(PlayedRun):
         leave()
 
     def disown(self, task: Task) -> None:
-        """Forget a thread that could not be started."""
         self.end(task)
 
     def contended(self, task: Task, again: bool) -> bool:
-        """See that *task* begins to wait; False if it must unwind. Called with the guard held."""
         if self.unwinding:
             return False
         if not again:

@@ -59,10 +59,7 @@ class Observer:
         return False
 
     def standstill(self) -> None:
-        """See that nothing has moved for a while, though some role runs outside our locks.
-
-        It may wait for one that is held back; called with the guard held.
-        """
+        """See nothing move: a role may wait, outside our locks, for one held back. Guard held."""
 
 
 def overridden(observers: list[Observer], hook: str) -> tuple[Any, ...]:

@@ -112,10 +112,8 @@ class PlayedRun(Run):
         self._done.acquire(True, min(GRACE, self.timeout))
 
     def _patience(self) -> float:
-        """Return how long to wait before the next look.
-
-        Never long: a signal that arrives just before the wait begins is seen only after it.
-        """
+        """Return how long to wait before the next look, in seconds."""
+        # Never long: a signal that arrives just before the wait begins is seen only after it.
         left = self.timeout if self.deadline is None else self.deadline - time.monotonic()
         return min(self.timeout / SLICES, 0.5, max(0.0, left))
 
