@@ -67,16 +67,19 @@ class ControlledRun(ScheduledRun):
         to_the_end: a broken invariant does not end the schedule.
         numbered: a thread that nobody named is called by its number, as in a free run; else after
             its parent, which means the same in every schedule.
+        together: roles begin together, as in a free run, where one may wait for another outside our
+            locks before its first stop; else one after the other.
     """
 
     def __init__(self, scenario: Scenario, chooser: Chooser, names: Names, timeout: float = 5.0,
                  deadline: float | None = None, full: bool = False,
-                 to_the_end: bool = False, numbered: bool = False) -> None:
+                 to_the_end: bool = False, numbered: bool = False,
+                 together: bool = False) -> None:
         self.late = False
         self.stuck: list[ControlledTask] = []
         self.deadlocked: tuple[ControlledTask, ...] = ()
         self.workers: Any = None
-        self._full, self._numbered = full, numbered
+        self._full, self._numbered, self._together = full, numbered, together
         super().__init__(scenario, chooser, names, timeout, deadline, to_the_end)
 
     def new_task(self, name: str, thread: threading.Thread | None = None) -> ControlledTask:
@@ -113,7 +116,10 @@ class ControlledRun(ScheduledRun):
         self.workers = workers
         for task, function in zip(self.tasks, self.scenario.roles.values(), strict=True):
             task.turn = workers.assign(self, task, function, task.name if self._full else "")
-        self.unstarted.popleft().turn.hand_over()
+        begin = [self.unstarted.popleft() for _ in self.tasks[:None if self._together else 1]]
+        self.arriving = len(begin) if self._together else 0
+        for task in begin:
+            task.turn.hand_over()
 
     @property
     def moves(self) -> int:
@@ -147,7 +153,7 @@ class ControlledRun(ScheduledRun):
         leave()
 
     def _standstill(self) -> tuple[Verdict, str]:
-        outside = next((task for task in self.tasks if task is self.last_task
+        outside = next((task for task in self.tasks if (self.arriving or task is self.last_task)
                         and task.lock is None and not task.ended), None)
         able = [task.name for task in self.tasks if task is not outside and self._is_able(task)]
         if outside is None:
@@ -251,6 +257,8 @@ class ControlledRun(ScheduledRun):
         enter()
         task.lock = None
         self.leave_run(task)
+        # Nobody hands over to one that has ended: after this its baton stays free for the next run.
+        task.turn.go = False
         last = not self.unfinished
         leave()
         if last:

@@ -88,7 +88,11 @@ class Follower(Strategy):
             task = tasks.get(turn.role)
             ahead_by = 1 if task is None else self._ahead_by(task, turn)
             if ahead_by < 0:
-                del self._left[at]    # it went by without a stop
+                del self._left[at]    # it went by without a stop, or never comes
+                if self._strictly and task is not None and task.ended \
+                        and turn.operation >= self._done[turn.role]:
+                    self._length -= 1
+                    self._note(run, turn)
                 continue
             at_request = ahead_by == 0 and turn.operation != NEXT
             label = -1 if task is None else self._label(task, turn, ahead_by, moves)
@@ -101,7 +105,9 @@ class Follower(Strategy):
             if at_request:
                 self._waiting.add(turn)
             elif self._strictly:
-                self._diverge(run, turn)
+                self._note(run, turn)
+                self._length = self.passed
+                self._left.clear()
                 break
             at += 1
         label = ahead(run, moves)[0]
@@ -139,14 +145,13 @@ class Follower(Strategy):
             self._done[task.name] += 1
         return label
 
-    def _diverge(self, run: ControlledRun, turn: Turn) -> None:
+    def _note(self, run: ControlledRun, turn: Turn) -> None:
+        """Keep the first turn that could not come."""
         if turn.operation == NEXT:
-            self.diverged = f"step {len(run.steps) + 1} is {turn.role}'s, which cannot go on there"
+            why = f"step {len(run.steps) + 1} is {turn.role}'s, which cannot go on there"
         else:
-            self.diverged = \
-                f"operation {self.passed + 1} is {turn.role}'s, which is not asking for anything"
-        self._length = self.passed
-        self._left.clear()
+            why = f"operation {self.passed + 1} is {turn.role}'s, which is not asking for anything"
+        self.diverged = self.diverged or why
 
 
 class World(Protocol):

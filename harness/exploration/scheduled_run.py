@@ -107,6 +107,7 @@ class ScheduledRun(PlayedRun):
         self._lock_numbers: dict[Any, int] = {}
         self._seen_numbers: dict[int, Any] = {}
         self._changed = -1                  # the lock of the last step
+        self.arriving = 0                   # roles that began together and have not stopped yet
         super().__init__(scenario, (), timeout, deadline, to_the_end)
         self.unstarted = deque(self.tasks)
 
@@ -136,7 +137,13 @@ class ScheduledRun(PlayedRun):
         """Return who goes on when *task* has come to a stop or has ended; None if nobody can."""
         if task.starter is not None:    # this is its first stop, or it has ended before
             starter, task.starter = task.starter, None
-            return starter
+            return None if starter.ended else starter
+        if self.arriving:    # roles that began together come to their first stops
+            enter()
+            self.arriving -= 1
+            is_last = not self.arriving
+            leave()
+            return self._next() if is_last else None
         return self.unstarted.popleft() if self.unstarted else self._next()
 
     def name_completion(self) -> None:
@@ -156,9 +163,11 @@ class ScheduledRun(PlayedRun):
         for task in self.tasks if isinstance(lock, Completion) else ():
             if thread_patch.end_of(task.thread) is lock:
                 known = f"end of {task.key}"
+        enter()    # roles that began together may both be here
         number = self._lock_numbers[lock] = self.names.lock(known)
         if self._seen_numbers.setdefault(number, lock) is not lock and not isinstance(lock, str):
             self.names.unknown.add(number)
+        leave()
         return number
 
     # -- choosing -------------------------------------------------------------------------

@@ -24,6 +24,8 @@ from ..runtime.scenario import Scenario, build, name_of
 from ..runtime.verdict import Finding, Outcome, Verdict
 from .tally import TIMEOUT, result_of, workers_of_a_call
 
+NOT_BEGUN = Finding(Verdict.INCONCLUSIVE, "observed", "interrupted before it began")
+
 
 def replay(token: str, scenario: Callable[..., Any] | None = None, *,
            timeout: float = TIMEOUT) -> Result:
@@ -41,11 +43,12 @@ def replay(token: str, scenario: Callable[..., Any] | None = None, *,
         scenario = _scenario(reference, arguments)
     explored = isinstance(schedule, Moves)
     name, began = name_of(scenario), time.perf_counter()
-    with workers_of_a_call(lambda cut: result_of(name, cut or Outcome([], []), {"runs": 1}, began,
-                                                 replay=token)) as workers:
+    with workers_of_a_call(lambda cut: result_of(name, cut or Outcome([NOT_BEGUN], []), {"runs": 1},
+                                                 began, replay=token)) as workers:
         world = build(scenario, name, None if explored else random.Random(seed))
         follower = _follower(schedule, world)
-        run = ControlledRun(world, follower, Names(), timeout, full=True, numbered=not explored)
+        run = ControlledRun(world, follower, Names(), timeout, full=True, numbered=not explored,
+                            together=not explored)
         outcome = run.play(workers)
     changed = _changed(schedule, run, follower, outcome)
     if changed:
@@ -87,9 +90,9 @@ def _changed(schedule: Schedule | Moves, run: ControlledRun, follower: Follower,
         return follower.diverged
     explored = isinstance(schedule, Moves)
     total = len(schedule.steps) if isinstance(schedule, Moves) else len(schedule)
-    if follower.passed < total and (explored or not outcome.findings):
-        return f"every role ended after {follower.passed} of {total} " \
-               f"{'steps' if explored else 'operations'}"
+    if follower.passed < total:
+        what = "it came to this" if outcome.findings and not explored else "every role ended"
+        return f"{what} after {follower.passed} of {total} {'steps' if explored else 'operations'}"
     if explored and not outcome.findings:
         return "the schedule was followed, the roles went on, and nothing failed"
     if explored and Moves.of(run) != schedule:

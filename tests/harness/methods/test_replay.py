@@ -2,6 +2,7 @@
 
 import base64
 import json
+import threading
 import zlib
 
 import pytest
@@ -10,6 +11,7 @@ import small_worlds
 from harness import Mutex, RWSemaphore, Scenario, ScenarioError, Verdict, replay, stress
 from harness.exploration.token import decode, encode, schedule_of
 from harness.locks.task import Task
+from harness.methods.tally import Interrupted
 from harness.runtime.recorder import Event
 
 A, B = Task("A"), Task("B")
@@ -193,3 +195,35 @@ def test_what_is_found_after_the_schedule_was_left_says_that_it_was_left(stresse
 
 def test_a_program_that_follows_the_schedule_to_another_end_is_judged_by_it(stressed):
     assert replay(stressed["abba"].replay, another_kind).verdict is Verdict.CLEAN
+
+
+def meet_outside():
+    """abba, but one role waits for the other outside our locks before it asks for any."""
+    ready, roles = threading.Event(), small_worlds.abba().roles
+    return Scenario({"left": lambda: ready.wait() and roles["left"](),
+                     "right": lambda: ready.set() or roles["right"]()})
+
+
+def test_roles_may_wait_for_each_other_outside_our_locks_before_their_first_operation():
+    token = encode(("nowhere:world", {}), "1/0", ["left", "right", "left", "right"])
+    result = replay(token, meet_outside)
+    assert (result.verdict, result.coverage["replayed_operations"]) == (Verdict.DEADLOCK, 4)
+
+
+def test_a_role_that_does_nothing_any_more_is_noted_and_what_is_found_all_the_same_is_shown():
+    token = encode(("nowhere:world", {}), "1/0", ["left", "third", "right", "left", "third", "right"])
+    roles = dict(small_worlds.abba().roles)
+    clean = replay(token, lambda: Scenario({"left": roles["left"], "third": print, "right": print}))
+    assert clean.verdict is Verdict.NOT_REACHED and "is third's" in str(clean)
+    result = replay(token, lambda: Scenario({**small_worlds.abba().roles, "third": lambda: None}))
+    assert result.verdict is Verdict.DEADLOCK
+    assert "the code has changed since this was recorded: operation 2 is third's" in str(result)
+
+
+def test_ctrl_c_before_the_run_begins_is_inconclusive():
+    def world():
+        raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted) as caught:
+        replay(encode(("nowhere:world", {}), "1/0", ["left"]), world)
+    assert caught.value.result.verdict is Verdict.INCONCLUSIVE

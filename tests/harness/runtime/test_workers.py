@@ -2,6 +2,10 @@
 
 from types import SimpleNamespace
 
+import small_worlds
+
+from harness import Verdict, explore
+from harness.exploration.controlled_run import ControlledRun
 from harness.locks.task import Task
 from harness.runtime.workers import Workers
 
@@ -27,3 +31,16 @@ def test_a_role_may_wake_another_whose_worker_has_ended_already():
         heir.hand_over()
         one.hand_over()
     assert errors == []
+
+
+def test_a_role_that_has_ended_keeps_no_turn_for_the_run_that_comes_next(monkeypatch):
+    """After a verdict all are let go, whether they wait or not."""
+    turns, end = [], ControlledRun.end
+
+    def watched_end(run, task):
+        end(run, task)
+        turns.append(task.turn.go)
+
+    monkeypatch.setattr(ControlledRun, "end", watched_end)
+    assert explore(small_worlds.abba, engine=False).verdict is Verdict.DEADLOCK
+    assert len(turns) >= 4 and not any(turns)
