@@ -290,14 +290,14 @@ class ControlledRun(ScheduledRun):
             return True
         self.stuck = blocked
         for task in blocked:
-            if not task.queued:
-                self.tell(self.on_contended, task, task.lock, task.mode)
+            self.note_wait(task)
         cycle: Any = any_cycle(blocked)
         if cycle:
             self.deadlocked = tuple(cycle)
             self.stop(self.deadlock(cycle, "observed"))
         else:
-            self.stop(self.finding(Verdict.HANG, "observed", for_ever(len(blocked))))
+            self.stop(self.finding(Verdict.HANG, "observed", for_ever(len(blocked)),
+                                   all_stacks(self.tasks) if self._together else ""))
         leave()
         return True
 

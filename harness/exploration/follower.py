@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, Protocol
 
 from ..checker.answer import Step
 from ..checker.program import Op, Program
+from ..locks.parking import enter, leave
 from ..runtime.scenario import Scenario, build
 from ..runtime.verdict import Outcome, Verdict
 from ..runtime.workers import Workers
@@ -102,8 +103,11 @@ class Follower(Strategy):
                                           and turn not in self._left[at + 1:]):
                     del self._left[at]
                 return self._goes(task, label)
-            if at_request:
+            if at_request and task is not None:
                 self._waiting.add(turn)
+                enter()
+                run.note_wait(task)
+                leave()
             elif self._strictly:
                 self._note(run, turn)
                 self._length = self.passed

@@ -50,6 +50,7 @@ class ControlledTask(Task):
         kind, give_up: the step it would do next, and the one by which it would give up; 0 if it
             cannot do that now, or does not stand at a stop.
         queued: whether it is in the queue of the semaphore.
+        waits: its request waits, and observers know it.
         since: how many steps had been taken when it stopped.
         birth: number of the step in which it was started, -1 if at the start.
         parent: the key of who started it, "" of a role.
@@ -58,8 +59,8 @@ class ControlledTask(Task):
         due: how many locks it must hold at its next stop, -1 if that is not known.
     """
 
-    __slots__ = ("key", "label", "lock", "lock_number", "ask", "kind", "give_up", "queued", "since",
-                 "birth", "parent", "starter", "turn", "expired", "due")
+    __slots__ = ("key", "label", "lock", "lock_number", "ask", "kind", "give_up", "queued", "waits",
+                 "since", "birth", "parent", "starter", "turn", "expired", "due")
 
     def __init__(self, name: str, run: Any, thread: threading.Thread | None, key: str,
                  number: int) -> None:
@@ -69,7 +70,7 @@ class ControlledTask(Task):
         self.turn: Baton = None   # type: ignore[assignment]
         self.lock: Any = None
         self.lock_number = self.ask = self.kind = self.give_up = self.since = 0
-        self.queued = self.expired = False
+        self.queued = self.waits = self.expired = False
         self.birth, self.parent = -1, ""
         self.starter: ControlledTask | None = None
         self.due = 0
@@ -239,16 +240,23 @@ class ScheduledRun(PlayedRun):
             enter()
             lock.queue.append((task, task.mode))
             task.queued = True
-            self.tell(self.on_contended, task, lock, task.mode)
+            self.note_wait(task)
             leave()
             return False
         if task.queued:
             self._leave_queue(task)
         task.give_up = 0
+        task.waits = False
         task.expired = label & 1 == 1
         task.due = len(task.held) + _GAIN[kind] if type(lock) in _EXACT else -1
         task.lock = None
         return True
+
+    def note_wait(self, task: ControlledTask) -> None:
+        """Tell observers, once, that the request of *task* waits. Called with the guard held."""
+        if not task.waits:
+            task.waits = True
+            self.tell(self.on_contended, task, task.lock, task.mode)
 
     def _leave_queue(self, task: ControlledTask) -> None:
         if task.queued:

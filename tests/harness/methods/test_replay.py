@@ -211,7 +211,8 @@ def test_roles_may_wait_for_each_other_outside_our_locks_before_their_first_oper
 
 
 def test_a_role_that_does_nothing_any_more_is_noted_and_what_is_found_all_the_same_is_shown():
-    token = encode(("nowhere:world", {}), "1/0", ["left", "third", "right", "left", "third", "right"])
+    order = ["left", "third", "right", "left", "third", "right"]
+    token = encode(("nowhere:world", {}), "1/0", order)
     roles = dict(small_worlds.abba().roles)
     clean = replay(token, lambda: Scenario({"left": roles["left"], "third": print, "right": print}))
     assert clean.verdict is Verdict.NOT_REACHED and "is third's" in str(clean)
