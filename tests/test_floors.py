@@ -13,7 +13,10 @@ FLOORS = (    # bottom up; packages of one floor do not know each other
     ("pages",), ("locks",), ("runtime",), ("checker",), ("report",), ("exploration", "meetings"),
     ("lockorder",), ("programs",), ("methods",), ("cli", "pytest_support"), ("pytest_plugin",))
 FACE = len(FLOORS)    # harness/__init__.py and __main__.py stand on top of all
-IMPORTERS = ("import_module", "__import__")
+BY_NAME = re.compile(r"\b(importlib|pkgutil|__import__)\b")    # a file that may import by strings
+BY_NAME_CALLED = re.compile(r"(import_module|__import__|resolve_name)$")
+# The plugin is installed under a name of its own.
+PLUGIN = "pytest_lock_harness", "harness.pytest_plugin.pytest_lock_harness"
 LONG, TOO_LONG = 250, 350
 
 
@@ -31,13 +34,16 @@ def names_used(path, root):
     """Yield (line, dotted name, whether that must be a module) of whatever a file may import, in
     whatever way, wherever it stands.
 
-    A string counts as a name in a file that calls importlib: as it is, below the packages that the
-    file is in, and below harness.
+    A string, or a part of one, counts as a name in a file that knows importlib: up to a colon, as
+    it is, below the package that the file is in, and below harness. The bare word "harness" is
+    many things (an entry point, a command): it counts as what a call imports alone.
     """
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
     package = list(path.relative_to(root).parent.parts)
-    imports_by_name = any(isinstance(node, ast.Call) and ast.unparse(node.func).endswith(IMPORTERS)
-                          for node in ast.walk(tree))
+    imports_by_name = BY_NAME.search(text)
+    imported = {argument for node in ast.walk(tree) if isinstance(node, ast.Call)
+                and BY_NAME_CALLED.search(ast.unparse(node.func)) for argument in node.args}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -48,10 +54,11 @@ def names_used(path, root):
             for alias in node.names:
                 yield node.lineno, ".".join([*base, alias.name]), False
         elif imports_by_name and isinstance(node, ast.Constant) and isinstance(node.value, str) \
-                and re.fullmatch(r"\.*\w+(\.\w+)*", node.value):
-            name = node.value.lstrip(".")
+                and re.fullmatch(r"\.*\w+(\.\w+)*\.?(:\w*)?", node.value):
+            name = node.value.partition(":")[0].strip(".")
             for prefix in ("", ".".join(package) + ".", "harness."):
-                yield node.lineno, prefix + name, True
+                if prefix + name != "harness" or node in imported:
+                    yield node.lineno, prefix + name, True
 
 
 def arrows(root):
@@ -59,8 +66,9 @@ def arrows(root):
     modules = {module_of(path, root): path for path in files(root)}
     for module, path in modules.items():
         for line, name, is_module in set(names_used(path, root)):
-            while not is_module and name and name not in modules:    # a name that a module defines
+            while not is_module and name and name not in (*modules, PLUGIN[0]):    # defined in one
                 name = name.rpartition(".")[0]
+            name = PLUGIN[1] if name == PLUGIN[0] else name
             if name in modules and name != module:
                 yield path, line, module, name
 
@@ -143,6 +151,18 @@ UPWARD = {
     "importlib, from a table": ("locks/low.py", "import importlib\n"
                                 "TABLE = {'thing': 'report.high'}\n"
                                 "importlib.import_module('harness.' + TABLE['thing'])"),
+    "importlib by another name": (
+        "locks/low.py", "from importlib import import_module as load\nload('harness.report.high')"),
+    "importlib, a part of a string": (
+        "locks/low.py", "import importlib\ndef f(x):\n"
+                        "    importlib.import_module(f'..report.{x}', __package__)"),
+    "importlib, put together": ("locks/low.py", "import importlib\ndef f(x):\n"
+                                "    importlib.import_module('harness.report.' + x)"),
+    "pkgutil": (
+        "locks/low.py", "import pkgutil\npkgutil.resolve_name('harness.report.high:thing')"),
+    "the face, by importlib": (
+        "locks/low.py", "import importlib\nimportlib.import_module('harness')"),
+    "the plugin's own name": ("locks/low.py", "import pytest_lock_harness"),
     "the face": ("locks/low.py", "import harness"),
     "a name of the face": ("locks/low.py", "from harness import thing"),
     "a package of the same floor": ("meetings/m.py", "from ..exploration import x"),
@@ -153,7 +173,8 @@ def a_tree(root, file, text):
     """Make a small harness in which *file* says *text*."""
     for name in ("__init__.py", "locks/__init__.py", "locks/low.py", "report/__init__.py",
                  "report/high.py", "exploration/__init__.py", "exploration/x.py",
-                 "meetings/__init__.py", "meetings/m.py"):
+                 "meetings/__init__.py", "meetings/m.py",
+                 "pytest_plugin/pytest_lock_harness/__init__.py"):
         path = root / "harness" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text if name == file else "", encoding="utf-8")

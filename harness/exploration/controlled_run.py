@@ -37,7 +37,7 @@ from .dependency import (ANY, ASK_ANY, ASK_LOCK, ASK_READ, ASK_TRY, ASK_TRY_READ
                          UP_WRITE)
 from .stable_ids import Names
 
-_NUMBERED = re.compile(r"Thread-\d+( \(|$)")    # the name of a thread that was given none
+_UNNAMED = re.compile(r"Thread-\d+( \(|$)")    # the name of a thread that was given none
 _SPIN = 100              # steps of the same kind in a row that say so
 _LOCK, _READ, _WRITE = ((ASK_LOCK, ASK_TRY, UNLOCK), (ASK_READ, ASK_TRY_READ, UP_READ),
                         (ASK_WRITE, ASK_TRY_WRITE, UP_WRITE))
@@ -90,7 +90,7 @@ class ControlledRun(ScheduledRun):
             key = f"{parent.key}/{siblings + 1}"
             while key in self.scenario.roles:
                 key += "'"
-            if _NUMBERED.match(name) and not self._numbered:
+            if _UNNAMED.match(name) and not self._numbered:
                 name = key
         task = ControlledTask(name, self, thread, key, self.names.role(key))
         if thread is not None:

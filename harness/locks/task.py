@@ -41,7 +41,7 @@ class RunOfTask(Protocol):
     timed: int         # how many of those are in such a wait
     unwinding: bool    # there was a verdict, and every task is let go
     over: bool         # it has ended, threads of it go on: nobody is told any more, nobody parks
-    ambient: bool      # it is made of what a test does by itself
+    watched: bool      # it is made of what a test does by itself
 
     # *task* begins to wait, *again* if it was told before; False if it must unwind (guard).
     def contended(self, task: Task, again: bool) -> bool: ...

@@ -52,7 +52,7 @@ class WatchedRun(Run):
         name: what reports call the test.
     """
 
-    ambient = True
+    watched = True
     waits = ""     # who waited for whom when the body raised
 
     def __init__(self, name: str) -> None:
@@ -269,7 +269,7 @@ def _function_name(code: Any) -> str:
     return "" if ours or _MACHINERY.search(file) else function_name(code)
 
 
-def name_locks_afresh() -> None:
+def count_unnamed_locks_afresh() -> None:
     """Let unnamed locks of this thread be counted from 1 again, so that a test's are called the
     same whatever ran before it.
     """

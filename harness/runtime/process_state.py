@@ -37,7 +37,7 @@ def settled(switch_interval: float | None = None) -> Iterator[None]:
         os.sched_setaffinity(0, {min(allowed)})
     task = current()
     around = task.run
-    if around is not None and around.ambient:
+    if around is not None and around.watched:
         task.run = None   # a watched test: neither the call nor its threads are part of it
     try:
         with nullcontext() if switch_interval is None else _switching_every(switch_interval):

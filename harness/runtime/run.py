@@ -38,7 +38,7 @@ def unwind(task: Task, lock: Any, mode: str) -> None:
 class Run:
     """One run: its tasks, its observers, what was found. See `RunOfTask` for the rest."""
 
-    ambient = over = False
+    watched = over = False
 
     def __init__(self, scenario: Scenario, observers: Iterable[Observer]) -> None:
         self.scenario = scenario

@@ -77,7 +77,7 @@ def _start(thread: threading.Thread) -> None:
     thread._harness_end = ThreadEnd(task)   # type: ignore[attr-defined]
     thread.run = lambda: run.perform(task, body)   # type: ignore[method-assign]
     try:
-        thread.daemon = thread.daemon or not run.ambient
+        thread.daemon = thread.daemon or not run.watched
         _plain_start(thread)
     except BaseException:
         run.disown(task)

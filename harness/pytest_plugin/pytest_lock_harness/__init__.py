@@ -233,8 +233,8 @@ def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Call the locks of each test by the same names, whatever ran before."""
     if _values_of(item).get("predict"):
-        from harness.pytest_support.watched_run import name_locks_afresh
-        name_locks_afresh()
+        from harness.pytest_support.watched_run import count_unnamed_locks_afresh
+        count_unnamed_locks_afresh()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -34,13 +34,17 @@ def test_a_role_may_wake_another_whose_worker_has_ended_already():
 
 
 def test_a_role_that_has_ended_keeps_no_turn_for_the_run_that_comes_next(monkeypatch):
-    """After a verdict all are let go, whether they wait or not."""
-    turns, end = [], ControlledRun.end
+    """After a verdict all are let go, whether they wait or not.
 
-    def watched_end(run, task):
-        end(run, task)
-        turns.append(task.turn.go)
+    Looked at when the last role has ended and the caller does not know it yet: the next run has
+    handed over nothing.
+    """
+    turns, last_has_ended = [], ControlledRun.name_completion
 
-    monkeypatch.setattr(ControlledRun, "end", watched_end)
+    def look(run):
+        turns.extend(task.turn.go for task in run.tasks)
+        last_has_ended(run)
+
+    monkeypatch.setattr(ControlledRun, "name_completion", look)
     assert explore(small_worlds.abba, engine=False).verdict is Verdict.DEADLOCK
     assert len(turns) >= 4 and not any(turns)
