@@ -24,7 +24,6 @@ from ..locks.rwsem import RWSemaphore
 from ..locks.task import EXCLUSIVE, WAIT, Expired, Task, Unwind, current
 from ..locks.waitgraph import any_cycle, blockers
 from ..runtime import thread_patch
-from ..runtime.observer import Observer, overridden
 from ..runtime.process_state import aside
 from ..runtime.recorder import all_stacks
 from ..runtime.run import unwind
@@ -102,11 +101,14 @@ class ControlledRun(ScheduledRun):
     def connect(self) -> None:
         """Events are stops, and are recorded for a report alone: recording costs most of a step."""
         look = tuple([invariants.look for invariants in self.invariants])
-        recorders: list[Observer] = [self.recorder] if self._full else []
-        self.on_acquire = (*overridden(recorders, "lock_acquire"), self._at_acquire, *look)
-        self.on_contended = overridden(recorders, "lock_contended")
-        self.on_acquired = (*overridden(recorders, "lock_acquired"), *look)
-        self.on_release = (*overridden(recorders, "lock_release"), self._at_release, *look)
+        recorder = self.recorder
+        asks, waits, has, gives = (
+            (recorder.lock_acquire,), (recorder.lock_contended,), (recorder.lock_acquired,),
+            (recorder.lock_release,)) if self._full else ((), (), (), ())
+        self.on_acquire = (*asks, self._at_acquire, *look)
+        self.on_contended = waits
+        self.on_acquired = (*has, *look)
+        self.on_release = (*gives, self._at_release, *look)
         self.on_start = look
         self.on_thread = self.on_end = self.on_idle = ()
 
@@ -213,21 +215,24 @@ class ControlledRun(ScheduledRun):
         self._stop_untimed(task, lock, ask)
         self._go_on()
 
-    def _stop_untimed(self, task: Any, lock: Any, ask: int, mode: str = WAIT) -> None:
-        task.ask, task.mode, task.timed = ask, mode, False
+    def _stop_untimed(self, task: Any, lock: Any, ask: int) -> None:
+        task.ask, task.mode, task.timed = ask, WAIT, False
         self.stop_at(task, lock)
 
     def _at_acquire(self, task: Any, lock: Any, mode: str) -> None:
-        task.ask = _asks(lock, mode)[task.trylock]
+        task.ask = (_LOCK if type(lock) is Mutex else _asks(lock, mode))[task.trylock]
         task.mode = mode
         self.stop_at(task, lock)
-        self._go_on()
+        if self.unwinding:
+            raise Unwind
         if task.expired:
             task.expired = False
             raise Expired
 
     def _at_release(self, task: Any, lock: Any, mode: str) -> None:
-        self._stop_untimed(task, lock, _asks(lock, mode)[2], mode)
+        task.ask = (_LOCK if type(lock) is Mutex else _asks(lock, mode))[2]
+        task.mode, task.timed = mode, False
+        self.stop_at(task, lock)
         if task.ask == COMPLETE:
             self.completing = lock
 

@@ -123,7 +123,8 @@ class ScheduledRun(PlayedRun):
         task.lock = lock
         task.kind = _NOT_LOOKED
         task.since = len(self.steps)
-        heir = self.heir_of(task)
+        begins = self.unstarted or self.arriving or task.starter is not None
+        heir = self.heir_of(task) if begins else self._next()
         if heir is task:
             return
         if heir is not None:

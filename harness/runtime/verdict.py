@@ -32,10 +32,13 @@ class Verdict(enum.Enum):
     @property
     def graveness(self) -> int:
         """Larger is graver."""
-        return list(reversed(Verdict)).index(self) + 1
+        return _GRAVENESS[self]
 
     def __str__(self) -> str:
         return self.value
+
+
+_GRAVENESS = {verdict: n for n, verdict in enumerate(reversed(Verdict), 1)}
 
 
 @dataclass(frozen=True)
