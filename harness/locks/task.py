@@ -70,7 +70,8 @@ class Task:
     """
 
     name: str
-    run: Any = None              # a `RunOfTask`, or None
+    # None outside a run, which is not declared: one test says so where a lock's run code begins.
+    run: RunOfTask = None   # type: ignore[assignment]
     thread: threading.Thread | None = None
     serial: int = field(default_factory=_serials.__next__)
     held: list[tuple[Any, str, Any]] = field(default_factory=list)
@@ -111,7 +112,7 @@ class _ThisThread(threading.local):
         thread = threading._active.get(threading.get_ident())   # type: ignore[attr-defined]
         self.created: dict[tuple[int, int], int] = {}
         self.named: dict[tuple[str, str | None], int] | None = None
-        self.task = Task(thread.name if thread is not None else "a thread", None, thread)
+        self.task = Task(thread.name if thread is not None else "a thread", thread=thread)
 
 
 this_thread = _ThisThread()

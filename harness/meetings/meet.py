@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from ..locks.errors import ScenarioError
 from ..locks.node import Node
 from ..locks.task import EXCLUSIVE, SHARED, WAIT, Task, current, step
 from ..runtime.recorder import function
+from ..runtime.run import Run
 from ..runtime.scenario import Scenario
 
 
@@ -99,7 +100,8 @@ class Writer:
 
     def down_write(self) -> None:
         step(f"writer of {self.name}")    # in a controlled run its turn comes here
-        semaphore = next((lock for task in current().run.tasks for lock, _, _ in task.held
+        tasks = cast(Run, current().run).tasks
+        semaphore = next((lock for task in tasks for lock, _, _ in task.held
                           if matches(lock, self.name)), None)
         if semaphore is not None:
             with semaphore.down_write():

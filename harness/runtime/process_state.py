@@ -38,7 +38,8 @@ def settled(switch_interval: float | None = None) -> Iterator[None]:
     task = current()
     around = task.run
     if around is not None and around.watched:
-        task.run = None   # a watched test: neither the call nor its threads are part of it
+        # A watched test: neither the call nor its threads are part of it.
+        task.run = None   # type: ignore[assignment]
     try:
         with nullcontext() if switch_interval is None else _switching_every(switch_interval):
             yield

@@ -19,7 +19,7 @@ from ..locks.callsite import first_line, raised_at, user_traceback
 from ..locks.errors import HeldAtEnd, LockMisuse
 from ..locks.node import OUTSIDE
 from ..locks.parking import enter, leave
-from ..locks.task import Task, Unwind, current
+from ..locks.task import RunOfTask, Task, Unwind, current
 from . import thread_patch
 from .observer import Observer, overridden
 from .recorder import Recorder, freeze, place
@@ -35,7 +35,7 @@ def unwind(task: Task, lock: Any, mode: str) -> None:
     raise Unwind
 
 
-class Run:
+class Run(RunOfTask):
     """One run: its tasks, its observers, what was found. See `RunOfTask` for the rest."""
 
     watched = over = False
