@@ -947,3 +947,27 @@ def test_the_determinism_check_compares_what_it_comes_to():
     result = explore(fails_once(), engine=False, check_determinism=True)
     assert result.verdict is Verdict.ERROR
     assert "it came to violation the first time, to clean the second" in result.finding.text
+
+
+def test_the_run_that_is_reported_has_every_event_of_each_role():
+    def world():
+        a, b, c = Mutex("a"), Mutex("b"), Mutex("c")
+
+        def left():
+            with c:
+                pass
+            with a, b:
+                pass
+
+        def right():
+            with b, a:
+                pass
+
+        return {"left": left, "right": right}
+
+    events = explore(world).outcome.events
+    by_role = {role: " ".join(f"{event.event[5:]} {event.lock}," for event in events
+                              if event.task.name == role) for role in ("left", "right")}
+    assert by_role == {
+        "left": "acquire c, acquired c, release c, acquire a, acquired a, acquire b, contended b,",
+        "right": "acquire b, acquired b, acquire a, contended a,"}
