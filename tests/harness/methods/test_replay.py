@@ -4,6 +4,7 @@ import base64
 import json
 import threading
 import zlib
+from pathlib import Path
 
 import pytest
 import small_worlds
@@ -228,3 +229,21 @@ def test_ctrl_c_before_the_run_begins_is_inconclusive():
     with pytest.raises(Interrupted) as caught:
         replay(encode(("nowhere:world", {}), "1/0", ["left"]), world)
     assert caught.value.result.verdict is Verdict.INCONCLUSIVE
+
+
+# Made by the tree before harness had packages, where programs stood in harness.notation.
+OLD_EXPLORED = (
+    "eNodzE0KgzAQQOG7zHriT4SWehVxMcaRpoaMZIJSSu_epNvHx5sswpNSZNUmSqbsJY7qOFLyAviBzQeGETJr1nalTO3hvFmZ1iBu1"
+    "-alEgHBkVZGnMxFYTenGi2H0xxJFi7g5KTlXczCm6SaDgnevUu5ks-c4Itgh9vw6O-97QCneqvsf5hx6tCinecf6XQ7KA")
+OLD_STRESSED = (
+    "eNo1jEsOgzAMBe_itcNn0wVXiViYYNSUKEZ2BKqq3r1mUb3daN7EEeFJWtmsq9KoZamTJa6kWQA_sOXCMEFja9av1Kg_Ug4r01ok7da"
+    "9TCogJLJbI9ZwUdnDacG8cIZDZWEXTlbztjsLb6I3OqTk9HZyaW6s8EUY-wdghP_JczBjHHD0DfP8A9FkOhU")
+
+
+@pytest.mark.parametrize("token", [OLD_EXPLORED, OLD_STRESSED])
+def test_a_token_made_before_harness_had_packages_shows_the_same_deadlock(token, monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[3])    # a token names the file of its program
+    result = replay(token)
+    assert result.verdict is Verdict.DEADLOCK
+    assert {(role.role, role.wants) for role in result.finding.cycle} == {
+        ("probe", "pci_bus_sem"), ("aer", "dev(PF)")}
