@@ -167,7 +167,7 @@ def render(cells: Sequence[Cell], refused: Mapping[str, str] | None = None) -> s
     """
     refused = refused or {}
     parts = [_table(cells, refused)]
-    parts += ["\n".join(wrapped(f"refused: {why}") for why in refused.values())]
+    parts += ["\n".join(map(wrapped, refused.values()))]
     first = next((cell for cell in cells if cell.result.verdict is Verdict.DEADLOCK), None)
     if first is not None:
         result = first.result
