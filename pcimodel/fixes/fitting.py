@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Iterator
+from functools import partialmethod
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -72,7 +73,8 @@ def _is_protocol(name: str) -> bool:
 
 def _is_function(value: Any) -> bool:
     """Tell whether it is code, not data."""
-    return callable(value) or isinstance(value, (staticmethod, classmethod, property))
+    return callable(value) or isinstance(value, (staticmethod, classmethod, property,
+                                                 partialmethod))
 
 
 def _other_kind(name: str, mine: Any, theirs: Any, tree: type[Kernel]) -> str:
@@ -99,6 +101,8 @@ def _kind(value: Any) -> str:
     for kind in (staticmethod, classmethod, property):
         if isinstance(value, kind):
             return f"a {kind.__name__}"
+    if isinstance(value, partialmethod):
+        return "a function"
     if not callable(value):
         return f"{value!r}"
     if isinstance(value, type):

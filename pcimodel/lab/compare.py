@@ -22,7 +22,7 @@ from harness.runtime.verdict import Outcome
 from .machines import DEFAULT, MACHINES
 from .scenarios import SCENARIOS, scenario
 
-SCHEDULES = 4    # drawn for a cell on each machine
+SCHEDULES = 3    # drawn for a cell on each machine
 SEED = 2017
 REFUSED = "refused"    # what stands in the column of a fix that does not fit
 
@@ -103,6 +103,12 @@ class Cell:
         """Whether it was found otherwise than by forcing the race on the first machine."""
         return _found(self.result) and \
             (self.method, self.machine) != ("force", self.machines[0])
+
+    @property
+    def on_the_way(self) -> bool:
+        """Whether it is another deadlock than the one that the scenario is about."""
+        return self.result.verdict is Verdict.DEADLOCK \
+            and ON_THE_WAY in self.result.outcome.notes
 
     def as_dict(self) -> dict[str, Any]:
         """Return the form of the JSON output."""
@@ -209,7 +215,7 @@ def _table(cells: Sequence[Cell], refused: Mapping[str, str]) -> str:
 
 
 def _word(cell: Cell, elsewhere: Sequence[Cell]) -> str:
-    on_the_way = " *" if ON_THE_WAY in cell.result.outcome.notes else ""
+    on_the_way = " *" if cell.on_the_way else ""
     number = f" [{elsewhere.index(cell) + 1}]" if cell in elsewhere else ""
     return f"{cell.result.verdict}{on_the_way}{number}"
 
@@ -283,7 +289,7 @@ def _legend(cells: Sequence[Cell]) -> str:
         "clean": f"clean        {drawn} (no proof)",
     }
     lines = [text for word, text in said.items() if word in words]
-    if any(ON_THE_WAY in cell.result.outcome.notes for cell in cells):
+    if any(cell.on_the_way for cell in cells):
         lines.append("*            another one than the scenario is about, met on the way there")
     if any(cell.elsewhere for cell in cells):
         lines.append("[N]          not by forcing it on the first machine: see there")
