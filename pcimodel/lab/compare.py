@@ -17,7 +17,7 @@ from harness import Result, Verdict, explore, force
 from harness.locks.rwsem_policy import POLICIES
 from harness.methods.force import ON_THE_WAY
 from harness.report.diagram import WIDTH, blocked_by, diagram
-from harness.runtime.verdict import Outcome
+from harness.runtime.verdict import Outcome, counted
 
 from .machines import DEFAULT, MACHINES
 from .scenarios import SCENARIOS, scenario
@@ -139,12 +139,15 @@ def _judge(question: Question, machines: Sequence[str]) -> Cell:
     first = machines[0]
     forced: Verdict | None = None
     best: tuple[Result, str, str] | None = None
+    cut: tuple[Result, str, str] | None = None    # the first that did not come to an end
     for machine in machines:
         for method in ("force", "explore"):
             if method == "force" and not SCENARIOS[question.scenario].has_meeting or \
                     method == "explore" and best is not None and _found(best[0]):
                 continue
             result = question.ask(method, machine)
+            if _cut_short(method, result):
+                cut = cut or (result, method, machine)
             if (method, machine) == ("force", first):
                 forced, best = result.verdict, (result, method, machine)
             elif _found(result) and (best is None or
@@ -153,12 +156,20 @@ def _judge(question: Question, machines: Sequence[str]) -> Cell:
         if best is not None and (best[0].verdict is Verdict.DEADLOCK or best[0].outcome.stuck):
             break    # nothing is graver; or each further run would leave a thread behind
     runs = SCHEDULES * len(machines)
+    if cut is not None and (best is None or not _found(best[0])):
+        return Cell(question, machines, forced, *cut)
     if best is None:
         best = Result(question.scenario, Verdict.CLEAN, "observed", {"runs": runs},
                       Outcome([], []), 0.0), "compare", first
     if not _found(best[0]):
         best[0].coverage |= {"drawn_schedules": runs, "machines": len(machines), "seed": SEED}
     return Cell(question, machines, forced, *best)
+
+
+def _cut_short(method: str, result: Result) -> bool:
+    """Say whether fewer runs came to their end than were asked for, though nothing was found."""
+    return result.verdict is Verdict.INCONCLUSIVE and (
+        method == "force" or result.coverage["schedules"] < SCHEDULES or bool(result.outcome.stuck))
 
 
 def _found(result: Result) -> bool:
@@ -279,12 +290,14 @@ def _legend(cells: Sequence[Cell]) -> str:
     words = {str(cell.result.verdict) for cell in cells}
     machines = next((cell.result.coverage["machines"] for cell in cells
                      if "machines" in cell.result.coverage), 0)
-    drawn = f"{SCHEDULES * machines} drawn schedules ({machines} machines) found nothing"
+    drawn = f"{counted(SCHEDULES * machines, 'drawn schedule')} " \
+            f"({counted(machines, 'machine')}) found nothing"
     said = {
         "deadlock": "deadlock     a cycle of threads that wait for each other, on real threads",
         "hang": "hang         threads that wait for ever, and no cycle explains it",
-        "violation": "violation    a rule of locks was broken, or not done what the scenario is for",
+        "violation": "violation    a rule was broken, or what the scenario is for was not done",
         "error": "error        the kernel oopsed, or a role failed otherwise",
+        "inconclusive": "inconclusive a run could not be brought to its end",
         "not-reached": f"not-reached  the race cannot be set up here; {drawn}",
         "clean": f"clean        {drawn} (no proof)",
     }

@@ -1,4 +1,4 @@
-"""A class that would do nothing as a fix, or break its callers, is refused with the nearest name."""
+"""A class that would do nothing as a fix, or break its callers, is refused: did you mean ...?"""
 
 from __future__ import annotations
 
@@ -144,7 +144,8 @@ class WithHelpers:
     word = "by_its_name"
 
     def broadcast_error_message(self, dev, state, error_mesg, cb):
-        getattr(self, "through_getattr")()
+        name = "through_getattr"
+        getattr(self, name)()
         return [self.directly() for _ in range(1)] and module_level(self)
 
     def directly(self):

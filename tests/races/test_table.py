@@ -7,10 +7,11 @@ import shlex
 import sys
 import threading
 from collections import Counter
+from functools import partial
 
 import pytest
 
-from harness import Verdict, force, replay, stress
+from harness import Verdict, explore, force, replay, stress
 from pcimodel.__main__ import main
 from pcimodel.fixes import FIXES
 from pcimodel.lab.compare import compare, render
@@ -216,3 +217,11 @@ def test_json_says_why_a_fix_was_refused(here, capsys):
     told = json.loads(out)
     assert (status, [cell["fix"] for cell in told["cells"]]) == (2, [None])
     assert told["refused"] == {"mine.py:Misspelt": err.strip().removeprefix("pcimodel: ")}
+
+
+@pytest.mark.parametrize("name", ["vf-driver-load", "probe-vs-aer"])
+def test_a_cell_whose_schedules_did_not_come_to_their_end_says_so(name, monkeypatch):
+    monkeypatch.setattr("pcimodel.lab.compare.explore", partial(explore, seconds=1e-9))
+    _, cell = compare([name], "v4.14", ["collect-then-lock"], timeout=5, policy="writer")
+    assert (cell.result.verdict, cell.method) == (Verdict.INCONCLUSIVE, "explore")
+    assert "inconclusive a run could not be brought to its end" in render([cell])

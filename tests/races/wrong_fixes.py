@@ -1,5 +1,5 @@
-"""Fixes that are wrong: most of them keep recovery and SR-IOV from deadlocking by leaving out what
-they are for.  The tests name them as a stranger would: FILE.py:NAME.
+"""Fixes that are wrong, but for a few: most of them keep recovery and SR-IOV from deadlocking by
+leaving out what they are for.  The tests name them as a stranger would: FILE.py:NAME.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pcimodel.err import (PCI_ERS_RESULT_CAN_RECOVER, PCI_ERS_RESULT_DISCONNECT,
 from pcimodel.fixes.collect_then_lock import CollectThenLock
 from pcimodel.fixes.defer_vf_add import DeferVfAdd
 from pcimodel.pci import pci_channel_io_frozen, pci_channel_io_normal
+from pcimodel.workqueue import WorkStruct
 
 
 class DoesNothing(Err):
@@ -65,6 +66,49 @@ class Collects(CollectThenLock):
 
     def tell(self, dev, cb, data):
         cb(dev, data)
+
+
+class SnapshotOnce(CollectThenLock):
+    """Also right: one list for all stages."""
+
+    def do_recovery(self, dev, severity):
+        self.snapshot = []
+        self.pci_walk_bus(dev.subordinate or dev.bus, self.aer_get_pci_dev, self.snapshot)
+        super().do_recovery(dev, severity)
+        for each in self.snapshot:
+            self.put_device(each)
+
+    def aer_pci_walk_bus(self, top, cb, data):
+        for dev in self.snapshot:
+            cb(dev, data)
+
+
+class RecoversLater(CollectThenLock):
+    """Also right: another work item recovers."""
+
+    def do_recovery(self, dev, severity):
+        self.get_device(dev)
+        self.schedule_work(WorkStruct("recover", lambda work: self.recover(dev, severity)))
+
+    def recover(self, dev, severity):
+        super().do_recovery(dev, severity)
+        self.put_device(dev)
+
+
+class GivesUpWhenBusy(CollectThenLock):
+    """Not wrong: the log says so."""
+
+    def do_recovery(self, dev, severity):
+        if dev.mutex.acquire(blocking=False):
+            dev.mutex.release()
+            super().do_recovery(dev, severity)
+        else:
+            self.dev_err(dev, "No aer recovery done")
+
+
+class AlwaysGivesUp:
+    def do_recovery(self, dev, severity):
+        self.dev_err(dev, "No aer recovery done")
 
 
 class FirstDeviceOnly(Collects):
