@@ -219,8 +219,7 @@ def _verdicts(expect: Any) -> list[Verdict]:
     try:
         found = [Verdict(each) for each in (expect if several else [expect])]
     except ValueError as exc:
-        raise pytest.UsageError(f"expect: {exc}; the verdicts are "
-                                f"{', '.join(map(str, Verdict))}") from None
+        raise pytest.UsageError(f"expect: {exc}") from None
     if not found:
         raise pytest.UsageError("expect: no verdict is given")
     return found

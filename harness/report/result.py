@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..locks.one_line import one_line
 from ..runtime.recorder import function, verb
 from ..runtime.verdict import Finding, Outcome, Verdict, counted
 from .diagram import WIDTH, diagram, full_trace, proof
@@ -23,9 +24,16 @@ AT_ONCE = {Verdict.DEADLOCK: "found at the moment of blocking, not by a timeout"
 TIMED_OUT = "timed out: the threads hung, nothing moved any more"
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Result:
     """What a call of run, force or stress returns; `str()` of it is the report.
+
+    It is true if its verdict is `clean`, and false if something was found; a verdict that leaves
+    the question open has no truth value. It is no verdict itself, and not to be compared with one.
+
+    Raises:
+        ValueError: it is asked for a truth value, and the question is open.
+        TypeError: it is compared with a verdict or a word.
 
     Attributes:
         scenario: its name.
@@ -85,6 +93,20 @@ class Result:
 
     def __str__(self) -> str:
         return render(self)
+
+    def __repr__(self) -> str:
+        return one_line(self, f"{self.verdict}, {self.scenario}: {coverage(self.coverage)}")
+
+    def __bool__(self) -> bool:
+        return bool(self.verdict)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, (str, Verdict)):
+            raise TypeError(f"a Result is never {str(other)!r}: compare its verdict, as in "
+                            f"`result.verdict == \"{other}\"`")
+        return self is other
+
+    __hash__ = object.__hash__
 
 
 def render(result: Result) -> str:

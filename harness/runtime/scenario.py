@@ -11,6 +11,7 @@ from typing import Any
 from ..locks.callsite import first_line, raised_at
 from ..locks.errors import ScenarioError
 from ..locks.node import LockClass
+from ..locks.one_line import one_line
 from ..locks.task import name_locks_afresh, this_thread
 from .asking import refuse_lazy
 
@@ -18,7 +19,7 @@ Role = Callable[[], Any]
 _LAZY = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
-@dataclass
+@dataclass(repr=False)
 class Scenario:
     """The roles of one run, in a world built for it.
 
@@ -45,6 +46,10 @@ class Scenario:
     lock_classes: Sequence[LockClass] = ()
     program: Any = None
     at: Callable[[str], int] | None = None
+
+    def __repr__(self) -> str:
+        return one_line(self, f"of {', '.join(map(str, self.roles))}"
+                        if isinstance(self.roles, Mapping) else "of no roles")
 
 
 def build(factory: Callable[..., Any], name: str, rng: random.Random | None = None) -> Scenario:

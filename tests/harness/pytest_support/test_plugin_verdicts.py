@@ -68,8 +68,8 @@ def test_known_to_be_fixed(lock_harness):
 
 
 @pytest.mark.parametrize("expect, said", [
-    ("'dedlock'", "expect: 'dedlock' is not a valid Verdict; the verdicts are deadlock, hang, *"),
-    ("3", "expect: 3 is not a valid Verdict; *"),
+    ("'dedlock'", "expect: there is no verdict 'dedlock'; did you mean 'deadlock'? the verdicts *"),
+    ("3", "expect: there is no verdict 3; the verdicts are deadlock, hang, *"),
     ("()", "expect: no verdict is given")])
 def test_unknown_expectation_is_refused_before_anything_runs(inner, expect, said):
     result = inner(f"""
