@@ -24,7 +24,7 @@ from ..methods.explore import explore
 from ..methods.force import force
 from ..methods.predict import predict
 from ..methods.replay import replay
-from ..methods.run import run
+from ..methods.run import race
 from ..methods.stress import RUNS, stress
 from ..methods.tally import Interrupted, TIMEOUT
 from ..report.diagram import proof
@@ -37,7 +37,7 @@ __tracebackhide__ = True    # of all that is here: what pytest shows is the test
 _Factory = Callable[..., Any]
 # The settings that a tool takes beside the timeout, and what holds where they are not set.
 _TOOLS: dict[str, tuple[Callable[..., Result], dict[str, Any]]] = {
-    "run": (run, {"runs": 1}), "force": (force, {"runs": 1}),
+    "run": (race, {"runs": None}), "force": (force, {"runs": 1}),
     "predict": (predict, {"runs": None, "baseline": None}), "explore": (explore, {"seed": None}),
     "stress": (stress, {"runs": None, "seed": None})}
 _HANGS = Verdict.DEADLOCK, Verdict.HANG, Verdict.PREDICTED
@@ -157,7 +157,7 @@ class LockHarness:
             raise
         hurried, cut = timeout != asked["timeout"], seconds != asked["seconds"]
         few = cut and tool != "explore" and (   # which says itself that it was cut short
-            result.seconds >= (seconds or 0) if tool == "predict" else
+            result.seconds >= (seconds or 0) if tool == "predict" or asked.get("some") else
             result.coverage["runs"] < (asked.get("runs") or math.inf))
         if few and result.verdict is Verdict.CLEAN:
             _make_inconclusive(result)
@@ -173,6 +173,8 @@ class LockHarness:
         asked |= {name: value for name, value in self.settings.items() if name in asked} | arguments
         if tool == "stress" and asked["runs"] is None and asked["seconds"] is None:
             asked["runs"] = RUNS
+        if tool == "run":
+            asked["some"] = asked["runs"] is None and asked["seconds"] is None
         return asked
 
     def _named(self, scenario: Any) -> Any:

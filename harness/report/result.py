@@ -147,16 +147,45 @@ def headline(result: Result) -> str:
     finding = result.finding
     word = str(result.verdict).upper().replace("-", " ")
     lines = [f"{result.scenario}: {coverage(result.coverage)}", *statuses(result.predictions)]
-    if result.predictions and (finding is None or finding.verdict is not result.verdict):
+    if result.verdict is Verdict.CLEAN:
+        first = f"{word} ({basis(result.coverage)}): {nothing_new(result)}"
+    elif result.predictions and (finding is None or finding.verdict is not result.verdict):
         first = f"{word}: {of_predictions(result)}"
-    elif finding is None and "schedules" in result.coverage:
-        first = f"{word} (all {counted(result.coverage['schedules'], 'schedule')}): nothing found"
     elif finding is None:
         first = f"{word}: nothing {'found' if result.coverage.get('runs') else 'was run'}"
     else:
         how = TIMED_OUT if finding.how == "timed out" else AT_ONCE.get(finding.verdict)
         first = f"{word}: {finding.text}{f' ({how})' if finding.verdict in AT_ONCE else ''}"
     return "\n".join([first, *lines])
+
+
+def basis(covered: dict[str, Any]) -> str:
+    """Return what a clean verdict rests on: all schedules, or what is no proof."""
+    runs = counted(covered.get("runs", 0), "run")
+    if "schedules" in covered:
+        return f"all {counted(covered['schedules'], 'schedule')}"
+    if "replayed_operations" in covered:
+        return "one schedule replayed, no proof"
+    if "cycles" in covered:
+        return f"judged from {runs}, no proof"
+    return f"{'a single run' if covered.get('runs') == 1 else runs}, no proof"
+
+
+def nothing_new(result: Result) -> str:
+    """Return what a clean verdict says: of every order, of the lock order, or of what was run."""
+    covered, of_status = result.coverage, Counter(each.status for each in result.predictions)
+    if "schedules" in covered:
+        return "nothing fails in any order of the lock operations"
+    if "cycles" not in covered:
+        return "nothing found"
+    known = of_status["known"]
+    others = len(result.predictions) - known
+    words = [f"{counted(known, 'known deadlock')} (baseline), nothing new"] if known else []
+    if others:
+        cycles = counted(others, f"{'further ' if known else ''}cycle")
+        happen = "none of which can happen" if others > 1 else "which cannot happen"
+        words.append(f"{cycles} in the lock order, {happen} by what was seen")
+    return "; ".join(words) or "no cycle in the lock order that was seen"
 
 
 def of_predictions(result: Result) -> str:
@@ -167,11 +196,7 @@ def of_predictions(result: Result) -> str:
         happened = any(prediction.outcome is not None for prediction in allowed)
         what = f"{len(allowed)} deadlocks" if len(allowed) > 1 else "a deadlock"
         return f"the lock order {'allows' if happened else 'may allow'} {what} that did not happen"
-    if result.verdict is Verdict.INCONCLUSIVE:
-        return "stopped before every cycle in the lock order was judged"
-    n = len(result.predictions)
-    cycles = f"{n} cycles" if n > 1 else "one cycle"
-    return f"{cycles} in the lock order, and no deadlock to be feared"
+    return "stopped before every cycle in the lock order was judged"
 
 
 def statuses(predictions: list[Any]) -> list[str]:

@@ -79,9 +79,9 @@ def test_once_for_each_scenario(lock_harness):
     def counted():
         built.append(1)
         return ordered()
-    lock_harness.run(counted)
+    lock_harness.run(counted, runs=1)
     predicted = len(built) - 1
-    lock_harness.run(counted), lock_harness.force(counted, expect="not-reached", runs=1)
+    lock_harness.run(counted, runs=1), lock_harness.force(counted, expect="not-reached", runs=1)
     assert predicted > 1
 
 def test_after_predict_itself(lock_harness):
@@ -91,7 +91,7 @@ def test_after_predict_itself(lock_harness):
         return ordered()
     lock_harness.predict(counted)
     before = len(built)
-    lock_harness.run(counted)
+    lock_harness.run(counted, runs=1)
     assert len(built) == before + 1
 """, "--predict").assert_outcomes(passed=6)
 
