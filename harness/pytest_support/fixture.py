@@ -28,10 +28,10 @@ from ..methods.run import race
 from ..methods.stress import RUNS, stress
 from ..methods.tally import Interrupted, TIMEOUT
 from ..report.diagram import proof
-from ..report.result import Result
+from ..report.result import Result, matched_nothing
 from ..runtime.scenario import name_of, reference_of, takes_rng
 from ..runtime.verdict import Finding, Verdict
-from .watch import command_of, fail_with, judge, limits, note
+from .watch import command_of, fail_with, judge, limits, note, note_known
 
 __tracebackhide__ = True    # of all that is here: what pytest shows is the test
 _Factory = Callable[..., Any]
@@ -144,6 +144,7 @@ class LockHarness:
         timeout, seconds = limits(left, asked["timeout"], asked["seconds"])
         try:
             if self.token and self._is_recorded(scenario, named):
+                self.item.user_properties.append(("harness_replayed", "yes"))
                 return replay(self.token, named, timeout=timeout)
             result = _TOOLS[tool][0](named, **{**asked, "timeout": timeout, "seconds": seconds})
         except Interrupted as exc:
@@ -155,6 +156,11 @@ class LockHarness:
                 self._notes.append(("lock harness: who waited for whom when the test was ended",
                                     "\n".join(proof(finding))))
             raise
+        note_known(self.item, result)
+        if "baseline" not in arguments:
+            result.unmatched = []    # another test may match it: the end of the session says so
+        for line in matched_nothing(result.unmatched):
+            self.item.warn(pytest.PytestWarning(f"lock_harness: {line}"))
         hurried, cut = timeout != asked["timeout"], seconds != asked["seconds"]
         few = cut and tool != "explore" and (   # which says itself that it was cut short
             result.seconds >= (seconds or 0) if tool == "predict" or asked.get("some") else

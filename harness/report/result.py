@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from .diagram import WIDTH, diagram, full_trace, proof
 WAITING = (Verdict.DEADLOCK, Verdict.HANG, Verdict.INCONCLUSIVE)   # who waits for whom is the story
 AT_ONCE = {Verdict.DEADLOCK: "found at the moment of blocking, not by a timeout",
            Verdict.HANG: "known at once, not by a timeout"}
+_FEW = 5    # lines of a baseline that are named one by one
 TIMED_OUT = "timed out: the threads hung, nothing moved any more"
 
 
@@ -54,6 +55,8 @@ class Result:
     titles: Any = None       # a word on each role, for the head of its column
     full: bool = False       # report every event
     predictions: list[Any] = field(default_factory=list)   # of predict, gravest first
+    known: list[str] = field(default_factory=list)      # cycles of the baseline that were met
+    unmatched: list[str] = field(default_factory=list)  # and those that matched nothing
     lockdep: list[str] = field(default_factory=list)   # what the kernel's validator would have said
     splat: Callable[[Result], list[str]] | None = None     # puts *predictions* into paragraphs
     next: str = ""           # after a prediction that came true: the command that forces it at once
@@ -128,6 +131,7 @@ def render(result: Result) -> str:
     if result.splat is not None:
         parts += result.splat(result)
     parts.extend(map(wrapped, result.outcome.notes))
+    parts.append("\n".join(map(wrapped, matched_nothing(result.unmatched))))
     if result.outcome.stuck:
         stuck = "; ".join(result.outcome.stuck)
         parts.append(wrapped(f"Outside our locks, and left running: {stuck}"))
@@ -173,13 +177,13 @@ def basis(covered: dict[str, Any]) -> str:
 
 def nothing_new(result: Result) -> str:
     """Return what a clean verdict says: of every order, of the lock order, or of what was run."""
-    covered, of_status = result.coverage, Counter(each.status for each in result.predictions)
+    covered = result.coverage
     if "schedules" in covered:
         return "nothing fails in any order of the lock operations"
     if "cycles" not in covered:
         return "nothing found"
-    known = of_status["known"]
-    others = len(result.predictions) - known
+    known = len(result.known)
+    others = sum(prediction.status != "known" for prediction in result.predictions)
     words = [f"{counted(known, 'known deadlock')} (baseline), nothing new"] if known else []
     if others:
         cycles = counted(others, f"{'further ' if known else ''}cycle")
@@ -204,6 +208,14 @@ def statuses(predictions: list[Any]) -> list[str]:
     counts = Counter(prediction.status for prediction in predictions)
     words = ", ".join(f"{n} {status}" for status, n in counts.items())
     return [f"{len(predictions)} findings: {words}"] if len(predictions) > 1 else []
+
+
+def matched_nothing(unmatched: Sequence[str], where: str = "") -> list[str]:
+    """Return a line on each of these cycles of a baseline; of many, on the first few."""
+    which = [f"baseline line '{cycle}'" for cycle in unmatched[:_FEW]]
+    if len(unmatched) > _FEW:
+        which.append(counted(len(unmatched) - _FEW, "further baseline line"))
+    return [f"{one} matched nothing{where}" for one in which]
 
 
 def commands(result: Result) -> list[str]:
