@@ -1,4 +1,5 @@
-"""Noise: roles give way to each other before they begin, and before they ask for a lock.
+"""Noise: roles give way to each other before they begin, and wherever a schedule of explore may
+switch before something is asked: a request for a lock, a look at one, a `harness.step`.
 
 All threads of a call run on one processor, and a role is done in less time than the interpreter
 gives it. Left alone, roles that start together run one after the other all the same, always in the
@@ -61,6 +62,7 @@ class Noise(Observer):
             self._begun = True
             self._run.on_start = (self.give_way, *self._run.on_start)
             self._run.on_acquire = (*self._run.on_acquire, self.give_way)
+            self._run.on_pause = (self.give_way,)
 
     def give_way(self, task: Task, lock: Any = None, mode: str = "") -> None:
         """Sleep, or offer the turn, or go on."""

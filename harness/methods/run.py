@@ -29,9 +29,9 @@ def run(scenario: Callable[[], Any], *, runs: int | None = None, seconds: float 
         observers: Callable[[], Iterable[Observer]] = tuple) -> Result:
     """Let the roles of *scenario* race, *runs* times, or again and again for *seconds* seconds.
 
-    They start together, and give way to each other before they ask for a lock, in each run in
-    another way. If neither is given there are up to `RUNS` runs, until one finds something or
-    `ENOUGH` seconds have passed.
+    They start together, and give way to each other before they ask for a lock, look at one or take
+    a step, in each run in another manner. If neither *runs* nor *seconds* is given there are up to
+    `RUNS` runs, until one finds something or `ENOUGH` seconds have passed.
 
     Args:
         runs, seconds: of both the first that is reached ends it. A run that the time cuts short

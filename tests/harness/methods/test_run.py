@@ -13,7 +13,7 @@ import types
 import pytest
 import small_worlds
 
-from harness import Mutex, ScenarioError, run, stress
+from harness import Completion, Mutex, Scenario, ScenarioError, run, step, stress
 from harness.cli import main
 from harness.methods import noise, run as run_module, stress as stress_module, tally
 from harness.methods.noise import MANNERS, Manner, Noise
@@ -184,6 +184,37 @@ def test_a_thread_that_a_role_starts_gives_way_and_so_does_the_role_from_then_on
 
     assert {name: len(naps) for name, naps in naps_of(world, monkeypatch).items()} == {
         "worker": 3, "main": 1}    # before it waits for the end of the other
+
+
+def test_a_role_gives_way_before_a_step_and_before_it_looks(monkeypatch):
+    def world():
+        lock, done = Mutex("lock"), Completion("done")
+
+        def role():
+            step("on something")
+            lock.locked(), done.done()
+
+        return {"one": role, "two": role}
+
+    assert {name: len(naps) for name, naps in naps_of(world, monkeypatch).items()} == {
+        "one": 4, "two": 4}
+
+
+def test_roles_in_step_lose_an_update_that_a_step_lays_open(monkeypatch):
+    def world():
+        counter = [0]
+
+        def add():
+            value = counter[0]
+            step("counter")
+            counter[0] = value + 1
+
+        return Scenario({"one": add, "two": add}, check=lambda: counter[0] == 2)
+
+    in_step(2, monkeypatch)
+    result = run(world)
+    assert (result.verdict, result.coverage["runs"]) == ("violation", 1)
+    assert "it returned False: lambda at test_run.py:" in result.finding.text
 
 
 def test_a_role_alone_gives_way_to_nobody(monkeypatch):

@@ -182,3 +182,24 @@ def test_never_begun(lock_harness):
     result.stdout.fnmatch_lines(["*= lock harness: interrupted =*", "test_it.py::test_interrupted",
                                  "INCONCLUSIVE: *",
                                  "waiter waits for lock (exclusive) *: holder holds it"])
+
+
+def test_a_check_that_returns_false_fails_the_test_with_its_place(inner):
+    result = inner("""
+def balance(check):
+    lock = Mutex("lock")
+    def role():
+        with lock:
+            pass
+    return Scenario({"one": role, "two": role}, check=check)
+
+@pytest.mark.parametrize("tool", ["run", "explore", "stress", "predict"])
+def test_no(lock_harness, tool):
+    getattr(lock_harness, tool)(lambda: balance(lambda: 1 + 1 == 3))
+
+def test_yes(lock_harness):
+    assert lock_harness.explore(lambda: balance(lambda: 1 + 1 == 2))
+""")
+    result.assert_outcomes(passed=1, failed=4)
+    said = "VIOLATION: the check at the end failed: it returned False: lambda at test_it.py:13:*"
+    result.stdout.fnmatch_lines([said] * 4)
