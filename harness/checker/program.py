@@ -77,7 +77,7 @@ class Op(NamedTuple):
         return " ".join(str(part) for part in self if part is not None)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Program:
     """What each thread does, checked.
 

@@ -26,7 +26,7 @@ VERDICT = {FORCED: Verdict.DEADLOCK, NEEDS_WRITER: Verdict.PREDICTED,
            UNCONFIRMED: Verdict.PREDICTED}
 
 
-@dataclass(repr=False)
+@dataclass
 class Prediction:
     """One finding: all cycles of the same classes.
 

@@ -22,7 +22,7 @@ def matches(lock: Any, what: Any) -> bool:
     return what in (lock.name, lock.lock_class, str(lock), f"{lock}#{lock.nth}")
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class At:
     """A point where a role must meet the others: about to ask for a lock while it holds others.
 

@@ -25,7 +25,7 @@ _FEW = 5    # lines of a baseline that are named one by one
 TIMED_OUT = "timed out: the threads hung, nothing moved any more"
 
 
-@dataclass(eq=False, repr=False)
+@dataclass(eq=False)
 class Result:
     """What a call of run, force or stress returns; `str()` of it is the report.
 

@@ -83,7 +83,7 @@ class Recorder(Observer):
         self._append((task, "lock_release", lock, mode, chain))
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Hold:
     """A lock that a role held when the run was frozen."""
 
@@ -100,7 +100,7 @@ class Hold:
         return one_line(self, f"{self.lock} ({self.mode}), taken at {self.at}")
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class RoleState:
     """Where a role was when the run was frozen."""
 

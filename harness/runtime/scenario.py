@@ -19,7 +19,7 @@ Role = Callable[[], Any]
 _LAZY = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
-@dataclass(repr=False)
+@dataclass
 class Scenario:
     """The roles of one run, in a world built for it.
 

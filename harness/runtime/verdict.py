@@ -71,7 +71,7 @@ class Verdict(enum.Enum):
 _GRAVENESS = {verdict: n for n, verdict in enumerate(reversed(Verdict), 1)}
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Finding:
     """One thing found in one run, frozen before anything was unwound."""
 
@@ -98,7 +98,7 @@ def for_ever(n: int) -> str:
     return f"{counted(n, 'role')} wait{'s' if n == 1 else ''} for ever and no cycle explains it"
 
 
-@dataclass(repr=False)
+@dataclass
 class Outcome:
     """What one run came to."""
 

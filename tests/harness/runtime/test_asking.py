@@ -64,6 +64,13 @@ def test_the_commands_hear_it_too(command, status, monkeypatch, capsys):
     assert ("it returned False: lambda at " in capsys.readouterr().out) == (status == 1)
 
 
+def test_of_several_lambdas_in_a_line_the_one_that_says_no_is_quoted():
+    def world():
+        return Scenario({"one": step}, invariants={"so": lambda: 2 > 1, "no": lambda: 1 > 2})
+
+    assert run(world).finding.text.endswith(": 1 > 2")
+
+
 class Ledger:
     """What answers as it is told, in the ways in which one may write it."""
 
