@@ -80,10 +80,14 @@ def test_a_run_that_the_time_cuts_counts_if_there_is_no_other():
     lock = Mutex("lock")
     builds = []
 
+    def takes(wanted):
+        with wanted:
+            pass
+
     def world(first):
         builds.append(1)
-        takes = (lambda: lock.acquire() and lock.release()) if len(builds) > first else int
-        return {"asker": takes, "other": int}
+        wanted = lock if len(builds) > first else Mutex("another")
+        return {"asker": lambda: takes(wanted), "other": lambda: takes(Mutex("its own"))}
 
     def verdict(first):
         builds.clear()

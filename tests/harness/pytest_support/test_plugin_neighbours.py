@@ -160,7 +160,12 @@ def test_a_run_that_says_nothing_is_no_pass_if_the_alarm_ends_it_and_one_if_it_e
     most = 100 if verdict == "clean" else 10**9
     monkeypatch.setattr(run_module, "RUNS", most)
     monkeypatch.setattr(run_module, "ENOUGH", math.inf)
-    result = harness.run(lambda: {"one": Mutex("m").locked}, expect=verdict)
+
+    def one():
+        with Mutex("m"):
+            pass
+
+    result = harness.run(lambda: {"one": one}, expect=verdict)
     assert (result.coverage["runs"] == most) == (verdict == "clean")
 
 
