@@ -89,7 +89,7 @@ def source(seed):
     for role, room in zip(roles, rooms):
         put(1, f"def {role}():")
         put(2, "nonlocal flag, count, late")
-        if rng.random() < .7 and room >= 4:
+        if rng.random() < .85 and room >= 4:
             text.has["nested"] += 1
             room -= _nested(text, role, 2, room, frozenset())
         _block(text, role, 2, room, frozenset())
@@ -162,6 +162,25 @@ def _try(text, role, depth, room, held):
     text.put(depth, "else:")
     text.put(depth + 1, f"seen_{role}.append('busy')")
     return used
+
+
+def _try_semaphore(text, role, depth, room, held):
+    if "sem" in held:
+        return 0
+    mode = text.rng.choice(["read", "write"])
+    text.put(depth, f"if sem.down_{mode}_trylock():")
+    used = 2 + _inside(text, role, depth + 1, room - 2, held | {"sem"})
+    text.put(depth + 1, f"sem.up_{mode}()")
+    text.put(depth, "else:")
+    text.put(depth + 1, f"seen_{role}.append('busy')")
+    return used
+
+
+def _look(text, role, depth, room, held):
+    look = text.rng.choice(["a.locked()", "b.locked()", "permit.done()"])
+    text.put(depth, f"saw = {look}")
+    text.put(depth, f"seen_{role}.append(saw)")
+    return 1 + _both_ways(text, role, depth, room - 1, held)
 
 
 def _guarded(text, depth, name, held):
@@ -269,10 +288,12 @@ def _made(text, role, depth, room, held):
 # kind -> the stops it takes at least, its weight, what puts it
 _STATEMENTS = {
     "section": (2, 4, _section), "nested": (4, 12, _nested), "semaphore": (2, 2, _semaphore),
-    "try": (2, 2, _try), "change": (2, 4, _change), "branch": (2, 4, _branch), "loop": (2, 1, _loop),
-    "permit": (2, 2, _permit), "signal": (1, .3, _signal), "step": (1, 1, _step_change),
-    "branch on a step": (1, 1, _step_branch), "thread": (3, 2, _thread), "made": (4, 4, _made)}
-BRANCHES = ("branch", "branch on a step")
+    "try": (2, 2, _try), "change": (2, 4, _change), "branch": (2, 4, _branch),
+    "loop": (2, 1, _loop), "permit": (2, 2, _permit), "signal": (1, .3, _signal),
+    "step": (1, 1, _step_change), "branch on a step": (1, 1, _step_branch),
+    "thread": (3, 2, _thread), "made": (4, 4, _made),
+    "try the semaphore": (2, 1, _try_semaphore), "look": (1, .5, _look)}
+BRANCHES = ("branch", "branch on a step", "look")
 
 
 def scenario(seed):
