@@ -23,7 +23,6 @@ class Setup:
         switch: PF and a disk sit behind two ports of one switch.
         shared_slot: a disk is the second function beside the PF.
         far_vfs: the VFs' routing ids spill over to a bus number of their own.
-        vfs: how many VFs are enabled.
         port_reports: not the PF reports the error but the port above it.
         fatal: the error is fatal.
     """
@@ -32,7 +31,6 @@ class Setup:
     switch: bool = False
     shared_slot: bool = False
     far_vfs: bool = False
-    vfs: int = 2
     port_reports: bool = False
     fatal: bool = False
 
@@ -43,7 +41,6 @@ MACHINES = {
     "shared-slot": Setup("a disk as the second function beside the card", shared_slot=True),
     "far-vfs": Setup("the VFs on a bus number of their own, which walks do not reach",
                      far_vfs=True),
-    "four-vfs": Setup("four VFs instead of two", vfs=4),
     "port-error": Setup("the port above the card reports the error", port_reports=True),
     "fatal-error": Setup("the error is fatal: the link is reset", fatal=True),
 }

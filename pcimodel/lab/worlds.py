@@ -25,6 +25,7 @@ from . import drivers
 from .journal import Journal
 from .machines import setup_of
 
+VFS = 2            # how many are enabled, but in random worlds
 OVERFLOW = 0x100   # a VF offset that puts every VF on the next bus number
 
 
@@ -217,13 +218,13 @@ class World:
 
     def number_of_vfs(self) -> int:
         """Return how many VFs this world enables."""
-        return self.rng.randint(1, 4) if self.rng is not None else self.setup.vfs
+        return self.rng.randint(1, 4) if self.rng is not None else VFS
 
     # -- what roles are made of -----------------------------------------------------------
 
     def igb(self, loads_vfs: bool = False) -> PciDriver:
         """Return the PF's driver, which enables VFs in its probe if it *loads_vfs*."""
-        max_vfs = self.setup.vfs if loads_vfs else 0
+        max_vfs = VFS if loads_vfs else 0
         self.pf_driver = drivers.igb(self.kernel, max_vfs, journal=self.journal)
         return self.pf_driver
 
