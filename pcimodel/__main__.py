@@ -15,9 +15,10 @@ from harness.cli.commands import add_commands, add_help_command, perform, show_h
 from harness.locks.errors import unknown_name
 
 from .fixes import FIXES
-from .lab.compare import compare, render
+from .lab.compare import compare
 from .lab.machines import MACHINES, setup_of
 from .lab.scenarios import SCENARIOS, scenario, tree_with
+from .lab.table import render
 from .trees import TREES
 
 DESCRIPTION = "A model of Linux's PCI core with real locks on real threads. Without a command: " \

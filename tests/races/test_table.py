@@ -14,9 +14,10 @@ import pytest
 from harness import Verdict, explore, force, replay, stress
 from pcimodel.__main__ import main
 from pcimodel.fixes import FIXES
-from pcimodel.lab.compare import compare, render
+from pcimodel.lab.compare import compare
 from pcimodel.lab.machines import DEFAULT, MACHINES
 from pcimodel.lab.scenarios import SCENARIOS, scenario
+from pcimodel.lab.table import render
 
 FIRST_ONLY = '''
 from pcimodel.fixes.collect_then_lock import CollectThenLock
