@@ -43,6 +43,11 @@ class Mangled:
         return 0
 
 
+class WhoseNameIsMuchLongerThanTheFunctionsItself:
+    def __driver_attach(self, dev, drv):
+        return 0
+
+
 class Misspelt(CollectThenLock):
     def aer_pci_walk_buss(self, top, cb, data):
         return None
@@ -89,6 +94,7 @@ async def a_coroutine(self, dev, state, error_mesg, cb):
                                "you mean sriov_add_vfs?"),
     (Mangled, "no function __driver_attach(), and nothing in the fix calls it; did you mean "
               "_driver_attach?"),
+    (WhoseNameIsMuchLongerThanTheFunctionsItself, "did you mean _driver_attach?"),
     (Misspelt, "no function aer_pci_walk_buss()"),
     (TwoThatCallEachOther, "no function report_resumed(), and nothing in the fix calls it; did you "
                            "mean report_resume?"),

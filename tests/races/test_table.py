@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shlex
 import sys
 import threading
@@ -18,6 +19,8 @@ from pcimodel.lab.compare import compare
 from pcimodel.lab.machines import DEFAULT, MACHINES
 from pcimodel.lab.scenarios import SCENARIOS, scenario
 from pcimodel.lab.table import render
+from pcimodel.lab.worlds import World
+from pcimodel.trees import TREES
 
 FIRST_ONLY = '''
 from pcimodel.fixes.collect_then_lock import CollectThenLock
@@ -157,6 +160,15 @@ def test_stress_on_a_named_machine_draws_no_machine_and_its_token_names_it():
     assert (result.verdict, again.verdict) == (Verdict.DEADLOCK, Verdict.DEADLOCK)
     assert again.scenario == "probe-vs-aer on switch"
     assert {leg["wants"] for leg in again.cycle} == {"&pci_bus_sem", "&dev->mutex (0000:03:00.0)"}
+
+
+@pytest.mark.parametrize("machine", [DEFAULT, "switch"])
+def test_a_named_machine_leaves_nothing_to_chance(machine):
+    def shape(seed):
+        world = World(TREES["v4.14"], "writer", random.Random(seed), machine=machine)
+        names = [dev.name for dev in world.kernel.for_each_pci_dev()]
+        return (*names, world.pf.sriov.offset, world.number_of_vfs())
+    assert len({shape(seed) for seed in range(40)}) == 1
 
 
 def test_a_report_says_on_which_machine_it_is_shown_again(capsys):
