@@ -53,7 +53,7 @@ def replay(token: str, scenario: Callable[..., Any] | None = None, *,
     changed = _changed(schedule, run, follower, outcome)
     if changed:
         note = f"the code has changed since this was recorded: {changed}"
-        if not is_first:
+        if explored and not is_first:
             note += ", or it does something else in a process in which a world of its module was " \
                     "built before"
         if outcome.findings:
