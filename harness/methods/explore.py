@@ -228,12 +228,12 @@ class _Exploration(EngineFirst):
             Failure(Verdict.ERROR, difference),
             Outcome([finding], [], outcome.notes, outcome.stuck, seconds=outcome.seconds))
 
-    def lost(self, text: str) -> None:
-        """Take note that a process ended in the middle of its schedule."""
+    def lost(self, text: str, verdict: Verdict) -> None:
+        """Take note that a process ended in the middle of its schedule, which is *verdict*."""
         self.stopped = CUT_SHORT
-        self.tally.counts[str(Verdict.ERROR)] += 1
-        self.failing = _Failing(Failure(Verdict.ERROR, text),
-                                Outcome([Finding(Verdict.ERROR, "observed", text)], []))
+        self.tally.counts[str(verdict)] += 1
+        self.failing = _Failing(Failure(verdict, text),
+                                Outcome([Finding(verdict, "observed", text)], []))
 
     # -- what was found -----------------------------------------------------------------------
 

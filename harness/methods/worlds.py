@@ -29,7 +29,7 @@ from ..exploration.stable_ids import Names, Taken
 from ..exploration.strategies import Strategy, first_difference
 from ..locks.callsite import is_verb, place_of
 from ..runtime.scenario import Scenario, has_built, reference_of
-from ..runtime.verdict import Outcome
+from ..runtime.verdict import Outcome, Verdict
 from ..runtime.workers import Workers
 from .tally import Tally
 
@@ -104,8 +104,8 @@ class Worlds:
         """Take note that a role behaves differently under the same schedule."""
         raise NotImplementedError
 
-    def lost(self, text: str) -> None:
-        """Take note that a process ended in the middle of its schedule."""
+    def lost(self, text: str, verdict: Verdict) -> None:
+        """Take note that a process ended in the middle of its schedule, which is *verdict*."""
         raise NotImplementedError
 
     def explore(self, search: Callable[[], None], workers: Workers, apart: Apart,
@@ -126,7 +126,7 @@ class Worlds:
             except Differ as differ:
                 self._explore_both(differ, search)
         except Died as died:
-            self.lost(str(died))
+            self.lost(str(died), died.verdict)
 
     @property
     def is_clean(self) -> bool:
@@ -150,11 +150,11 @@ class Worlds:
         differs = False
         if self._recorded:
             before, self._recorded = self._recorded, []
-            differs = self._compare(before, steps, outcome)
+            differs = self._compare(before, steps, outcome, outcome)
         elif not (new := _habits(steps)) <= self._known:
             self._known |= new
-            again, _ = follow(self, self.where, [step.label for step in steps])
-            differs = self._compare(steps, again.steps, outcome)
+            again, came_to = follow(self, self.where, [step.label for step in steps])
+            differs = self._compare(steps, again.steps, outcome, came_to)
         number = self.schedules
         is_spot = number >= _SPOTS and not number & number - 1
         self._spots[number if is_spot else 0] = steps    # 0 is the last
@@ -168,16 +168,25 @@ class Worlds:
         """
         if not self.final and not self._apart.why_not:
             _, again, _ = self._apart.play(self, make)
-            self._compare(again.steps, run.steps, outcome)
+            self._compare(again.steps, run.steps, outcome, outcome)
 
     def _look_at_spots(self) -> None:
-        if self.is_clean and self.schedules > 1 and not self._apart.why_not:
-            for steps in self._spots.values():
-                again, outcome = follow(self, self._apart, [step.label for step in steps])
-                self._compare(again.steps, steps, outcome)
+        if not self.is_clean or self.schedules < 2 or self._apart.why_not:
+            return
+        if not self._apart.alone:    # roles may rely on the others
+            self.coverage["worlds"] = "not compared with the first of a process, which would not " \
+                                      "have the other threads of this one"
+            return
+        for steps in self._spots.values():
+            again, outcome = follow(self, self._apart, [step.label for step in steps])
+            self._compare(again.steps, steps, outcome, outcome)
 
-    def _compare(self, before: list[Taken], after: list[Taken], outcome: Outcome) -> bool:
+    def _compare(self, before: list[Taken], after: list[Taken], outcome: Outcome,
+                 other: Outcome) -> bool:
+        """Say whether two worlds differ, of which at least one came to nothing; *other* may not."""
         difference = first_difference(self.names, before, after)
+        if not difference and other.findings:
+            difference = f"in one world it came to nothing, in another to {other.verdict}"
         if difference:
             self.differ(before, outcome, difference)
         return bool(difference)

@@ -1,5 +1,6 @@
 """explore: what outlives a world does not hide what only the first world of a process does."""
 
+import functools
 import importlib.util
 import json
 import mmap
@@ -15,7 +16,7 @@ import test_explore_counts as counts
 import warm_worlds
 from test_explore import never_both
 
-from harness import Mutex, ScenarioError, Verdict, explore, replay
+from harness import Mutex, Scenario, ScenarioError, Verdict, explore, replay
 from harness.exploration.token import decode
 from harness.methods.tally import Interrupted
 from harness.runtime import scenario as scenarios
@@ -307,6 +308,76 @@ def test_a_process_that_a_role_ends_is_an_error_that_names_the_role(end, how):
     assert result.verdict is Verdict.ERROR
     assert result.finding.text == "the process ended in the middle of a schedule, when it was " \
                                   f"ends's turn ({how})"
+
+
+def test_no_more_processes_in_the_middle_is_inconclusive(monkeypatch):
+    """The process that waits cannot fork any."""
+    here, fork = os.getpid(), os.fork
+
+    def only_here():
+        if os.getpid() != here:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return fork()
+
+    monkeypatch.setattr(os, "fork", only_here)
+    result = explore(small_worlds.in_order, fresh=True)
+    assert (result.verdict, result.finding.text) == (
+        Verdict.INCONCLUSIVE, f"no process could be forked: {os.strerror(11)}")
+
+
+def test_a_check_that_fails_in_the_first_world_of_a_process_alone_is_found(cold):
+    """The steps are the same. Who comes first in the first schedule leaves what the check is of."""
+    kept = {}
+
+    def world():
+        lock, order = Mutex("lock"), []
+
+        def role(name):
+            with lock:
+                order.append(name)
+                if order[0] == "one":
+                    kept["x"] = 1
+
+        def check():
+            assert kept, "nothing was kept"
+
+        return Scenario({name: functools.partial(role, name) for name in ("one", "two")},
+                        check=check)
+
+    result = explore(world)
+    assert (result.verdict, "nothing was kept" in str(result)) == (Verdict.VIOLATION, True)
+
+
+def test_a_process_with_other_threads_is_not_compared_with_one_that_has_them_not(cold):
+    """The role waits for a thread of the module, which a forked process does not have."""
+    asked, said, over = threading.Event(), threading.Event(), []
+
+    def serve():
+        while not over:
+            asked.wait()
+            asked.clear()
+            said.set()
+
+    server = threading.Thread(target=serve)
+    server.start()
+
+    def world():
+        lock = Mutex("lock")
+
+        def asks():
+            with lock:
+                asked.set()
+                said.wait()
+                said.clear()
+
+        return {"asks": asks, "other": lambda: lock.acquire() and lock.release()}
+
+    result = explore(world)
+    over.append(1)
+    asked.set()
+    server.join()
+    assert (result.verdict, result.coverage["schedules"]) == (Verdict.CLEAN, 2)
+    assert "would not have the other threads" in result.coverage["worlds"]
 
 
 def test_a_world_that_cannot_be_built_is_refused_in_one_line():
