@@ -34,7 +34,8 @@ from .forked import Apart, World
 from .stable_ids import Names
 from .strategies import Strategy, ahead
 
-_ADDRESS = re.compile(r"\b0x[0-9a-f]+\b")    # another in each world
+# Another in each world; known only where events are recorded.
+_LEFT_OUT = re.compile(r"\b0x[0-9a-f]+\b|\(taken at [^)]*\)")
 NEXT = -1    # in place of the index of an operation: whatever the role does next
 
 
@@ -174,7 +175,7 @@ class Failure:
         if verdict in (Verdict.DEADLOCK, Verdict.HANG):
             return cls(verdict, frozenset((task.label, task.lock_number, task.ask)
                                           for task in run.deadlocked or run.stuck))
-        return cls(verdict, _ADDRESS.sub("", outcome.gravest.text) if outcome.gravest else "")
+        return cls(verdict, _LEFT_OUT.sub("", outcome.gravest.text) if outcome.gravest else "")
 
 
 def witness(scenario: Scenario, program: Program, schedule: Iterable[Step],

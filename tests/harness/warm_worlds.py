@@ -166,7 +166,7 @@ def filled_by_the_other():
 late = {}
 
 
-def filled_late():
+def filled_late(late=late, only_roles=True):
     """Two looks only if one, which a flag of the world tells, has been there: never in the first
     schedule, where two comes first. Then it takes a with c held, and three crosswise.
     """
@@ -188,7 +188,8 @@ def filled_late():
         with a, c:
             pass
 
-    return {"looks": looks, "tells": tells, "crosses": crosses}
+    roles = {"looks": looks, "tells": tells, "crosses": crosses}
+    return roles if only_roles else (roles, a, c)
 
 
 needs_third = {}
@@ -216,6 +217,45 @@ def third_order():
                 pass
 
     return {"one": one, "two": two}
+
+
+unconfirmed = {}
+
+
+def the_engine_s():
+    """One after the other, the roles do the same in all worlds: two takes b and a. Only if one has
+    not been there, and nothing is kept, two takes a too: the engine's schedule, in a first world.
+    """
+    a, b, been = Mutex("a"), Mutex("b"), []
+
+    def one():
+        with a, b:
+            been.append(1)
+
+    def two():
+        with b:
+            if been or "x" not in unconfirmed:
+                under(a)
+        unconfirmed["x"] = 1
+
+    return {"one": one, "two": two}
+
+
+same_words = {}
+
+
+def of_known_operations():
+    """As filled_late, but looks asks for c, and for a, in every schedule: only not for a with c."""
+    roles, a, c = filled_late(same_words, only_roles=False)
+
+    def looks():
+        roles["looks"]()
+        with c:
+            pass
+        with a:
+            pass
+
+    return {**roles, "looks": looks}
 
 
 # -- correct programs that keep something ----------------------------------------------------------

@@ -91,6 +91,27 @@ def test_a_deadlock_is_found_that_neither_the_first_schedule_nor_the_engine_s_sh
     assert len({role for role, _ in decode(result.replay)[2].steps}) > 1
 
 
+def test_a_deadlock_that_the_engine_knows_of_is_tried_in_a_first_world(cold):
+    """One schedule is all that is left to the search, and in that one nothing differs."""
+    result = explore(cold.the_engine_s, max_schedules=1)
+    assert (result.verdict, result.coverage["worlds"]) == (
+        Verdict.DEADLOCK, "each the first of its process"), str(result)
+
+
+@pytest.mark.parametrize("kind", ["filled_late", "of_known_operations"])
+def test_what_is_kept_in_the_middle_is_seen_at_once(kind, cold):
+    """With another thread there is no look at the end. The schedule that keeps is run again: a role
+    asks for one lock right after another as in none before.
+    """
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait)
+    thread.start()
+    result = explore(getattr(cold, kind))
+    over.set()
+    thread.join()
+    assert (result.verdict, "Worlds differ" in str(result)) == (Verdict.DEADLOCK, True), str(result)
+
+
 def test_its_report_is_as_good_as_any(cold, monkeypatch):
     """The same program, where every world is alike, has the same report."""
     def alike():
@@ -453,7 +474,8 @@ def test_the_account_is_nobody_s_in_a_forked_process():
 
 def test_what_was_printed_before_is_printed_once(in_another_process):
     """Four worlds are built: to look at, the first schedule's, the same again, the second's."""
-    script = ("import small_worlds\nfrom harness import explore\n"
+    script = ("import small_worlds, sys\nfrom harness import explore\n"
+              "sys.stdout = open(1, 'w', buffering=4096, closefd=False)\n"
               "def world():\n"
               "    print('built')\n"
               "    return small_worlds.in_order()\n"
