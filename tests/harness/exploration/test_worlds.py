@@ -239,6 +239,13 @@ def test_what_differs_by_chance_is_an_error_in_processes_of_their_own_too():
         assert "fickle's lock a" in str(result) and "fickle's lock b" in str(result)
 
 
+def test_a_lock_held_at_the_end_is_the_same_failure_with_its_place_and_without(nothing_built):
+    """It has its place only where events are recorded: in the last run, for the report."""
+    result = explore(small_worlds.forgets)
+    assert "(taken at small_worlds.py:" in " ".join(str(result).split())
+    assert "worlds" not in result.coverage and "did not come again" not in str(result)
+
+
 def test_a_clean_of_one_schedule_says_what_it_did_not_see():
     one, two = (str(explore(world)) for world in (counts.two_readers, small_worlds.in_order))
     assert ["One schedule was run: what a role does by chance" in text for text in (one, two)] == [
