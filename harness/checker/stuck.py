@@ -108,7 +108,9 @@ class Look:
                 op.operation.mode)
             return list(dict.fromkeys(blockers)), all
         if of == "flag":
-            return self._others(state, _ENDS[op.op], op.target, thread), any
+            others = self._others(state, _ENDS[op.op], op.target, thread)
+            itself = self._comes_to(state, _ENDS[op.op], op.target, thread)
+            return others or [thread] * itself, any
         if of == "thread":
             return [self.machine.names.index(op.target)], all
         return self._holders(state, op.target), all
@@ -123,10 +125,13 @@ class Look:
 
     def _others(self, state: int, name: str, target: str, thread: int) -> list[int]:
         """Return the other threads that may yet come to the operation *name* of *target*."""
-        machine = self.machine
-        return [other for other in self.threads if other != thread and any(
-            (op.op, op.target) == (name, target)
-            for op in machine.ops[other][machine.place(state, other).op:])]
+        return [other for other in self.threads
+                if other != thread and self._comes_to(state, name, target, other)]
+
+    def _comes_to(self, state: int, name: str, target: str, thread: int) -> bool:
+        """Return whether *thread* may yet come to the operation *name* of *target*."""
+        ops = self.machine.ops[thread][self.machine.place(state, thread).op:]
+        return any((op.op, op.target) == (name, target) for op in ops)
 
 
 def _way_back(waits: Mapping[int, list[int]], start: int) -> list[int]:

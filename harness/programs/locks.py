@@ -13,6 +13,7 @@ from ..locks.node import ask, grant, wait
 from ..locks.parking import enter, leave
 from ..locks.task import EXCLUSIVE, Task, WAIT, current
 from ..locks.rwsem import RWSemaphore
+from ..locks.waitgraph import OneOf
 
 # Given a task that waits, who in its run could end that.
 Completers = Callable[[Task], list[Task]]
@@ -29,11 +30,11 @@ def nobody(task: Task) -> list[Task]:
 def any_of(candidates: Iterable[Task], waiter: Task) -> list[Task]:
     """Return who blocks a wait that any one of *candidates* could end.
 
-    Several are one task here, which stands for them and waits for nobody: a cycle through one of
-    them would be no deadlock while another can go on. When none can, that is a hang.
+    Several are one task here, which stands for them: see `OneOf`.
     """
     tasks = list(dict.fromkeys(candidates))
-    return tasks if len(tasks) < 2 else [Task(" or ".join(task.name for task in tasks), waiter.run)]
+    tasks = [task for task in tasks if task is not waiter] or tasks    # it alone: for itself
+    return tasks if len(tasks) < 2 else [OneOf(tasks, waiter.run)]
 
 
 class ProgramMutex(Mutex):

@@ -155,7 +155,7 @@ def test_lock_that_is_not_declared_is_of_the_kind_its_operations_need():
     # flags
     ("clean", {"T": "wait F", "U": "set F"}, {}),
     ("hang", {"T": "wait F"}, {}),
-    ("hang", {"T": "wait F, set F"}, {}),
+    ("deadlock", {"T": "wait F, set F"}, {}),    # only it could, and never will
     ("clean", {"T": "wait F"}, {"flags": ["F"]}),
     ("hang", {"T": "wait_clear F"}, {"flags": ["F"]}),
     ("clean", {"T": "wait_clear F", "U": "clear F"}, {"flags": ["F"]}),

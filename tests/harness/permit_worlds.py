@@ -1,0 +1,145 @@
+"""Random Python worlds whose roles take permits beside locks: what prediction is held against.
+
+A permit is a `Completion` that was completed some times at the start; a role waits for it before a
+section and completes it after, or waits, or completes. Roles also try, give up after a time, start
+threads and join them, and branch on flags that change only under a lock of their own. The truth is
+exploration's, over all schedules of real threads.
+"""
+
+import random
+import threading
+
+from harness import Completion, Mutex, RWSemaphore, Verdict
+
+STUCK = Verdict.DEADLOCK, Verdict.HANG
+PERMITS, FLAGS = ("p", "q"), ("f",)
+PLAIN = ("lock",) * 6 + ("read", "write") + ("permit",) * 6
+LOOSE = ("complete", "complete", "complete_all", "wait")    # permits that are not given back
+BRANCHING = ("try", "timed", "timed permit", "set", "set", "if", "if", "if", "start")
+
+
+class World:
+    """What the roles of one world share."""
+
+    def __init__(self, permits):
+        self.locks = {"a": Mutex("a"), "b": Mutex("b"), "s": RWSemaphore("s")}
+        self.permits = {name: Completion(name) for name in permits}
+        for name, count in permits.items():
+            for _ in range(count):
+                self.permits[name].complete()
+        self.guard = Mutex("guard")
+        self.flags = dict.fromkeys(FLAGS, False)
+
+    def perform(self, statements):
+        for kind, name, *bodies in statements:
+            getattr(self, "do_" + kind.replace(" ", "_"))(name, *bodies)
+
+    def do_lock(self, name, body):
+        with self.locks[name]:
+            self.perform(body)
+
+    def do_read(self, name, body):
+        with self.locks[name].down_read():
+            self.perform(body)
+
+    def do_write(self, name, body):
+        with self.locks[name].down_write():
+            self.perform(body)
+
+    def do_permit(self, name, body):
+        self.permits[name].wait()
+        self.perform(body)
+        self.permits[name].complete()
+
+    def do_wait(self, name):
+        self.permits[name].wait()
+
+    def do_complete(self, name):
+        self.permits[name].complete()
+
+    def do_complete_all(self, name):
+        self.permits[name].complete_all()
+
+    def _try(self, name, body, other, **how):
+        if self.locks[name].acquire(**how):
+            self.perform(body)
+            self.locks[name].release()
+        else:
+            self.perform(other)
+
+    def do_try(self, name, body, other):
+        self._try(name, body, other, blocking=False)
+
+    def do_timed(self, name, body, other):
+        self._try(name, body, other, timeout=0.001)
+
+    def do_timed_permit(self, name, body, other):
+        if self.permits[name].wait(0.001):
+            self.perform(body)
+            self.permits[name].complete()
+        else:
+            self.perform(other)
+
+    def do_set(self, name):
+        with self.guard:
+            self.flags[name] = not self.flags[name]
+
+    def do_if(self, name, body, other):
+        with self.guard:
+            flag = self.flags[name]
+        self.perform(body if flag else other)
+
+    def do_start(self, name, body):
+        thread = threading.Thread(target=self.perform, args=(body,), name=name)
+        thread.start()
+        thread.join()
+
+
+def _statements(rng, kinds, room, depth=0, held=""):
+    """Return what a role does in turn, two or three deep; it asks for nothing that it has."""
+    statements = []
+    for _ in range(room):
+        kind = rng.choice(kinds)
+        names = {"read": "s", "write": "s", "if": "f", "set": "f"}.get(
+            kind, "pq" if kind in LOOSE or "permit" in kind else "ab")
+        name = rng.choice(names)
+        if name in held:
+            continue
+
+        def inside():
+            return _statements(rng, [other for other in kinds if other != "start"],
+                               rng.randrange(1, 3), depth + 1, held + name) \
+                if depth < 2 and rng.random() < .8 else []
+
+        if kind in LOOSE or kind == "set":
+            statements.append((kind, name))
+        elif kind == "start":
+            statements.append((kind, f"thread {rng.randrange(10**6)}", inside()))
+        elif kind in ("if", "try", "timed", "timed permit"):
+            statements.append((kind, name, inside(), inside()))
+        else:
+            statements.append((kind, name, inside()))
+    return statements
+
+
+def random_world(seed, branches=None):
+    """Return the factory of the world of that *seed*, and what its roles do.
+
+    Args:
+        branches: whether roles try, give up, start threads and branch on flags. Default: in every
+            other world.
+    """
+    rng = random.Random(seed)
+    branches = seed % 2 == 0 if branches is None else branches
+    loose = rng.random() < .2
+    kinds = PLAIN + BRANCHING * branches + LOOSE * loose
+    permits = {name: rng.choice((0, 1, 1, 2) if loose else (1, 1, 1, 1, 2)) for name in PERMITS}
+    roles = {f"T{i}": _statements(rng, kinds, rng.randrange(1, 4))
+             for i in range(rng.choice((2, 2, 2, 3)))}
+
+    def factory():
+        world = World(permits)
+        return {name: lambda body=body: world.perform(body) for name, body in roles.items()}
+
+    factory.scenario_name = f"world {seed}"
+    return factory, (permits, roles)
