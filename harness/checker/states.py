@@ -9,6 +9,7 @@ see `blocking`.
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cache
 from typing import NamedTuple, TypeVar
 
@@ -90,6 +91,7 @@ class Layout:
             lock.
         where: thread -> its place, as an index of `places`.
         flag: flag -> whether it is set.
+        count: flag that counts -> how many waits may pass while it is not set.
         begun: thread -> whether it has begun, if anybody begins or cancels it.
         owner: mutex or semaphore -> who has it, or writes, from 1 on; 0 if nobody.
         depth: mutex_re -> how often its owner has it.
@@ -107,6 +109,7 @@ class Layout:
         self.places = [_lay_out(ops) for ops in self.ops]
         self.where: dict[int, Bits] = {}
         self.flag: dict[str, Bits] = {}
+        self.count: dict[str, Bits] = {}
         self.begun: dict[int, Bits] = {}
         self.owner: dict[str, Bits] = {}
         self.depth: dict[str, Bits] = {}
@@ -118,6 +121,7 @@ class Layout:
         self._allot()
         self.limit = 1 << self._end
         self.start = sum(self.flag[flag].mask for flag in program.flags)
+        self.start += sum(self.count[flag].at(n) for flag, n in program.passes.items())
 
     def place(self, state: int, thread: int) -> Place:
         """Return where *thread* stands."""
@@ -141,6 +145,10 @@ class Layout:
             self._new(self.where, thread, len(places) - 1)
         for flag in sorted(self.program.flags):
             self._new(self.flag, flag)
+        counts = Counter(self.program.passes) + Counter(
+            op.target for ops in self.ops for op in ops if op.op == "complete")
+        for flag, most in counts.items():
+            self._new(self.count, flag, most)
         for thread, ops in enumerate(self.ops):
             for op in ops:
                 if op.op in LOCK_OPS:

@@ -188,11 +188,20 @@ class Machine(Layout):
     def _tell(self, thread: int, place: Place, op: Op) -> Iterator[_Case]:
         begins = op.op == "begin"
         bit = (self.begun[self.thread(op, thread)] if begins else self.flag[op.target]).mask
-        yield _Case("tell", clear=bit, add=0 if op.op == "clear" else bit)
+        count = None if begins else self.count.get(op.target)
+        if op.op == "complete" and count is not None:
+            yield _Case("tell", bit, bit)    # every wait passes already
+            yield _Case("tell", add=count.at(1))
+            return
+        both = bit if count is None else bit + count.mask
+        yield _Case("tell", clear=both, add=0 if op.op == "clear" else bit)
 
     def _wait(self, thread: int, place: Place, op: Op) -> Iterator[_Case]:
         flag = self.flag[op.target].mask
-        yield _Case("pass", flag, flag if op.op == "wait" else 0)
+        yield _Case("pass", flag, 0 if op.op == "wait_clear" else flag)
+        if op.op != "wait_clear" and (count := self.count.get(op.target)) is not None:
+            for n in range(1, (count.mask >> count.shift) + 1):
+                yield _Case("pass", count.mask, count.at(n), add=-count.at(1))
 
     def _jump(self, thread: int, place: Place, op: Op) -> Iterator[_Case]:
         flag = self.flag[op.target].mask
@@ -218,5 +227,6 @@ _CASES: dict[tuple[Of, Does], Callable[[Machine, int, Place, Op], Iterator[_Case
     ("kernfs", "await"): Machine._drain, ("srcu", "await"): Machine._drain,
     ("flag", "tell"): Machine._tell, ("flag", "await"): Machine._wait,
     ("flag", "look"): Machine._jump, ("thread", "tell"): Machine._tell,
+    ("completion", "tell"): Machine._tell, ("completion", "await"): Machine._wait,
     ("thread", "await"): Machine._join,
 }

@@ -16,7 +16,7 @@ from itertools import combinations, islice, product
 from ..checker.answer import Answer, Stuck
 from ..checker.program import Op, Program, SEMAPHORES
 from ..checker.search import search
-from ..exploration.extract_program import program_from, real_name, started
+from ..exploration.extract_program import PASSING, program_from, started
 from ..locks.operations import RELEASING, TAKING, TELLING
 from ..locks.task import SHARED, WAIT
 from ..meetings.meet import writer_of
@@ -26,7 +26,7 @@ from .record import Cycle, Path, Record
 MOST_STATES = 100_000     # of one search
 MOST_STATES_IN_ALL = 2_000_000    # of one call of predict
 MOST_PATHS = 32           # how many combinations of what the roles did are tried
-_OF_LOCKS, _OF_WAITS = TAKING | RELEASING, TELLING | {"wait"}
+_OF_LOCKS, _OF_WAITS, _AWAITING = TAKING | RELEASING, TELLING | PASSING, PASSING | {"join"}
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,10 @@ class _Case:
         self._legs, self._read_read = candidate
         self._ops = {role: [op for path in paths for op in path]
                      for role, paths in record.paths.items()}
+        # Completions of which not every wait passes once one does.
+        self._permits = {op.target for ops in self._ops.values() for op in ops
+                         if op.op == "complete"}
+        self._permits |= {name for name, done in record.done.items() if done < float("inf")}
         self.roles = {leg.role for leg in self._legs}
         self.locks = {place.name for leg in self._legs for place in (leg.held, leg.wanted)}
         # What somebody holds while another works for him is a gate for that other, too.
@@ -128,7 +132,8 @@ class _Case:
 
     def _involved(self) -> list[str]:
         """Return the roles without which the cycle cannot be: those of its legs, those that write
-        where readers meet readers, and whoever starts one of these or ends a wait of one.
+        where readers meet readers, whoever starts one of these or ends a wait of one, and whoever
+        may use up a permit that one waits for.
 
         Others need not run at all for it.
         """
@@ -136,9 +141,11 @@ class _Case:
                    if any(op.op == "down_write" and op.target in self._read_read for op in ops)]
         involved = list(dict.fromkeys([*(leg.role for leg in self._legs), *writing]))
         for role in involved:   # which grows
-            awaited = {op.target for op in self._ops[role] if op.op in ("wait", "join")}
+            awaited = {op.target for op in self._ops[role] if op.op in _AWAITING}
             involved += [other for other, ops in self._ops.items() if other not in involved and (
-                other in awaited or any(op.op in TELLING and op.target in awaited for op in ops))]
+                other in awaited or any(op.op in TELLING and op.target in awaited
+                                        or op.op in PASSING and op.target in awaited & self._permits
+                                        for op in ops))]
         return involved
 
     def writers(self) -> Iterator[tuple[str, ...]]:
@@ -228,5 +235,5 @@ def _order(paths: dict[str, Path]) -> str:
             elif op.op == "set" and op.target in starts:
                 reasons.append(f"{role} starts {starts[op.target]}")
             elif op.op == "wait" and op.target != started(role):
-                reasons.append(f"{role} waits for {real_name(op.target)}")
+                reasons.append(f"{role} waits for {op.target}")
     return ", ".join(dict.fromkeys(reasons)) or "the order in which the roles wait for each other"

@@ -148,8 +148,10 @@ class LockOrder(Recorded, Observer):
         position = self._positions[task]
         node = position.asked
         if mode is WAIT:
-            if not task.timed:    # else it might have gone on without: it puts nothing in order
-                node.append(node.acquire)
+            # With a time limit it might have gone on without: that puts nothing in order.
+            act = node.take if task.timed else node.acquire
+            if act is not NOTHING:
+                node.append(act)
                 node.role.plain = False
             return
         node.append(node.take if task.trylock or task.timed else node.acquire)
@@ -228,7 +230,7 @@ class LockOrder(Recorded, Observer):
             acquire = Act(Op("join", lock.task.name))
             self.joins[name] = lock.task.name
         elif mode is WAIT:
-            acquire = Act(Op("wait", name))
+            acquire, take = Act(Op("wait", name)), Act(Op("pass", name))
         else:
             verb = "lock" if isinstance(lock, Mutex) else \
                 "down_read" if mode is SHARED else "down_write"

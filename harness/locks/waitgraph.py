@@ -17,8 +17,8 @@ from .task import Task
 
 
 class OneOf(Task):
-    """Stands for several tasks, any one of which could end a wait: it waits for nobody itself, since
-    a cycle through one of them is no deadlock while another can go on.
+    """Stands for several tasks, any one of which could end a wait. It waits for nobody: a cycle
+    through one of them is no deadlock while another can go on.
     """
 
     __slots__ = ("members",)
