@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
 from ..locks.task import EXCLUSIVE, SHARED
-from ..locks.operations import OPERATIONS, RECORDED, names
+from ..locks.operations import RECORDED, names
 from ..locks.rwsem_policy import blocked_by
 from .answer import Waiting
 from .program import Op
@@ -101,7 +101,8 @@ class Look:
             owner = self.machine.owner[op.target].of(state) - 1
             if op.flag is None:
                 return [owner], all
-            return list(dict.fromkeys([owner, *self._others(state, _ENDS["wait"], op.flag, thread)])), any
+            setters = self._others(state, _ENDS["wait"], op.flag, thread)
+            return list(dict.fromkeys([owner, *setters])), any
         if of == "rwsem":
             blockers = blocked_by(
                 self.machine.program.policy_of(op.target), self._owner(state, op.target),

@@ -41,6 +41,10 @@ class Prediction:
         met: they met there; else they followed a schedule of the engine's, if it happened.
         outcome: the run in which it happened.
         lockdep: what the kernel's own validator would have made of it.
+        by_instance: a set of locks closes it; else classes alone do.
+        guard: what was seen to make it impossible.
+        proved: all that the roles may do was gone through; else what is impossible is so as long as
+            they do what they were seen to do.
     """
 
     classes: tuple[str, ...]
@@ -53,6 +57,9 @@ class Prediction:
     writers: tuple[str, ...] = ()
     outcome: Outcome | None = None
     lockdep: str = ""
+    by_instance: bool = False
+    guard: str = ""
+    proved: bool = False
 
     @property
     def headline(self) -> str:

@@ -54,6 +54,12 @@ class Leg(NamedTuple):
     recursive: bool = False
     brings: bool = False
 
+    @property
+    def kind(self) -> tuple[str, bool, str, bool]:
+        """What makes it an edge of the graph of classes."""
+        return (self.held.lock_class, self.held.mode == SHARED, self.wanted.lock_class,
+                self.recursive)
+
 
 class Recorded:
     """What was recorded of the order of locks: in one run, or in several, put together.
@@ -69,6 +75,8 @@ class Recorded:
         joins: wait for the end of a thread -> the thread.
         done: wait -> how many would have passed from the start.
         pooled: threads that take their work from a queue.
+        choosing: roles that asked with a way out: what they do next may depend on the answer.
+        several: roles that were more than one thread.
         exempt, novalidate: class -> why nothing is said about it, by us or by the validator of the
             kernel.
         excused: reason -> how often it made an order inside a class legal.
@@ -87,6 +95,8 @@ class Recorded:
         self.joins: dict[str, str] = {}
         self.done: dict[str, float] = {}
         self.pooled: set[str] = set()
+        self.choosing: set[str] = set()
+        self.several: set[str] = set()
         self.exempt: dict[str, str] = {}
         self.novalidate: dict[str, str] = {}
         self.excused: Counter[str] = Counter()
@@ -125,7 +135,10 @@ class LockOrder(Recorded, Observer):
     # -- the six events -------------------------------------------------------------------
 
     def role_start(self, task: Task) -> None:
-        root = self._role(task).root
+        role = self._role(task)
+        if role.begun:
+            self.several.add(task.name)
+        role.begun, root = True, role.root
         self._positions[task] = Position(root, root)
 
     def lock_acquire(self, task: Task, lock: Node, mode: str) -> None:
@@ -140,6 +153,7 @@ class LockOrder(Recorded, Observer):
             if not node.tried:
                 node.tried = True
                 self.tried.add(node.place.name)
+                self.choosing.add(node.role.name)
         elif not node.asked:
             self._ask(task, node)
         position.asked = node

@@ -17,7 +17,6 @@ from ..lockorder.feasibility import Budget, Judgement, by_class, judge
 from ..lockorder.graph import Leg
 from ..lockorder.record import Cycle, Record
 from ..lockorder.splat import paragraphs
-from ..locks.task import SHARED
 from ..report.result import Result
 from ..runtime.verdict import Outcome, Verdict
 from .tally import Tally
@@ -37,6 +36,7 @@ class Judge:
         roles: of the scenario; others are threads they start.
         outside: roles waited for each other outside our locks.
         unread: groups that were not judged for lack of time.
+        unsettled: what the engine says of a program and nothing else does.
     """
 
     def __init__(self, tally: Tally, baseline: Mapping[str, str],
@@ -49,6 +49,12 @@ class Judge:
         self.roles: set[str] = set()
         self.outside = False
         self.unread = 0
+        self.unsettled = ""
+
+    @property
+    def knows_all(self) -> bool:
+        """Whether all that the roles may do was gone through, not what was seen alone."""
+        return False
 
     @property
     def late(self) -> bool:
@@ -123,18 +129,26 @@ class Judge:
 
     def _roles_of(self, leg: Leg) -> list[str]:
         """Return every role that has a leg of the same classes and kind."""
-        same = (other.role for other in self.record.legs() if _kind(other) == _kind(leg))
+        same = (other.role for other in self.record.legs() if other.kind == leg.kind)
         return list(dict.fromkeys(same))
 
     def try_one(self, group: Group, candidate: Candidate) -> Prediction:
         """Judge one cycle by instance; what may happen is looked into."""
-        prediction = Prediction(group.classes, candidate.legs, UNCONFIRMED, "")
-        judgement = judge(self.relevant(candidate), candidate, self.budget)
-        if judgement.guard:
+        prediction = Prediction(group.classes, candidate.legs, UNCONFIRMED, "", by_instance=True)
+        judgement = self.judge(candidate)
+        prediction.guard = judgement.guard
+        if judgement.guard and judgement.doubt:
+            prediction.reason = f"as far as was seen it cannot happen ({judgement.guard}), but " \
+                                f"{judgement.doubt}"
+        elif judgement.guard:
             prediction.status, prediction.reason = GUARDED, judgement.guard
         else:
             self.look_into(prediction, candidate, judgement)
         return prediction
+
+    def judge(self, candidate: Candidate) -> Judgement:
+        """Say whether a cycle by instance can happen."""
+        return judge(self.relevant(candidate), candidate, self.budget)
 
     def relevant(self, candidate: Candidate) -> Record:
         """Return the part of the record that matters to *candidate*."""
@@ -157,9 +171,11 @@ class Judge:
         self.tally.kept = max(outcomes, key=lambda outcome: outcome.verdict.graveness, default=None)
         result = self.tally.result(coverage=self.coverage())
         verdicts = [result.verdict, *(prediction.verdict for prediction in self.predictions)]
-        if self.unread or self.record is not None and self.record.too_many:
+        if self.unread or self.unsettled or self.record is not None and self.record.too_many:
             verdicts.append(Verdict.INCONCLUSIVE)
         result.verdict = max(verdicts, key=lambda verdict: verdict.graveness)
+        for prediction in self.predictions:
+            prediction.proved = self.knows_all
         result.predictions, result.splat = self.predictions, paragraphs
         if result.outcome.gravest is None and self.predictions:
             result.how = "predicted"
@@ -186,11 +202,6 @@ class Judge:
     def coverage_of_runs(self) -> dict[str, Any]:
         """Return what the runs add to the coverage."""
         return {}
-
-
-def _kind(leg: Leg) -> tuple[str, bool, str, bool]:
-    """Return what makes a leg an edge of the graph of classes."""
-    return leg.held.lock_class, leg.held.mode == SHARED, leg.wanted.lock_class, leg.recursive
 
 
 def _one_role(cycle: Cycle) -> str:

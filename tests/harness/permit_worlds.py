@@ -15,6 +15,7 @@ STUCK = Verdict.DEADLOCK, Verdict.HANG
 PERMITS, FLAGS = ("p", "q"), ("f",)
 PLAIN = ("lock",) * 6 + ("read", "write") + ("permit",) * 6
 LOOSE = ("complete", "complete", "complete_all", "wait")    # permits that are not given back
+BRANCHES = "if", "try", "timed", "timed permit"
 BRANCHING = ("try", "timed", "timed permit", "set", "set", "if", "if", "if", "start")
 
 
@@ -100,26 +101,24 @@ def _statements(rng, kinds, room, depth=0, held=""):
     statements = []
     for _ in range(room):
         kind = rng.choice(kinds)
-        names = {"read": "s", "write": "s", "if": "f", "set": "f"}.get(
-            kind, "pq" if kind in LOOSE or "permit" in kind else "ab")
-        name = rng.choice(names)
-        if name in held:
-            continue
-
-        def inside():
-            return _statements(rng, [other for other in kinds if other != "start"],
-                               rng.randrange(1, 3), depth + 1, held + name) \
-                if depth < 2 and rng.random() < .8 else []
-
-        if kind in LOOSE or kind == "set":
-            statements.append((kind, name))
-        elif kind == "start":
-            statements.append((kind, f"thread {rng.randrange(10**6)}", inside()))
-        elif kind in ("if", "try", "timed", "timed permit"):
-            statements.append((kind, name, inside(), inside()))
-        else:
-            statements.append((kind, name, inside()))
+        name = rng.choice(_NAMES.get(kind, "ab"))
+        if name not in held:
+            bodies = [_inside(rng, kinds, depth, held + name) for _ in range(_BODIES.get(kind, 1))]
+            name = f"thread {rng.randrange(10**6)}" if kind == "start" else name
+            statements.append((kind, name, *bodies))
     return statements
+
+
+def _inside(rng, kinds, depth, held):
+    if depth == 2 or rng.random() < .2:
+        return []
+    kinds = [kind for kind in kinds if kind != "start"]
+    return _statements(rng, kinds, rng.randrange(1, 3), depth + 1, held)
+
+
+_NAMES = {"read": "s", "write": "s", "if": "f", "set": "f",
+          **dict.fromkeys(("permit", "timed permit", *LOOSE), "pq")}
+_BODIES = {**dict.fromkeys(LOOSE, 0), "set": 0, **dict.fromkeys(BRANCHES, 2)}
 
 
 def random_world(seed, branches=None):

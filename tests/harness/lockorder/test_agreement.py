@@ -49,8 +49,10 @@ def test_deadlock_the_engine_knows_is_confirmed_on_real_threads(version):
     "t0: set f; lock a; lock b; unlock b; unlock a\n"
     "t1: wait f; clear f; lock b; lock a; unlock a; unlock b\nt2: wait_clear f",
     # Who has queued is overtaken, and never gets the semaphore.
-    "t0: begin -; down_write s; up_write s\nt1: down_read s; up_read s; down_write s; sync t0; up_write s",
-    "t0: down_write s; up_write s; set f\nt1: down_read s; up_read s; down_write s; wait f; up_write s"])
+    "t0: begin -; down_write s; up_write s\n"
+    "t1: down_read s; up_read s; down_write s; sync t0; up_write s",
+    "t0: down_write s; up_write s; set f\n"
+    "t1: down_read s; up_read s; down_write s; wait f; up_write s"])
 def test_witness_of_several_stops_an_operation_is_followed_to_its_end(text):
     result = explore(scenario_of(program(text)))
     assert (str(result.verdict), result.coverage["schedules"]) == ("deadlock", 1)
