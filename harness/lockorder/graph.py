@@ -30,6 +30,7 @@ from ..locks.completion import Completion
 from ..locks.errors import ScenarioError
 from ..locks.mutex import Mutex
 from ..locks.node import LockClass, Node, unique_name
+from ..locks.one_line import one_line
 from ..locks.task import EXCLUSIVE, NOT_NESTED, SHARED, WAIT, Task
 from ..locks.operations import OPERATIONS, TAKEN
 from ..runtime.observer import Observer
@@ -59,6 +60,10 @@ class Leg(NamedTuple):
         """What makes it an edge of the graph of classes."""
         return (self.held.lock_class, self.held.mode == SHARED, self.wanted.lock_class,
                 self.recursive)
+
+    def __repr__(self) -> str:
+        return one_line(self, f"{self.role} {'is to end' if self.brings else 'holds'} "
+                              f"{self.held.name} and asks for {self.wanted.name}")
 
 
 class Recorded:

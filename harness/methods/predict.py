@@ -81,6 +81,7 @@ def predict(scenario: Callable[[], Any], *, runs: int | None = None, seconds: fl
         if session.explore_further():
             session.take_observed()
     result = session.result()
+    result.unmatched = session.unmatched()
     if lockdep:
         result.lockdep = session.kernel_says()
     return result
@@ -221,8 +222,9 @@ class Session(Exhaustive):
     def _observed_prediction(self, finding: Finding, outcome: Outcome) -> Prediction:
         """Return the prediction that a deadlock came true that nobody had predicted."""
         prediction = observed(finding, outcome, self.record)
-        if prediction.key in self.baseline:
-            prediction.status, prediction.reason = KNOWN, self.baseline[prediction.key]
+        reason = self.known_reason(prediction.key)
+        if reason is not None:
+            prediction.status, prediction.reason = KNOWN, reason
         return prediction
 
     def hold_declared(self) -> None:

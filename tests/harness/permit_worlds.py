@@ -8,8 +8,9 @@ exploration's, over all schedules of real threads.
 
 import random
 import threading
+from dataclasses import dataclass
 
-from harness import Completion, Mutex, RWSemaphore, Verdict
+from harness import Completion, Mutex, RWSemaphore, Verdict, explore, predict
 
 STUCK = Verdict.DEADLOCK, Verdict.HANG
 PERMITS, FLAGS = ("p", "q"), ("f",)
@@ -142,3 +143,43 @@ def random_world(seed, branches=None):
 
     factory.scenario_name = f"world {seed}"
     return factory, (permits, roles)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What exploration and prediction say of one world, and what it is made of."""
+
+    seed: int
+    truth: Verdict
+    predicted: Verdict
+    statuses: tuple[str, ...]
+    schedules: int
+    branches: bool
+
+    @property
+    def stuck(self):
+        """Whether some schedule hangs."""
+        return self.truth in STUCK
+
+    @property
+    def wrong(self):
+        """What prediction says that is not so, or ""."""
+        if self.stuck and self.predicted is Verdict.CLEAN:
+            return f"{self.truth}, but predicted clean ({', '.join(self.statuses) or 'nothing'})"
+        if not self.stuck and self.predicted in STUCK:
+            return f"predicted {self.predicted}, but {self.truth} in all {self.schedules} schedules"
+        return ""
+
+
+def compare(seed, most=1_500, predict=predict):
+    """Return what is said of the world of that *seed*; None if it has more than *most* schedules
+    and none of those hangs, or fails before it hangs.
+    """
+    factory, _ = random_world(seed)
+    explored = explore(factory, engine=False, max_schedules=most)
+    if explored.verdict not in (*STUCK, Verdict.CLEAN):
+        return None
+    predicted = predict(factory)
+    return Compared(seed, explored.verdict, predicted.verdict,
+                    tuple(each.status for each in predicted.predictions),
+                    explored.coverage["schedules"], seed % 2 == 0)
