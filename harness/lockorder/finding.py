@@ -22,6 +22,7 @@ from .record import Cycle, Record
 
 FORCED, NEEDS_WRITER, GUARDED, ONE_ROLE, UNCONFIRMED, KNOWN = (
     "forced", "needs-writer", "guarded", "one-role", "unconfirmed", "known")
+STATUSES = (FORCED, NEEDS_WRITER, UNCONFIRMED, GUARDED, ONE_ROLE, KNOWN)    # the gravest first
 VERDICT = {FORCED: Verdict.DEADLOCK, NEEDS_WRITER: Verdict.PREDICTED,
            UNCONFIRMED: Verdict.PREDICTED}
 

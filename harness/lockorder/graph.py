@@ -204,6 +204,8 @@ class LockOrder(Recorded, Observer):
         self._role(thread).acts.append(Act(Op("wait", started(thread.name))))
 
     def lock_contended(self, task: Task, lock: Node, mode: str) -> None:
+        if task.timed:
+            return    # it may give up, and was not waiting for it at its end then
         role = self._role(task)
         role.waits = len(role.acts), self._positions[task].asked.acquire
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..lockorder.finding import (FORCED, GUARDED, KNOWN, NEEDS_WRITER, ONE_ROLE, UNCONFIRMED,
-                                 Prediction, cycle_key, known, waits_of)
+from ..lockorder.finding import (FORCED, GUARDED, KNOWN, ONE_ROLE, STATUSES,
+                                 UNCONFIRMED, Prediction, cycle_key, known, waits_of)
 from ..lockorder.cycles import Candidate, Group, assignment, groups
 from ..lockorder.feasibility import Budget, Judgement, by_class, judge
 from ..lockorder.graph import Leg
@@ -23,7 +23,6 @@ from ..runtime.verdict import Outcome, Verdict
 from .tally import Tally
 
 MOST_TRIED = 200         # cycles by instance that are judged for one finding
-_GRAVE = (FORCED, NEEDS_WRITER, UNCONFIRMED, GUARDED, ONE_ROLE)
 
 
 class Judge:
@@ -113,7 +112,8 @@ class Judge:
                 break
             left -= 1
             prediction = self.try_one(group, candidate)
-            if best is None or _GRAVE.index(prediction.status) < _GRAVE.index(best.status):
+            if best is None or STATUSES.index(prediction.status) < STATUSES.index(
+                    best.status):
                 best = prediction
             if best.status == FORCED:
                 break
