@@ -13,6 +13,10 @@ from permit_worlds import compare, random_world
 from benchmarks import checking
 from harness import Completion, Mutex, RWSemaphore, Verdict, explore, predict
 from harness.checker.search import search
+from harness.lockorder.feasibility import as_cycle
+from harness.lockorder.graph import Leg
+from harness.lockorder.held_stacks import Place
+from harness.lockorder.record import Record
 from harness.methods import exhaust
 
 STUCK = Verdict.DEADLOCK, Verdict.HANG
@@ -96,6 +100,26 @@ def permit_and_semaphore():
     permit_and_semaphore])
 def test_permit_that_is_used_up_is_forced_from_clean_runs_alone(world, nothing_explored):
     assert predict(world).verdict is Verdict.DEADLOCK
+
+
+def test_permit_that_another_uses_up_for_good_is_forced_from_one_clean_run(nothing_explored):
+    """In the order one, two, three all goes well: the third is in no cycle, but takes the permit."""
+    def world():
+        permit, lock = Completion("permit"), Mutex("m")
+        permit.complete()
+
+        def one():
+            with lock:
+                permit.wait()
+
+        def two():
+            with lock:
+                pass
+            permit.complete()
+
+        return {"one": one, "two": two, "three": permit.wait}
+
+    assert predict(world, runs=1).verdict is Verdict.DEADLOCK
 
 
 def test_permit_for_each_is_no_deadlock_and_said_to_be_impossible(nothing_explored):
@@ -257,6 +281,17 @@ def test_gate_of_classes_is_held_by_every_leg_of_those_classes():
     assert statuses(result) == {"a -> b -> a": "guarded"}
     result = predict(lambda: world(("a3", "b3")))
     assert (result.verdict, statuses(result)) == (Verdict.PREDICTED, {"a -> b -> a": "unconfirmed"})
+
+
+def test_cycle_is_seen_in_a_state_that_has_a_smaller_one():
+    """One waits for itself in every state that is stuck; in one of them two others do besides."""
+    legs = tuple(Leg(role, Place(held, held, "exclusive", ()), Place(wanted, wanted, "exclusive", ()))
+                 for role, held, wanted in (("one", "a", "b"), ("two", "b", "a")))
+    answer = search(program("itself: lock c; lock c\none: lock a; lock b; unlock b; unlock a\n"
+                            "two: lock b; lock a; unlock a; unlock b"))
+    assert {stuck.circle for stuck in answer.deadlocks} == {("itself",)}
+    cycles = [as_cycle(Record([]), legs, stuck) for stuck in answer.deadlocks]
+    assert [stuck.circle for stuck in cycles if stuck is not None] == [("one", "two")]
 
 
 # -- what no clean run shows -----------------------------------------------------------------------
