@@ -15,7 +15,7 @@ import harness.programs.format as notation
 from harness.programs import json_file
 from harness import Verdict, explore, force, predict, stress
 from harness.checker.program import KINDS, OPS
-from harness.locks.operations import RECORDED
+from harness.locks.operations import ONLY_RECORDED
 from harness.cli import command_line
 from harness.lockorder.lockdep import TYPES
 from harness.programs.threads import OPERATIONS
@@ -163,7 +163,7 @@ def test_help_takes_one_topic(main, package, capsys):
 def test_the_page_on_programs_names_every_key_kind_and_operation():
     keys = {*notation.KEYS_OF_A_CASE, *notation.KEYS_OF_A_VARIANT, *notation.KEYS_OF_A_LOCK,
             *json_file.REMARKS, *notation.REMARKS_ON_A_CASE, *notation.REMARKS_ON_A_FILE}
-    assert {*keys, *KINDS, *OPS.difference(RECORDED)} - words("harness-programs") == set()
+    assert {*keys, *KINDS, *OPS.difference(ONLY_RECORDED)} - words("harness-programs") == set()
 
 
 def test_the_page_on_cases_names_every_key_type_and_operation_of_a_validator():
