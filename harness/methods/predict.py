@@ -104,12 +104,19 @@ class Session(Judge):
                  baseline: Mapping[str, str]) -> None:
         super().__init__(tally, baseline)
         self.call, self.workers = call, workers
-        self.build, self.play = call.build, functools.partial(call.play, workers)
+        self.play = functools.partial(call.play, workers)
         self.refusals = 0
         self.states: Any = None
         self.declared = ""
         self.kept_order: tuple[tuple[int, ...], str] = (), "first"
         self.confirmer = Confirmer(self.build, self.play, self.obey, lambda: self.late)
+
+    def build(self) -> Scenario:
+        """Make a fresh world, whose locks are called as in every other."""
+        world = self.call.build()
+        if world.lock_names is not None:
+            world.lock_names.look()
+        return world
 
     def obey(self, world: Scenario, follower: Follower) -> Outcome:
         """Let the roles of *world* do what *follower* says."""
@@ -130,7 +137,7 @@ class Session(Judge):
         tried: set[str] = set()
         ways = [(order, "first") for order in orders(world)[:runs or MOST_RUNS]]
         for order, threads in ways:
-            lock_order = LockOrder()
+            lock_order = LockOrder(recorded[:])
             outcome = self.play(world, [OneByOne(order, threads), lock_order])
             recorded.append(lock_order)
             tried.update(lock_order.tried)
@@ -145,24 +152,22 @@ class Session(Judge):
             if runs is None and threads == "first" and set(lock_order.operations) - {*world.roles}:
                 ways += [(order, "last"), (order, "turns")]
             world = self.build()
-        recorded += self._refused(tried)
+        self._refused(tried, recorded)
         self.record = Record(recorded)
 
-    def _refused(self, tried: set[str]) -> list[LockOrder]:
-        """Return what the roles do when what they try, or want within a time limit, is refused: all
-        of it, then each lock by itself.
+    def _refused(self, tried: set[str], recorded: list[LockOrder]) -> None:
+        """Add to what is recorded what the roles do when what they try, or want within a time
+        limit, is refused: all of it, then each lock by itself.
 
         What else comes of such a run says nothing: it may have been refused what was free.
         """
-        recorded: list[LockOrder] = []
         for locks in [tried, *({name} for name in sorted(tried))][:MOST_REFUSED if tried else 0]:
             if self.late:
                 break
             world = self.build()
-            recorded.append(LockOrder())
+            recorded.append(LockOrder(recorded[:]))
             self.play(world, [OneByOne(range(len(world.roles))), recorded[-1], Refusal(locks)])
-        self.refusals = len(recorded)
-        return recorded
+            self.refusals += 1
 
     # -- on real threads ----------------------------------------------------------------------
 
