@@ -237,6 +237,8 @@ class LockOrder(Recorded, Observer):
             name = f"{_NUMBER.sub('', base)}#{number}"
         if numbered:
             self._shared.add(base)
+            self.loose |= {base for lock, name in self._names.items()
+                           if name == base and lock.maker.key}
         if loose or number > 1:
             self.loose.add(name)
         return name

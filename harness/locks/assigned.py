@@ -44,6 +44,11 @@ class Assigned(NamedTuple):
         """Whether it is a variable, and nothing in one."""
         return self.text.isidentifier()
 
+    @property
+    def is_handed_out(self) -> bool:
+        """Whether a function returned it, to whom is not known."""
+        return "()" in self.text
+
 
 UNKNOWN = Assigned("")
 
@@ -201,7 +206,8 @@ class _Frame:
         name, arg, what = step.opname, step.arg or 0, step.argval
         if name in ("LOAD_ATTR", "LOAD_METHOD"):
             owner = self._pop()
-            attribute = owner and Assigned(f"{owner.text}.{what}", owner.scope)
+            attribute = owner._replace(text=f"{owner.text}.{what}") \
+                if isinstance(owner, Assigned) else None
             both = name == "LOAD_METHOD" or arg & 1 and _NEW_ATTR
             return [attribute, None] if both else [attribute]
         if name in ("LOAD_CONST", "LOAD_SMALL_INT"):
@@ -229,7 +235,8 @@ class _Frame:
         kept: Assigned | None
         if name == "STORE_ATTR":
             owner = self._pop()
-            kept = owner and Assigned(f"{owner.text}.{_plain(owner.text, what)}", owner.scope)
+            kept = owner._replace(text=f"{owner.text}.{_plain(owner.text, what)}") \
+                if isinstance(owner, Assigned) else None
         elif name == "STORE_SUBSCR":
             container, key = self._pops(2)
             kept = _element(container, key)
@@ -274,13 +281,10 @@ class _Frame:
         return None if any(isinstance(item, _Value) for item in self.stack) else UNKNOWN
 
 
-class _Constant:
+class _Constant(NamedTuple):
     """A constant on the stack."""
 
-    text, scope = "", ""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
+    value: Any
 
 
 _NEW_ATTR = "LOAD_METHOD" not in dis.opmap    # then a bit of LOAD_ATTR says so
@@ -303,8 +307,8 @@ def _plain(owner: str, attribute: str) -> str:
         if attribute.startswith("_") and "__" in attribute[1:] else attribute
 
 
-def modules(scope: str) -> tuple[str, str]:
-    """Return the function of a scope ("" for a module) and its file."""
+def whose(scope: str) -> tuple[str, str]:
+    """Return the function ("" for a module) and the file of a scope."""
     function, _, file = scope.partition("/")
     return function, file
 

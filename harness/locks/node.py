@@ -1,8 +1,7 @@
 """What a thread can wait for: the base of every lock, and how requests and waits begin and end.
 
 Here is also what is said of a class of locks: the annotations of prediction, with their reasons.
-The file is long because what a lock is called, and what that means in another run, rests on what
-little is kept when it is made.
+The file is long because what a lock is called rests on what little is kept when it is made.
 """
 
 from __future__ import annotations
@@ -11,9 +10,8 @@ import sys
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from .assigned import assigned, modules, stem
-from .callsite import column_of, place_of
 from .errors import ScenarioError
+from .origin import Origin, made_in, of_any
 from .parking import park, unpark
 from .task import Expired, Task, Unwind, current, this_thread
 
@@ -86,8 +84,7 @@ class Node:
     Attributes:
         nth: among the locks of its name and class that its maker made.
         maker: who made it.
-        origin: where it was made, if it was given no name: code and offset, number among those the
-            maker made there, and what `assigned` needs to know beside.
+        origin: where it was made, as a tuple of what `Origin` has; None if it was given a name.
     """
 
     __slots__ = ("_name", "_class", "nth", "maker", "origin", "__weakref__")
@@ -107,7 +104,7 @@ class Node:
             code = frame.f_code
             first = code.co_name[0]
             if first == "<" or first == "_" and (self._has_own_init or code.co_filename[0] == "<"):
-                frame, more = _made_in(frame, self)
+                frame, more = made_in(frame, self)
                 code = frame.f_code
             lasti, made = frame.f_lasti, maker.made
             key: Any = (id(code), lasti) if more is None else (id(code), lasti, more)
@@ -127,7 +124,9 @@ class Node:
         of a list or a dict that it is; else kind and place of creation.
         """
         if self._name is None:
-            world = self.maker.world
+            # One that is older than the world is looked for in that of the run which uses it.
+            scenario = getattr(this_thread.task.run, "scenario", None)
+            world = self.maker.world or getattr(scenario, "lock_names", None)
             name = world.name_of(self) if world is not None else self.own_name()
             if self._name is None:    # a thread with the same question may have been faster
                 self._name = name
@@ -136,10 +135,13 @@ class Node:
     @property
     def lock_class(self) -> str:
         """What all locks of one kind share, as in lockdep. Default: the name, or of a lock that was
-        given none, what all locks made by the same expression are called (an `ImpliedClass`).
+        given none, what all locks made by the same expression are called (an `ImpliedClass`), or if
+        that says nothing, all that hang where it does.
         """
         if self._class is None and self.origin is not None:
-            self._class = ImpliedClass(self.expression())
+            made = Origin(*self.origin)
+            known = made.kept.text and not made.kept.is_handed_out
+            self._class = ImpliedClass(made.text(self) if known else of_any(self.name))
         return self.name if self._class is None else self._class
 
     @property
@@ -169,34 +171,12 @@ class Node:
         """
         if self.origin is None:
             return self.maker.key, self._name, self._class, self.nth
-        code, lasti, number, more = self.origin
-        if isinstance(more, tuple):
-            more = more[0].co_filename, more[0].co_firstlineno, more[1]
         said = None if isinstance(self._class, ImpliedClass) else self._class
-        return (self.maker.key, code.co_filename, code.co_firstlineno, lasti, number, more, said)
-
-    def expression(self) -> str:
-        """Return what the expression is called that made it: what holds its value, or its place."""
-        code, lasti, _, more = self.origin
-        kept = assigned(code, lasti, more)
-        if not kept.text:
-            return f"{type(self).__name__.lower()}@{place_of(code, lasti)}{column_of(code, lasti)}"
-        function, file = modules(kept.scope)
-        world = self.maker.world
-        if world is not None:    # what its own function, and its own module, call it needs no more
-            function, elsewhere = "" if kept.scope == world.scope else function, file != world.file
-        else:
-            elsewhere = not function
-        module = stem(file) if file and elsewhere else ""
-        return ".".join(filter(None, [module, function, kept.text]))
+        return self.maker.key, Origin(*self.origin).place(), said
 
     def own_name(self) -> str:
-        """Return its name by the expression that made it, with a number from the second on."""
-        code, lasti, number, more = self.origin
-        nth = f"#{number}" if number > 1 else ""
-        kept = assigned(code, lasti, more)
-        variable = self.maker.world is None and modules(kept.scope)[0] and kept.text
-        return f"{variable or self.expression()}{nth}"
+        """Return its name by the expression that made it alone."""
+        return Origin(*self.origin).name(self)
 
     def set_class(self, lock_class: str) -> None:
         """Give it another class, or say more about the one it has (a `LockClass`)."""
@@ -238,25 +218,6 @@ class Node:
 def unique_name(lock: Node) -> str:
     """Return what reports call *lock*, with a number if others are called the same."""
     return f"{lock}#{lock.nth}" if lock.nth > 1 else str(lock)
-
-
-def _made_in(frame: Any, lock: Node) -> tuple[Any, Any]:
-    """Return the frame that made *lock*, not one of its own class, and what else there is to know
-    of code without a name or a file: see `assigned`.
-    """
-    if lock._has_own_init:
-        inits = [vars(base).get("__init__") for base in type(lock).__mro__]
-        codes = [getattr(init, "__code__", None) for init in inits]
-        while frame.f_back is not None and any(frame.f_code is code for code in codes):
-            frame = frame.f_back
-    code = frame.f_code
-    if code.co_name[0] == "<" and code.co_name != "<module>":
-        back = frame.f_back
-        return frame, None if back is None else (back.f_code, back.f_lasti)
-    if code.co_name == "__init__" and code.co_filename[0] == "<" and code.co_argcount:
-        owner = type(frame.f_locals[code.co_varnames[0]])    # it was generated, as by a dataclass
-        return frame, owner.__qualname__.rpartition("<locals>.")[2]
-    return frame, None
 
 
 class Guard:

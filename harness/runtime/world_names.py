@@ -14,9 +14,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..locks.assigned import assigned, modules
+from ..locks.assigned import whose
 from ..locks.callsite import function_name
 from ..locks.node import Node
+from ..locks.origin import Origin
 from .reach import Found, Roots, children
 
 MOST_OBJECTS = 20_000    # that are looked at for the names of one world
@@ -61,7 +62,7 @@ class NamesOfWorld:
         for lock, path, sure in self._reached(roots.known):
             self._name(lock, path, sure)
         for lock, path, _ in self._reached(roots.ambiguous):
-            if not assigned(*_made_at(lock)).text:
+            if not Origin(*lock.origin).kept.text:
                 self._name(lock, path, False)
 
     def name_of(self, lock: Node) -> str:
@@ -83,17 +84,19 @@ class NamesOfWorld:
             seen.add(id(thing))
             alive.append(thing)
             self._left -= 1
-            if not isinstance(thing, Node):
+            if Node not in type(thing).__mro__:
                 queue += children(thing, path, sure)
             elif thing._name is None:
                 yield thing, path, sure
 
     def _name(self, lock: Node, path: str, sure: bool) -> None:
-        code, lasti, _, more = lock.origin
-        kept = assigned(code, lasti, more)
-        once = not lock.maker.key and more is None and lock.maker.made.get((id(code), lasti)) == 1
-        if once and kept.is_variable and (kept.scope == self.scope or not modules(kept.scope)[0]):
+        made = Origin(*lock.origin)
+        kept, place = made.kept, (id(made.code), made.lasti)
+        once = not lock.maker.key and lock.maker.made.get(place) == 1
+        if once and kept.is_variable and (kept.scope == self.scope or not whose(kept.scope)[0]):
             path = kept.text    # the variable it was made for
+        if lock.maker.world is None and kept.text and "*" not in kept.text:
+            path = lock.own_name()    # as a module's is called elsewhere
         name = self._claim(lock, path)
         if sure and name == path:
             self.sure.add(name)
@@ -116,8 +119,3 @@ class NamesOfWorld:
 
 def _nobody() -> None:
     return None
-
-
-def _made_at(lock: Node) -> tuple[Any, int, Any]:
-    code, lasti, _, more = lock.origin
-    return code, lasti, more
