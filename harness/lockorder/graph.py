@@ -19,7 +19,6 @@ a short way, for what was seen before, which rests on what the long way below it
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -32,13 +31,14 @@ from ..locks.completion import Completion
 from ..locks.errors import ScenarioError
 from ..locks.mutex import Mutex
 from ..locks.node import LockClass, Node, unique_name
+from ..locks.one_line import one_line
 from ..locks.task import EXCLUSIVE, NOT_NESTED, SHARED, WAIT, Task
 from ..locks.operations import OPERATIONS, TAKEN
 from ..runtime.observer import Observer
 from ..runtime.thread_patch import ThreadEnd
 from .held_stacks import Act, NOTHING, Place, Position, Role, Stack
+from .same_lock import LocksOfRun
 
-_NUMBER = re.compile(r"#\d+$")    # behind the name of a lock
 _POOLS = "concurrent.futures.thread", "multiprocessing.pool"    # what their workers run is in these
 
 
@@ -56,6 +56,10 @@ class Leg(NamedTuple):
     gates: tuple[tuple[str, str], ...] = ()
     recursive: bool = False
     brings: bool = False
+
+    def __repr__(self) -> str:
+        return one_line(self, f"{self.role} {'is to end' if self.brings else 'holds'} "
+                              f"{self.held.name} and asks for {self.wanted.name}")
 
 
 class Recorded:
@@ -101,8 +105,7 @@ class LockOrder(Recorded, Observer):
     """Record the lock order of one run.
 
     Args:
-        earlier: of other runs of the scenario: a lock is called as in them if it is known to be the
-            same, else as none of theirs is.
+        earlier: of other runs of the scenario: see `LocksOfRun`.
 
     Attributes:
         tried: locks that were asked for with a way out.
@@ -111,11 +114,10 @@ class LockOrder(Recorded, Observer):
     def __init__(self, earlier: Sequence[LockOrder] = ()) -> None:
         super().__init__()
         self.tried: set[str] = set()
-        self._earlier = earlier
-        self._shared: set[str] = set()    # names that roles gave to more than one lock
+        self._locks: LocksOfRun = LocksOfRun([order._locks for order in earlier])
+        self.loose = self._locks.loose
         self._roles: dict[str, Role] = {}
         self._positions: dict[Task, Position] = {}
-        self._names: dict[Node, str] = {}
         self._declared: dict[str, LockClass] = {}
 
     def attach(self, run: Any) -> None:
@@ -211,36 +213,12 @@ class LockOrder(Recorded, Observer):
         return role
 
     def _name(self, lock: Node) -> str:
-        name = self._names.get(lock)
-        if name is None:
-            name = self._names[lock] = self._name_alone(lock)
+        name = self._locks.name(lock)
+        if name not in self.labels:
             self.labels[name] = str(lock)
             self.classes[name] = _class_name(lock)
             if isinstance(lock, Completion) and lock.passes:
                 self.done[name] = lock.passes
-        return name
-
-    def _name_alone(self, lock: Node) -> str:
-        """Return what no other lock is called, of this run or of those before."""
-        for order in self._earlier:
-            if lock in order._names and order._names[lock] not in self.labels:
-                return order._names[lock]     # it outlives worlds
-        name, base = unique_name(lock), str(lock)
-        numbered = lock.maker.key and lock.nth > 1
-        loose = not lock.lasts or bool(lock.maker.key) and any(
-            base in order._shared for order in self._earlier)
-        number = 1
-        while name in self.labels or any(name in order.labels and (loose or name in order.loose)
-                                         for order in self._earlier):
-            numbered = numbered or name in self.labels
-            number += 1
-            name = f"{_NUMBER.sub('', base)}#{number}"
-        if numbered:
-            self._shared.add(base)
-            self.loose |= {base for lock, name in self._names.items()
-                           if name == base and lock.maker.key}
-        if loose or number > 1:
-            self.loose.add(name)
         return name
 
     def _is_classed(self, lock: Node) -> bool:
