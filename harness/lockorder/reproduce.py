@@ -72,7 +72,7 @@ class Confirmer:
         if program is None or stuck is None:
             return None
         world = with_writers(self._build(), meeting or ())
-        locks = {op.target for ops in program.threads.values() for op in ops}
+        locks = {real_name(op.target) for ops in program.threads.values() for op in ops}
         locks |= {name for name, thread in record.joins.items() if thread in program.threads}
         labels = {record.labels[name] for name in record.loose & locks}
         follower = witness(

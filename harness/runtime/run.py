@@ -42,8 +42,6 @@ class Run(RunOfTask):
 
     def __init__(self, scenario: Scenario, observers: Iterable[Observer]) -> None:
         self.scenario = scenario
-        if scenario.lock_names is not None:    # of this one: it may be a copy with writers
-            scenario.lock_names.of(scenario)
         self.recorder = Recorder()
         self.observers: list[Observer] = [self.recorder, *observers]
         self.tasks = [self.new_task(name) for name in scenario.roles]

@@ -118,6 +118,15 @@ def own_pairs():
     return {"straight": role(False), "turned": role(True)}
 
 
+def own_of_one_name():
+    """Each role has a lock of its own, of the name that the other's has."""
+    def role():
+        with Mutex("own"):
+            pass
+
+    return {"one": role, "two": role}
+
+
 def handed_on(child_first="second"):
     """A role makes two locks and takes them beside a thread of its own."""
     def parent():
@@ -174,3 +183,130 @@ def branching():
             pass
 
     return Scenario({"left": left, "right": right})
+
+
+def kept_too_late():
+    """A lock is taken before it hangs where others find it."""
+    locks, a = {}, Mutex()
+
+    def maker():
+        lock = Mutex()
+        with lock:
+            locks["x"] = lock
+            with a:
+                pass
+
+    def user():
+        with a:
+            if "x" in locks:
+                with locks["x"]:
+                    pass
+
+    return {"maker": maker, "user": user}
+
+
+def turned_by_another():
+    """A parent and its thread go opposite ways if another role was there before."""
+    came, guard = [], Mutex()
+
+    def other():
+        with guard:
+            came.append("other")
+
+    def parent():
+        with guard:
+            turned = bool(came)
+        first, second = Mutex(), Mutex()
+
+        def child():
+            with second if turned else first:
+                with first if turned else second:
+                    pass
+
+        thread = threading.Thread(target=child, name="child")
+        thread.start()
+        with first:
+            with second:
+                pass
+        thread.join()
+
+    return {"parent": parent, "other": other}
+
+
+def made_by_another():
+    """Opposite orders only if a third role made one of the locks: then a role's first is another.
+    """
+    locks, came, registry = {}, [], Mutex("registry")
+
+    def get(key, role):
+        with registry:
+            came.append(role)
+            if key not in locks:
+                locks[key] = Mutex()
+            return locks[key]
+
+    def up():
+        with get("x", "up"):
+            with get("y", "up"):
+                pass
+
+    def down():
+        with registry:
+            first, second = "yx" if came[:1] == ["third"] else "xy"
+        with get(first, "down"):
+            with get(second, "down"):
+                pass
+
+    return {"up": up, "down": down, "third": lambda: get("x", "third")}
+
+
+def kept_too_late_by_a_third():
+    """Two roles take, in opposite orders, what a third took before it hung where they find it."""
+    locks, a = {}, Mutex()
+
+    def third():
+        lock = Mutex()
+        with lock:
+            locks["x"] = lock
+
+    def left():
+        with a:
+            if "x" in locks:
+                with locks["x"]:
+                    pass
+
+    def right():
+        if "x" in locks:
+            with locks["x"]:
+                with a:
+                    pass
+
+    return {"third": third, "left": left, "right": right}
+
+
+def twice_and_of_one_name():
+    """Who meets the parent comes after it did the same before; another lock is called the same."""
+    kept, ready, outer = [], Completion("ready"), Mutex("outer")
+
+    def other():
+        with Mutex("own"):
+            pass
+
+    def parent():
+        own = Mutex("own")
+        with own:
+            with outer:
+                pass
+        kept.append(own)
+        ready.complete()
+        with own:
+            with outer:
+                pass
+
+    def user():
+        ready.wait(by="parent")
+        with outer:
+            with kept[0]:
+                pass
+
+    return {"other": other, "parent": parent, "user": user}

@@ -10,6 +10,7 @@ from enum import Enum
 import pytest
 
 from harness import Completion, Mutex, RWSemaphore, Scenario, run
+from harness.locks.task import this_thread
 from harness.runtime.scenario import build
 
 GLOBAL, MANY = Mutex(), {"x": Mutex(), "y": Mutex()}
@@ -68,6 +69,17 @@ def test_elements_and_keys():
 
     assert named(world) == ["locks[0]", "locks[2]", "by_key['x']", "by_key[7]", "by_key[1, 'y']",
                             "by_key[Colour.RED]", "pair.left", "pair.right", "late['k']"]
+
+
+def test_a_variable_that_held_several_is_no_name_of_what_hangs_elsewhere():
+    def world():
+        locks = []
+        for _ in range(2):
+            lock = Mutex()
+            locks.append(lock)
+        return {"1": lambda: locks[0], "2": lambda: locks[1]}
+
+    assert named(world) == ["locks[0]", "locks[1]"]
 
 
 def test_attributes_by_their_owners():
@@ -173,6 +185,29 @@ def test_two_of_one_name_are_told_apart_by_number():
     assert named(world) == ["make.lock", "make.lock#2"]
 
 
+def test_a_number_that_depends_on_who_asked_first_says_nothing_of_another_run():
+    def world():
+        def make(which):
+            lock = Mutex() if which else Mutex()
+            return [lock]
+
+        hidden = functools.cache(make)
+        locks = hidden(True) + hidden(False)
+        return {"1": functools.partial(lambda lock: lock, locks[0]),
+                "2": functools.partial(lambda lock: lock, locks[1])}
+
+    scenario = build(world, "world")
+    one, two = (body() for body in scenario.roles.values())
+    assert (two.name, one.name) == ("make.lock", "make.lock#2")
+    assert (two.lasts, one.lasts) == (True, False)
+
+
+def test_what_builds_a_world_counts_by_itself():
+    before = this_thread.maker
+    build(lambda: {"1": Mutex}, "world")
+    assert this_thread.maker is before
+
+
 def test_no_code_of_the_user_runs_while_a_name_is_looked_for():
     class Angry:
         def __init__(self):
@@ -204,7 +239,8 @@ def test_a_world_without_end_is_looked_at_up_to_a_bound(monkeypatch):
         last.append(Mutex())
         return {"1": lambda: (chain, None)[1], "2": functools.partial(lambda lock: lock, last[1])}
 
-    assert build(world, "world").roles["2"]().name.startswith("mutex@test_world_names.py:")
+    scenario = build(world, "world")
+    assert scenario.roles["2"]().name.startswith("mutex@test_world_names.py:")
 
 
 def test_a_world_is_freed_although_its_locks_know_what_they_are_called():
