@@ -78,7 +78,8 @@ class ControlledRun(ScheduledRun):
         self.stuck: list[ControlledTask] = []
         self.deadlocked: tuple[ControlledTask, ...] = ()
         self.workers: Any = None
-        self._full, self._numbered, self._together = full, numbered, together
+        self._full = self.reported = full
+        self._numbered, self._together = numbered, together
         super().__init__(scenario, chooser, names, timeout, deadline, to_the_end)
 
     def new_task(self, name: str, thread: threading.Thread | None = None) -> ControlledTask:

@@ -92,9 +92,11 @@ class ScheduledRun(PlayedRun):
     Attributes:
         names: numbers for roles and locks that mean the same in every schedule.
         steps: what was taken, in order.
+        reported: whether a report may show it.
     """
 
     tasks: list[ControlledTask]   # type: ignore[assignment]
+    reported = False
 
     def __init__(self, scenario: Scenario, chooser: Chooser, names: Names, timeout: float,
                  deadline: float | None, to_the_end: bool) -> None:
@@ -167,6 +169,8 @@ class ScheduledRun(PlayedRun):
                 known = f"end of {task.key}"
         enter()    # roles that began together may both be here
         number = self._lock_numbers[lock] = self.names.lock(known)
+        if self.reported:
+            str(lock)    # it has its name from the first on, as in a replay of the schedule
         if self._seen_numbers.setdefault(number, lock) is not lock and not isinstance(lock, str):
             self.names.unknown.add(number)
         leave()

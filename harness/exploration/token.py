@@ -45,8 +45,9 @@ class Moves:
     def of(cls, run: ControlledRun) -> Moves:
         """Return the schedule of *run*."""
         roles = run.names.roles
-        # A lock that is called after its place may have another elsewhere.
-        shown = {lock: "" if "@" in name else name for lock, name in run.names.shown.items()}
+        # What a lock is called that was given no name depends on where it hangs then.
+        shown = {lock: "" if lock in run.names.unnamed else name
+                 for lock, name in run.names.shown.items()}
         steps = tuple([(roles[step.label >> 1], step.label & 1 == 1) for step in run.steps])
         kinds = [(step.kind, shown[step.lock]) for step in run.steps]
         asked = [(task.key, task.ask, shown[task.lock_number])

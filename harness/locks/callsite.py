@@ -73,6 +73,13 @@ def place_of(code: CodeType, lasti: int) -> str:
     return f"{short_path(code.co_filename)}:{line_of(code, lasti)}"
 
 
+def column_of(code: CodeType, lasti: int) -> str:
+    """Return what tells an instruction from others of its line: ":column", counted from 1."""
+    columns = [column for *_, column, _ in code.co_positions()]
+    column = columns[lasti // 2] if lasti // 2 < len(columns) else None
+    return f"+{lasti}" if column is None else f":{column + 1}"
+
+
 def function_name(code: CodeType) -> str:
     """Return the name reports print for *code*: qualified, without the function it is local to."""
     return getattr(code, "co_qualname", code.co_name).rpartition("<locals>.")[2]

@@ -101,19 +101,35 @@ class Task:
         return one_line(self, f"{self.serial} {self.name}")
 
 
+class Maker:
+    """Who makes locks: what builds a world, a role or a thread of one, or somebody else.
+
+    Attributes:
+        key: the role's, the same in every run; "" of what builds a world, None of anybody else.
+        world: knows what the locks of the world are called; see `NamesOfWorld`. None outside one.
+        made: how many unnamed locks it made at each place.
+        named: how many it gave the same name and class; those made outside a world are not counted.
+    """
+
+    __slots__ = ("key", "world", "made", "named")
+
+    def __init__(self, key: str | None = None, world: Any = None) -> None:
+        self.key, self.world = key, world
+        self.made: dict[Any, int] = {}
+        self.named: dict[tuple[str, str | None], int] | None = None if key is None else {}
+
+
 class _ThisThread(threading.local):
     """The task of the calling thread; a thread that never entered a run gets an outsider's.
 
-    `created` counts the unnamed locks made at each place, so that a second fork made in a loop is
-    called #2; `named` those that were given the same name, while a world is built or a role runs.
-    Both start afresh with each world, so that every run uses the same names.
+    `maker` is who makes the locks that the thread makes now. There is another for each world and
+    for each role of it, so that every run counts them alike.
     """
 
     def __init__(self) -> None:
         # Not current_thread(): it would leave a dummy behind for a thread of `_thread`.
         thread = threading._active.get(threading.get_ident())   # type: ignore[attr-defined]
-        self.created: dict[tuple[int, int], int] = {}
-        self.named: dict[tuple[str, str | None], int] | None = None
+        self.maker = Maker()
         self.task = Task(thread.name if thread is not None else "a thread", thread=thread)
 
 
@@ -145,7 +161,3 @@ def step(on: str = "") -> None:
     if task.run is not None:
         task.run.step(task, on)
 
-
-def name_locks_afresh() -> None:
-    """Let the locks that the calling thread makes from now on be counted from 1 again."""
-    this_thread.created, this_thread.named = {}, {}

@@ -118,7 +118,7 @@ class Session(Exhaustive):
         tried: set[str] = set()
         ways = [(order, "first") for order in orders(world)[:runs or MOST_RUNS]]
         for order, threads in ways:
-            lock_order = LockOrder()
+            lock_order = LockOrder(recorded[:])
             outcome = self.play(world, [OneByOne(order, threads), lock_order])
             recorded.append(lock_order)
             tried.update(lock_order.tried)
@@ -133,25 +133,23 @@ class Session(Exhaustive):
             if runs is None and threads == "first" and set(lock_order.operations) - {*world.roles}:
                 ways += [(order, "last"), (order, "turns")]
             world = self.build()
-        recorded += self._refused(tried)
+        self._refused(tried, recorded)
         self.record = Record(recorded)
         self.search_states()
 
-    def _refused(self, tried: set[str]) -> list[LockOrder]:
-        """Return what the roles do when what they try, or want within a time limit, is refused: all
-        of it, then each lock by itself.
+    def _refused(self, tried: set[str], recorded: list[LockOrder]) -> None:
+        """Add to what is recorded what the roles do when what they try, or want within a time
+        limit, is refused: all of it, then each lock by itself.
 
         What else comes of such a run says nothing: it may have been refused what was free.
         """
-        recorded: list[LockOrder] = []
         for locks in [tried, *({name} for name in sorted(tried))][:MOST_REFUSED if tried else 0]:
             if self.late:
                 break
             world = self.build()
-            recorded.append(LockOrder())
+            recorded.append(LockOrder(recorded[:]))
             self.play(world, [OneByOne(range(len(world.roles))), recorded[-1], Refusal(locks)])
-        self.refusals = len(recorded)
-        return recorded
+            self.refusals += 1
 
     # -- on real threads ----------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..locks.callsite import place_of
 from ..locks.parking import enter, leave
-from ..locks.task import Task, Unwind, become, name_locks_afresh
+from ..locks.task import Maker, Task, Unwind, become, this_thread
 from .asking import Invariants, ask, failure
 from .observer import Observer
 from .process_state import aside
@@ -157,7 +157,7 @@ class PlayedRun(Run):
     def perform(self, task: Task, function: Callable[[], Any]) -> None:
         """Run one role in the calling thread, from its start to its end."""
         before = become(task)
-        name_locks_afresh()
+        this_thread.maker = Maker(getattr(task, "key", task.name), self.scenario.lock_names)
         try:
             self.begin(task)
             call_role(function)
