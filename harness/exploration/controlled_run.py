@@ -32,8 +32,8 @@ from ..runtime.verdict import Finding, Verdict, for_ever
 from ..runtime.workers import Workers
 from .scheduled_run import Chooser, ControlledTask, ScheduledRun
 from .dependency import (ANY, ASK_ANY, ASK_LOCK, ASK_READ, ASK_TRY, ASK_TRY_READ, ASK_TRY_WRITE,
-                         ASK_WAIT, ASK_WRITE, COMPLETE, COMPLETE_ALL, LOOK, STEP, UNLOCK, UP_READ,
-                         UP_WRITE)
+                         ASK_WAIT, ASK_WRITE, COMPLETE, COMPLETE_ALL, LOOK, STEP, STEP_UNNAMED,
+                         UNLOCK, UP_READ, UP_WRITE)
 from .stable_ids import Names
 
 _UNNAMED = re.compile(r"Thread-\d+( \(|$)")    # the name of a thread that was given none
@@ -207,7 +207,7 @@ class ControlledRun(ScheduledRun):
 
     def step(self, task: Any, on: str) -> None:
         """Stop *task* at a point of its own."""
-        self.look(task, f"step {on}", STEP)
+        self.look(task, f"step {on}", STEP if on else STEP_UNNAMED)
 
     def look(self, task: Any, lock: Any, ask: int = LOOK) -> None:
         """Stop *task* before it looks: what it sees depends on who went before."""

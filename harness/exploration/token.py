@@ -21,6 +21,7 @@ from ..locks.task import Task
 from ..runtime.recorder import Event
 from ..runtime.scenario import reference_of
 from .controlled_run import ControlledRun
+from .dependency import STEP
 
 Schedule = list[str]   # role names, one for each lock operation passed
 _VERSION = 1
@@ -48,7 +49,8 @@ class Moves:
         # A lock that is called after its place may have another elsewhere.
         shown = {lock: "" if "@" in name else name for lock, name in run.names.shown.items()}
         steps = tuple([(roles[step.label >> 1], step.label & 1 == 1) for step in run.steps])
-        kinds = [(step.kind, shown[step.lock]) for step in run.steps]
+        # A step on no name is told by the name: once it was of the same kind.
+        kinds = [(min(step.kind, STEP), shown[step.lock]) for step in run.steps]
         asked = [(task.key, task.ask, shown[task.lock_number])
                  for task in run.deadlocked or run.stuck]
         return cls(steps, zlib.crc32(repr((kinds, asked)).encode()))

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from .errors import ScenarioError
+
 EXCLUSIVE, SHARED, WAIT = "exclusive", "shared", "wait"
 NOT_NESTED = 0, ""
 
@@ -136,9 +138,14 @@ def step(on: str = "") -> None:
     operations that follow are then tried in every order. Outside one it does nothing.
 
     Args:
-        on: name of what is about to be used. Steps on different things need not be tried in both
-            orders.
+        on: name of what is about to be used, the same in every world. Steps on different things
+            need not be tried in both orders; one on no name may be on any.
+
+    Raises:
+        ScenarioError: *on* is no string.
     """
+    if not isinstance(on, str):
+        raise ScenarioError(f"step({on!r}): expected the name of what is used, a string")
     task = current()
     if task.run is not None:
         task.run.step(task, on)
