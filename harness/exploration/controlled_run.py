@@ -102,13 +102,14 @@ class ControlledRun(ScheduledRun):
         """Events are stops, and are recorded for a report alone: recording costs most of a step."""
         look = tuple([invariants.look for invariants in self.invariants])
         recorder = self.recorder
-        asks, waits, has, gives = (
+        asks, waits, has, gives, lacks = (
             (recorder.lock_acquire,), (recorder.lock_contended,), (recorder.lock_acquired,),
-            (recorder.lock_release,)) if self._full else ((), (), (), ())
+            (recorder.lock_release,), (recorder.lock_refused,)) if self._full else ((),) * 5
         self.on_acquire = (*asks, self._at_acquire, *look)
         self.on_contended = waits
         self.on_acquired = (*has, *look)
-        self.on_release = (*gives, self._at_release, *look)
+        self.on_release = (self._at_release, *gives, *look)    # when its turn has come, not before
+        self.on_refused = lacks
         self.on_start = look
         self.on_thread = self.on_end = self.on_idle = ()
 
@@ -207,10 +208,17 @@ class ControlledRun(ScheduledRun):
 
     def step(self, task: Any, on: str) -> None:
         """Stop *task* at a point of its own."""
-        self.look(task, f"step {on}", STEP if on else STEP_UNNAMED)
+        self._pass_point(task, f"step {on}", STEP if on else STEP_UNNAMED)
+        if self._full:
+            self.recorder.point(task, "step", on)
 
-    def look(self, task: Any, lock: Any, ask: int = LOOK) -> None:
+    def look(self, task: Any, lock: Any) -> None:
         """Stop *task* before it looks: what it sees depends on who went before."""
+        self._pass_point(task, lock, LOOK)
+        if self._full:
+            self.recorder.point(task, "look", lock)
+
+    def _pass_point(self, task: Any, lock: Any, ask: int) -> None:
         self._go_on()
         self._stop_untimed(task, lock, ask)
         self._go_on()
@@ -332,7 +340,7 @@ class ControlledRun(ScheduledRun):
         """Unwind every role. Called with the guard held."""
         self.unwinding = True
         self.on_acquire = self.on_acquired = (unwind,)
-        self.on_contended = self.on_release = self.on_start = ()
+        self.on_contended = self.on_release = self.on_start = self.on_refused = ()
         for task in self.tasks:
             task.waits_on = None
             if not task.ended and task.turn is not None:

@@ -95,6 +95,7 @@ class ScheduledRun(PlayedRun):
     """
 
     tasks: list[ControlledTask]   # type: ignore[assignment]
+    scheduled = True
 
     def __init__(self, scenario: Scenario, chooser: Chooser, names: Names, timeout: float,
                  deadline: float | None, to_the_end: bool) -> None:

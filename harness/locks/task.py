@@ -39,6 +39,7 @@ class RunOfTask(Protocol):
     on_acquire: tuple[Callable[..., None], ...]
     on_acquired: tuple[Callable[..., None], ...]
     on_release: tuple[Callable[..., None], ...]
+    on_refused: tuple[Callable[..., None], ...]    # for the record: it goes on without the lock
     running: int       # how many tasks are not parked, or in a wait with a time limit
     timed: int         # how many of those are in such a wait
     unwinding: bool    # there was a verdict, and every task is let go

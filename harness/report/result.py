@@ -20,6 +20,7 @@ from .diagram import WIDTH, diagram, full_trace, proof
 WAITING = (Verdict.DEADLOCK, Verdict.HANG, Verdict.INCONCLUSIVE)   # who waits for whom is the story
 AT_ONCE = {Verdict.DEADLOCK: "found at the moment of blocking, not by a timeout",
            Verdict.HANG: "known at once, not by a timeout"}
+MOST_ROWS = 40    # of a schedule that ends in no deadlock, unless every event is asked for
 TIMED_OUT = "timed out: the threads hung, nothing moved any more"
 
 
@@ -96,8 +97,9 @@ def render(result: Result) -> str:
     elif finding is not None and (finding.verdict in WAITING or finding.cycle):
         parts.append(diagram(result.outcome, result.names, result.titles, result.full))
         parts.append(wrapped("\n".join(proof(finding))))
-    elif result.full and result.outcome.events:
-        parts.append(full_trace(result.outcome, result.names, result.titles))
+    elif result.outcome.events and (result.full or finding and result.outcome.scheduled):
+        parts.append(full_trace(result.outcome, result.names, result.titles,
+                                None if result.full else MOST_ROWS))
     if finding is not None:
         parts += [in_kernel_words(finding) if finding.headline else "", finding.detail]
     parts += [in_kernel_words(other) if other.headline else wrapped(f"Also: {other.text}")

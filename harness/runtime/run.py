@@ -66,6 +66,7 @@ class Run(RunOfTask):
         self.on_contended = overridden(self.observers, "lock_contended")
         self.on_acquired = overridden(self.observers, "lock_acquired")
         self.on_release = overridden(self.observers, "lock_release")
+        self.on_refused: tuple[Any, ...] = (self.recorder.lock_refused,)
         self.on_start = overridden(self.observers, "role_start")
         self.on_thread = overridden(self.observers, "thread_start")
         self.on_end = overridden(self.observers, "role_end")
