@@ -109,6 +109,7 @@ def _one(args: Any) -> int:
     every = args.command == "stress" and args.scenario == "all"
     names = list(SCENARIOS) if every else [args.scenario]
     _known(args.kernel, args.fixes, names)
+    options.check_output(args)
     try:
         apply(TREES[args.kernel], args.fixes)
     except ValueError as exc:

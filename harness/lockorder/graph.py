@@ -69,6 +69,7 @@ class Recorded:
         joins: wait for the end of a thread -> the thread.
         done: wait -> how many would have passed from the start.
         pooled: threads that take their work from a queue.
+        declared: the classes of which the scenario says something.
         exempt, novalidate: class -> why nothing is said about it, by us or by the validator of the
             kernel.
         excused: reason -> how often it made an order inside a class legal.
@@ -87,6 +88,7 @@ class Recorded:
         self.joins: dict[str, str] = {}
         self.done: dict[str, float] = {}
         self.pooled: set[str] = set()
+        self.declared: set[str] = set()
         self.exempt: dict[str, str] = {}
         self.novalidate: dict[str, str] = {}
         self.excused: Counter[str] = Counter()
@@ -110,6 +112,7 @@ class LockOrder(Recorded, Observer):
 
     def attach(self, run: Any) -> None:
         self._declared = {str(declared): declared for declared in run.scenario.lock_classes}
+        self.declared = set(self._declared)
 
     @property
     def operations(self) -> dict[str, tuple[Op, ...]]:

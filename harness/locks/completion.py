@@ -108,6 +108,10 @@ class Completion(Node):
         leave()
         return granted
 
+    def expects(self, task: Task) -> Any:
+        """Return by whom *task*, which waits, said that it is ended; None if it named nobody."""
+        return self._by.get(task)
+
     def blockers(self, task: Task, mode: str) -> list[Task]:
         """Return the task expected to complete it, if the wait named one that has not ended."""
         by = self._by.get(task)

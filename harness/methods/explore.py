@@ -24,11 +24,11 @@ from ..exploration.controlled_run import ControlledRun
 from ..exploration.dpor import Reduced
 from ..exploration.extract_program import is_start, program_of
 from ..exploration.follower import Failure, follow, obey, shrink, witness
+from ..exploration.known_strategies import STRATEGIES as STRATEGIES
+from ..exploration.known_strategies import check_strategy, strategy_of
 from ..exploration.stable_ids import Names
-from ..exploration.strategies import (PCT, DepthFirst, PreemptionBounded, Random, Strategy,
-                                      first_difference)
+from ..exploration.strategies import DepthFirst, Strategy, first_difference
 from ..exploration.token import Moves, encode
-from ..locks.errors import ScenarioError
 from ..report.result import Result
 from ..runtime.scenario import Scenario, build, name_of, reference_of
 from ..runtime.verdict import Finding, Outcome, Verdict, counted
@@ -39,27 +39,21 @@ SCHEDULES = 1000     # of a strategy that draws them, when neither schedules nor
 REPLAYS = 10         # how often a finding is run again before it is shown
 STATES = 200_000     # that the fast engine goes through: about a second
 CUT_SHORT = "a schedule could not be run to its end"
-STRATEGIES = {
-    "dpor": "depth first, one schedule of each class of equivalent ones",
-    "dfs": "depth first, every schedule",
-    "bounded": "depth first, every schedule with few preemptions",
-    "random": "any move at each stop",
-    "pct": "random priorities that change at a few steps",
-}
 
 
 def explore(scenario: Callable[[], Any], *, strategy: str = "dpor",
             max_schedules: int | None = None, seconds: float | None = None, seed: int | None = None,
             all: bool = False, timeout: float = TIMEOUT, check_determinism: bool = False,
-            trust_locks: bool = False, engine: bool = True, preemptions: int = 2, depth: int = 3,
-            progress: bool = False) -> Result:
+            trust_locks: bool = False, engine: bool = True, preemptions: int | None = None,
+            depth: int | None = None, progress: bool = False) -> Result:
     """Run *scenario* in one order of its lock operations after another, until one fails.
 
     Args:
         strategy: one of `STRATEGIES`.
         max_schedules, seconds: stop after so many; the default is to go on to the end, or after
             1000 schedules if they are drawn at random.
-        seed: makes what is drawn repeatable; drawn and reported if None.
+        seed: makes what is drawn repeatable; drawn and reported if None. Where nothing is drawn
+            any seed will do.
         all: go on after a finding, and count them by verdict.
         timeout: seconds without a step after which a role is taken to wait outside our locks.
         check_determinism: run each schedule twice; a role that does something else the second time
@@ -70,20 +64,21 @@ def explore(scenario: Callable[[], Any], *, strategy: str = "dpor",
         engine: for "dpor" without *all*: first ask the fast engine about the operations of each
             role as recorded, and try the shortest way to a deadlock that it knows. What real
             threads say decides; `coverage` says what the engine said.
-        preemptions: for "bounded": how often a role that could go on is made to wait.
-        depth: for "pct": how many orderings a bug needs that is to be found.
+        preemptions: for "bounded": how often a role that could go on is made to wait (default 2).
+        depth: for "pct": how many orderings a bug needs that is to be found (default 3).
         progress: keep a line on standard error up to date.
 
     Returns:
         Verdict clean only if nothing is left to try; `coverage` has "schedules" and "complete".
 
     Raises:
-        ScenarioError: the scenario or an argument makes no sense.
+        ScenarioError: the scenario or an argument makes no sense, or is of another strategy.
         Interrupted: Ctrl-C; its `result` says what was covered.
     """
     check_arguments(max_schedules, seconds, timeout, "block")
+    check_strategy(strategy, preemptions=preemptions, depth=depth, trust_locks=trust_locks or None)
     seed = random.randrange(2**32) if seed is None else seed
-    way = _strategy(strategy, seed, preemptions, depth)
+    way = strategy_of(strategy, seed, preemptions, depth)
     if way.bound and max_schedules is None and seconds is None:
         max_schedules = SCHEDULES
     loop = _Exploration(scenario, way, timeout, max_schedules, seconds, all, check_determinism,
@@ -96,19 +91,6 @@ def explore(scenario: Callable[[], Any], *, strategy: str = "dpor",
             loop.go(workers, update)
         loop.confirm(workers)
     return loop.result()
-
-
-def _strategy(name: str, seed: int, preemptions: int, depth: int) -> Strategy:
-    if preemptions < 0:
-        raise ScenarioError(f"preemptions is {preemptions}, expected at least 0")
-    if depth < 1:
-        raise ScenarioError(f"depth is {depth}, expected at least 1")
-    makers: dict[str, Callable[[], Strategy]] = {
-        "dpor": Reduced, "dfs": DepthFirst, "bounded": lambda: PreemptionBounded(preemptions),
-        "random": lambda: Random(seed), "pct": lambda: PCT(seed, depth)}
-    if name not in makers:
-        raise ScenarioError(f"unknown strategy {name!r}; one of {', '.join(STRATEGIES)}")
-    return makers[name]()
 
 
 @dataclass

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..locks.callsite import first_line, raised_at
-from ..locks.errors import ScenarioError
+from ..locks.errors import ScenarioError, unknown_name
 from ..locks.node import LockClass
 from ..locks.task import name_locks_afresh, this_thread
 
@@ -83,7 +83,32 @@ def build(factory: Callable[..., Any], name: str, rng: random.Random | None = No
         if code is not None and code.co_flags & _LAZY:
             raise ScenarioError(f"scenario {name}: role {role!r} is a generator or a coroutine: "
                                 f"calling it does nothing")
+    _check_the_rest(scenario, f"scenario {name}")
     return scenario
+
+
+def _check_the_rest(scenario: Scenario, what: str) -> None:
+    """Refuse what a scenario says beside its roles, if it makes no sense: it would be ignored, or
+    fail in the middle of a run.
+    """
+    for name in ("check", "function_name", "at"):
+        value = getattr(scenario, name)
+        if value is not None and not callable(value):
+            raise ScenarioError(f"{what}: {name} is {value!r}, expected a callable")
+    for name in ("invariants", "title"):
+        value = getattr(scenario, name)
+        if not isinstance(value, (dict, Mapping)):    # dict first: it is faster
+            raise ScenarioError(f"{what}: {name} is {value!r}, expected a mapping from names")
+    for name, invariant in scenario.invariants.items():
+        if not callable(invariant):
+            raise ScenarioError(f"{what}: invariant {name!r} is {invariant!r}, "
+                                f"expected a callable")
+    for role in scenario.title:
+        if role not in scenario.roles:
+            raise unknown_name(f"{what}: title: there is no role", role, list(scenario.roles))
+    for declared in scenario.lock_classes:
+        if not isinstance(declared, LockClass):
+            raise ScenarioError(f"{what}: lock_classes has {declared!r}, expected a LockClass")
 
 
 def takes_rng(factory: Callable[..., Any]) -> bool:
