@@ -28,7 +28,7 @@ from ..runtime.run import unwind
 from ..runtime.scenario import Scenario
 from ..runtime.verdict import Finding, Verdict, for_ever
 from ..runtime.workers import Workers
-from .asking import OF_MUTEX, asks
+from .kinds import OF_MUTEX, asks
 from .scheduled_run import Chooser, ControlledTask, ScheduledRun
 from .dependency import COMPLETE, COMPLETE_ALL, LOOK, STEP, STEP_UNNAMED
 from .stable_ids import Names

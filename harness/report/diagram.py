@@ -20,6 +20,7 @@ from ..runtime.verdict import Finding, Outcome, counted
 from .decisions import telling, whys
 
 WIDTH = 100
+MOST = 40    # events of a schedule that ends in no deadlock, unless every one is asked for
 Names = Callable[[CodeType], str]    # what a function is called, given its code
 THREAD_RUN = threading.Thread.run.__code__
 
@@ -99,12 +100,12 @@ def diagram(outcome: Outcome, names: Names | None = None, titles: Mapping[str, s
 
 
 def full_trace(outcome: Outcome, names: Names | None = None,
-               titles: Mapping[str, str] | None = None, most: int | None = None) -> str:
-    """Return every event of a run, in columns; the last *most* rows at most, and how many more."""
+               titles: Mapping[str, str] | None = None, full: bool = True) -> str:
+    """Return every event of a run, in columns; if not *full* the last `MOST`, and how many more."""
     events = outcome.events[:outcome.gravest.events if outcome.gravest else None]
     order = list(dict.fromkeys(event.task.name for event in events))
     numbered = [(i, event) for i, event in enumerate(events) if event.event != "lock_acquire"]
-    left_out = max(len(numbered) - most, 0) if most is not None else 0
+    left_out = 0 if full else max(len(numbered) - MOST, 0)
     drawn = _layout(order, titles or {},
                     _rows(numbered[left_out:], whys(events), {}, (), names))
     return f"{drawn}\n(after {counted(left_out, 'earlier event')}, which --full shows)" \

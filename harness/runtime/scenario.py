@@ -11,7 +11,9 @@ from typing import Any
 from ..locks.callsite import first_line, raised_at
 from ..locks.errors import ScenarioError, unknown_name
 from ..locks.node import LockClass
+from ..locks.one_line import one_line
 from ..locks.task import name_locks_afresh, this_thread
+from .asking import refuse_lazy
 
 Role = Callable[[], Any]
 _LAZY = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
@@ -24,10 +26,10 @@ class Scenario:
     Args:
         roles: role name -> what it does. The order is the order of the report's columns.
         meet: a `Meet`, or several that follow each other: where the roles must meet.
-        check: called with no argument when every role has ended; raises AssertionError if the world
-            is wrong.
-        invariants: name -> callable, called after each lock event; raises AssertionError if broken.
-            Must take no lock.
+        check: called with no argument when every role has ended; raises AssertionError or returns
+            False if the world is wrong, and returns None or True if it is right.
+        invariants: name -> callable, called after each lock event, which says the same of the world
+            at that moment. Must take no lock.
         function_name: what reports call a function of a code object. Default: its qualified name.
         title: role name -> a word on what it is, for the head of its column.
         lock_classes: what prediction is to know of classes of locks, each a `LockClass`.
@@ -44,6 +46,10 @@ class Scenario:
     lock_classes: Sequence[LockClass] = ()
     program: Any = None
     at: Callable[[str], int] | None = None
+
+    def __repr__(self) -> str:
+        return one_line(self, f"of {', '.join(map(str, self.roles))}"
+                        if isinstance(self.roles, Mapping) else "of no roles")
 
 
 def build(factory: Callable[..., Any], name: str, rng: random.Random | None = None) -> Scenario:
@@ -83,26 +89,30 @@ def build(factory: Callable[..., Any], name: str, rng: random.Random | None = No
         if code is not None and code.co_flags & _LAZY:
             raise ScenarioError(f"scenario {name}: role {role!r} is a generator or a coroutine: "
                                 f"calling it does nothing")
-    _check_the_rest(scenario, f"scenario {name}")
+    _refuse_what_cannot_answer(scenario, name)
+    _refuse_what_is_of_nothing(scenario, f"scenario {name}")
     return scenario
 
 
-def _check_the_rest(scenario: Scenario, what: str) -> None:
-    """Refuse what a scenario says beside its roles, if it makes no sense: it would be ignored, or
-    fail in the middle of a run.
-    """
-    for name in ("check", "function_name", "at"):
+def _refuse_what_cannot_answer(scenario: Scenario, name: str) -> None:
+    """Refuse a check or an invariant that is none: nobody would hear what it says."""
+    if scenario.check is not None:
+        refuse_lazy(scenario.check, f"scenario {name}: the check at the end")
+    if not isinstance(scenario.invariants, Mapping):
+        raise ScenarioError(f"scenario {name}: invariants is {scenario.invariants!r}, expected a "
+                            f"mapping from names to callables")
+    for invariant, function in scenario.invariants.items():
+        refuse_lazy(function, f"scenario {name}: invariant {invariant!r}")
+
+
+def _refuse_what_is_of_nothing(scenario: Scenario, what: str) -> None:
+    """Refuse what a scenario says besides, where it would be ignored, or fail in a report."""
+    for name in ("function_name", "at"):
         value = getattr(scenario, name)
         if value is not None and not callable(value):
             raise ScenarioError(f"{what}: {name} is {value!r}, expected a callable")
-    for name in ("invariants", "title"):
-        value = getattr(scenario, name)
-        if not isinstance(value, (dict, Mapping)):    # dict first: it is faster
-            raise ScenarioError(f"{what}: {name} is {value!r}, expected a mapping from names")
-    for name, invariant in scenario.invariants.items():
-        if not callable(invariant):
-            raise ScenarioError(f"{what}: invariant {name!r} is {invariant!r}, "
-                                f"expected a callable")
+    if not isinstance(scenario.title, Mapping):
+        raise ScenarioError(f"{what}: title is {scenario.title!r}, expected a mapping from roles")
     for role in scenario.title:
         if role not in scenario.roles:
             raise unknown_name(f"{what}: title: there is no role", role, list(scenario.roles))

@@ -60,11 +60,11 @@ def test_the_commands_refuse_it_in_one_line(capsys, words, line):
 @pytest.mark.parametrize("more, message", [
     ({"title": {"alcie": "a word"}}, "title: there is no role 'alcie'; did you mean 'alice'?"),
     ({"title": {"x": "a word"}}, "title: there is no role 'x'; there are alice, bob"),
-    ({"title": "a word"}, "title is 'a word', expected a mapping from names"),
-    ({"invariants": [print]}, f"invariants is {[print]!r}, expected a mapping from names"),
-    ({"invariants": {"sum": True}}, "invariant 'sum' is True, expected a callable"),
-    ({"check": {"sum": print}}, f"check is {({'sum': print})!r}, expected a callable"),
-    ({"check": True}, "check is True, expected a callable"),
+    ({"title": "a word"}, "title is 'a word', expected a mapping from roles"),
+    ({"invariants": [print]},
+     f"invariants is {[print]!r}, expected a mapping from names to callables"),
+    ({"check": {"sum": print}},
+     f"the check at the end is {({'sum': print})!r}, expected a callable"),
     ({"function_name": "name"}, "function_name is 'name', expected a callable"),
     ({"lock_classes": ["&dev->mutex"]}, "lock_classes has '&dev->mutex', expected a LockClass")])
 @pytest.mark.parametrize("call", [run, force, explore])
