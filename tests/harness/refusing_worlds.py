@@ -149,3 +149,15 @@ def by_a_flag():
                     pass
 
     return {"sets": sets, "looks": looks}
+
+
+def stepping():
+    """One role, which asks for nothing."""
+    lock, done = Mutex("lock"), Completion("done")
+
+    def role():
+        step("box")
+        lock.locked()
+        done.done()
+
+    return {"role": role}

@@ -65,6 +65,14 @@ def test_a_wait_that_ran_out_has_its_row_behind_the_one_that_says_it_waited():
                     "acquire(lock)  <-- timed out, has holds it", "release(lock)"]
 
 
+def test_a_free_run_has_the_rows_of_steps_and_looks():
+    result = force(refusing_worlds.stepping)
+    assert [(row["event"], row["verb"], row["lock"]) for row in result.trace] == [
+        ("step", "step", "box"), ("look", "locked", "lock"), ("look", "done", "done")]
+    result.full = True
+    assert "\nstep(box)  at refusing_worlds.py:" in str(result)
+
+
 def test_a_free_run_has_the_row_of_a_refusal_too():
     compare("decided_spins", force(refusing_worlds.spins))
 
