@@ -330,7 +330,7 @@ class ControlledRun(ScheduledRun):
         """Unwind every role. Called with the guard held."""
         self.unwinding = True
         self.on_acquire = self.on_acquired = (unwind,)
-        self.on_contended = self.on_release = self.on_start = self.on_refused = ()
+        self.on_contended = self.on_release = self.on_start = ()
         for task in self.tasks:
             task.waits_on = None
             if not task.ended and task.turn is not None:

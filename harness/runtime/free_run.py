@@ -169,7 +169,6 @@ class FreeRun(PlayedRun):
         self.unwinding = True
         self.on_acquire = self.on_acquired = (unwind,)
         self.on_contended = self.on_release = self.on_start = self.on_idle = ()
-        self.on_refused = ()
         for task in self.tasks:
             if task.waits_on is not None or task.paused:
                 unpark(task)

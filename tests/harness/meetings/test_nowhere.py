@@ -56,6 +56,32 @@ def test_a_lock_or_thread_that_was_nowhere_is_named_where_the_race_was_not_reach
     assert said in predict(world(*points)).coverage["declared_meeting"]
 
 
+def test_a_further_writer_of_a_semaphore_that_nobody_has_is_named():
+    def made():
+        made = world(At("alice", "first lock", holding="second lock"), At("bob", "first lock"))()
+        made.meet = Meet(*made.meet.points, writers=["sem"])
+        return made
+
+    result = force(made)
+    assert [note for note in result.outcome.notes if "'sem'" in note]
+
+
+def test_a_thread_that_is_nearly_a_role_is_none_that_is_misspelt_though_the_race_is_missed():
+    def made():
+        lock = Mutex("lock")
+
+        def alice():
+            thread = threading.Thread(target=lambda: None, name="alice 2")
+            thread.start()
+            thread.join()
+            with lock:
+                pass
+
+        return Scenario({"alice": alice}, meet=Meet(At("alice 2", lock), At("alice", lock)))
+
+    assert force(made).verdict.value == "not-reached"
+
+
 def test_of_a_race_that_is_missed_though_all_is_there_nothing_is_said():
     # Both take the locks in the same order: nobody asks for the first with the second in hand.
     result = force(world(At("alice", "first lock", holding="second lock"),

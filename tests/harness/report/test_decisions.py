@@ -8,9 +8,10 @@ import refusing_worlds
 from golden import compare, portable
 from lock_programs import program
 
-from harness import Mutex, RWSemaphore, explore, force, predict, replay, run
+from harness import (At, Meet, Mutex, RWSemaphore, Scenario, explore, force, predict, replay, run)
 from harness.exploration.token import schedule_of, token_of
 from harness.locks.task import Task
+from harness.meetings.one_by_one import Refusal
 from harness.programs.threads import scenario_of
 from harness.report.decisions import telling, whys
 from harness.runtime.recorder import Event
@@ -133,6 +134,101 @@ def test_the_trace_has_refusals_steps_and_looks():
         ("looks", "look", "a", "", "locked", "looks")]
 
 
+def test_in_a_schedule_a_release_stands_where_its_turn_came():
+    def world():
+        lock, saw = Mutex("lock"), []
+
+        def holds():
+            with lock:
+                pass
+
+        def tries():
+            if lock.acquire(False):
+                lock.release()
+            else:
+                saw.append("busy")
+
+        def check():
+            assert not saw
+
+        return Scenario({"holds": holds, "tries": tries}, check=check)
+
+    events = [row["event"] for row in explored(world).trace if row["event"] != "lock_acquire"]
+    assert events == ["lock_acquired", "lock_refused", "lock_release"]
+
+
+def tries_a_semaphore(how):
+    def world():
+        sem = RWSemaphore("sem")
+
+        def holds():
+            with sem.down_write():
+                thread = threading.Thread(target=tries, name="tries")
+                thread.start()
+                thread.join()
+
+        def tries():
+            how(sem)
+
+        return {"holds": holds}
+    return world
+
+
+@pytest.mark.parametrize("call", [run, explored], ids=["run", "explore"])
+@pytest.mark.parametrize("how, told", [
+    (lambda sem: sem.down_read_trylock(), ["lock_refused"]),
+    (lambda sem: sem.down_write_trylock(), ["lock_refused"]),
+    (lambda sem: sem.down_read_timeout(0.001), ["lock_timed_out"]),
+    (lambda sem: sem.down_write_timeout(0.001), ["lock_timed_out"])])
+def test_a_semaphore_tells_what_it_refuses(call, how, told):
+    def world():
+        made = tries_a_semaphore(how)()
+        return Scenario(made, check=lambda: False)    # then explore has a schedule to show
+
+    assert [row["event"] for row in call(world).trace
+            if row["role"] == "tries" and row["event"] in ("lock_refused", "lock_timed_out",
+                                                           "lock_acquired")] == told
+
+
+@pytest.mark.parametrize("how", [lambda sem: sem.down_read_trylock(),
+                                 lambda sem: sem.down_write_timeout(1)])
+def test_what_an_observer_refuses_is_told_too(how):
+    def world():
+        sem = RWSemaphore("sem")
+        return {"role": lambda: how(sem)}
+
+    result = run(world, runs=1, observers=lambda: [Refusal({"sem"})])
+    assert [row["event"] for row in result.trace][:1] == ["lock_acquire"]
+    assert result.trace[1]["event"] in ("lock_refused", "lock_timed_out")
+
+
+def test_a_step_of_ours_has_no_row():
+    def world():
+        sem = RWSemaphore("sem")
+
+        def reader():
+            with sem.down_read():
+                with sem.down_read():
+                    pass
+
+        return Scenario({"reader": reader},
+                        meet=Meet(At("reader", sem, holding=sem), writers=["sem"]))
+
+    result = force(world)
+    result.full = True
+    assert result.verdict.value == "deadlock"
+    assert "writer of sem" in str(result) and "(writer of sem)" not in str(result)
+
+
+def test_a_lock_that_is_not_had_though_it_was_granted_is_told_in_words():
+    def world():
+        lock = Mutex("lock")
+        lock._lock.acquire()     # behind the back of the account
+        return {"role": lambda: (lock.acquire(False), lock.acquire(False))}
+
+    assert "role was to do 'lock' and the real lock did otherwise" in explored(world).finding.text
+
+
 def test_a_wait_that_ran_out_is_followed_by_no_acquired():
     events = [row["event"] for row in explored(refusing_worlds.timeout).trace
               if row["role"] == "CPU1" and row["lock"] == "a"]
@@ -191,6 +287,9 @@ def told(*events):
     ("refused, carol holds it",                     # no longer queued
      [(CAROL, "lock_contended", SEM, "exclusive"), (CAROL, "lock_acquired", SEM, "exclusive"),
       (BOB, "lock_refused", SEM, "shared")]),
+    ("refused, carol held it",                      # neither queued nor holding any more
+     [(CAROL, "lock_contended", SEM, "exclusive"), (CAROL, "lock_acquired", SEM, "exclusive"),
+      (CAROL, "lock_release", SEM, "exclusive"), (BOB, "lock_refused", SEM, "shared")]),
     ("refused, alice held it",                      # a release is told before the lock is free
      [(ALICE, "lock_acquired", LOCK, "exclusive"), (ALICE, "lock_release", LOCK, "exclusive"),
       (BOB, "lock_refused", LOCK, "exclusive")]),
