@@ -85,6 +85,7 @@ class Recorded:
         pooled: threads that take their work from a queue.
         choosing: roles that asked with a way out: what they do next may depend on the answer.
         several: roles that were more than one thread.
+        declared: the classes of which the scenario says something.
         exempt, novalidate: class -> why nothing is said about it, by us or by the validator of the
             kernel.
         excused: reason -> how often it made an order inside a class legal.
@@ -106,6 +107,7 @@ class Recorded:
         self.pooled: set[str] = set()
         self.choosing: set[str] = set()
         self.several: set[str] = set()
+        self.declared: set[str] = set()
         self.exempt: dict[str, str] = {}
         self.novalidate: dict[str, str] = {}
         self.excused: Counter[str] = Counter()
@@ -132,6 +134,7 @@ class LockOrder(Recorded, Observer):
 
     def attach(self, run: Any) -> None:
         self._declared = {str(declared): declared for declared in run.scenario.lock_classes}
+        self.declared = set(self._declared)
 
     @property
     def operations(self) -> dict[str, tuple[Op, ...]]:

@@ -23,8 +23,10 @@ _HARNESS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _PACKAGE = os.path.dirname(os.path.abspath(rwlock.__file__)) + os.sep
 _vocabulary: set[str] = set()
 _verbs: dict[int, CodeType] = {}    # by identity: a code object hashes slowly
+_nameless: dict[int, CodeType] = {}
 
 Verbs = TypeVar("Verbs", bound=str | Callable[..., Any])
+Wrapper = TypeVar("Wrapper", bound=Callable[..., Any])
 
 
 def vocabulary(verbs: Verbs) -> Verbs:
@@ -49,6 +51,17 @@ def is_verb(code: CodeType) -> bool:
     """Say whether *code* belongs to the locking vocabulary, or to the package below it."""
     name = code.co_filename
     return id(code) in _verbs or name in _vocabulary or name.startswith((_HARNESS, _PACKAGE))
+
+
+def nameless(function: Wrapper) -> Wrapper:
+    """Declare a function of ours that calls a verb for another: reports do not print its name."""
+    _nameless[id(function.__code__)] = function.__code__
+    return function
+
+
+def is_named(code: CodeType) -> bool:
+    """Say whether reports may print the name of *code* as a verb."""
+    return id(code) not in _nameless
 
 
 def line_of(code: CodeType, lasti: int) -> int:

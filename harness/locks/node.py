@@ -292,6 +292,16 @@ def ended_wait(task: Task) -> bool:
     return False
 
 
+def refused(task: Task, node: Node, mode: str) -> bool:
+    """Say False for a request that was not granted, and tell the run of *task*; or raise what ended
+    its wait: see `ended_wait`.
+    """
+    ended_wait(task)
+    for tell in task.run.on_refused:
+        tell(task, node, mode)
+    return False
+
+
 def drop(task: Task, lock: Node) -> None:
     """Forget the latest hold of *lock* by *task*."""
     held = task.held

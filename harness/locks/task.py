@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from .errors import ScenarioError
 from .one_line import one_line
 
 EXCLUSIVE, SHARED, WAIT = "exclusive", "shared", "wait"
@@ -39,6 +40,7 @@ class RunOfTask(Protocol):
     on_acquire: tuple[Callable[..., None], ...]
     on_acquired: tuple[Callable[..., None], ...]
     on_release: tuple[Callable[..., None], ...]
+    on_refused: tuple[Callable[..., None], ...]    # for the record: it goes on without the lock
     running: int       # how many tasks are not parked, or in a wait with a time limit
     timed: int         # how many of those are in such a wait
     unwinding: bool    # there was a verdict, and every task is let go
@@ -154,9 +156,14 @@ def step(on: str = "") -> None:
     operations that follow are then tried in every order. Outside one it does nothing.
 
     Args:
-        on: name of what is about to be used. Steps on different things need not be tried in both
-            orders.
+        on: name of what is about to be used, the same in every world. Steps on different things
+            need not be tried in both orders; one on no name may be on any.
+
+    Raises:
+        ScenarioError: *on* is no string.
     """
+    if not isinstance(on, str):
+        raise ScenarioError(f"step({on!r}): expected the name of what is used, a string")
     task = current()
     if task.run is not None:
         task.run.step(task, on)

@@ -23,7 +23,8 @@ from ..lockorder.finding import (FORCED, GUARDED, KNOWN, NEEDS_WRITER, Predictio
 from ..lockorder.graph import LockOrder
 from ..lockorder.record import Record
 from ..lockorder.reproduce import points_of
-from ..meetings.meet import At, Meet
+from ..meetings.meet import At, Meet, listed
+from ..meetings.nowhere import Seen
 from ..meetings.one_by_one import OneByOne, Refusal, attempts, orders
 from ..lockorder.splat import paragraphs
 from ..report.result import Result
@@ -230,11 +231,17 @@ class Session(Exhaustive):
         world = self.build()
         if not world.meet or self.late:
             return
-        for _, outcome in attempts(world, None, self.build, self.confirmer.play):
+        seen = Seen()
+        for meetings, outcome in attempts(world, None, self.build, self.confirmer.play):
             finding = outcome.gravest
+            seen.add(meetings, outcome)
             if self.late:
                 break
         self.declared = "ends in no deadlock"
+        if not meetings.all_reached and finding is None and not self.late:
+            missing = "; ".join(seen.check(listed(world.meet)))
+            if missing:
+                self.declared = f"was not reached: in no order of start {missing}"
         if finding is not None and finding.verdict is Verdict.DEADLOCK:
             self.declared = "ends in a deadlock that was predicted"
             if self._observed_prediction(finding, outcome).status == KNOWN:

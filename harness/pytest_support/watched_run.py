@@ -113,6 +113,7 @@ class WatchedRun(Run):
         enter()
         self.over = True
         self.on_acquire = self.on_contended = self.on_acquired = self.on_release = ()
+        self.on_refused = ()
         self.on_start = self.on_thread = self.on_end = ()
         for task in self.tasks:
             if isinstance(task.waits_on, Mutex):

@@ -113,10 +113,12 @@ class FreeRun(PlayedRun):
     def step(self, task: Task, on: str) -> None:
         for hook in self.on_pause:
             hook(task)
+        self.recorder.point(task, "step", on)
 
     def look(self, task: Task, lock: Any) -> None:
         for hook in self.on_pause:
             hook(task)
+        self.recorder.point(task, "look", lock)
 
     def disown(self, task: Task) -> None:
         self.end(task)

@@ -32,6 +32,7 @@ class PlayedRun(Run):
         to_the_end: a broken invariant does not end the run.
     """
 
+    scheduled = False    # the order was chosen
     cut = False       # it was ended before its end: the check of the world would say nothing
     silent = False    # nothing moved for a while though roles ran: they waited outside our locks
 
@@ -73,7 +74,8 @@ class PlayedRun(Run):
         return outcome
 
     def _outcome(self) -> Outcome:
-        return Outcome(self.findings, list(self.recorder.log), self.notes, silent=self.silent)
+        return Outcome(self.findings, list(self.recorder.log), self.notes, silent=self.silent,
+                       scheduled=self.scheduled)
 
     def start_roles(self, workers: Workers) -> None:
         """Assign the roles to workers, and let the run begin."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..locks.callsite import first_line, raised_at
-from ..locks.errors import ScenarioError
+from ..locks.errors import ScenarioError, unknown_name
 from ..locks.node import LockClass
 from ..locks.one_line import one_line
 from ..locks.task import Maker, this_thread
@@ -98,6 +98,7 @@ def build(factory: Callable[..., Any], name: str, rng: random.Random | None = No
             raise ScenarioError(f"scenario {name}: role {role!r} is a generator or a coroutine: "
                                 f"calling it does nothing")
     _refuse_what_cannot_answer(scenario, name)
+    _refuse_what_is_of_nothing(scenario, f"scenario {name}")
     return scenario
 
 
@@ -122,6 +123,22 @@ def _refuse_what_cannot_answer(scenario: Scenario, name: str) -> None:
                             f"mapping from names to callables")
     for invariant, function in scenario.invariants.items():
         refuse_lazy(function, f"scenario {name}: invariant {invariant!r}")
+
+
+def _refuse_what_is_of_nothing(scenario: Scenario, what: str) -> None:
+    """Refuse what a scenario says besides, where it would be ignored, or fail in a report."""
+    for name in ("function_name", "at"):
+        value = getattr(scenario, name)
+        if value is not None and not callable(value):
+            raise ScenarioError(f"{what}: {name} is {value!r}, expected a callable")
+    if not isinstance(scenario.title, Mapping):
+        raise ScenarioError(f"{what}: title is {scenario.title!r}, expected a mapping from roles")
+    for role in scenario.title:
+        if role not in scenario.roles:
+            raise unknown_name(f"{what}: title: there is no role", role, list(scenario.roles))
+    for declared in scenario.lock_classes:
+        if not isinstance(declared, LockClass):
+            raise ScenarioError(f"{what}: lock_classes has {declared!r}, expected a LockClass")
 
 
 def takes_rng(factory: Callable[..., Any]) -> bool:
