@@ -40,11 +40,14 @@ NEXT = -1    # in place of the index of an operation: whatever the role does nex
 
 
 class Turn(NamedTuple):
-    """A role, which of its operations, and whether by giving up a timed request."""
+    """A role, which of its operations, and whether by giving up a timed request, or by entering the
+    queue of a semaphore and no more.
+    """
 
     role: str
     operation: int = NEXT
     gives_up: bool = False
+    queues: bool = False
 
 
 def is_operation(task: ControlledTask) -> bool:
@@ -101,9 +104,7 @@ class Follower(Strategy):
             at_request = ahead_by == 0 and turn.operation != NEXT
             label = -1 if task is None else self._label(task, turn, ahead_by, moves)
             if label >= 0 and task is not None:
-                # One that is only queued now, and has no second turn for the grant, keeps this one.
-                if ahead_by == 0 and not (at_request and task.kind in QUEUEING
-                                          and turn not in self._left[at + 1:]):
+                if ahead_by == 0 and not self._keeps(task, turn, at):
                     del self._left[at]
                 return self._goes(task, label)
             if at_request and task is not None:
@@ -127,6 +128,17 @@ class Follower(Strategy):
         self._waiting.update(turns.values())
         return sorted(super().came_to_wait(blocked),
                       key=lambda task: places.get(turns[task], len(places)))
+
+    def _keeps(self, task: ControlledTask, turn: Turn, at: int) -> bool:
+        """Say whether *task* needs *turn* for more than the stop at which it stands.
+
+        One that is only queued now, and has no other turn for the grant, does. So does one that
+        knows which operation it is at, which may have several stops: its turn goes by with it.
+        """
+        if turn.operation == NEXT or turn.queues:
+            return False
+        several = task.kind in QUEUEING or self._operation is not None
+        return several and turn not in self._left[at + 1:]
 
     def _ahead_by(self, task: ControlledTask, turn: Turn) -> int:
         """Return how far ahead of *task* the operation of *turn* is; negative if it has passed."""
@@ -189,12 +201,12 @@ def witness(scenario: Scenario, program: Program, schedule: Iterable[Step],
         counted: says which stops are.
     """
     if program is scenario.program:
-        return Follower([Turn(step.thread, step.op) for step in schedule], strictly=False,
-                        operation=scenario.at, polls=True)
+        return Follower([Turn(step.thread, step.op, queues=step.kind == "queue")
+                         for step in schedule], strictly=False, operation=scenario.at, polls=True)
     number = {thread: [sum(not left_out(op) for op in ops[:at]) for at in range(len(ops))]
               for thread, ops in program.threads.items()}
-    return Follower([Turn(step.thread, number[step.thread][step.op]) for step in schedule
-                     if not left_out(program.threads[step.thread][step.op])],
+    return Follower([Turn(step.thread, number[step.thread][step.op], queues=step.kind == "queue")
+                     for step in schedule if not left_out(program.threads[step.thread][step.op])],
                     strictly=False, counted=counted)
 
 
