@@ -80,7 +80,7 @@ def judge(record: Record, candidate: Candidate, budget: Budget) -> Judgement:
     case = _Case(record, candidate, budget)
     ways = case.ways()
     complete = not record.cut & case.roles and len(ways) <= MOST_PATHS
-    for paths in case.with_permits_left(ways[:MOST_PATHS]):
+    for paths in ways[:MOST_PATHS]:
         for writers in case.writers():
             program = case.program(paths, case.locks | case.gates, writers)
             answer = case.search(program)
@@ -179,17 +179,6 @@ class _Case:
                                         or op.op in PASSING and op.target in awaited & self._permits
                                         for op in ops))]
         return involved
-
-    def with_permits_left(self, ways: list[dict[str, Path]]) -> Iterator[dict[str, Path]]:
-        """Yield each of *ways*, and again as if no wait with a limit had passed: one that gives up
-        uses no permit up, and most go on alike.
-        """
-        for paths in ways:
-            yield paths
-            without = {role: tuple([op for op in path if op.op != "pass"])
-                       for role, path in paths.items()}
-            if without != paths:
-                yield without
 
     def doubt(self, paths: dict[str, Path]) -> str:
         """Say why it is not known that no order of what the roles may do hangs; "" if it is."""
