@@ -17,8 +17,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, groupby, pairwise
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from ..checker.answer import Step
 from ..checker.program import Op, Program
@@ -29,10 +30,12 @@ from ..runtime.workers import Workers
 from .controlled_run import ControlledRun
 from .scheduled_run import ControlledTask
 from .dependency import COMPLETE_ALL, LOOK, QUEUEING, STEP
+from .forked import Apart, World
 from .stable_ids import Names
 from .strategies import Strategy, ahead
 
-_ADDRESS = re.compile(r"\b0x[0-9a-f]+\b")    # another in each world
+# Another in each world; known only where events are recorded.
+_LEFT_OUT = re.compile(r"\b0x[0-9a-f]+\b|\(taken at [^)]*\)")
 NEXT = -1    # in place of the index of an operation: whatever the role does next
 
 
@@ -170,15 +173,6 @@ class Follower(Strategy):
         self.diverged = self.diverged or why
 
 
-class World(Protocol):
-    """What a schedule is a schedule of."""
-
-    scenario: Callable[..., Any]
-    name: str
-    names: Names
-    timeout: float
-
-
 @dataclass(frozen=True)
 class Failure:
     """What makes two failures the same: the verdict, and who waits for what, or the text."""
@@ -193,7 +187,7 @@ class Failure:
         if verdict in (Verdict.DEADLOCK, Verdict.HANG):
             return cls(verdict, frozenset((task.label, task.lock_number, task.ask)
                                           for task in run.deadlocked or run.stuck))
-        return cls(verdict, _ADDRESS.sub("", outcome.gravest.text) if outcome.gravest else "")
+        return cls(verdict, _LEFT_OUT.sub("", outcome.gravest.text) if outcome.gravest else "")
 
 
 def witness(scenario: Scenario, program: Program, schedule: Iterable[Step],
@@ -216,12 +210,40 @@ def witness(scenario: Scenario, program: Program, schedule: Iterable[Step],
                     strictly=False, counted=counted)
 
 
-def follow(world: World, workers: Workers, labels: Sequence[int], full: bool = False,
-           strictly: bool = True) -> tuple[ControlledRun, Outcome]:
-    """Run the schedule of these labels in a fresh world; *full* records events, for a report."""
-    turns = [Turn(world.names.roles[label >> 1], NEXT, label & 1 == 1) for label in labels]
-    return obey(world, build(world.scenario, world.name), workers,
-                Follower(turns, strictly=strictly), full)
+def follow(world: World, workers: Workers | Apart, labels: Sequence[int], full: bool = False,
+           strictly: bool = True) -> tuple[Any, Outcome]:
+    """Run the schedule of these labels in a fresh world; *full* records events, for a report.
+
+    Returns:
+        The run, or what was seen of it in another process, and what it came to.
+    """
+    _, run, outcome = play(world, workers, following(world.names, labels, strictly), full)
+    return run, outcome
+
+
+def following(names: Names, labels: Sequence[int], strictly: bool = True,
+              by: type[Follower] = Follower) -> Callable[[Scenario], Follower]:
+    """Return what makes a follower, of the class *by*, of the schedule of these labels."""
+    turns = [Turn(names.roles[label >> 1], NEXT, label & 1 == 1) for label in labels]
+    return partial(_following, by, turns, strictly)
+
+
+def _following(by: type[Follower], turns: list[Turn], strictly: bool, _: Scenario) -> Follower:
+    return by(turns, strictly=strictly)
+
+
+def play(world: World, workers: Workers | Apart, make: Callable[[Scenario], Any],
+         full: bool = False) -> tuple[Any, Any, Outcome]:
+    """Run one schedule in a fresh world, by the chooser that *make* returns for it.
+
+    Returns:
+        The chooser as it is after it, and as `follow`.
+    """
+    if isinstance(workers, Apart):
+        return workers.play(world, make, full=full)
+    scenario = build(world.scenario, world.name)
+    chooser = make(scenario)
+    return chooser, *obey(world, scenario, workers, chooser, full)
 
 
 def obey(world: World, scenario: Scenario, workers: Workers, follower: Follower,
@@ -234,7 +256,7 @@ def obey(world: World, scenario: Scenario, workers: Workers, follower: Follower,
 # -- making a failing schedule simple --------------------------------------------------------------
 
 
-def shrink(world: World, workers: Workers, labels: list[int], failure: Failure,
+def shrink(world: World, workers: Workers | Apart, labels: list[int], failure: Failure,
            deadline: float | None = None) -> tuple[list[int], bool]:
     """Take one switch after another out of a schedule as long as the same failure comes of it.
 
