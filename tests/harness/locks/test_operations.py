@@ -45,6 +45,6 @@ def test_every_operation_of_a_program_is_performed_by_real_threads_and_by_the_se
 
 def test_what_is_of_recordings_only_cannot_be_written_down():
     assert set(OPERATIONS) == OPS and set(LOCK_OPS) < OPS
-    assert set(ONLY_RECORDED) == COUNTING | set(RECORDED) and COUNTING == {"complete", "pass"}
+    assert set(ONLY_RECORDED) == COUNTING | set(RECORDED) and {"complete", "pass"} == COUNTING
     text = str(unknown_operation("here", "complete"))
     assert text.count("complete") == 1 and "one of begin, clear, down_read" in text
