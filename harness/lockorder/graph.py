@@ -25,13 +25,14 @@ from typing import Any, NamedTuple
 
 from ..checker.program import Op
 from ..exploration.extract_program import started
-from ..locks.callsite import first_line
+from ..locks.callsite import pass_signal
 from ..locks.completion import Completion
-from ..locks.errors import ScenarioError
 from ..locks.mutex import Mutex
 from ..locks.node import LockClass, Node, unique_name
+from ..locks.parking import enter, leave
 from ..locks.task import EXCLUSIVE, NOT_NESTED, SHARED, WAIT, Task
 from ..locks.operations import OPERATIONS, TAKEN
+from ..locks.user_code import Quiet
 from ..runtime.observer import Observer
 from ..runtime.thread_patch import ThreadEnd
 from .held_stacks import Act, NOTHING, Place, Position, Role, Stack
@@ -273,7 +274,7 @@ class LockOrder(Recorded, Observer):
             self.excused[task.nested[1] or "a lock of another subclass is held"] += 1
         elif not leg.recursive or leg.held.mode != SHARED:
             ordered = known.order is not None and held is not wanted
-            if ordered and _in_order(known, held, wanted):
+            if ordered and _in_order(task, known, held, wanted):
                 self.excused[known.why] += 1
                 return
             self.nestings.setdefault((leg.role, leg.held.name, leg.wanted.name), leg)
@@ -303,9 +304,14 @@ def _class_name(lock: Node) -> str:
     return f"end of {lock.task.name}" if isinstance(lock, ThreadEnd) else str(lock.lock_class)
 
 
-def _in_order(known: LockClass, held: Node, wanted: Node) -> bool:
+def _in_order(task: Task, known: LockClass, held: Node, wanted: Node) -> bool:
     assert known.order is not None
+    what = f"the order of lock class {known}"
     try:
-        return bool(known.order(held, wanted))
-    except Exception as exc:
-        raise ScenarioError(f"the order of lock class {known} raised {first_line(exc)}") from exc
+        return bool(Quiet().call(what, known.order, held, wanted))
+    except BaseException as exc:    # not left to the role, which may swallow it
+        pass_signal(exc)
+        enter()
+        task.run.complain(what, exc)
+        leave()
+        return False

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from typing import Any
 
+from .callsite import shown
 from .node import Node, ask, ended_wait, grant, wait
 from .parking import enter, leave
 from .task import Task, WAIT, current
+from .user_code import Quiet
 
 
 class Completion(Node):
@@ -111,13 +114,13 @@ class Completion(Node):
     def blockers(self, task: Task, mode: str) -> list[Task]:
         """Return the task expected to complete it, if the wait named one that has not ended."""
         by = self._by.get(task)
-        if callable(by):
+        if by is not None and type(by) is not str:
             try:
-                by = by()
-            except Exception as exc:   # the guard is held: it must come out as a finding
+                by = _quiet.call("`by` of a wait", _named, by)
+            except BaseException as exc:   # the guard is held: it must come out as a finding
                 self._by[task] = by = None
-                task.run.complain(f"{task.name} waits for {self}, and asking who is to end that "
-                                  f"raised", exc)
+                task.run.complain(f"{task.name} waits for {self}, and asking who is to end that",
+                                  exc)
         bringer = task.run.find(by) if by is not None else None
         return [bringer] if bringer is not None and not bringer.ended else []
 
@@ -127,3 +130,17 @@ class Completion(Node):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} {'done' if self._done else 'not done'}>"
+
+
+_quiet = Quiet()    # one for all: the guard is held
+
+
+def _named(by: Any) -> Any:
+    """Return whom *by* means, asked if it is to be asked; nothing that compares in its own way."""
+    if callable(by):
+        by = by()
+    if isinstance(by, str):
+        return str.__str__(by)
+    if by is not None and not isinstance(by, (threading.Thread, Task)):
+        raise TypeError(f"by is {shown(by)}, expected the name of a role or a thread")
+    return by

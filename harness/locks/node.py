@@ -13,6 +13,7 @@ from .callsite import place_of
 from .errors import ScenarioError
 from .parking import park, unpark
 from .task import Expired, Task, Unwind, current, this_thread
+from .user_code import tame, text_of
 
 OUTSIDE = Task("a thread outside the run")
 
@@ -68,6 +69,15 @@ class LockClass(str):
         return lock_class
 
 
+def _plain_class(lock_class: str) -> str:
+    if isinstance(lock_class, LockClass):
+        return lock_class
+    return text_of(lock_class, "the class of a lock")
+
+
+_tame: set[type] = set()    # classes of locks that were looked at
+
+
 class Node:
     """What a task can wait for: a name, a class, and who must act before the wait can end.
 
@@ -77,6 +87,13 @@ class Node:
     __slots__ = ("_name", "_class", "nth", "__weakref__")
 
     def __init__(self, name: str | None, lock_class: str | None) -> None:
+        if type(self) not in _tame:
+            tame(type(self))
+            _tame.add(type(self))
+        if name is not None and type(name) is not str:
+            name = text_of(name, "the name of a lock")
+        if lock_class is not None and type(lock_class) is not str:
+            lock_class = _plain_class(lock_class)
         if name is None:
             frame = sys._getframe(2)    # who made the lock
             key = id(frame.f_code), frame.f_lasti
@@ -105,7 +122,11 @@ class Node:
 
     def set_class(self, lock_class: str) -> None:
         """Give it another class, or say more about the one it has (a `LockClass`)."""
-        self._class = lock_class
+        self._class = _plain_class(lock_class)
+
+    def __reduce__(self) -> Any:
+        raise TypeError(f"cannot copy or pickle a {type(self).__name__}: a copy would be another "
+                        f"lock over the same state; make a new one, or share this one")
 
     def __str__(self) -> str:
         return label(self.name, self.lock_class)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..report.result import Result
+from ..runtime.guest import invited
 from ..runtime.observer import Observer
 from ..runtime.verdict import Outcome
 from ..runtime.workers import Workers
@@ -38,6 +39,6 @@ def run(scenario: Callable[[], Any], *, runs: int = 1, seconds: float | None = N
 
     def once(workers: Workers) -> Outcome:
         world = call.build()
-        return call.add(call.play(workers, world, observers()), world)
+        return call.add(call.play(workers, world, invited(observers)), world)
 
     return repeat(call, runs, once)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import random
 import sys
 import threading
@@ -11,10 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..locks.callsite import Chain
+from ..locks.callsite import Chain, shown
 from ..locks.errors import ScenarioError
 from ..report.result import Result
 from ..runtime.free_run import FreeRun
+from ..runtime.function_names import names_of
 from ..runtime.left_out import cannot_fail
 from ..runtime.observer import Observer
 from ..runtime.process_state import settled
@@ -128,11 +130,12 @@ def result_of(scenario: str, outcome: Outcome, coverage: dict[str, Any], began: 
     Args:
         began: when the call did, by time.perf_counter().
     """
+    names = names_of(world.function_name if world is not None else None, outcome)
     how = outcome.gravest.how if outcome.gravest else "observed"
     blind = cannot_fail(world) if world is not None else []
     outcome.notes += [sentence for sentence in blind if sentence not in outcome.notes]
     return Result(scenario, outcome.verdict, how, coverage, outcome, time.perf_counter() - began,
-                  names=world and world.function_name, titles=world and world.title, **more)
+                  names=names, titles=world and world.title, **more)
 
 
 def repeat(tally: Tally, runs: int | None, once: Callable[[Workers], Outcome], *,
@@ -190,6 +193,9 @@ def progress_line(shown: bool, text: Callable[[], str]) -> Iterator[Callable[[],
 
 def check_arguments(runs: int | None, seconds: float | None, timeout: float, detect: str) -> None:
     """Refuse what makes no sense, in one line."""
+    for name, value in (("runs", runs), ("seconds", seconds), ("timeout", timeout)):
+        if value is not None and not isinstance(value, numbers.Real):
+            raise ScenarioError(f"{name} is {shown(value)}, expected a number")
     if seconds is not None and not seconds > 0:
         raise ScenarioError(f"seconds is {seconds}, expected a number above 0")
     if runs is not None and runs < 1:

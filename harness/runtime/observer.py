@@ -16,8 +16,8 @@ from ..locks.task import Task
 class Observer:
     """Sees what the roles of one run do; serves as documentation of the hooks.
 
-    `mode` is ``exclusive``, ``shared`` or ``wait``. A hook runs in the thread of *task*. An
-    exception in a hook is an error of that role.
+    `mode` is ``exclusive``, ``shared`` or ``wait``. A hook runs in the thread of *task*. It must
+    take no lock; whatever it raises is an `error`, and ends the run.
     """
 
     def attach(self, run: Any) -> None:
@@ -59,8 +59,12 @@ class Observer:
     def standstill(self) -> None:
         """See nothing move: a role may wait, outside our locks, for one held back. Guard held."""
 
+    def _bound(self, hook: str) -> Any:
+        """Return the bound *hook*; None if the class does not override it."""
+        overrides = getattr(type(self), hook) is not getattr(Observer, hook)
+        return getattr(self, hook) if overrides else None
+
 
 def overridden(observers: list[Observer], hook: str) -> tuple[Any, ...]:
     """Return the bound *hook* of each observer whose class overrides it."""
-    return tuple([getattr(observer, hook) for observer in observers
-                  if getattr(type(observer), hook) is not getattr(Observer, hook)])
+    return tuple(filter(None, [observer._bound(hook) for observer in observers]))

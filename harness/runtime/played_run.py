@@ -8,16 +8,17 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..locks.callsite import place_of
+from ..locks.callsite import pass_signal, place_of, user_traceback
 from ..locks.parking import enter, leave
 from ..locks.task import Task, Unwind, become, name_locks_afresh
+from ..locks.user_code import call_at_rest
 from .asking import Invariants, ask, failure
 from .observer import Observer
 from .process_state import aside
 from .recorder import call_role
 from .run import Run
 from .scenario import Scenario
-from .verdict import Outcome, Verdict
+from .verdict import Finding, Outcome, Verdict
 from .workers import GRACE, Workers
 
 SLICES = 4    # how finely the watcher looks within the timeout
@@ -73,6 +74,10 @@ class PlayedRun(Run):
         return outcome
 
     def _outcome(self) -> Outcome:
+        for text, exc in self.misnamed.items():
+            self.findings.append(Finding(Verdict.ERROR, "observed", text,
+                                         detail=user_traceback(exc)))
+        self.misnamed = {}
         return Outcome(self.findings, list(self.recorder.log), self.notes, silent=self.silent)
 
     def start_roles(self, workers: Workers) -> None:
@@ -146,8 +151,9 @@ class PlayedRun(Run):
     def _check(self, check: Callable[[], Any]) -> None:
         """Ask the scenario whether the world is as it should be when all have ended."""
         try:
-            ask(check)
-        except Exception as exc:
+            call_at_rest("the check at the end", ask, check)
+        except BaseException as exc:
+            pass_signal(exc)
             verdict, text, detail = failure(exc, "failed")
             self.findings.append(self.finding(verdict, "observed", f"the check at the end {text}",
                                               detail))
@@ -163,8 +169,9 @@ class PlayedRun(Run):
             call_role(function)
             for invariants in self.invariants:
                 invariants.look(task)
-        except Unwind:
-            pass
+        except Unwind as exc:
+            if not self.unwinding:
+                self.failed(task, exc)    # a role raised it by itself
         except BaseException as exc:
             self.failed(task, exc)
         finally:

@@ -15,8 +15,8 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-from ..locks.callsite import first_line, raised_at, user_traceback
-from ..locks.errors import HeldAtEnd, LockMisuse
+from ..locks.callsite import first_line, raised, raised_at, user_traceback
+from ..locks.errors import HeldAtEnd, LockMisuse, ProcessExit
 from ..locks.node import OUTSIDE
 from ..locks.parking import enter, leave
 from ..locks.task import RunOfTask, Task, Unwind, current
@@ -51,6 +51,7 @@ class Run(RunOfTask):
         self.unfinished = len(self.tasks)     # how many have not ended
         self.findings: list[Finding] = []     # what went wrong so far, in order
         self.notes: list[str] = []            # sentences for the end of the report
+        self.misnamed: dict[str, BaseException] = {}    # what asking locks for names raised
         self._numbers: dict[str, dict[str, int]] = {}   # of threads that nobody named
         for observer in self.observers:
             observer.attach(self)
@@ -133,15 +134,15 @@ class Run(RunOfTask):
         try:
             for hook in hooks:
                 answer = hook(*what)
-        except Exception as exc:
+        except BaseException as exc:
             if not self.unwinding:
-                text = f"an observer raised {first_line(exc)}"
+                text = f"an observer {raised(exc)}"
                 self.stop(self.finding(Verdict.ERROR, "observed", text, user_traceback(exc)))
         return answer
 
-    def complain(self, text: str, exc: Exception) -> None:
+    def complain(self, text: str, exc: BaseException) -> None:
         """Take note of an error in what a scenario has us call. Called with the guard held."""
-        self.findings.append(self.finding(Verdict.ERROR, "observed", f"{text} {first_line(exc)}",
+        self.findings.append(self.finding(Verdict.ERROR, "observed", f"{text} {raised(exc)}",
                                           user_traceback(exc)))
 
     def violated(self, text: str, detail: str = "", goes_on: bool = False,
@@ -159,9 +160,11 @@ class Run(RunOfTask):
 
     def failed(self, task: Task, exc: BaseException) -> None:
         """Take note that *task* raised."""
-        if self.unwinding:
+        if self.unwinding or isinstance(exc, ProcessExit) and exc.told:
             return
-        verdict, text = Verdict.ERROR, f"{task.name} raised {first_line(exc)}"
+        if isinstance(exc, ProcessExit):
+            exc.told = True
+        verdict, text = Verdict.ERROR, f"{task.name} {raised(exc)}"
         if isinstance(exc, LockMisuse):
             verdict = Verdict.VIOLATION
             text = f"{task.name} {_BROKE}: {first_line(exc)}, at {raised_at(exc)}"

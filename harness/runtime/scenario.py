@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..locks.callsite import first_line, raised_at
+from ..locks.callsite import pass_signal, raised, shown
 from ..locks.errors import ScenarioError
 from ..locks.node import LockClass
 from ..locks.task import name_locks_afresh, this_thread
+from ..locks.user_code import call
 from .asking import refuse_lazy
 
 Role = Callable[[], Any]
@@ -57,53 +58,71 @@ def build(factory: Callable[..., Any], name: str, rng: random.Random | None = No
         ScenarioError: what it returned is no scenario.
     """
     if not callable(factory):
-        raise ScenarioError(f"scenario {name} is {factory!r}, not a callable that returns roles")
+        raise ScenarioError(f"scenario {name} is {shown(factory)}, not a callable that returns "
+                            f"roles")
     name_locks_afresh()
     try:
         world = factory(rng=rng) if rng is not None and takes_rng(factory) else factory()
     except ScenarioError:
         raise
-    except Exception as exc:
+    except BaseException as exc:
+        pass_signal(exc)
         tb = exc.__traceback__
         if isinstance(exc, TypeError) and tb is not None and tb.tb_next is None:
             raise ScenarioError(f"scenario {name} must be callable without arguments: "
                                 f"{exc}") from None
-        raise ScenarioError(f"scenario {name} could not build its world: {first_line(exc)}, "
-                            f"at {raised_at(exc)}") from exc
+        raise ScenarioError(f"scenario {name} could not build its world: it "
+                            f"{raised(exc)}") from exc
     finally:
         this_thread.named = None
     scenario = world if isinstance(world, Scenario) else Scenario(world)
+    call(f"scenario {name}: reading what it returned", _check, scenario, name)
+    return scenario
+
+
+def _check(scenario: Scenario, name: str) -> None:
+    """Refuse what is no scenario; let its names be strings, and nothing that looks like one."""
     if not isinstance(scenario.roles, Mapping) or not scenario.roles:
         raise ScenarioError(f"scenario {name} returned no roles: expected a mapping from role "
-                            f"names to callables, got {scenario.roles!r}")
+                            f"names to callables, got {shown(scenario.roles)}")
     for role, function in scenario.roles.items():
         if not isinstance(role, str) or not callable(function):
-            raise ScenarioError(f"scenario {name}: role {role!r} is {function!r}, "
+            raise ScenarioError(f"scenario {name}: role {shown(role)} is {shown(function)}, "
                                 f"expected a name and a callable")
         code = getattr(function, "__code__", None)
         if code is not None and code.co_flags & _LAZY:
             raise ScenarioError(f"scenario {name}: role {role!r} is a generator or a coroutine: "
                                 f"calling it does nothing")
+    if not isinstance(scenario.invariants, Mapping):
+        raise ScenarioError(f"scenario {name}: invariants is {shown(scenario.invariants)}, "
+                            f"expected a mapping from names to callables")
+    scenario.roles, scenario.title, scenario.invariants = map(
+        _by_plain_name, (scenario.roles, scenario.title, scenario.invariants))
+    scenario.title = {role: str.__str__(str(title)) for role, title in scenario.title.items()}
     _refuse_what_cannot_answer(scenario, name)
-    return scenario
 
 
 def _refuse_what_cannot_answer(scenario: Scenario, name: str) -> None:
     """Refuse a check or an invariant that is none: nobody would hear what it says."""
     if scenario.check is not None:
         refuse_lazy(scenario.check, f"scenario {name}: the check at the end")
-    if not isinstance(scenario.invariants, Mapping):
-        raise ScenarioError(f"scenario {name}: invariants is {scenario.invariants!r}, expected a "
-                            f"mapping from names to callables")
     for invariant, function in scenario.invariants.items():
         refuse_lazy(function, f"scenario {name}: invariant {invariant!r}")
+
+
+def _by_plain_name(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return *given* with plain strings for its keys, which may compare as their author likes."""
+    if type(given) is dict and all(type(key) is str for key in given):
+        return given
+    return {str.__str__(key) if isinstance(key, str) else shown(key): value
+            for key, value in given.items()}
 
 
 def takes_rng(factory: Callable[..., Any]) -> bool:
     """Say whether *factory* has a parameter ``rng``."""
     try:
         return "rng" in inspect.signature(factory).parameters
-    except (TypeError, ValueError):
+    except Exception:    # of a signature of the user's own, too
         return False
 
 
@@ -127,4 +146,4 @@ def name_of(factory: Any) -> str:
     if name:
         return str(name)
     module, qualname = getattr(factory, "__module__", ""), getattr(factory, "__qualname__", "")
-    return f"{module}:{qualname}" if module and qualname else repr(factory)
+    return f"{module}:{qualname}" if module and qualname else shown(factory)
