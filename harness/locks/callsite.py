@@ -136,11 +136,21 @@ def _is_of_python(path: str) -> bool:
                                            and not _INSTALLED.search(path))
 
 
-def caller_at(frame: FrameType | None) -> str:
-    """Return where the function stands, "file:line", that called the verb in *frame*."""
-    while frame is not None and is_verb(frame.f_code):
+def caller_at(frame: FrameType | None, of_the_user: bool = False) -> str:
+    """Return where the function of the user's stands, "file:line", that called what is in *frame*.
+
+    Args:
+        of_the_user: not where one of the standard library stands, if there is none; "" then.
+    """
+    other = None
+    while frame is not None:
+        if not is_verb(frame.f_code):
+            other = other or frame
+            if not _is_of_python(frame.f_code.co_filename):
+                break
         frame = frame.f_back
-    return place_of(frame.f_code, frame.f_lasti) if frame is not None else ""
+    last = frame or (None if of_the_user else other)
+    return place_of(last.f_code, last.f_lasti) if last is not None else ""
 
 
 def first_line(exc: BaseException) -> str:

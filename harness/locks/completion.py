@@ -8,6 +8,7 @@ from typing import Any
 
 from .callsite import shown
 from .node import Node, ask, ended_wait, grant, wait
+from .outsiders import listeners, saw, wait_outside
 from .parking import enter, leave
 from .task import Task, WAIT, current
 from .user_code import Quiet
@@ -62,6 +63,8 @@ class Completion(Node):
         if task.run is not None:
             for hook in task.run.on_release:
                 hook(task, self, WAIT)
+        elif listeners:
+            saw(task, self)
 
     @property
     def passes(self) -> float:
@@ -86,7 +89,9 @@ class Completion(Node):
         """
         task = current()
         if task.run is None:
-            return self._wait(task, timeout) or ended_wait(task)
+            granted = wait_outside(task, self, WAIT, timeout is not None, self._wait, task,
+                                   timeout) if listeners else self._wait(task, timeout)
+            return granted or ended_wait(task)
         self._by[task] = by   # an observer may hold the task here, and be asked whom it waits for
         try:
             granted = ask(task, self, WAIT, timed=timeout is not None) and self._wait(task, timeout)

@@ -6,8 +6,7 @@ in a role, in a thread that one started, and in whatever the calling thread call
 a child that somebody forked they do what they always did; so they do in any other thread, which
 pytest-timeout has for one, but never with the status 0.
 
-They are replaced wherever a module has them, also under another name (``from os import _exit``).
-With the last call under way what is still ours is put back.
+With the last call under way they are what they were again.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from typing import Any, NoReturn
 
 from .callsite import caller_at
 from .errors import ProcessExit
+from .replaced import Replaced
 from .task import current
 
 plain_exit = os._exit    # for our own processes
@@ -30,8 +30,6 @@ _lock = threading.Lock()
 _under_way = 0
 _process = 0                     # in which they are refused
 _callers: list[int] = []         # threads with a call under way
-_seen: dict[str, int] = {}       # modules that were looked at: which, by identity
-_places: list[tuple[dict[str, Any], str, int]] = []    # where they stand, and which
 
 
 def _refuse(name: str, plain: Callable[..., NoReturn], args: tuple[Any, ...],
@@ -63,8 +61,7 @@ def _refusing(name: str) -> Callable[..., Any]:
     return refusing
 
 
-_PLAIN = [getattr(os, name) for name in _NAMES]
-_OURS = [_refusing(name) for name in _NAMES]
+_replaced = Replaced({getattr(os, name): _refusing(name) for name in _NAMES}, (__name__,))
 
 
 def install() -> None:
@@ -76,8 +73,7 @@ def install() -> None:
         _under_way += 1
         _callers.append(threading.get_ident())
         if _under_way == 1:
-            _look_for_places()
-        _put(_PLAIN, _OURS)
+            _replaced.install()
 
 
 def uninstall() -> None:
@@ -87,7 +83,7 @@ def uninstall() -> None:
         _under_way -= 1
         _callers.remove(threading.get_ident())
         if not _under_way:
-            _put(_OURS, _PLAIN)
+            _replaced.uninstall()
 
 
 @contextmanager
@@ -98,22 +94,3 @@ def refused() -> Iterator[None]:
         yield
     finally:
         uninstall()
-
-
-def _look_for_places() -> None:
-    """Find the functions in modules that were not there before."""
-    first, second, third = _PLAIN
-    for key, module in list(sys.modules.items()):
-        if _seen.get(key) != id(module):
-            _seen[key] = id(module)
-            names = getattr(module, "__dict__", None)
-            if key != __name__ and type(names) is dict:
-                _places.extend((names, name, _PLAIN.index(value))
-                               for name, value in list(names.items())
-                               if value is first or value is second or value is third)
-
-
-def _put(old: list[Any], new: list[Any]) -> None:
-    for names, name, which in _places:
-        if names.get(name) is old[which]:
-            names[name] = new[which]

@@ -113,6 +113,7 @@ class _ThisThread(threading.local):
         thread = threading._active.get(threading.get_ident())   # type: ignore[attr-defined]
         self.created: dict[tuple[int, int], int] = {}
         self.named: dict[tuple[str, str | None], int] | None = None
+        self.family: Any = None    # threads that this one starts are noted here: see outsiders.py
         self.task = Task(thread.name if thread is not None else "a thread", thread=thread)
 
 

@@ -33,7 +33,8 @@ from ..report.result import Result
 from ..runtime.scenario import Scenario, build, name_of, reference_of
 from ..runtime.verdict import Finding, Outcome, Verdict, counted
 from ..runtime.workers import Workers
-from .tally import TIMEOUT, Tally, check_arguments, progress_line, result_of, workers_of_a_call
+from .tally import (OUTSIDE_USED, TIMEOUT, Tally, check_arguments, progress_line, result_of,
+                    workers_of_a_call)
 
 SCHEDULES = 1000     # of a strategy that draws them, when neither schedules nor seconds are given
 REPLAYS = 10         # how often a finding is run again before it is shown
@@ -159,7 +160,7 @@ class _Exploration:
             return True
         if outcome.findings:
             return False    # the search begins with it
-        program = run.scenario.program or program_of(run)
+        program = OUTSIDE_USED if outcome.outside else run.scenario.program or program_of(run)
         if isinstance(program, str):
             self.coverage["engine"] = f"not asked: {program}"
             return False
@@ -213,6 +214,7 @@ class _Exploration:
 
     def _is_over(self, run: ControlledRun, outcome: Outcome) -> bool:
         """Count a schedule; say whether it is the last."""
+        self.tally.outside = outcome.outside | self.tally.outside
         if self.strategy.changed:
             self._differs(outcome, self.strategy.changed)
             return True
@@ -260,6 +262,8 @@ class _Exploration:
 
     def _differs(self, outcome: Outcome, difference: str) -> None:
         self.stopped = "a role behaves differently under the same schedule"
+        if self.tally.outside:
+            return
         finding = Finding(Verdict.ERROR, "observed", f"{self.stopped}: {difference}")
         self.tally.counts[str(Verdict.ERROR)] += 1
         self._failing = _Failing(
@@ -303,6 +307,8 @@ class _Exploration:
             token = encode(reference or ("", {}), "", failing.moves)
             again = f"python -m harness replay {token}" if reference is not None \
                 else f"harness.replay({token!r}, scenario)"
+        self.stopped = self.stopped or OUTSIDE_USED if self.tally.outside else self.stopped
+        outcome.outside = outcome.outside | self.tally.outside
         complete = not self.stopped and self.strategy.complete and (failing is None or self._all)
         if failing is None and not complete:
             why = "; ".join(filter(None, [self.stopped, self.strategy.bound]))
@@ -317,8 +323,7 @@ class _Exploration:
                                  f"they were recorded once: the roles branch on data.")
         covered: dict[str, Any] = {
             "schedules": self.schedules, "complete": complete, "strategy": self.strategy.name}
-        if self._watched:
-            covered["watched"] = "by invariants, so no schedule was left out"
+        covered |= {"watched": "by invariants, so no schedule was left out"} if self._watched else {}
         if self._all and failing:
             covered["verdicts"] = dict(self.tally.counts)
             covered["distinct_reports"] = len(self._kinds)

@@ -25,6 +25,7 @@ from ..runtime.verdict import Finding, Outcome, Verdict
 from ..runtime.workers import Workers
 
 TIMEOUT = 5.0
+OUTSIDE_USED = "a thread outside the run used its locks"
 DETECT = ("block", "timeout")
 
 
@@ -58,6 +59,7 @@ class Tally:
         self.world: Scenario | None = None
         self.began = time.perf_counter()
         self._distinct: set[Any] = set()
+        self.outside: dict[str, str] = {}    # see `Outcome`
 
     @property
     def runs(self) -> int:
@@ -73,6 +75,7 @@ class Tally:
         """Count one run, and return it."""
         self.counts[str(outcome.verdict)] += 1
         self.tried += outcome.tried
+        self.outside = outcome.outside | self.outside
         if outcome.gravest is not None:
             self._distinct.add(_fingerprint(outcome.gravest))
         if self.kept is None or outcome.verdict.graveness > self.kept.verdict.graveness:
@@ -82,6 +85,7 @@ class Tally:
     def result(self, coverage: dict[str, Any] | None = None, **more: Any) -> Result:
         """Return what the runs so far came to."""
         kept = self.kept or Outcome([], [])
+        kept.outside = kept.outside | self.outside
         covered: dict[str, Any] = {"runs": self.runs}
         if self.runs > self.counts["clean"] and self.runs > 1:
             covered["verdicts"] = dict(self.counts)
@@ -130,6 +134,7 @@ def result_of(scenario: str, outcome: Outcome, coverage: dict[str, Any], began: 
     Args:
         began: when the call did, by time.perf_counter().
     """
+    outcome.notes += [note for note in outcome.outside.values() if note not in outcome.notes]
     names = names_of(world.function_name if world is not None else None, outcome)
     how = outcome.gravest.how if outcome.gravest else "observed"
     blind = cannot_fail(world) if world is not None else []

@@ -40,6 +40,7 @@ class PlayedRun(Run):
                  deadline: float | None, to_the_end: bool = False) -> None:
         self.timeout, self.deadline = timeout, deadline
         self.moved = 0.0    # when something was last seen to move
+        self.outside: dict[str, str] = {}    # see `Outsiders.used`
         self._done = threading.Lock()
         self._done.acquire()
         self.invariants = \
@@ -55,8 +56,10 @@ class PlayedRun(Run):
         """
         began = time.perf_counter()
         try:
-            self.start_roles(workers)
-            self._watch()
+            with self.outsiders:
+                self.start_roles(workers)
+                self._watch()
+                self.outside = self.outsiders.used(self.locks_used)
             stuck = self._stuck()
             workers.finish(self.tasks)
         except BaseException as exc:
@@ -78,7 +81,12 @@ class PlayedRun(Run):
             self.findings.append(Finding(Verdict.ERROR, "observed", text,
                                          detail=user_traceback(exc)))
         self.misnamed = {}
-        return Outcome(self.findings, list(self.recorder.log), self.notes, silent=self.silent)
+        return Outcome(self.findings, list(self.recorder.log), self.notes, silent=self.silent,
+                       outside=self.outside)
+
+    def locks_used(self) -> Iterable[Any]:
+        """Return the locks that roles used."""
+        return [event[2] for event in self.recorder.log]
 
     def start_roles(self, workers: Workers) -> None:
         """Assign the roles to workers, and let the run begin."""
@@ -133,6 +141,12 @@ class PlayedRun(Run):
                 where = f" at {place_of(frame.f_code, frame.f_lasti)}" if frame else ""
                 stuck.append(f"{task.name}{where}")
         return tuple(stuck)
+
+    def who_may_act(self) -> str:
+        """Return words on threads outside that may act, "" if none may. Called with the guard held.
+        """
+        able = self.outsiders.may_act(self, self.tasks)
+        return f"; {' and '.join(able)}, outside the run, may still act" if able else ""
 
     def _abandon(self, workers: Workers) -> None:
         """Unwind because the caller is being interrupted; keep what a report needs."""

@@ -18,6 +18,7 @@ from typing import Any
 from ..locks.callsite import first_line, raised, raised_at, user_traceback
 from ..locks.errors import HeldAtEnd, LockMisuse, ProcessExit
 from ..locks.node import OUTSIDE
+from ..locks.outsiders import Outsiders, by_ident
 from ..locks.parking import enter, leave
 from ..locks.task import RunOfTask, Task, Unwind, current
 from . import thread_patch
@@ -52,6 +53,7 @@ class Run(RunOfTask):
         self.findings: list[Finding] = []     # what went wrong so far, in order
         self.notes: list[str] = []            # sentences for the end of the report
         self.misnamed: dict[str, BaseException] = {}    # what asking locks for names raised
+        self.outsiders = Outsiders(scenario.family)
         self._numbers: dict[str, dict[str, int]] = {}   # of threads that nobody named
         for observer in self.observers:
             observer.attach(self)
@@ -108,7 +110,9 @@ class Run(RunOfTask):
         for task in self.tasks:
             if who is task or who == task.name or (who is task.thread and who is not None):
                 return task
-        return OUTSIDE if isinstance(who, threading.Thread) else None
+        if not isinstance(who, threading.Thread) or who.ident is not None and not who.is_alive():
+            return None
+        return by_ident.get(who.ident or 0, OUTSIDE)
 
     def leave_run(self, task: Task) -> None:
         """Take note that *task* has ended. Called with the guard held."""

@@ -11,6 +11,7 @@ from typing import Any
 from ..locks.callsite import pass_signal, raised, shown
 from ..locks.errors import ScenarioError
 from ..locks.node import LockClass
+from ..locks.outsiders import Member
 from ..locks.task import name_locks_afresh, this_thread
 from ..locks.user_code import call
 from .asking import refuse_lazy
@@ -46,6 +47,8 @@ class Scenario:
     lock_classes: Sequence[LockClass] = ()
     program: Any = None
     at: Callable[[str], int] | None = None
+    # Threads of the world that are no roles: the factory started them, or they each other.
+    family: list[Member] = field(default_factory=list, init=False, repr=False, compare=False)
 
 
 def build(factory: Callable[..., Any], name: str, rng: random.Random | None = None) -> Scenario:
@@ -61,6 +64,8 @@ def build(factory: Callable[..., Any], name: str, rng: random.Random | None = No
         raise ScenarioError(f"scenario {name} is {shown(factory)}, not a callable that returns "
                             f"roles")
     name_locks_afresh()
+    members: list[Member] = []
+    this_thread.family = members
     try:
         world = factory(rng=rng) if rng is not None and takes_rng(factory) else factory()
     except ScenarioError:
@@ -74,9 +79,10 @@ def build(factory: Callable[..., Any], name: str, rng: random.Random | None = No
         raise ScenarioError(f"scenario {name} could not build its world: it "
                             f"{raised(exc)}") from exc
     finally:
-        this_thread.named = None
+        this_thread.named = this_thread.family = None
     scenario = world if isinstance(world, Scenario) else Scenario(world)
     call(f"scenario {name}: reading what it returned", _check, scenario, name)
+    scenario.family = members
     return scenario
 
 

@@ -77,6 +77,8 @@ class Outcome:
     tried: int = 1           # how many ways to meet were tried for it
     seconds: float = 0.0
     seed: int | None = None
+    # Uses of its locks by threads outside: a sentence each, by thread.
+    outside: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def events(self) -> list[Event]:
