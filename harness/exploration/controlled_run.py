@@ -22,7 +22,7 @@ from ..locks.mutex import Mutex
 from ..locks.parking import enter, leave
 from ..locks.rwsem import RWSemaphore
 from ..locks.task import EXCLUSIVE, WAIT, Expired, Task, Unwind, current
-from ..locks.waitgraph import any_cycle, blockers
+from ..locks.waitgraph import any_cycle
 from ..runtime import thread_patch
 from ..runtime.process_state import aside
 from ..runtime.recorder import all_stacks

@@ -323,7 +323,7 @@ class _Exploration:
                                  f"they were recorded once: the roles branch on data.")
         covered: dict[str, Any] = {
             "schedules": self.schedules, "complete": complete, "strategy": self.strategy.name}
-        covered |= {"watched": "by invariants, so no schedule was left out"} if self._watched else {}
+        covered |= {"watched": "by invariants: no schedule was left out"} if self._watched else {}
         if self._all and failing:
             covered["verdicts"] = dict(self.tally.counts)
             covered["distinct_reports"] = len(self._kinds)

@@ -159,8 +159,8 @@ class Judge:
         if self.tally.outside and result.verdict is Verdict.CLEAN:
             result.verdict = Verdict.INCONCLUSIVE
             result.outcome.findings.append(Finding(
-                Verdict.INCONCLUSIVE, "observed", f"nothing found, but {OUTSIDE_USED}: what it does "
-                f"is in no prediction"))
+                Verdict.INCONCLUSIVE, "observed", f"nothing found, but {OUTSIDE_USED}: what it "
+                f"does is in no prediction"))
         verdicts = [result.verdict, *(prediction.verdict for prediction in self.predictions)]
         if self.unread or self.record is not None and self.record.too_many:
             verdicts.append(Verdict.INCONCLUSIVE)

@@ -24,14 +24,9 @@ def factory(raises):
         raises()
     return build
 
-def test_speechless(lock_harness):
-    lock_harness.WORLD(speechless)
-
-def test_exit(lock_harness):
-    lock_harness.WORLD(lambda: sys.exit(0))
-
-def test_end_of_process(lock_harness):
-    lock_harness.WORLD(lambda: os._exit(0))
+@pytest.mark.parametrize("raises", [speechless, lambda: sys.exit(0), lambda: os._exit(0)])
+def test_it(lock_harness, raises):
+    getattr(lock_harness, TOOL)(PLACE(raises))
 
 def test_after():
     assert os._exit.__module__ == "posix"
@@ -41,8 +36,7 @@ def test_after():
 @pytest.mark.parametrize("tool", ["run", "explore"])
 @pytest.mark.parametrize("place", ["role", "check", "factory"])
 def test_a_test_whose_scenario_raises_fails_and_the_next_one_runs(inner, tool, place):
-    result = inner(RAISING.replace("WORLD(", f"{tool}({place}(").replace("))\n", ")))\n")
-                   .replace("speechless)\n", "speechless))\n"))
+    result = inner(RAISING + f"TOOL, PLACE = {tool!r}, {place}\n")
     result.assert_outcomes(passed=1, failed=3)
 
 

@@ -23,8 +23,22 @@ def call(tool, world, **more):
     return tool(world, **({"runs": 2} if tool is stress else {}), **more)
 
 
+over = threading.Event()
+
+
+@pytest.fixture(autouse=True)
+def no_helper_is_left():
+    """End those of worlds that nobody ran, too."""
+    over.clear()
+    before = set(threading.enumerate())
+    yield
+    over.set()
+    for thread in set(threading.enumerate()) - before:
+        thread.join()
+
+
 def until(condition):
-    while not condition():
+    while not condition() and not over.is_set():
         time.sleep(0)
 
 
@@ -56,7 +70,7 @@ def started(way, body):
     if way == "a thread of the factory":
         thread.start()
     if way == "a thread of that":
-        first = threading.Thread(target=thread.start)
+        first = threading.Thread(target=lambda: thread.start())
         first.start()
         first.join()
     if way == "a worker of the factory":
@@ -134,7 +148,7 @@ def test_a_cycle_through_a_thread_outside_is_a_deadlock(tool, make):
             return lock if make is Mutex else lock.down_write()
 
         def helper():
-            holds.wait()
+            until(holds.is_set)
             with take(b):
                 others.append(current())
                 with take(a):
@@ -158,7 +172,6 @@ def test_a_cycle_through_a_thread_outside_is_a_deadlock(tool, make):
     assert (str(result.verdict), result.how) == ("deadlock", "observed"), str(result)
     assert [(member["role"], member["wants"]) for member in result.cycle] \
         == [("role", "b"), ("helper", "a")]
-    until(lambda: not any(thread.name == "helper" for thread in threading.enumerate()))
 
 
 @pytest.mark.parametrize("tool", [run, explore])
@@ -167,15 +180,18 @@ def test_a_hang_is_known_at_once_when_the_thread_outside_waits_too(tool):
 
     def world():
         never, neither, others = Completion("never"), Completion("neither"), []
+        begun = threading.Event()
         ways_out.append(neither)
 
         def helper():
+            until(begun.is_set)
             others.append(current())
             neither.wait()
 
         started("a thread of the factory", helper)
 
         def role():
+            begun.set()
             until(lambda: others and others[0].waits_on is neither)
             never.wait()
 
@@ -185,7 +201,6 @@ def test_a_hang_is_known_at_once_when_the_thread_outside_waits_too(tool):
     for completion in ways_out:
         completion.complete()
     assert (str(result.verdict), result.how) == ("hang", "observed")
-    until(lambda: not any(thread.name == "helper" for thread in threading.enumerate()))
 
 
 @pytest.mark.parametrize("tool", [run, explore])
@@ -195,7 +210,7 @@ def test_a_hang_is_known_at_once_when_the_thread_that_holds_the_lock_has_ended(t
         begun = threading.Event()
 
         def holder():
-            begun.wait()
+            until(begun.is_set)
             a.acquire()
 
         thread = threading.Thread(target=holder)
@@ -235,7 +250,7 @@ def test_when_the_timeout_judges_who_may_still_act_is_named(tool):
         never = Completion("never")
 
         def helper():
-            may_end.wait()
+            until(may_end.is_set)
 
         started("a thread of the factory", helper)
         return {"role": never.wait}
@@ -245,7 +260,6 @@ def test_when_the_timeout_judges_who_may_still_act_is_named(tool):
     assert (str(result.verdict), result.how) == ("hang", "timed out")
     assert "helper (started at test_outsiders.py:" in result.finding.text
     assert "outside the run, may still act" in result.finding.text
-    until(lambda: not any(thread.name == "helper" for thread in threading.enumerate()))
 
 
 @each
@@ -267,7 +281,7 @@ def test_a_thread_that_is_still_at_work_when_the_roles_have_ended_leaves_no_proo
 
     def world():
         def helper():
-            may_end.wait()
+            until(may_end.is_set)
 
         started("a thread of the factory", helper)
         return {"role": taking(Mutex("a"))}
@@ -276,7 +290,6 @@ def test_a_thread_that_is_still_at_work_when_the_roles_have_ended_leaves_no_proo
     may_end.set()
     assert str(result.verdict) == TOOLS[tool]
     assert "still at work, at test_outsiders.py:" in str(result).replace("\n  ", " ")
-    until(lambda: not any(thread.name == "helper" for thread in threading.enumerate()))
 
 
 @each
@@ -299,7 +312,7 @@ def test_locks_that_no_role_uses_are_not_of_the_run():
         own, may_go = Mutex("own"), threading.Event()
 
         def helper():
-            may_go.wait()
+            until(may_go.is_set)
             taking(own)()
 
         _, end = started("a thread of the factory", helper)
@@ -323,10 +336,10 @@ def test_a_lock_taken_outside_in_the_middle_of_a_step_is_no_error_of_ours(monkey
         a, go, taken, may_end = Mutex("a"), *(threading.Event() for _ in range(3))
 
         def helper():
-            go.wait()
+            until(go.is_set)
             with a:
                 taken.set()
-                may_end.wait()
+                until(may_end.is_set)
 
         _, end = started("a thread of the factory", helper)
 
@@ -355,10 +368,10 @@ def test_a_lock_taken_outside_in_the_middle_of_a_step_is_no_error_of_ours(monkey
 
 def test_a_replayed_schedule_names_them_too():
     def world():
-        ready, go, never = Completion("ready"), threading.Event(), Completion("never")
+        ready, go = Completion("ready"), threading.Event()
 
         def helper():
-            go.wait()
+            until(go.is_set)
             ready.complete()
 
         _, end = started("a thread of the factory", helper)
@@ -390,9 +403,9 @@ def test_a_standstill_is_judged_while_a_role_stands_at_a_semaphore():
 
         def waits():
             with semaphore.down_read():
-                may_end.wait()
+                until(may_end.is_set)
 
-        return {"reads": reads, "waits": waits}
+        return {"waits": waits, "reads": reads}
 
     result = explore(world, timeout=0.2)
     may_end.set()
