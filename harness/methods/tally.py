@@ -71,6 +71,12 @@ class Tally:
         """Whether the time is up."""
         return self.deadline is not None and time.monotonic() >= self.deadline
 
+    def counts_as_run(self, outcome: Outcome) -> bool:
+        """Say whether a run that came to *outcome* counts: not if the time was up in the middle of
+        it, unless there is no other.
+        """
+        return outcome.verdict is not Verdict.INCONCLUSIVE or not self.runs
+
     def add(self, outcome: Outcome, world: Scenario) -> Outcome:
         """Count one run, and return it."""
         self.counts[str(outcome.verdict)] += 1
@@ -145,6 +151,7 @@ def result_of(scenario: str, outcome: Outcome, coverage: dict[str, Any], began: 
 
 def repeat(tally: Tally, runs: int | None, once: Callable[[Workers], Outcome], *,
            at_least: int = 1, switch_interval: float | None = None,
+           enough: Callable[[], bool] = lambda: False,
            more: Callable[[], dict[str, Any]] = dict) -> Result:
     """Run *once* after once, until there are *runs* or the time is up; return what it came to.
 
@@ -152,11 +159,12 @@ def repeat(tally: Tally, runs: int | None, once: Callable[[Workers], Outcome], *
         once: does one run and counts it.
         at_least: how many runs there are whatever the time.
         switch_interval: seconds between the interpreter's own thread switches meanwhile.
+        enough: says after each run whether it shall be the last.
         more: returns what the result says beside the sums.
     """
     with workers_of_a_call(lambda cut: tally.so_far(cut, **more()), switch_interval) as workers:
         while (runs is None or tally.runs < runs) and (tally.runs < at_least or not tally.late):
-            if once(workers).stuck:
+            if once(workers).stuck or enough():
                 break   # each further run would leave one more thread that cannot be ended
     return tally.result(**more())
 

@@ -11,6 +11,7 @@ from typing import Any
 from ..locks.callsite import pass_signal, raised, shown
 from ..locks.errors import ScenarioError
 from ..locks.node import LockClass
+from ..locks.one_line import one_line
 from ..locks.outsiders import Member
 from ..locks.task import name_locks_afresh, this_thread
 from ..locks.user_code import call
@@ -49,6 +50,10 @@ class Scenario:
     at: Callable[[str], int] | None = None
     # Threads of the world that are no roles: the factory started them, or they each other.
     family: list[Member] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return one_line(self, f"of {', '.join(map(str, self.roles))}"
+                        if isinstance(self.roles, Mapping) else "of no roles")
 
 
 def build(factory: Callable[..., Any], name: str, rng: random.Random | None = None) -> Scenario:

@@ -6,11 +6,14 @@ as a lambda must, is to be heard.
 """
 
 import functools
+import threading
 
 import pytest
 
 from harness import (At, Meet, Mutex, Scenario, ScenarioError, explore, force, predict, replay, run,
                      step, stress)
+from harness.cli import main
+from harness.methods import noise
 
 TOOLS = [explore, run, functools.partial(stress, runs=3), predict]
 
@@ -49,6 +52,23 @@ def test_a_lambda_that_returns_false_in_some_schedule_is_a_violation_with_its_pl
     # By hand: of the 6 orders of R1 W1 R2 W2 that keep each role's own, all but R1 W1 R2 W2 and
     # R2 W2 R1 W1 lose a deposit. Sections on one lock do not commute, so none is left out.
     assert explore(deposits, all=True).coverage["verdicts"] == {"clean": 2, "violation": 4}
+
+
+@pytest.mark.parametrize("command, status", [
+    ("explore", 1), ("run", 1), ("predict", 0), ("force", 3)])
+def test_the_commands_hear_it_too(command, status, monkeypatch, capsys):
+    """Whoever gives way lets the other do the same: both read before either writes."""
+    together = threading.Barrier(2)
+    monkeypatch.setattr(noise.time, "sleep", lambda seconds: together.wait(20))
+    assert main([command, "test_asking:deposits"]) == status
+    assert ("it returned False: lambda at " in capsys.readouterr().out) == (status == 1)
+
+
+def test_of_several_lambdas_in_a_line_the_one_that_says_no_is_quoted():
+    def world():
+        return Scenario({"one": step}, invariants={"so": lambda: 2 > 1, "no": lambda: 1 > 2})
+
+    assert run(world).finding.text.endswith(": 1 > 2")
 
 
 class Ledger:

@@ -27,7 +27,7 @@ def test_a_thread_started_by_a_role_is_a_daemon_of_the_run_under_its_name():
     def boss():
         threading.Thread(target=worker, name="worker").start()
 
-    result = run(lambda: {"boss": boss})
+    result = run(lambda: {"boss": boss}, runs=1)
     assert (result.verdict, story, [(e["role"], e["event"]) for e in result.trace]) == (
         Verdict.CLEAN, [True], [("worker", "lock_acquire"), ("worker", "lock_acquired"),
                                 ("worker", "lock_release")])
@@ -61,7 +61,7 @@ def test_the_run_ends_when_the_last_thread_has_ended_not_the_last_role():
     def first():
         threading.Thread(target=worker, name="worker").start()
 
-    result = run(lambda: {"first": first, "second": go.complete},)
+    result = run(lambda: {"first": first, "second": go.complete}, runs=1)
     assert (result.verdict, story) == (Verdict.CLEAN, ["worker ended"])
 
 
@@ -122,7 +122,7 @@ def test_a_join_with_a_limit_expires_and_is_no_deadlock():
         thread.join()
         story.append(thread.is_alive())
 
-    result = run(lambda: {"boss": boss})
+    result = run(lambda: {"boss": boss}, runs=1)
     assert (result.verdict, story) == (Verdict.CLEAN, [True, False])
 
 
@@ -151,7 +151,7 @@ def test_a_join_of_a_thread_outside_the_run_waits_as_ever():
         outsider.join()
         story.append("role")
 
-    result = run(lambda: {"role": role})
+    result = run(lambda: {"role": role}, runs=1)
     assert (result.verdict, story) == (Verdict.CLEAN, ["outsider", "role"])
 
 
