@@ -16,9 +16,11 @@ from ..locks.user_code import Quiet, call
 from .observer import Observer
 from .verdict import Verdict
 
-# Hooks that are called with the guard held.
-_GUARDED = ("hold_back", "lock_contended", "thread_start", "role_end", "idle", "standstill")
 _OURS = f"{__name__.partition('.')[0]}."
+# Hooks, and whether each is called with the guard held.
+_HOOKS = {"lock_acquire": False, "lock_acquired": False, "lock_release": False,
+          "role_start": False, "role_end": True, "lock_contended": True, "thread_start": True,
+          "hold_back": True, "idle": True, "standstill": True}
 
 
 def invited(observers: Callable[[], Iterable[Observer]]) -> list[Observer]:
@@ -31,7 +33,7 @@ def invited(observers: Callable[[], Iterable[Observer]]) -> list[Observer]:
     for observer in found:
         if not isinstance(observer, Observer):
             raise ScenarioError(f"observers: {shown(observer)} is no harness.Observer")
-    return [observer if type(observer).__module__.startswith(_OURS) else Guest(observer)
+    return [observer if type(observer).__module__.startswith(_OURS) else _guest_of(observer)
             for observer in found]
 
 
@@ -47,34 +49,34 @@ class Guest(Observer):
         self._run = run
         call(f"attach of observer {self._name}", self._guest.attach, run)
 
-    def _bound(self, hook: str) -> Any:
-        bound = self._guest._bound(hook)
-        if bound is None:
-            return None
-        what, guarded = f"{hook} of observer {self._name}", hook in _GUARDED
+    def _call(self, hook: str, args: tuple[Any, ...]) -> Any:
+        task, what = current(), f"{hook} of observer {self._name}"
+        quiet = self._quiet.get(task)
+        if quiet is None:
+            quiet = self._quiet[task] = Quiet()
+        try:
+            return quiet.call(what, getattr(self._guest, hook), *args)
+        except (Unwind, Expired):
+            raise
+        except BaseException as exc:
+            guarded, run = _HOOKS[hook], self._run
+            if not guarded:
+                enter()
+            if not run.unwinding:
+                run.stop(run.finding(Verdict.ERROR, "observed", f"{what} {raised(exc)}",
+                                     user_traceback(exc)))
+            if not guarded:
+                leave()
+                raise Unwind from None
 
-        def called(*args: Any) -> Any:
-            task = current()
-            quiet = self._quiet.get(task)
-            if quiet is None:
-                quiet = self._quiet[task] = Quiet()
-            try:
-                return quiet.call(what, bound, *args)
-            except (Unwind, Expired):
-                raise
-            except BaseException as exc:
-                self._failed(what, exc, guarded)
-                if not guarded:
-                    raise Unwind from None
 
-        return called
+def _guest_of(observer: Observer) -> Observer:
+    """Return a guest that has the hooks which the class of *observer* overrides, and no other."""
+    hooks = {hook: _hook(hook) for hook in _HOOKS
+             if getattr(type(observer), hook) is not getattr(Observer, hook)}
+    guest: Observer = type("Guest", (Guest,), hooks)(observer)
+    return guest
 
-    def _failed(self, what: str, exc: BaseException, guarded: bool) -> None:
-        run = self._run
-        if not guarded:
-            enter()
-        if not run.unwinding:
-            run.stop(run.finding(Verdict.ERROR, "observed", f"{what} {raised(exc)}",
-                                 user_traceback(exc)))
-        if not guarded:
-            leave()
+
+def _hook(name: str) -> Callable[..., Any]:
+    return lambda self, *args: self._call(name, args)

@@ -59,12 +59,8 @@ class Observer:
     def standstill(self) -> None:
         """See nothing move: a role may wait, outside our locks, for one held back. Guard held."""
 
-    def _bound(self, hook: str) -> Any:
-        """Return the bound *hook*; None if the class does not override it."""
-        overrides = getattr(type(self), hook) is not getattr(Observer, hook)
-        return getattr(self, hook) if overrides else None
-
 
 def overridden(observers: list[Observer], hook: str) -> tuple[Any, ...]:
     """Return the bound *hook* of each observer whose class overrides it."""
-    return tuple(filter(None, [observer._bound(hook) for observer in observers]))
+    return tuple([getattr(observer, hook) for observer in observers
+                  if getattr(type(observer), hook) is not getattr(Observer, hook)])

@@ -14,7 +14,7 @@ from ..locks.node import LockClass
 from ..locks.one_line import one_line
 from ..locks.outsiders import Member
 from ..locks.task import name_locks_afresh, this_thread
-from ..locks.user_code import call
+from ..locks.user_code import call, text_of
 from .asking import refuse_lazy
 
 Role = Callable[[], Any]
@@ -104,12 +104,15 @@ def _check(scenario: Scenario, name: str) -> None:
         if code is not None and code.co_flags & _LAZY:
             raise ScenarioError(f"scenario {name}: role {role!r} is a generator or a coroutine: "
                                 f"calling it does nothing")
+    for declared in scenario.lock_classes:
+        text_of(declared, f"scenario {name}: a lock class")
     if not isinstance(scenario.invariants, Mapping):
         raise ScenarioError(f"scenario {name}: invariants is {shown(scenario.invariants)}, "
                             f"expected a mapping from names to callables")
     scenario.roles, scenario.title, scenario.invariants = map(
         _by_plain_name, (scenario.roles, scenario.title, scenario.invariants))
-    scenario.title = {role: str.__str__(str(title)) for role, title in scenario.title.items()}
+    if scenario.title:
+        scenario.title = {role: str.__str__(str(title)) for role, title in scenario.title.items()}
     _refuse_what_cannot_answer(scenario, name)
 
 
@@ -123,7 +126,7 @@ def _refuse_what_cannot_answer(scenario: Scenario, name: str) -> None:
 
 def _by_plain_name(given: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return *given* with plain strings for its keys, which may compare as their author likes."""
-    if type(given) is dict and all(type(key) is str for key in given):
+    if type(given) is dict and {*map(type, given)} <= {str}:
         return given
     return {str.__str__(key) if isinstance(key, str) else shown(key): value
             for key, value in given.items()}

@@ -12,7 +12,9 @@ from contextlib import suppress
 import pytest
 
 from harness import (Completion, LockClass, Mutex, Observer, RWSemaphore, Scenario, ScenarioError,
-                     explore, force, predict, run, step, stress)
+                     explore, force, predict, replay, run, step, stress)
+from harness.exploration.token import encode
+from harness.locks.task import Unwind
 
 
 class Unspeakable(Exception):
@@ -254,6 +256,11 @@ def test_what_a_role_raises_in_earnest_and_swallows_later_was_seen_when_it_ends_
     assert "role called os._exit(0), at test_raising.py:" in one_error(run(lambda: {"role": role}))
 
 
+def test_a_role_that_raises_what_lets_roles_go_after_a_verdict_is_an_error():
+    assert "role raised Unwind, at test_raising.py:" in one_error(
+        run(lambda: {"role": raising(Unwind())}))
+
+
 def test_the_end_of_the_process_is_refused_by_whatever_name_a_module_has_for_it(tmp_path,
                                                                                 monkeypatch):
     (tmp_path / "leaves.py").write_text(
@@ -337,6 +344,21 @@ def test_by_that_names_nobody_is_an_error():
     result = run(world)
     assert any("by is 5, expected the name of a role or a thread" in found.text
                for found in result.outcome.findings)
+
+
+def test_lock_classes_that_are_none_refuse_the_scenario():
+    for given in ([5], 5):
+        with pytest.raises(ScenarioError, match="reading what it returned raised TypeError"):
+            predict(lambda given=given: Scenario({"role": print}, lock_classes=given))
+
+
+def made(**arguments):
+    sys.exit(0)
+
+
+def test_a_token_whose_scenario_cannot_be_made_is_refused_in_one_line():
+    with pytest.raises(ScenarioError, match=r"as this token asks: it raised SystemExit\(0\), at "):
+        replay(encode((f"{__name__}:made", {"a": 1}), "1/0", ["role"]))
 
 
 @pytest.mark.parametrize("given", [{"runs": "x"}, {"seconds": "x"}, {"timeout": Unspeakable()}])
@@ -545,3 +567,28 @@ def test_the_command_ends_with_1_for_an_error_and_2_for_what_cannot_be_used(thro
     for name, at_import in (("factory", False), ("role", True)):
         status, out, err = through_the_command(raises, name, "explore", at_import)
         assert (status, out, err.count("\n"), "mine.py:7" in err) == (2, "", 1, True), err
+
+
+OUTSIDE = """
+import os, threading
+from harness import Completion
+def world():
+    begun, never = threading.Event(), Completion("never")
+    def leaves():
+        begun.wait()
+        os._exit({status})
+    threading.Thread(target=leaves, daemon=True).start()
+    def role():
+        begun.set()
+        never.wait()
+    return {{"role": role}}
+"""
+
+
+@pytest.mark.parametrize("status, ends_with, said", [(0, 1, "os._exit(0) at mine.py:8"), (7, 7, "")])
+def test_a_thread_outside_ends_the_process_but_not_with_0(in_another_process, tmp_path, status,
+                                                          ends_with, said):
+    """pytest-timeout does so, with 1: that is no affair of ours."""
+    (tmp_path / "mine.py").write_text(OUTSIDE.format(status=status))
+    done = in_another_process("-m", "harness", "run", "mine:world", cwd=tmp_path)
+    assert (done.returncode, said in done.stderr, bool(done.stderr)) == (ends_with, True, bool(said))
