@@ -138,7 +138,7 @@ class Run(RunOfTask):
         try:
             for hook in hooks:
                 answer = hook(*what)
-        except BaseException as exc:
+        except Exception as exc:
             if not self.unwinding:
                 text = f"an observer {raised(exc)}"
                 self.stop(self.finding(Verdict.ERROR, "observed", text, user_traceback(exc)))

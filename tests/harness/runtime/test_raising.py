@@ -14,7 +14,6 @@ import pytest
 from harness import (Completion, LockClass, Mutex, Observer, RWSemaphore, Scenario, ScenarioError,
                      explore, force, predict, replay, run, step, stress)
 from harness.exploration.token import encode
-from harness.locks.task import Unwind
 
 
 class Unspeakable(Exception):
@@ -254,11 +253,6 @@ def test_what_a_role_raises_in_earnest_and_swallows_later_was_seen_when_it_ends_
             os._exit(0)
 
     assert "role called os._exit(0), at test_raising.py:" in one_error(run(lambda: {"role": role}))
-
-
-def test_a_role_that_raises_what_lets_roles_go_after_a_verdict_is_an_error():
-    assert "role raised Unwind, at test_raising.py:" in one_error(
-        run(lambda: {"role": raising(Unwind())}))
 
 
 def test_the_end_of_the_process_is_refused_by_whatever_name_a_module_has_for_it(tmp_path,
@@ -585,10 +579,12 @@ def world():
 """
 
 
-@pytest.mark.parametrize("status, ends_with, said", [(0, 1, "os._exit(0) at mine.py:8"), (7, 7, "")])
+@pytest.mark.parametrize("status, ends_with, said", [
+    (0, 1, "os._exit(0) at mine.py:8"), (7, 7, "")])
 def test_a_thread_outside_ends_the_process_but_not_with_0(in_another_process, tmp_path, status,
                                                           ends_with, said):
     """pytest-timeout does so, with 1: that is no affair of ours."""
     (tmp_path / "mine.py").write_text(OUTSIDE.format(status=status))
     done = in_another_process("-m", "harness", "run", "mine:world", cwd=tmp_path)
-    assert (done.returncode, said in done.stderr, bool(done.stderr)) == (ends_with, True, bool(said))
+    assert (done.returncode, said in done.stderr, bool(done.stderr)) \
+        == (ends_with, True, bool(said))
