@@ -15,7 +15,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
-from types import CodeType, FrameType
+from types import CodeType, FrameType, TracebackType
 from typing import Any, TypeVar
 
 from readerwriterlock import rwlock
@@ -117,7 +117,7 @@ def split(chain: Chain) -> tuple[list[Call], list[Call]]:
 def raised_at(exc: BaseException) -> str:
     """Return where in the user's code *exc* came from; if it passed none of it, where else."""
     own = other = None
-    tb = exc.__traceback__
+    tb = _traceback_of(exc)
     while tb is not None:
         code = tb.tb_frame.f_code
         if not is_verb(code):
@@ -128,6 +128,12 @@ def raised_at(exc: BaseException) -> str:
     last = own or other
     # Not the frame's own position: that is where it was left, the end of a `with` perhaps.
     return place_of(last.tb_frame.f_code, last.tb_lasti) if last is not None else ""
+
+
+def _traceback_of(exc: BaseException) -> TracebackType | None:
+    """Return the traceback of *exc*, whatever its class has under that name."""
+    found: TracebackType | None = BaseException.__dict__["__traceback__"].__get__(exc)
+    return found
 
 
 def _is_of_python(path: str) -> bool:
@@ -191,7 +197,7 @@ def shown(value: Any) -> str:
 def user_traceback(exc: BaseException) -> str:
     """Return the traceback of *exc* from the user's code on, without the harness above it."""
     try:
-        tb = exc.__traceback__
+        tb = _traceback_of(exc)
         while tb is not None and is_verb(tb.tb_frame.f_code):
             tb = tb.tb_next
         return "".join(traceback.format_exception(type(exc), exc, tb)).rstrip()
@@ -215,7 +221,7 @@ def by_signal(exc: BaseException) -> bool:
     if threading.get_ident() != threading.main_thread().ident:
         return False
     handlers = {_code_of(signal.getsignal(number)) for number in signal.valid_signals()}
-    tb = last = exc.__traceback__
+    tb = last = _traceback_of(exc)
     while tb is not None:
         if tb.tb_frame.f_code in handlers:
             return True

@@ -14,8 +14,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from .callsite import caller_at
@@ -86,11 +85,12 @@ def uninstall() -> None:
             _replaced.uninstall()
 
 
-@contextmanager
-def refused() -> Iterator[None]:
+class Refused:
     """Refuse to end the process while the block is under way."""
-    install()
-    try:
-        yield
-    finally:
+
+    # No generator: the standard library's way out sets attributes of what the block raised.
+    def __enter__(self) -> None:
+        install()
+
+    def __exit__(self, *exc: object) -> None:
         uninstall()

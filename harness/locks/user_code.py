@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from .callsite import caller_at, pass_signal, raised, shown
 from .errors import LockTaken, ScenarioError
-from .exits import refused
+from .exits import Refused
 from .parking import expose, recover
 from .task import WAIT, Task, become, current
 
@@ -199,7 +199,7 @@ def tame(lock_type: type) -> None:
 def _guarded(own: Callable[[Any], Any], what: str) -> Callable[[Any], str]:
     def guarded(lock: Any) -> str:
         try:
-            with refused():
+            with Refused():
                 return text_of(Quiet().call(what, own, lock))
         except BaseException as exc:
             pass_signal(exc)

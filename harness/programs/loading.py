@@ -11,7 +11,7 @@ from typing import Any
 
 from ..locks.callsite import pass_signal, raised, raised_at, shown
 from ..locks.errors import ScenarioError
-from ..locks.exits import refused
+from ..locks.exits import Refused
 from ..locks.user_code import call
 from ..runtime.scenario import reference_of
 from .format import load_case
@@ -36,7 +36,7 @@ def load(reference: str, policy: str | None = None) -> Callable[[], Any]:
         raise ScenarioError(f"{reference!r} is not of the form MODULE:NAME")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
-    with refused():
+    with Refused():
         target = _import(module_name)
         factory: Callable[[], Any] = call(f"{reference} cannot be looked up: it", _find, target,
                                           reference, attribute)

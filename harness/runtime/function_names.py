@@ -7,7 +7,7 @@ from types import CodeType
 from typing import Any
 
 from ..locks.callsite import function_name, pass_signal, raised, user_traceback
-from ..locks.exits import refused
+from ..locks.exits import Refused
 from ..locks.user_code import Quiet, text_of
 from .verdict import Finding, Outcome, Verdict
 
@@ -28,7 +28,7 @@ class FunctionNames:
         name = self._known.get(code)
         if name is None:
             try:
-                with refused():
+                with Refused():
                     name = text_of(self._quiet.call("function_name", self._asked, code) or "")
             except BaseException as exc:
                 pass_signal(exc)
@@ -46,7 +46,7 @@ def names_of(asked: Callable[[CodeType], Any] | None, outcome: Outcome) -> Funct
     if asked is None:
         return None
     names = FunctionNames(asked)
-    with refused():
+    with Refused():
         for code in {id(code): code for event in outcome.log for code in event[4][::2]}.values():
             names(code)
     if names.failed is not None:

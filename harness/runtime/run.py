@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from ..locks.callsite import first_line, raised, raised_at, user_traceback
@@ -168,13 +169,13 @@ class Run(RunOfTask):
             return
         if isinstance(exc, ProcessExit):
             exc.told = True
-        verdict, text = Verdict.ERROR, f"{task.name} {raised(exc)}"
+        verdict, text, headline = Verdict.ERROR, f"{task.name} {raised(exc)}", ""
         if isinstance(exc, LockMisuse):
-            verdict = Verdict.VIOLATION
+            verdict, headline = Verdict.VIOLATION, type(exc).headline
             text = f"{task.name} {_BROKE}: {first_line(exc)}, at {raised_at(exc)}"
         enter()
         self.findings.append(self.finding(verdict, "observed", text, user_traceback(exc),
-                                          headline=getattr(exc, "headline", "")))
+                                          headline=headline))
         leave()
 
     def release_held(self, task: Task) -> None:
@@ -193,7 +194,8 @@ class Run(RunOfTask):
             except BaseException as exc:   # of an observer; the lock is held still
                 self.failed(task, exc)
                 self.on_release = ()
-                lock.release_hold(mode)
+                with suppress(BaseException):    # of a lock whose class has a release of its own
+                    lock.release_hold(mode)
 
     # -- findings; called with the guard held ---------------------------------------------
 

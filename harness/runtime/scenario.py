@@ -77,8 +77,8 @@ def build(factory: Callable[..., Any], name: str, rng: random.Random | None = No
         raise
     except BaseException as exc:
         pass_signal(exc)
-        tb = exc.__traceback__
-        if isinstance(exc, TypeError) and tb is not None and tb.tb_next is None:
+        tb = exc.__traceback__ if type(exc) is TypeError else None
+        if tb is not None and tb.tb_next is None:
             raise ScenarioError(f"scenario {name} must be callable without arguments: "
                                 f"{exc}") from None
         raise ScenarioError(f"scenario {name} could not build its world: it "

@@ -25,6 +25,16 @@ class Unspeakable(Exception):
     __repr__ = __str__
 
 
+class Veiled(Exception):
+    """Of which everything that one may ask for raises."""
+
+    @property
+    def __traceback__(self):
+        raise ValueError("no")
+
+    headline = told = __cause__ = __notes__ = __traceback__
+
+
 class Base(BaseException):
     """What no `except Exception` sees."""
 
@@ -59,6 +69,7 @@ RAISES = {
     "without a text": (raising(OSError()), "raised OSError, at "),
     "of several lines": (raising(OSError("fork\nknife")), "raised OSError: fork, at "),
     "without a text to be had": (raising(Unspeakable()), "raised Unspeakable: (its text"),
+    "of which nothing is to be had": (raising(Veiled("x")), "raised Veiled: x, at "),
     "the end of the program": (lambda: sys.exit(0), "raised SystemExit(0), at "),
     "the end of it without a status": (raising(SystemExit()), "raised SystemExit(), at "),
     "the end of it, deaf": (raising(Deaf(Deaf(0))), "raised Deaf(<Deaf, whose repr raised"),
@@ -72,7 +83,7 @@ RAISES = {
     "the end of the process": (lambda: os._exit(0), "called os._exit(0), at "),
     "another program": (lambda: os.execv("/bin/true", ["true"]), "called os.execv('/bin/true'), "),
 }
-FEW = ["an ordinary one", "without a text to be had", "the end of the program",
+FEW = ["of which nothing is to be had", "without a text to be had", "the end of the program",
        "Ctrl-C of its own", "the end of the process"]
 each = pytest.mark.parametrize("raises, said", RAISES.values(), ids=RAISES)
 some = pytest.mark.parametrize("raises, said", [RAISES[name] for name in FEW], ids=FEW)
@@ -277,6 +288,21 @@ def test_a_child_that_a_role_forks_may_end_as_it_likes():
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
     assert str(run(lambda: {"role": role}).verdict) == "clean"
+
+
+@pytest.mark.parametrize("tool", [run, explore])
+def test_a_release_of_its_own_that_raises_is_an_error_of_its_role(tool):
+    class Own(Mutex):
+        def release(self):
+            raise ValueError("kept")
+
+    def world():
+        a = Own("a")
+        return {"role": lambda: a.acquire() and a.release()}
+
+    result = tool(world)
+    assert "role raised ValueError: kept, at test_raising.py:" in result.finding.text
+    assert str(result.verdict) == "error"
 
 
 # -- what is no string, no thread, no name ---------------------------------------------------------
