@@ -24,7 +24,7 @@ def factory(raises):
         raises()
     return build
 
-@pytest.mark.parametrize("raises", [speechless, lambda: sys.exit(0), lambda: os._exit(0)])
+@pytest.mark.parametrize("raises", [speechless, lambda: sys.exit(0), lambda: os._exit(9)])
 def test_it(lock_harness, raises):
     getattr(lock_harness, TOOL)(PLACE(raises))
 
@@ -48,11 +48,11 @@ from harness import Mutex
 
 def test_leaves():
     with Mutex("a"):
-        os._exit(0)
+        os._exit(9)
 
 def test_swallows():
     try:
-        os._exit(0)
+        os._exit(9)
     except BaseException:
         pass
 
@@ -60,7 +60,7 @@ def test_after():
     assert os._exit.__module__ == "harness.locks.exits"
 """, "--predict")
     result.assert_outcomes(passed=1, failed=2)
-    result.stdout.fnmatch_lines(["*called os._exit(0)*test_it.py:*"])
+    result.stdout.fnmatch_lines(["*called os._exit(9)*test_it.py:*"])
 
 
 def test_a_factory_may_skip_its_test_or_fail_it(inner):

@@ -63,7 +63,8 @@ def grouped():
         raise ExceptionGroup("several", [ValueError("a"), exc]) from exc
 
 
-# What a user may write, and what is to be read of it.
+# What a user may write, and what is to be read of it. What ends the process does so with no 0: else
+# a tool that lets it would end this session without a word.
 RAISES = {
     "an ordinary one": (raising(OSError("fork")), "raised OSError: fork, at "),
     "without a text": (raising(OSError()), "raised OSError, at "),
@@ -80,8 +81,9 @@ RAISES = {
     "too deep": (deep, "raised RecursionError: "),
     "no memory": (raising(MemoryError()), "raised MemoryError, at "),
     "a group": (grouped, "raised ExceptionGroup: several (2 sub-exceptions), at "),
-    "the end of the process": (lambda: os._exit(0), "called os._exit(0), at "),
-    "another program": (lambda: os.execv("/bin/true", ["true"]), "called os.execv('/bin/true'), "),
+    "the end of the process": (lambda: os._exit(9), "called os._exit(9), at "),
+    "another program": (lambda: os.execv("/bin/false", ["false"]),
+                        "called os.execv('/bin/false'), "),
 }
 FEW = ["of which nothing is to be had", "without a text to be had", "the end of the program",
        "Ctrl-C of its own", "the end of the process"]
@@ -261,22 +263,22 @@ def test_what_function_name_raises_is_an_error(raises, said):
 def test_what_a_role_raises_in_earnest_and_swallows_later_was_seen_when_it_ends_the_process():
     def role():
         with suppress(BaseException):
-            os._exit(0)
+            os._exit(9)
 
-    assert "role called os._exit(0), at test_raising.py:" in one_error(run(lambda: {"role": role}))
+    assert "role called os._exit(9), at test_raising.py:" in one_error(run(lambda: {"role": role}))
 
 
 def test_the_end_of_the_process_is_refused_by_whatever_name_a_module_has_for_it(tmp_path,
                                                                                 monkeypatch):
     (tmp_path / "leaves.py").write_text(
         "from os import _exit as bye\nimport posix\n"
-        "def first():\n    return {'role': lambda: bye(0)}\n"
-        "def second():\n    return {'role': lambda: posix._exit(0)}\n")
+        "def first():\n    return {'role': lambda: bye(9)}\n"
+        "def second():\n    return {'role': lambda: posix._exit(9)}\n")
     monkeypatch.syspath_prepend(tmp_path)
     import leaves
     plain = os._exit, leaves.bye
     for world in (leaves.first, leaves.second):
-        assert "called os._exit(0), at" in run(world).finding.text
+        assert "called os._exit(9), at" in run(world).finding.text
     assert (os._exit, leaves.bye) == plain and plain[0] is plain[1]
 
 
