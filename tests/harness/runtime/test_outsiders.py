@@ -10,10 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from harness import (Completion, Mutex, RWSemaphore, Scenario, explore, force, predict, replay,
-                     run, stress)
+from harness import (At, Completion, Meet, Mutex, RWSemaphore, Scenario, explore, force, predict,
+                     replay, run, stress)
 from harness.exploration.scheduled_run import ScheduledRun
 from harness.locks.task import current
+from harness.meetings.meet import with_writers
 
 TOOLS = {run: "clean", stress: "clean", explore: "inconclusive", predict: "inconclusive"}
 each = pytest.mark.parametrize("tool", TOOLS)
@@ -418,3 +419,35 @@ def test_what_was_replaced_while_a_run_was_under_way_is_put_back():
     plain = begin
     run(lambda: {"role": lambda: None})
     assert begin is plain is __import__("_thread").start_new_thread
+
+
+def test_a_world_with_further_writers_keeps_its_threads():
+    world = Scenario({"role": print})
+    meet = Meet(At("role", "s"), writers=("s",))
+    assert with_writers(world, meet).family is world.family
+
+
+def test_a_thread_that_only_one_of_several_runs_saw_is_named():
+    """The first run is the one that is reported; the helper acts in the second."""
+    runs = []
+
+    def world():
+        a, go = Mutex("a"), threading.Event()
+
+        def helper():
+            until(go.is_set)
+            taking(a)()
+
+        runs.append(None)
+        end = started("a thread of the factory", helper)[1] if len(runs) == 2 else None
+
+        def role():
+            if end is not None:
+                go.set()
+                end()
+            taking(a)()
+
+        return {"role": role}
+
+    [note] = run(world, runs=3).outcome.notes
+    assert "used a (once, at test_outsiders.py:" in note
