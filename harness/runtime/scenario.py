@@ -18,6 +18,7 @@ from ..locks.user_code import call, text_of
 from .asking import refuse_lazy
 
 Role = Callable[[], Any]
+_built: set[str] = set()    # modules of factories that have built a world in this process
 _LAZY = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
@@ -69,6 +70,7 @@ def build(factory: Callable[..., Any], name: str, rng: random.Random | None = No
         raise ScenarioError(f"scenario {name} is {shown(factory)}, not a callable that returns "
                             f"roles")
     name_locks_afresh()
+    _built.add(_module_of(factory))
     members: list[Member] = []
     this_thread.family = members
     try:
@@ -114,6 +116,18 @@ def _check(scenario: Scenario, name: str) -> None:
     if scenario.title:
         scenario.title = {role: str.__str__(str(title)) for role, title in scenario.title.items()}
     _refuse_what_cannot_answer(scenario, name)
+
+
+def _module_of(factory: Any) -> str:
+    return getattr(getattr(factory, "func", factory), "__module__", None) or ""
+
+
+def has_built(factory: Any) -> bool:
+    """Say whether a world was built in this process by a factory of the module of *factory*.
+
+    What that module keeps from world to world may no longer be as it is in a fresh process.
+    """
+    return _module_of(factory) in _built
 
 
 def _refuse_what_cannot_answer(scenario: Scenario, name: str) -> None:
