@@ -17,6 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn
 
 from ..exploration.ways import STRATEGIES
+from ..locks.callsite import raised
 from ..locks.errors import ScenarioError
 from ..locks.rwsem_policy import POLICIES
 from ..methods.tally import DETECT, Interrupted, TIMEOUT
@@ -179,6 +180,9 @@ def guarded(prog: str, body: Callable[[], int]) -> int:
     except Interrupted as exc:
         print(f"\n{exc.result}\n\ninterrupted", flush=True)
         return 130
+    except SystemExit as exc:    # nothing of ours ends so: a status of its author's choice is none
+        print(f"{prog}: {raised(exc)}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return 130

@@ -20,7 +20,7 @@ from typing import Any
 from ..locks.mutex import Mutex
 from ..locks.parking import enter, leave
 from ..locks.task import WAIT, Expired, Task, Unwind, current
-from ..locks.waitgraph import any_cycle, blockers
+from ..locks.waitgraph import any_cycle
 from ..runtime import thread_patch
 from ..runtime.process_state import aside
 from ..runtime.recorder import all_stacks
@@ -137,8 +137,8 @@ class ControlledRun(ScheduledRun):
         enter()
         if not self.unwinding and self.unfinished:
             self.show_waits()
-            self.stop(self.finding(verdict, "timed out",
-                                   f"nothing moved for {self.timeout:g} s{text}", stacks))
+            self.stop(self.finding(verdict, "timed out", f"nothing moved for {self.timeout:g} s"
+                                   f"{text}{self.who_may_act()}", stacks))
         leave()
 
     def _standstill(self) -> tuple[Verdict, str]:
@@ -236,8 +236,8 @@ class ControlledRun(ScheduledRun):
         A role waits at its stops, never for a lock. Called with the guard held.
         """
         if not self.unwinding:
-            self.stop_for_disagreement(f"the account let {task.name} have {task.waits_on}, but the "
-                                       f"real lock is taken")
+            self.stop_for_disagreement(task, task.waits_on, f"the account let {task.name} have it, "
+                                                            f"but the real lock is taken")
         return False
 
     def quiescent(self) -> None:
@@ -278,7 +278,7 @@ class ControlledRun(ScheduledRun):
                 return True
             for task in blocked:
                 task.waits_on = task.lock
-            if all(blocker.run is self for task in blocked for blocker in blockers(task)):
+            if any_cycle(blocked) or not self.outsiders.may_act(self, blocked):
                 break
             for task in blocked:
                 task.waits_on = None
@@ -297,7 +297,7 @@ class ControlledRun(ScheduledRun):
             self.note_wait(task)
         cycle: Any = any_cycle(blocked)
         if cycle:
-            self.deadlocked = tuple(cycle)
+            self.deadlocked = tuple([task for task in cycle if task.run is self])
             self.stop(self.deadlock(cycle, "observed"))
         else:
             self.stop(self.finding(Verdict.HANG, "observed", for_ever(len(blocked)),

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from ..locks import exits
 from ..locks.callsite import first_line
 from ..locks.errors import ScenarioError
 from ..runtime.process_state import settled
@@ -60,7 +61,7 @@ def ending(status: int) -> Iterator[None]:
     try:
         yield
     finally:
-        os._exit(status)
+        exits.plain_exit(status)
 
 
 def keep(requests: int, results: int, page: mmap.mmap, scenario: Callable[..., Any]) -> None:
@@ -82,7 +83,7 @@ def keep(requests: int, results: int, page: mmap.mmap, scenario: Callable[..., A
             with ending(1):
                 os.close(requests)
                 _one(results, page, scenario, data)
-                os._exit(0)
+                exits.plain_exit(0)
         ended, status = 0, 0
         while not ended and not poll.poll(LOOK):
             ended, status = os.waitpid(child, os.WNOHANG)
@@ -95,7 +96,7 @@ def keep(requests: int, results: int, page: mmap.mmap, scenario: Callable[..., A
             if len(head) < HEAD.size or head == HEAD.pack(0):
                 os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-    os._exit(0)
+    exits.plain_exit(0)
 
 
 def _one(results: int, page: mmap.mmap, scenario: Callable[..., Any], data: bytes) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from ..locks.completion import Completion
@@ -177,6 +178,9 @@ class ScheduledRun(PlayedRun):
         leave()
         return number
 
+    def locks_used(self) -> Iterable[Any]:
+        return self._lock_numbers
+
     # -- choosing -------------------------------------------------------------------------
 
     def _next(self) -> ControlledTask | None:
@@ -278,13 +282,20 @@ class ScheduledRun(PlayedRun):
         if not self.unwinding:
             step = next(step for step in reversed(self.steps) if step.label == task.label)
             enter()
-            self.stop_for_disagreement(f"{self.names.shown[step.lock]}: {task.name} was to do "
-                                       f"'{NAMES[step.kind]}' and the real lock did otherwise")
+            lock = next(lock for lock, n in self._lock_numbers.items() if n == step.lock)
+            self.stop_for_disagreement(task, lock, f"{task.name} was to do '{NAMES[step.kind]}' "
+                                                   f"and the real lock did otherwise")
             leave()
 
-    def stop_for_disagreement(self, text: str) -> None:
+    def stop_for_disagreement(self, task: Any, lock: Any, text: str) -> None:
         """Stop: the account of a lock and the real lock are at odds. Called with the guard held."""
-        self.stop(self.finding(Verdict.ERROR, "observed", f"internal error of the harness: {text}"))
+        who = self.outsiders.who_used(lock)
+        if who:    # and did so between the choice of the step and the step
+            self.stop(self.finding(Verdict.INCONCLUSIVE, "observed", f"{who}, outside the run, had "
+                                   f"{lock} when {task.name} was to take it"))
+            return
+        self.stop(self.finding(Verdict.ERROR, "observed",
+                               f"internal error of the harness: {lock}: {text}"))
 
     def nobody(self) -> bool:
         """Judge that nobody can go on; return False if a thread outside let one after all."""

@@ -26,9 +26,7 @@ from typing import Any, NamedTuple
 
 from ..checker.program import Op
 from ..exploration.extract_program import started
-from ..locks.callsite import first_line
 from ..locks.completion import Completion
-from ..locks.errors import ScenarioError
 from ..locks.mutex import Mutex
 from ..locks.node import LockClass, Node, unique_name
 from ..locks.one_line import one_line
@@ -36,7 +34,7 @@ from ..locks.task import EXCLUSIVE, NOT_NESTED, SHARED, WAIT, Task
 from ..locks.operations import OPERATIONS, TAKEN
 from ..runtime.observer import Observer
 from ..runtime.thread_patch import ThreadEnd
-from .held_stacks import Act, NOTHING, Place, Position, Role, Stack
+from .held_stacks import Act, NOTHING, Place, Position, Role, Stack, in_order
 from .same_lock import LocksOfRun
 
 _POOLS = "concurrent.futures.thread", "multiprocessing.pool"    # what their workers run is in these
@@ -308,7 +306,7 @@ class LockOrder(Recorded, Observer):
             self.excused[task.nested[1] or "a lock of another subclass is held"] += 1
         elif not leg.recursive or leg.held.mode != SHARED:
             ordered = known.order is not None and held is not wanted
-            if ordered and _in_order(known, held, wanted):
+            if ordered and in_order(task, known, held, wanted):
                 self.excused[known.why] += 1
                 return
             self.nestings.setdefault((leg.role, leg.held.name, leg.wanted.name), leg)
@@ -338,11 +336,3 @@ def _class_name(lock: Node) -> str:
     if isinstance(lock, ThreadEnd):
         return f"end of {lock.task.name}"
     return str(lock.lock_class) if lock.is_classed else lock.lock_class
-
-
-def _in_order(known: LockClass, held: Node, wanted: Node) -> bool:
-    assert known.order is not None
-    try:
-        return bool(known.order(held, wanted))
-    except Exception as exc:
-        raise ScenarioError(f"the order of lock class {known} raised {first_line(exc)}") from exc

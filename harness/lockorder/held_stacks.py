@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..checker.program import Op
-from ..locks.callsite import Chain
-from ..locks.node import Node
+from ..locks.callsite import Chain, pass_signal
+from ..locks.node import LockClass, Node
 from ..locks.one_line import one_line
+from ..locks.parking import enter, leave
+from ..locks.task import Task
+from ..locks.user_code import Quiet
 
 MOST_OPERATIONS = 20_000   # kept of one role; sections that were seen before do not count
 _NONE: Any = None
@@ -116,3 +119,17 @@ class Role:
         """Cut a section that does not end: what is kept of it stays unfinished."""
         self.cut = True
         del self.acts[MOST_OPERATIONS:]
+
+
+def in_order(task: Task, known: LockClass, held: Node, wanted: Node) -> bool:
+    """Ask the order of the class *known* whether *wanted* may be taken by who holds *held*."""
+    assert known.order is not None
+    what = f"the order of lock class {known}"
+    try:
+        return bool(Quiet().call(what, known.order, held, wanted))
+    except BaseException as exc:    # not left to the role, which may swallow it
+        pass_signal(exc)
+        enter()
+        task.run.complain(what, exc)
+        leave()
+        return False

@@ -1,19 +1,28 @@
-"""Places in code: from a code object and an instruction offset to "file:line", for reports.
+"""Places in code: from a code object and an instruction offset to "file:line", for reports; and
+what to say of an exception that came from there.
 
 A place is kept as the pair a frame gives for nothing (`f_code`, `f_lasti`) and resolved when it is
 printed.
+
+The file is long because what a report says of code, and of what it raised, is found out here alone.
 """
 
 from __future__ import annotations
 
+import opcode
 import os
+import re
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
-from types import CodeType, FrameType
+from types import CodeType, FrameType, TracebackType
 from typing import Any, TypeVar
 
 from readerwriterlock import rwlock
+
+from .errors import LockTaken, ProcessExit
 
 Call = tuple[CodeType, int]
 # Calls, innermost first, as one flat tuple (code, offset, code, ...): one object for each event.
@@ -21,6 +30,9 @@ Chain = tuple[Any, ...]
 
 _HARNESS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _PACKAGE = os.path.dirname(os.path.abspath(rwlock.__file__)) + os.sep
+_PYTHON = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
+_INSTALLED = re.compile(r"[\\/](site|dist)-packages[\\/]")
+_RAISE = opcode.opmap["RAISE_VARARGS"]
 _vocabulary: set[str] = set()
 _verbs: dict[int, CodeType] = {}    # by identity: a code object hashes slowly
 _nameless: dict[int, CodeType] = {}
@@ -125,24 +137,127 @@ def split(chain: Chain) -> tuple[list[Call], list[Call]]:
 
 
 def raised_at(exc: BaseException) -> str:
-    """Return where in the user's code *exc* came from."""
-    place, tb = "", exc.__traceback__
+    """Return where in the user's code *exc* came from; if it passed none of it, where else."""
+    own = other = None
+    tb = _traceback_of(exc)
     while tb is not None:
-        # Not the frame's own position: that is where it was left, the end of a `with` perhaps.
-        if not is_verb(tb.tb_frame.f_code):
-            place = place_of(tb.tb_frame.f_code, tb.tb_lasti)
+        code = tb.tb_frame.f_code
+        if not is_verb(code):
+            other = tb
+            if not _is_of_python(code.co_filename):
+                own = tb
         tb = tb.tb_next
-    return place
+    last = own or other
+    # Not the frame's own position: that is where it was left, the end of a `with` perhaps.
+    return place_of(last.tb_frame.f_code, last.tb_lasti) if last is not None else ""
+
+
+def _traceback_of(exc: BaseException) -> TracebackType | None:
+    """Return the traceback of *exc*, whatever its class has under that name."""
+    found: TracebackType | None = BaseException.__dict__["__traceback__"].__get__(exc)
+    return found
+
+
+def _is_of_python(path: str) -> bool:
+    """Say whether a file is of the standard library, or of what imports modules."""
+    return path.startswith("<frozen ") or (path.startswith(_PYTHON)
+                                           and not _INSTALLED.search(path))
+
+
+def caller_at(frame: FrameType | None, of_the_user: bool = False) -> str:
+    """Return where the function of the user's stands, "file:line", that called what is in *frame*.
+
+    Args:
+        of_the_user: not where one of the standard library stands, if there is none; "" then.
+    """
+    other = None
+    while frame is not None:
+        if not is_verb(frame.f_code):
+            other = other or frame
+            if not _is_of_python(frame.f_code.co_filename):
+                break
+        frame = frame.f_back
+    last = frame or (None if of_the_user else other)
+    return place_of(last.f_code, last.f_lasti) if last is not None else ""
 
 
 def first_line(exc: BaseException) -> str:
-    """Return type and text of *exc* in one line."""
-    return f"{type(exc).__name__}: {exc}".partition("\n")[0]
+    """Return type and text of *exc* in one line, also if it cannot say what it is."""
+    name = type.__dict__["__name__"].__get__(type(exc))
+    if isinstance(exc, SystemExit):
+        return f"{name}({shown(exc.code)})" if exc.code is not None else f"{name}()"
+    try:
+        # Of a subclass of str, too, what the interpreter itself has.
+        text = str.partition(str.__str__(str(exc)), "\n")[0]
+    except BaseException as again:
+        pass_signal(again)
+        text = f"(its text cannot be shown: __str__ raised {type(again).__name__})"
+    return f"{name}: {text}" if text else str(name)
+
+
+def raised(exc: BaseException) -> str:
+    """Return what became of code that a user wrote, in words: what it raised, and where."""
+    if isinstance(exc, LockTaken):
+        return str(exc)
+    what, place = first_line(exc), raised_at(exc)
+    at = f", at {place}" if place else ""
+    if isinstance(exc, ProcessExit):
+        return f"called {exc.call}{f', at {exc.at}' if exc.at else at}, which would have ended " \
+               f"the process"
+    return f"raised {what}{at}"
+
+
+def shown(value: Any) -> str:
+    """Return *value* in one line for a message, also if its own `repr` fails."""
+    try:
+        return str.partition(str.__str__(repr(value)), "\n")[0]
+    except BaseException as exc:
+        pass_signal(exc)
+        return f"<{type(value).__name__}, whose repr raised {type(exc).__name__}>"
 
 
 def user_traceback(exc: BaseException) -> str:
     """Return the traceback of *exc* from the user's code on, without the harness above it."""
-    tb = exc.__traceback__
-    while tb is not None and is_verb(tb.tb_frame.f_code):
-        tb = tb.tb_next
-    return "".join(traceback.format_exception(type(exc), exc, tb)).rstrip()
+    try:
+        tb = _traceback_of(exc)
+        while tb is not None and is_verb(tb.tb_frame.f_code):
+            tb = tb.tb_next
+        return "".join(traceback.format_exception(type(exc), exc, tb)).rstrip()
+    except BaseException as again:
+        pass_signal(again)
+        return f"(its traceback cannot be shown: {type(again).__name__})"
+
+
+def pass_signal(exc: BaseException) -> None:
+    """Raise *exc* again if a signal handler raised it: it is none of the code it broke into."""
+    if by_signal(exc):
+        raise exc
+
+
+def by_signal(exc: BaseException) -> bool:
+    """Say whether a signal handler raised *exc*, Ctrl-C above all, and not the code that ran.
+
+    Handlers run in the main thread. One in Python leaves its frame in the traceback; the
+    interpreter's own for Ctrl-C leaves none, and then no `raise` stands where the traceback ends.
+    """
+    if threading.get_ident() != threading.main_thread().ident:
+        return False
+    handlers = {_code_of(signal.getsignal(number)) for number in signal.valid_signals()}
+    tb = last = _traceback_of(exc)
+    while tb is not None:
+        if tb.tb_frame.f_code in handlers:
+            return True
+        last, tb = tb, tb.tb_next
+    if not isinstance(exc, KeyboardInterrupt) or last is None:
+        return isinstance(exc, KeyboardInterrupt)
+    code = last.tb_frame.f_code
+    # From within the harness it is Ctrl-C whoever passes it on.
+    return is_verb(code) or code.co_code[last.tb_lasti] != _RAISE
+
+
+def _code_of(handler: Any) -> CodeType | None:
+    handler = getattr(handler, "__func__", getattr(handler, "func", handler))
+    code = getattr(handler, "__code__", None)
+    if code is None and callable(handler):
+        code = getattr(type(handler).__call__, "__code__", None)
+    return code if isinstance(code, CodeType) else None

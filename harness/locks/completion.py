@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from typing import Any
 
+from .callsite import shown
 from .node import Node, ask, ended_wait, grant, refused, wait
+from .outsiders import listeners, saw, wait_outside
 from .parking import enter, leave
 from .task import Task, WAIT, current
+from .user_code import Quiet
 
 
 class Completion(Node):
@@ -59,6 +63,8 @@ class Completion(Node):
         if task.run is not None:
             for hook in task.run.on_release:
                 hook(task, self, WAIT)
+        elif listeners:
+            saw(task, self)
 
     @property
     def passes(self) -> float:
@@ -83,7 +89,9 @@ class Completion(Node):
         """
         task = current()
         if task.run is None:
-            return self._wait(task, timeout) or ended_wait(task)
+            granted = wait_outside(task, self, WAIT, timeout is not None, self._wait, task,
+                                   timeout) if listeners else self._wait(task, timeout)
+            return granted or ended_wait(task)
         self._by[task] = by   # an observer may hold the task here, and be asked whom it waits for
         try:
             granted = ask(task, self, WAIT, timed=timeout is not None) and self._wait(task, timeout)
@@ -115,13 +123,13 @@ class Completion(Node):
     def blockers(self, task: Task, mode: str) -> list[Task]:
         """Return the task expected to complete it, if the wait named one that has not ended."""
         by = self._by.get(task)
-        if callable(by):
+        if by is not None and type(by) is not str:
             try:
-                by = by()
-            except Exception as exc:   # the guard is held: it must come out as a finding
+                by = _quiet.call("`by` of a wait", _named, by)
+            except BaseException as exc:   # the guard is held: it must come out as a finding
                 self._by[task] = by = None
-                task.run.complain(f"{task.name} waits for {self}, and asking who is to end that "
-                                  f"raised", exc)
+                task.run.complain(f"{task.name} waits for {self}, and asking who is to end that",
+                                  exc)
         bringer = task.run.find(by) if by is not None else None
         return [bringer] if bringer is not None and not bringer.ended else []
 
@@ -131,3 +139,17 @@ class Completion(Node):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} {'done' if self._done else 'not done'}>"
+
+
+_quiet = Quiet()    # one for all: the guard is held
+
+
+def _named(by: Any) -> Any:
+    """Return whom *by* means, asked if it is to be asked; nothing that compares in its own way."""
+    if callable(by):
+        by = by()
+    if isinstance(by, str):
+        return str.__str__(by)
+    if by is not None and not isinstance(by, (threading.Thread, Task)):
+        raise TypeError(f"by is {shown(by)}, expected the name of a role or a thread")
+    return by

@@ -42,6 +42,26 @@ class HeldAtEnd(LockMisuse):
     headline = "lock held when returning to user space!"
 
 
+class LockTaken(LockMisuse):
+    """What must take no lock, an invariant say, took one."""
+
+
+class ProcessExit(BaseException):
+    """Code of a scenario was about to end the whole process, past every `except` and `finally`.
+
+    Attributes:
+        call: what it called, as one writes it.
+        at: where.
+        told: a run has taken note of it.
+    """
+
+    told = False
+
+    def __init__(self, call: str, at: str = "") -> None:
+        super().__init__(f"{call} would end the process")
+        self.call, self.at = call, at
+
+
 class ScenarioError(ValueError):
     """A scenario, or what was asked of it, makes no sense; its text is one clear line."""
 

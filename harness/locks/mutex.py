@@ -17,6 +17,7 @@ from typing import Any
 
 from .errors import ForeignRelease, HeldLockFreed, RecursiveAcquire, ReleaseWithoutHold
 from .node import Guard, Node, OUTSIDE, ask, drop, grant, nested_request, refused, wait
+from .outsiders import by_ident, listeners, wait_outside
 from .parking import enter, leave
 from .task import EXCLUSIVE, Task, this_thread
 
@@ -92,7 +93,11 @@ class Mutex(Node):
         me = get_ident()
         if self._owner == me and blocking and timeout == -1:
             raise RecursiveAcquire(f"{self} is not recursive and this thread holds it already")
-        if not self._lock.acquire(blocking, timeout):
+        if listeners:
+            if not wait_outside(this_thread.task, self, EXCLUSIVE, not blocking or timeout >= 0,
+                                self._lock.acquire, blocking, timeout):
+                return False
+        elif not self._lock.acquire(blocking, timeout):
             return False
         self._owner = me
         return True
@@ -142,7 +147,7 @@ class Mutex(Node):
             return []
         # It may be waited for without an owner. No role can be between taking the raw lock and
         # noting it while another is asked who blocks it for good: it runs. A thread outside can.
-        return [owner] if isinstance(owner, Task) else [OUTSIDE]
+        return [owner if isinstance(owner, Task) else by_ident.get(owner, OUTSIDE)]
 
     def _acquire_in_run(self, task: Task, blocking: bool, timeout: float) -> bool:
         if timeout != -1:

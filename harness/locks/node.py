@@ -14,6 +14,7 @@ from .errors import ScenarioError
 from .origin import Origin, made_in, of_any
 from .parking import park, unpark
 from .task import Expired, Task, Unwind, current, this_thread
+from .user_code import tame, text_of
 
 _getframe = sys._getframe
 OUTSIDE = Task("a thread outside the run")
@@ -76,6 +77,13 @@ class ImpliedClass(str):
     """
 
     __slots__ = ()
+def _plain_class(lock_class: str) -> str:
+    if isinstance(lock_class, LockClass):
+        return lock_class
+    return text_of(lock_class, "the class of a lock")
+
+
+_tame: set[type] = set()    # classes of locks that were looked at
 
 
 class Node:
@@ -96,6 +104,13 @@ class Node:
         cls._has_own_init = any("__init__" in vars(base) for base in ours)
 
     def __init__(self, name: str | None, lock_class: str | None) -> None:
+        if type(self) not in _tame:
+            tame(type(self))
+            _tame.add(type(self))
+        if name is not None and type(name) is not str:
+            name = text_of(name, "the name of a lock")
+        if lock_class is not None and type(lock_class) is not str:
+            lock_class = _plain_class(lock_class)
         self.maker = maker = this_thread.maker
         self._name = name
         self._class = lock_class
@@ -180,7 +195,11 @@ class Node:
 
     def set_class(self, lock_class: str) -> None:
         """Give it another class, or say more about the one it has (a `LockClass`)."""
-        self._class = lock_class
+        self._class = _plain_class(lock_class)
+
+    def __reduce__(self) -> Any:
+        raise TypeError(f"cannot copy or pickle a {type(self).__name__}: a copy would be another "
+                        f"lock over the same state; make a new one, or share this one")
 
     def __str__(self) -> str:
         return label(self.name, self.lock_class) if self.is_classed else self.name

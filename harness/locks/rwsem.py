@@ -21,6 +21,7 @@ from typing import Any
 
 from .errors import ForeignRelease, HeldLockFreed, ReleaseWithoutHold, ScenarioError
 from .node import Guard, Node, OUTSIDE, ask, drop, ended_wait, nested_request, refused
+from .outsiders import listeners, saw, wait_outside
 from .parking import enter, leave
 from .task import EXCLUSIVE, SHARED, Task, this_thread
 from .rwsem_inner import InnerLock, Request
@@ -98,12 +99,15 @@ class RWSemaphore(Node):
             return self._acquire_in_run(task, mode, timeout)
         hold = self._new_hold[mode]()
         task.acquiring = True
+        acquire, how = hold.acquire, (True, timeout)
+        if listeners:
+            acquire, how = wait_outside, (task, self, mode, timeout >= 0, acquire, *how)
         if mode == SHARED:
-            acquired = hold.acquire(True, timeout)
+            acquired = acquire(*how)
         else:
             entry = (task, EXCLUSIVE)
             self.queue.append(entry)
-            acquired = hold.acquire(True, timeout)
+            acquired = acquire(*how)
             # The writer is noted before the queue forgets it: a trylock must see one of the two.
             if acquired:
                 self._writer = task
@@ -124,7 +128,10 @@ class RWSemaphore(Node):
 
     def _try(self, mode: str) -> bool:
         task = this_thread.task
-        if task.run is not None and not ask(task, self, mode, trylock=True):
+        if task.run is None:
+            if listeners:
+                saw(task, self)
+        elif not ask(task, self, mode, trylock=True):
             return refused(task, self, mode)
         while (answer := self._try_once(task, mode)) is None:
             time.sleep(0)   # a thread is inside the package: let it finish

@@ -56,7 +56,8 @@ class RunOfTask(Protocol):
     # The task of a role name, a thread or a task; None if it is not in this run.
     def find(self, who: Any) -> Task | None: ...
     # What a scenario has us call raised (guard).
-    def complain(self, text: str, exc: Exception) -> None: ...
+    def complain(self, text: str, exc: BaseException) -> None: ...
+    def failed(self, task: Task, exc: BaseException) -> None: ...    # *task* raised
     # Make a thread that the caller is about to start part of the run.
     def adopt(self, thread: threading.Thread, name: str) -> Task: ...
     def started(self, task: Task) -> None: ...    # the thread of *task*, which was adopted, runs
@@ -132,6 +133,7 @@ class _ThisThread(threading.local):
         # Not current_thread(): it would leave a dummy behind for a thread of `_thread`.
         thread = threading._active.get(threading.get_ident())   # type: ignore[attr-defined]
         self.maker = Maker()
+        self.family: Any = None    # threads that this one starts are noted here: see outsiders.py
         self.task = Task(thread.name if thread is not None else "a thread", thread=thread)
 
 

@@ -127,4 +127,8 @@ def with_writers(world: Scenario, meet: Meet | Iterable[Meet]) -> Scenario:
     """Return *world* with the further threads that *meet*, a meeting or several, asks for."""
     more = {writer_of(name, world.roles): Writer(name).down_write
             for meeting in listed(meet) for name in meeting.writers}
-    return replace(world, roles={**world.roles, **more}) if more else world
+    if not more:
+        return world
+    widened = replace(world, roles={**world.roles, **more})
+    widened.family = world.family
+    return widened

@@ -15,7 +15,7 @@ from ..exploration.extract_program import is_start, program_of
 from ..exploration.follower import Follower, follow, play, witness
 from ..runtime.scenario import Scenario
 from ..runtime.verdict import Outcome, counted
-from .tally import Tally
+from .tally import OUTSIDE_USED, Tally
 from .worlds import Worlds
 
 STATES = 200_000     # that the engine goes through: about a second
@@ -60,7 +60,7 @@ class EngineFirst(Worlds):
             return False    # the search begins with it
         self.record(run.steps)
         own = self.world.program if self.world is not None else run.scenario.program
-        program = own or program_of(run)
+        program = OUTSIDE_USED if outcome.outside else own or program_of(run)
         if isinstance(program, str):
             self.coverage["engine"] = f"not asked: {program}"
             return False

@@ -32,7 +32,8 @@ from ..report.result import Result
 from ..runtime.scenario import Scenario, build, name_of, reference_of
 from ..runtime.verdict import Finding, Outcome, Verdict, counted
 from .engine_first import CUT_SHORT, EngineFirst
-from .tally import TIMEOUT, Tally, check_arguments, progress_line, result_of, workers_of_a_call
+from .tally import (OUTSIDE_USED, TIMEOUT, Tally, check_arguments, progress_line, result_of,
+                    workers_of_a_call)
 from .worlds import ONCE
 
 SCHEDULES = 1000     # of a strategy that draws them, when neither schedules nor seconds are given
@@ -175,6 +176,7 @@ class _Exploration(EngineFirst):
 
     def _is_over(self, run: Any, outcome: Outcome) -> bool:
         """Count a schedule; say whether it is the last."""
+        self.tally.outside = outcome.outside | self.tally.outside
         if self.strategy.changed:
             self.differ(run.steps, outcome, self.strategy.changed)
             return True
@@ -224,6 +226,8 @@ class _Exploration(EngineFirst):
 
     def differs(self, outcome: Outcome, difference: str) -> None:
         self.stopped = "a role behaves differently under the same schedule"
+        if self.tally.outside:
+            return
         finding = Finding(Verdict.ERROR, "observed", f"{self.stopped}: {difference}")
         self.tally.counts[str(Verdict.ERROR)] += 1
         self.failing = _Failing(
@@ -278,6 +282,8 @@ class _Exploration(EngineFirst):
             token = encode(reference or ("", {}), "", failing.moves)
             again = f"python -m harness replay {token}" if reference is not None \
                 else f"harness.replay({token!r}, scenario)"
+        self.stopped = self.stopped or OUTSIDE_USED if self.tally.outside else self.stopped
+        outcome.outside = outcome.outside | self.tally.outside
         complete = not self.stopped and self.strategy.complete and not self.unseen and (
             failing is None or self._all)
         if failing is None and not complete:

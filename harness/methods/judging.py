@@ -19,8 +19,8 @@ from ..lockorder.graph import Leg
 from ..lockorder.record import Cycle, Record
 from ..lockorder.splat import paragraphs
 from ..report.result import Result
-from ..runtime.verdict import Outcome, Verdict
-from .tally import Tally
+from ..runtime.verdict import Finding, Outcome, Verdict
+from .tally import OUTSIDE_USED, Tally
 
 MOST_TRIED = 200         # cycles by instance that are judged for one finding
 
@@ -187,6 +187,11 @@ class Judge:
                      if prediction.status == FORCED and prediction.outcome is not None]
         self.tally.kept = max(outcomes, key=lambda outcome: outcome.verdict.graveness, default=None)
         result = self.tally.result(coverage=self.coverage())
+        if self.tally.outside and result.verdict is Verdict.CLEAN:
+            result.verdict = Verdict.INCONCLUSIVE
+            result.outcome.findings.append(Finding(
+                Verdict.INCONCLUSIVE, "observed", f"nothing found, but {OUTSIDE_USED}: what it "
+                f"does is in no prediction"))
         verdicts = [result.verdict, *(prediction.verdict for prediction in self.predictions)]
         if self.unread or self.unsettled or self.record is not None and self.record.too_many:
             verdicts.append(Verdict.INCONCLUSIVE)

@@ -18,6 +18,7 @@ from ..exploration.follower import NEXT, Follower, Turn
 from ..exploration.stable_ids import Names
 from ..exploration.token import Moves, Schedule, decode
 from ..locks.errors import ScenarioError
+from ..locks.user_code import call
 from ..programs.loading import load
 from ..report.result import Result
 from ..runtime.scenario import Scenario, build, has_built, name_of
@@ -71,10 +72,8 @@ def _scenario(reference: str, arguments: dict[str, Any]) -> Callable[..., Any]:
     named = load(reference)
     if not arguments:
         return named
-    try:
-        scenario: Callable[..., Any] = named(**arguments)
-    except (TypeError, KeyError, ValueError) as exc:
-        raise ScenarioError(f"{reference} cannot be built as this token asks: {exc}") from None
+    scenario: Callable[..., Any] = call(f"{reference} cannot be built as this token asks: it",
+                                        named, **arguments)
     return scenario
 
 

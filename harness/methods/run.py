@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..report.result import Result
+from ..runtime.guest import invited
 from ..runtime.observer import Observer
 from ..runtime.verdict import Outcome
 from ..runtime.workers import Workers
@@ -63,7 +64,7 @@ def race(scenario: Callable[[], Any], *, runs: int | None, seconds: float | None
     def once(workers: Workers) -> Outcome:
         world, number = call.build(), call.runs
         noise = Noise(f"run/{number}", MANNERS[number % len(MANNERS)])
-        outcome = call.play(workers, world, [*observers(), noise])
+        outcome = call.play(workers, world, [*invited(observers), noise])
         if call.counts_as_run(outcome):
             call.add(outcome, world)
         return outcome

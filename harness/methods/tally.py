@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import random
 import sys
 import threading
@@ -11,10 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..locks.callsite import Chain
+from ..locks.callsite import Chain, shown
 from ..locks.errors import ScenarioError
 from ..report.result import Result
 from ..runtime.free_run import FreeRun
+from ..runtime.function_names import names_of
 from ..runtime.left_out import cannot_fail
 from ..runtime.observer import Observer
 from ..runtime.process_state import settled
@@ -23,6 +25,7 @@ from ..runtime.verdict import Finding, Outcome, Verdict
 from ..runtime.workers import Workers
 
 TIMEOUT = 5.0
+OUTSIDE_USED = "a thread outside the run used its locks"
 DETECT = ("block", "timeout")
 
 
@@ -56,6 +59,7 @@ class Tally:
         self.world: Scenario | None = None
         self.began = time.perf_counter()
         self._distinct: set[Any] = set()
+        self.outside: dict[str, str] = {}    # see `Outcome`
 
     @property
     def runs(self) -> int:
@@ -77,6 +81,7 @@ class Tally:
         """Count one run, and return it."""
         self.counts[str(outcome.verdict)] += 1
         self.tried += outcome.tried
+        self.outside = outcome.outside | self.outside
         if outcome.gravest is not None:
             self._distinct.add(_fingerprint(outcome.gravest))
         if self.kept is None or outcome.verdict.graveness > self.kept.verdict.graveness:
@@ -86,6 +91,7 @@ class Tally:
     def result(self, coverage: dict[str, Any] | None = None, **more: Any) -> Result:
         """Return what the runs so far came to."""
         kept = self.kept or Outcome([], [])
+        kept.outside = kept.outside | self.outside
         covered: dict[str, Any] = {"runs": self.runs}
         if self.runs > self.counts["clean"] and self.runs > 1:
             covered["verdicts"] = dict(self.counts)
@@ -134,11 +140,13 @@ def result_of(scenario: str, outcome: Outcome, coverage: dict[str, Any], began: 
     Args:
         began: when the call did, by time.perf_counter().
     """
+    outcome.notes += [note for note in outcome.outside.values() if note not in outcome.notes]
+    names = names_of(world.function_name if world is not None else None, outcome)
     how = outcome.gravest.how if outcome.gravest else "observed"
     blind = cannot_fail(world) if world is not None else []
     outcome.notes += [sentence for sentence in blind if sentence not in outcome.notes]
     return Result(scenario, outcome.verdict, how, coverage, outcome, time.perf_counter() - began,
-                  names=world and world.function_name, titles=world and world.title, **more)
+                  names=names, titles=world and world.title, **more)
 
 
 def repeat(tally: Tally, runs: int | None, once: Callable[[Workers], Outcome], *,
@@ -198,6 +206,9 @@ def progress_line(shown: bool, text: Callable[[], str]) -> Iterator[Callable[[],
 
 def check_arguments(runs: int | None, seconds: float | None, timeout: float, detect: str) -> None:
     """Refuse what makes no sense, in one line."""
+    for name, value in (("runs", runs), ("seconds", seconds), ("timeout", timeout)):
+        if value is not None and not isinstance(value, numbers.Real):
+            raise ScenarioError(f"{name} is {shown(value)}, expected a number")
     if seconds is not None and not seconds > 0:
         raise ScenarioError(f"seconds is {seconds}, expected a number above 0")
     if runs is not None and runs < 1:

@@ -9,7 +9,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from ..locks.callsite import pass_signal, raised, raised_at, shown
 from ..locks.errors import ScenarioError
+from ..locks.exits import Refused
+from ..locks.user_code import call
 from ..runtime.scenario import reference_of
 from .format import load_case
 
@@ -33,21 +36,35 @@ def load(reference: str, policy: str | None = None) -> Callable[[], Any]:
         raise ScenarioError(f"{reference!r} is not of the form MODULE:NAME")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
+    with Refused():
+        target = _import(module_name)
+        factory: Callable[[], Any] = call(f"{reference} cannot be looked up: it", _find, target,
+                                          reference, attribute)
+        return factory
+
+
+def _import(module_name: str) -> Any:
     try:
-        target: Any = importlib.import_module(module_name)
+        return importlib.import_module(module_name)
     except ModuleNotFoundError as exc:
         if exc.name is not None and (module_name + ".").startswith(exc.name + "."):
             raise ScenarioError(f"no module named {module_name!r} here or on the path") from None
-        raise ScenarioError(f"module {module_name!r} cannot be imported: {exc}") from exc
-    except Exception as exc:
-        raise ScenarioError(f"module {module_name!r} cannot be imported: "
-                            f"{type(exc).__name__}: {exc}") from exc
+        place = raised_at(exc)
+        raise ScenarioError(f"module {module_name!r} cannot be imported: {exc}"
+                            f"{f', at {place}' if place else ''}") from exc
+    except BaseException as exc:
+        pass_signal(exc)
+        raise ScenarioError(f"module {module_name!r} cannot be imported: it "
+                            f"{raised(exc)}") from exc
+
+
+def _find(target: Any, reference: str, attribute: str) -> Callable[[], Any]:
     for part in attribute.split("."):
         if not hasattr(target, part):
-            raise ScenarioError(f"module {module_name!r} has no {attribute!r}")
+            raise ScenarioError(f"module {reference.partition(':')[0]!r} has no {attribute!r}")
         target = getattr(target, part)
     if not callable(target):
-        raise ScenarioError(f"{reference} is {target!r}, not a callable that returns roles")
+        raise ScenarioError(f"{reference} is {shown(target)}, not a callable that returns roles")
     if reference_of(target) != (reference, {}) and not hasattr(target, "reference"):
         # Made by another function, say: this is how it was found, and can be found again.
         with suppress(AttributeError, TypeError):

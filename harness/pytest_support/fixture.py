@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..exploration.token import decode
+from ..locks.errors import ScenarioError
 from ..methods.explore import explore
 from ..methods.force import force
 from ..methods.predict import predict
@@ -40,6 +41,7 @@ _TOOLS: dict[str, tuple[Callable[..., Result], dict[str, Any]]] = {
     "run": (race, {"runs": None}), "force": (force, {"runs": 1}),
     "predict": (predict, {"runs": None, "baseline": None}), "explore": (explore, {"seed": None}),
     "stress": (stress, {"runs": None, "seed": None})}
+_OUTCOMES = pytest.fail.Exception, pytest.skip.Exception
 _HANGS = Verdict.DEADLOCK, Verdict.HANG, Verdict.PREDICTED
 
 
@@ -147,6 +149,10 @@ class LockHarness:
                 self.item.user_properties.append(("harness_replayed", "yes"))
                 return replay(self.token, named, timeout=timeout)
             result = _TOOLS[tool][0](named, **{**asked, "timeout": timeout, "seconds": seconds})
+        except ScenarioError as exc:
+            if isinstance(exc.__cause__, _OUTCOMES):
+                raise exc.__cause__ from None    # the world asks to skip the test, say
+            raise
         except Interrupted as exc:
             self.interrupted = str(exc.result)
             raise

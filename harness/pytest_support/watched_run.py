@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..lockorder.graph import LockOrder
+from ..locks import exits
 from ..locks.callsite import first_line, function_name
 from ..locks.errors import RecursiveAcquire
 from ..locks.mutex import Mutex
@@ -81,6 +82,7 @@ class WatchedRun(Run):
         me, exposed = self._me, -1
         before = [getattr(me, name) for name in _KEPT]
         thread_patch.install()
+        exits.install()
         try:
             me.signals = me.thread is threading.main_thread()
             if me.signals:
@@ -101,6 +103,7 @@ class WatchedRun(Run):
             me.request = None
             if exposed != -1:
                 expose(exposed)
+            exits.uninstall()
             thread_patch.uninstall()
             for task in self._unwound:
                 if task is not me and task.thread is not None:

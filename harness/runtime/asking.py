@@ -16,9 +16,10 @@ from collections.abc import Callable, Mapping
 from types import CodeType
 from typing import Any
 
-from ..locks.callsite import first_line, function_name, place_of, user_traceback
+from ..locks.callsite import first_line, function_name, place_of, raised, user_traceback
 from ..locks.errors import ScenarioError
 from ..locks.task import Task, Unwind
+from ..locks.user_code import Quiet
 from .observer import Observer
 from .verdict import Verdict
 
@@ -51,7 +52,7 @@ def ask(function: Callable[[], Any]) -> None:
                    f"{described(function)}")
 
 
-def failure(exc: Exception, broken: str) -> tuple[Verdict, str, str]:
+def failure(exc: BaseException, broken: str) -> tuple[Verdict, str, str]:
     """Return what it comes to that `ask` raised *exc*: verdict, words, and a traceback.
 
     Args:
@@ -62,9 +63,9 @@ def failure(exc: Exception, broken: str) -> tuple[Verdict, str, str]:
         return verdict, f"{broken if verdict is Verdict.VIOLATION else 'gave no answer'}: {exc}", ""
     detail = user_traceback(exc)
     if isinstance(exc, AssertionError):
-        said = str(exc).partition("\n")[0]
+        said = first_line(exc).partition(": ")[2]
         return Verdict.VIOLATION, f"{broken}: {said or 'it raised AssertionError'}", detail
-    return Verdict.ERROR, f"raised {first_line(exc)}", detail
+    return Verdict.ERROR, raised(exc), detail
 
 
 class Invariants(Observer):
@@ -78,6 +79,7 @@ class Invariants(Observer):
     def __init__(self, invariants: Mapping[str, Callable[[], Any]], to_the_end: bool) -> None:
         self._invariants, self._to_the_end = invariants, to_the_end
         self._failed = False
+        self._quiet: dict[Task, Quiet] = {}
 
     def attach(self, run: Any) -> None:
         self._run = run
@@ -86,10 +88,13 @@ class Invariants(Observer):
         """Ask each of them."""
         if self._failed:
             return
+        quiet = self._quiet.get(task)
+        if quiet is None:
+            quiet = self._quiet[task] = Quiet()
         for name, invariant in self._invariants.items():
             try:
-                ask(invariant)
-            except Exception as exc:
+                quiet.call(f"invariant {name!r}", ask, invariant)
+            except BaseException as exc:
                 self._failed = True
                 verdict, text, detail = failure(exc, "is broken")
                 self._run.violated(f"invariant {name!r} {text}", detail, self._to_the_end, verdict)

@@ -66,8 +66,8 @@ class FreeRun(PlayedRun):
         if aside(lambda: self._ask_to_let_go(self.on_idle)):   # who is held may be the cause
             self.moved = now
             return False
-        aside(lambda: self._judge(Verdict.HANG, f"nothing moved for {self.timeout:g} s "
-                                                f"and no cycle explains it"))
+        aside(lambda: self._judge(Verdict.HANG, f"nothing moved for {self.timeout:g} s and no "
+                                                f"cycle explains it"))
         return True
 
     def _ask_to_let_go(self, hooks: tuple[Any, ...]) -> bool:
@@ -83,8 +83,8 @@ class FreeRun(PlayedRun):
         enter()
         if not self.unwinding and self.unfinished:
             cycle = any_cycle([task for task in self.tasks if blockers(task)])
-            self.stop(self.deadlock(cycle, "timed out", stacks) if cycle
-                      else self.finding(verdict, "timed out", text, stacks))
+            self.stop(self.deadlock(cycle, "timed out", stacks) if cycle else self.finding(
+                verdict, "timed out", f"{text}{self.who_may_act()}", stacks))
         leave()
 
     # -- in the roles' threads -------------------------------------------------------------
@@ -145,9 +145,9 @@ class FreeRun(PlayedRun):
                 or self.detect == "timeout" or self.unwinding:
             return
         waiting = [task for task in self.tasks if task.waits_on is not None]
-        if any(blocker.run is not self for task in waiting for blocker in blockers(task)):
-            return   # a thread outside the run may still let us go on: the timeout judges
         cycle = any_cycle(waiting)
+        if not cycle and self.outsiders.may_act(self, waiting):
+            return   # a thread outside the run may still let us go on: the timeout judges
         self.stop(self.deadlock(cycle, "observed") if cycle
                   else self.finding(Verdict.HANG, "observed", for_ever(len(waiting)),
                                     all_stacks(self.tasks)))

@@ -16,8 +16,8 @@ from ..locks.task import Task
 class Observer:
     """Sees what the roles of one run do; serves as documentation of the hooks.
 
-    `mode` is ``exclusive``, ``shared`` or ``wait``. A hook runs in the thread of *task*. An
-    exception in a hook is an error of that role.
+    `mode` is ``exclusive``, ``shared`` or ``wait``. A hook runs in the thread of *task*. It must
+    take no lock; whatever it raises is an `error`, and ends the run.
     """
 
     def attach(self, run: Any) -> None:

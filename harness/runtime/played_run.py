@@ -8,16 +8,18 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..locks.callsite import place_of
+from ..locks.callsite import pass_signal, place_of, user_traceback
+from ..locks.node import OUTSIDE
 from ..locks.parking import enter, leave
 from ..locks.task import Maker, Task, Unwind, become, this_thread
+from ..locks.user_code import call_at_rest
 from .asking import Invariants, ask, failure
 from .observer import Observer
 from .process_state import aside
 from .recorder import call_role
 from .run import Run
 from .scenario import Scenario
-from .verdict import Outcome, Verdict
+from .verdict import Finding, Outcome, Verdict
 from .workers import GRACE, Workers
 
 SLICES = 4    # how finely the watcher looks within the timeout
@@ -40,6 +42,7 @@ class PlayedRun(Run):
                  deadline: float | None, to_the_end: bool = False) -> None:
         self.timeout, self.deadline = timeout, deadline
         self.moved = 0.0    # when something was last seen to move
+        self.outside: dict[str, str] = {}    # see `Outsiders.used`
         self._done = threading.Lock()
         self._done.acquire()
         self.invariants = \
@@ -55,8 +58,10 @@ class PlayedRun(Run):
         """
         began = time.perf_counter()
         try:
-            self.start_roles(workers)
-            self._watch()
+            with self.outsiders:
+                self.start_roles(workers)
+                self._watch()
+                self.outside = self.outsiders.used(self.locks_used)
             stuck = self._stuck()
             workers.finish(self.tasks)
         except BaseException as exc:
@@ -74,8 +79,16 @@ class PlayedRun(Run):
         return outcome
 
     def _outcome(self) -> Outcome:
+        for text, exc in self.misnamed.items():
+            self.findings.append(Finding(Verdict.ERROR, "observed", text,
+                                         detail=user_traceback(exc)))
+        self.misnamed = {}
         return Outcome(self.findings, list(self.recorder.log), self.notes, silent=self.silent,
-                       scheduled=self.scheduled)
+                       outside=self.outside, scheduled=self.scheduled)
+
+    def locks_used(self) -> Iterable[Any]:
+        """Return the locks that roles used."""
+        return [event[2] for event in self.recorder.log]
 
     def start_roles(self, workers: Workers) -> None:
         """Assign the roles to workers, and let the run begin."""
@@ -131,6 +144,14 @@ class PlayedRun(Run):
                 stuck.append(f"{task.name}{where}")
         return tuple(stuck)
 
+    def who_may_act(self) -> str:
+        """Return words on threads outside that may act, "" if none may. Called with the guard held.
+        """
+        able = self.outsiders.may_act(self, self.tasks)
+        words = " and ".join(able)
+        beside = "" if words == OUTSIDE.name else ", outside the run,"
+        return f"; {words}{beside} may still act" if able else ""
+
     def _abandon(self, workers: Workers) -> None:
         """Unwind because the caller is being interrupted; keep what a report needs."""
         enter()
@@ -148,8 +169,9 @@ class PlayedRun(Run):
     def _check(self, check: Callable[[], Any]) -> None:
         """Ask the scenario whether the world is as it should be when all have ended."""
         try:
-            ask(check)
-        except Exception as exc:
+            call_at_rest("the check at the end", ask, check)
+        except BaseException as exc:
+            pass_signal(exc)
             verdict, text, detail = failure(exc, "failed")
             self.findings.append(self.finding(verdict, "observed", f"the check at the end {text}",
                                               detail))

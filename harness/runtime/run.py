@@ -13,13 +13,15 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any
 
-from ..locks.callsite import first_line, raised_at, user_traceback
+from ..locks.callsite import first_line, raised, raised_at, user_traceback
 from ..locks.completion import Completion
-from ..locks.errors import HeldAtEnd, LockMisuse
+from ..locks.errors import HeldAtEnd, LockMisuse, ProcessExit
 from ..locks.node import OUTSIDE
+from ..locks.outsiders import Outsiders, by_ident
 from ..locks.parking import enter, leave
 from ..locks.task import RunOfTask, Task, Unwind, current
 from . import thread_patch
@@ -53,6 +55,8 @@ class Run(RunOfTask):
         self.unfinished = len(self.tasks)     # how many have not ended
         self.findings: list[Finding] = []     # what went wrong so far, in order
         self.notes: list[str] = []            # sentences for the end of the report
+        self.misnamed: dict[str, BaseException] = {}    # what asking locks for names raised
+        self.outsiders = Outsiders(scenario.family)
         self._numbers: dict[str, dict[str, int]] = {}   # of threads that nobody named
         for observer in self.observers:
             observer.attach(self)
@@ -110,7 +114,9 @@ class Run(RunOfTask):
         for task in self.tasks:
             if who is task or who == task.name or (who is task.thread and who is not None):
                 return task
-        return OUTSIDE if isinstance(who, threading.Thread) else None
+        if not isinstance(who, threading.Thread) or who.ident is not None and not who.is_alive():
+            return None
+        return by_ident.get(who.ident or 0, OUTSIDE)
 
     def leave_run(self, task: Task) -> None:
         """Take note that *task* has ended. Called with the guard held."""
@@ -138,13 +144,13 @@ class Run(RunOfTask):
                 answer = hook(*what)
         except Exception as exc:
             if not self.unwinding:
-                text = f"an observer raised {first_line(exc)}"
+                text = f"an observer {raised(exc)}"
                 self.stop(self.finding(Verdict.ERROR, "observed", text, user_traceback(exc)))
         return answer
 
-    def complain(self, text: str, exc: Exception) -> None:
+    def complain(self, text: str, exc: BaseException) -> None:
         """Take note of an error in what a scenario has us call. Called with the guard held."""
-        self.findings.append(self.finding(Verdict.ERROR, "observed", f"{text} {first_line(exc)}",
+        self.findings.append(self.finding(Verdict.ERROR, "observed", f"{text} {raised(exc)}",
                                           user_traceback(exc)))
 
     def violated(self, text: str, detail: str = "", goes_on: bool = False,
@@ -162,15 +168,17 @@ class Run(RunOfTask):
 
     def failed(self, task: Task, exc: BaseException) -> None:
         """Take note that *task* raised."""
-        if self.unwinding:
+        if self.unwinding or isinstance(exc, ProcessExit) and exc.told:
             return
-        verdict, text = Verdict.ERROR, f"{task.name} raised {first_line(exc)}"
+        if isinstance(exc, ProcessExit):
+            exc.told = True
+        verdict, text, headline = Verdict.ERROR, f"{task.name} {raised(exc)}", ""
         if isinstance(exc, LockMisuse):
-            verdict = Verdict.VIOLATION
+            verdict, headline = Verdict.VIOLATION, type(exc).headline
             text = f"{task.name} {_BROKE}: {first_line(exc)}, at {raised_at(exc)}"
         enter()
         self.findings.append(self.finding(verdict, "observed", text, user_traceback(exc),
-                                          headline=getattr(exc, "headline", "")))
+                                          headline=headline))
         leave()
 
     def release_held(self, task: Task) -> None:
@@ -189,7 +197,8 @@ class Run(RunOfTask):
             except BaseException as exc:   # of an observer; the lock is held still
                 self.failed(task, exc)
                 self.on_release = ()
-                lock.release_hold(mode)
+                with suppress(BaseException):    # of a lock whose class has a release of its own
+                    lock.release_hold(mode)
 
     # -- findings; called with the guard held ---------------------------------------------
 

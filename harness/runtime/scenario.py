@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..locks.callsite import first_line, raised_at
+from ..locks.callsite import pass_signal, raised, shown
 from ..locks.errors import ScenarioError, unknown_name
 from ..locks.node import LockClass
 from ..locks.one_line import one_line
+from ..locks.outsiders import Member
 from ..locks.task import Maker, this_thread
+from ..locks.user_code import call, text_of
 from .asking import refuse_lazy
 from .world_names import NamesOfWorld
 
@@ -50,6 +52,8 @@ class Scenario:
     program: Any = None
     at: Callable[[str], int] | None = None
     lock_names: NamesOfWorld | None = field(default=None, repr=False, compare=False)
+    # Threads of the world that are no roles: the factory started them, or they each other.
+    family: list[Member] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __repr__(self) -> str:
         return one_line(self, f"of {', '.join(map(str, self.roles))}"
@@ -66,40 +70,61 @@ def build(factory: Callable[..., Any], name: str, rng: random.Random | None = No
         ScenarioError: what it returned is no scenario.
     """
     if not callable(factory):
-        raise ScenarioError(f"scenario {name} is {factory!r}, not a callable that returns roles")
+        raise ScenarioError(f"scenario {name} is {shown(factory)}, not a callable that returns "
+                            f"roles")
     _built.add(_module_of(factory))
     lock_names = NamesOfWorld(factory)
     before, this_thread.maker = this_thread.maker, Maker("", lock_names)
+    members: list[Member] = []
+    this_thread.family = members
     try:
         world = factory(rng=rng) if rng is not None and takes_rng(factory) else factory()
     except ScenarioError:
         raise
-    except Exception as exc:
-        tb = exc.__traceback__
-        if isinstance(exc, TypeError) and tb is not None and tb.tb_next is None:
+    except BaseException as exc:
+        pass_signal(exc)
+        tb = exc.__traceback__ if type(exc) is TypeError else None
+        if tb is not None and tb.tb_next is None:
             raise ScenarioError(f"scenario {name} must be callable without arguments: "
                                 f"{exc}") from None
-        raise ScenarioError(f"scenario {name} could not build its world: {first_line(exc)}, "
-                            f"at {raised_at(exc)}") from exc
+        raise ScenarioError(f"scenario {name} could not build its world: it "
+                            f"{raised(exc)}") from exc
     finally:
-        this_thread.maker = before
+        this_thread.maker, this_thread.family = before, None
     scenario = world if isinstance(world, Scenario) else Scenario(world)
-    scenario.lock_names = lock_names
+    call(f"scenario {name}: reading what it returned", _check, scenario, name)
+    scenario.family, scenario.lock_names = members, lock_names
     lock_names.of(scenario)
+    return scenario
+
+
+def _check(scenario: Scenario, name: str) -> None:
+    """Refuse what is no scenario; let its names be strings, and nothing that looks like one."""
     if not isinstance(scenario.roles, Mapping) or not scenario.roles:
         raise ScenarioError(f"scenario {name} returned no roles: expected a mapping from role "
-                            f"names to callables, got {scenario.roles!r}")
+                            f"names to callables, got {shown(scenario.roles)}")
     for role, function in scenario.roles.items():
         if not isinstance(role, str) or not callable(function):
-            raise ScenarioError(f"scenario {name}: role {role!r} is {function!r}, "
+            raise ScenarioError(f"scenario {name}: role {shown(role)} is {shown(function)}, "
                                 f"expected a name and a callable")
         code = getattr(function, "__code__", None)
         if code is not None and code.co_flags & _LAZY:
             raise ScenarioError(f"scenario {name}: role {role!r} is a generator or a coroutine: "
                                 f"calling it does nothing")
+    for declared in scenario.lock_classes:
+        text_of(declared, f"scenario {name}: a lock class")
+    if not isinstance(scenario.invariants, Mapping):
+        raise ScenarioError(f"scenario {name}: invariants is {shown(scenario.invariants)}, "
+                            f"expected a mapping from names to callables")
+    if not isinstance(scenario.title, Mapping):
+        raise ScenarioError(f"scenario {name}: title is {shown(scenario.title)}, expected a "
+                            f"mapping from roles")
+    scenario.roles, scenario.title, scenario.invariants = map(
+        _by_plain_name, (scenario.roles, scenario.title, scenario.invariants))
+    if scenario.title:
+        scenario.title = {role: str.__str__(str(title)) for role, title in scenario.title.items()}
     _refuse_what_cannot_answer(scenario, name)
     _refuse_what_is_of_nothing(scenario, f"scenario {name}")
-    return scenario
 
 
 def _module_of(factory: Any) -> str:
@@ -118,9 +143,6 @@ def _refuse_what_cannot_answer(scenario: Scenario, name: str) -> None:
     """Refuse a check or an invariant that is none: nobody would hear what it says."""
     if scenario.check is not None:
         refuse_lazy(scenario.check, f"scenario {name}: the check at the end")
-    if not isinstance(scenario.invariants, Mapping):
-        raise ScenarioError(f"scenario {name}: invariants is {scenario.invariants!r}, expected a "
-                            f"mapping from names to callables")
     for invariant, function in scenario.invariants.items():
         refuse_lazy(function, f"scenario {name}: invariant {invariant!r}")
 
@@ -130,22 +152,28 @@ def _refuse_what_is_of_nothing(scenario: Scenario, what: str) -> None:
     for name in ("function_name", "at"):
         value = getattr(scenario, name)
         if value is not None and not callable(value):
-            raise ScenarioError(f"{what}: {name} is {value!r}, expected a callable")
-    if not isinstance(scenario.title, Mapping):
-        raise ScenarioError(f"{what}: title is {scenario.title!r}, expected a mapping from roles")
+            raise ScenarioError(f"{what}: {name} is {shown(value)}, expected a callable")
     for role in scenario.title:
         if role not in scenario.roles:
             raise unknown_name(f"{what}: title: there is no role", role, list(scenario.roles))
     for declared in scenario.lock_classes:
         if not isinstance(declared, LockClass):
-            raise ScenarioError(f"{what}: lock_classes has {declared!r}, expected a LockClass")
+            raise ScenarioError(f"{what}: lock_classes has {shown(declared)}, expected a LockClass")
+
+
+def _by_plain_name(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return *given* with plain strings for its keys, which may compare as their author likes."""
+    if type(given) is dict and {*map(type, given)} <= {str}:
+        return given
+    return {str.__str__(key) if isinstance(key, str) else shown(key): value
+            for key, value in given.items()}
 
 
 def takes_rng(factory: Callable[..., Any]) -> bool:
     """Say whether *factory* has a parameter ``rng``."""
     try:
         return "rng" in inspect.signature(factory).parameters
-    except (TypeError, ValueError):
+    except Exception:    # of a signature of the user's own, too
         return False
 
 
@@ -169,4 +197,4 @@ def name_of(factory: Any) -> str:
     if name:
         return str(name)
     module, qualname = getattr(factory, "__module__", ""), getattr(factory, "__qualname__", "")
-    return f"{module}:{qualname}" if module and qualname else repr(factory)
+    return f"{module}:{qualname}" if module and qualname else shown(factory)

@@ -8,11 +8,18 @@ did, and with the last run they are put back.
 
 from __future__ import annotations
 
+import _thread
 import os
+import sys
 import threading
+from collections.abc import Callable
+from typing import Any
 
+from ..locks.callsite import caller_at, shown
 from ..locks.completion import Completion
 from ..locks.mutex import set_active
+from ..locks.outsiders import Member, family
+from ..locks.replaced import Replaced
 from ..locks.task import Task, current
 
 
@@ -52,6 +59,7 @@ def install() -> None:
             if threading.Thread.join is not _join:
                 plain_join = threading.Thread.join
                 threading.Thread.join = _join     # type: ignore
+            _replaced.install()
             set_active(True)
         _runs += 1
 
@@ -66,6 +74,7 @@ def uninstall() -> None:
                 threading.Thread.start = _plain_start   # type: ignore
             if threading.Thread.join is _join:
                 threading.Thread.join = plain_join      # type: ignore
+            _replaced.uninstall()
             set_active(False)
 
 
@@ -73,6 +82,10 @@ def _start(thread: threading.Thread) -> None:
     run = current().run
     # A thread started before is refused by the interpreter, as ever.
     if run is None or run.unwinding or run.over or thread.ident is not None:
+        members = family() if run is None else None
+        if members is not None and thread.ident is None:
+            thread._harness_family = members
+            members.append(Member(thread.name, caller_at(sys._getframe(1)), thread))
         _plain_start(thread)
         return
     task = run.adopt(thread, thread.name)
@@ -86,6 +99,26 @@ def _start(thread: threading.Thread) -> None:
         run.disown(task)
         raise
     run.started(task)
+
+
+def _start_new(function: Callable[..., Any], *how: Any) -> int:
+    """Start a thread past `threading`, and keep in mind that the world has it."""
+    run = current().run
+    members = family() if run is None else getattr(getattr(run, "scenario", None), "family", None)
+    if members is None or not callable(function):
+        return _plain_new(function, *how)
+    member = Member(f"running {getattr(function, '__qualname__', shown(function))}",
+                    caller_at(sys._getframe(1)))
+    members.append(member)
+    try:
+        return _plain_new(member.body(members, function), *how)
+    except BaseException:
+        members.remove(member)
+        raise
+
+
+_plain_new = _thread.start_new_thread
+_replaced = Replaced({_plain_new: _start_new}, ("threading", __name__))
 
 
 def _join(thread: threading.Thread, timeout: float | None = None) -> None:

@@ -111,6 +111,8 @@ class Outcome:
     seconds: float = 0.0
     seed: int | None = None
     scheduled: bool = False  # somebody chose who goes when: the order is the story
+    # Uses of its locks by threads outside: a sentence each, by thread.
+    outside: dict[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return one_line(self, f"{self.verdict}, {counted(len(self.log), 'event')}")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from ..locks import exits
 from ..locks.task import RunOfTask, Task
 from . import thread_patch
 
@@ -90,9 +91,11 @@ class Workers:
 
     def __enter__(self) -> Workers:
         thread_patch.install()
+        exits.install()
         return self
 
     def __exit__(self, *exc: object) -> None:
+        exits.uninstall()
         thread_patch.uninstall()
         for worker in self._workers:
             worker.quit()

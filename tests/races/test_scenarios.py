@@ -4,12 +4,15 @@ proposal claims.
 
 from __future__ import annotations
 
+import os
 import random
+import sys
 from functools import partial
 
 import pytest
 
 from harness import Verdict, force, replay, stress
+from pcimodel.__main__ import main
 from pcimodel.fixes import FIXES, apply
 from pcimodel.lab.compare import SCHEDULES
 from pcimodel.lab.invariants import at_rest
@@ -176,3 +179,10 @@ def test_the_comparison_agrees_with_what_reasoning_expects(comparison):
                            if comparison.cells[name, fix].forced is Verdict.DEADLOCK)
              for name in expected}
     assert found == expected
+
+
+@pytest.mark.parametrize("ends", [lambda *args: sys.exit(0), lambda *args: os._exit(9)])
+def test_a_driver_that_ends_the_program_is_an_error_through_the_command(monkeypatch, capsys, ends):
+    monkeypatch.setattr(TREES["v4.14"], "pci_enable_sriov", ends)
+    assert main(["run", "probe-vs-aer"]) == 1
+    assert "test_scenarios.py:" in capsys.readouterr().out.partition("\n")[0]

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import signal
 import threading
 import zlib
 from pathlib import Path
@@ -222,9 +223,9 @@ def test_a_role_that_does_nothing_any_more_is_noted_and_what_is_found_all_the_sa
     assert "the code has changed since this was recorded: operation 2 is third's" in str(result)
 
 
-def test_ctrl_c_before_the_run_begins_is_inconclusive():
+def test_ctrl_c_before_the_run_begins_is_inconclusive(ctrl_c_interrupts):
     def world():
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(Interrupted) as caught:
         replay(encode(("nowhere:world", {}), "1/0", ["left"]), world)

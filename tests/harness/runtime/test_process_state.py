@@ -44,7 +44,7 @@ def broken():
 @pytest.mark.parametrize("call", [run, stress])
 def test_everything_is_put_back_after_an_error_in_the_scenario(call):
     before = state()
-    with pytest.raises(Trouble):
+    with pytest.raises(ScenarioError, match="it raised Trouble, at test_process_state.py"):
         call(broken, runs=2)
     assert state() == before
 

@@ -136,8 +136,9 @@ def test_an_error_in_a_thread_of_a_role_is_an_error_of_the_run():
         thread.join()
 
     result = run(lambda: {"boss": boss})
+    line = worker.__code__.co_firstlineno + 1
     assert (result.verdict, result.finding.text) == (
-        Verdict.ERROR, "worker raised KeyError: 'spoon'")
+        Verdict.ERROR, f"worker raised KeyError: 'spoon', at test_thread_patch.py:{line}")
 
 
 def test_a_join_of_a_thread_outside_the_run_waits_as_ever():

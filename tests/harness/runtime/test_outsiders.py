@@ -1,0 +1,453 @@
+"""Threads that use the locks of a run and are no part of it: started by the factory, or past
+`threading`. They are seen and named, nobody is lost while they may act, and a search that they
+were not in proves nothing.
+"""
+
+import threading
+import time
+from _thread import start_new_thread as begin
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from harness import (At, Completion, Meet, Mutex, RWSemaphore, Scenario, explore, force, predict,
+                     replay, run, stress)
+from harness.exploration.scheduled_run import ScheduledRun
+from harness.locks.task import current
+from harness.meetings.meet import with_writers
+
+TOOLS = {run: "clean", stress: "clean", explore: "inconclusive", predict: "inconclusive"}
+each = pytest.mark.parametrize("tool", TOOLS)
+
+
+def call(tool, world, **more):
+    return tool(world, **({"runs": 2} if tool is stress else {}), **more)
+
+
+over = threading.Event()
+
+
+@pytest.fixture(autouse=True)
+def no_helper_is_left():
+    """End those of worlds that nobody ran, too."""
+    over.clear()
+    before = set(threading.enumerate())
+    yield
+    over.set()
+    for thread in set(threading.enumerate()) - before:
+        thread.join()
+
+
+def until(condition):
+    while not condition() and not over.is_set():
+        time.sleep(0)
+
+
+def taking(lock):
+    def takes():
+        with lock:
+            pass
+    return takes
+
+
+def stands_at(task, lock):
+    """Say whether a role waits for *lock*, in a free run or before it asks in a controlled one."""
+    return task.waits_on is lock or getattr(task, "lock", None) is lock
+
+
+def started(way, body):
+    """Start *body* outside the run, when *way* says so; return what the role calls first, and what
+    ends it.
+    """
+    ended = threading.Event()
+
+    def whole():
+        try:
+            body()
+        finally:
+            ended.set()
+
+    thread = threading.Thread(target=whole, name="helper", daemon=True)
+    if way == "a thread of the factory":
+        thread.start()
+    if way == "a thread of that":
+        first = threading.Thread(target=lambda: thread.start())
+        first.start()
+        first.join()
+    if way == "a worker of the factory":
+        pool = ThreadPoolExecutor(1)
+        pool.submit(whole)
+        pool.shutdown(wait=False)
+    return (lambda: begin(whole, ())) if way == "_thread" else lambda: None, ended.wait
+
+
+WAYS = ["a thread of the factory", "a thread of that", "a worker of the factory", "_thread"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@each
+def test_who_waits_for_a_thread_outside_is_not_lost_at_once(tool, way):
+    """The role waits before the other thread completes: nobody of the run can go on then."""
+    def world():
+        ready, who = Completion("ready"), []
+
+        def helper():
+            until(lambda: who and stands_at(who[0], ready))
+            ready.complete()
+
+        first, end = started(way, helper)
+
+        def role():
+            first()
+            who.append(current())
+            ready.wait()
+            end()
+
+        return {"role": role}
+
+    result = call(tool, world)
+    assert str(result.verdict) == TOOLS[tool], str(result)
+    [note] = [note for note in result.outcome.notes if "is outside the run" in note]
+    assert "used ready (once, at test_outsiders.py:" in note
+    assert "(started at test_outsiders.py:" in note
+
+
+@each
+def test_who_waits_for_a_lock_that_a_thread_outside_holds_is_not_lost_at_once(tool):
+    def world():
+        a, taken, who = Mutex("a"), threading.Event(), []
+
+        def helper():
+            with a:
+                taken.set()
+                until(lambda: who and stands_at(who[0], a))
+
+        first, end = started("a thread of the factory", helper)
+
+        def role():
+            taken.wait()
+            who.append(current())
+            with a:
+                pass
+            end()
+
+        return {"role": role}
+
+    result = call(tool, world)
+    assert str(result.verdict) in (TOOLS[tool], "clean"), str(result)
+
+
+@pytest.mark.parametrize("make", [Mutex, RWSemaphore])
+@pytest.mark.parametrize("tool", [run, explore, force, predict, stress])
+def test_a_cycle_through_a_thread_outside_is_a_deadlock(tool, make):
+    """The role asks last, once the other is seen to wait: so it is known at once."""
+    def world():
+        a, b = make("a"), make("b")
+        holds, others = threading.Event(), []
+
+        def take(lock):
+            return lock if make is Mutex else lock.down_write()
+
+        def helper():
+            until(holds.is_set)
+            with take(b):
+                others.append(current())
+                with take(a):
+                    pass
+
+        _, end = started("a thread of the factory", helper)
+
+        def role():
+            with take(a):
+                holds.set()
+                until(lambda: others and others[0].waits_on is a)
+                with take(b):
+                    pass
+
+        def waits_for_the_end():
+            end()
+
+        return Scenario({"role": role}, check=waits_for_the_end)
+
+    result = call(tool, world)
+    assert (str(result.verdict), result.how) == ("deadlock", "observed"), str(result)
+    assert [(member["role"], member["wants"]) for member in result.cycle] \
+        == [("role", "b"), ("helper", "a")]
+
+
+@pytest.mark.parametrize("tool", [run, explore])
+def test_a_hang_is_known_at_once_when_the_thread_outside_waits_too(tool):
+    ways_out = []
+
+    def world():
+        never, neither, others = Completion("never"), Completion("neither"), []
+        begun = threading.Event()
+        ways_out.append(neither)
+
+        def helper():
+            until(begun.is_set)
+            others.append(current())
+            neither.wait()
+
+        started("a thread of the factory", helper)
+
+        def role():
+            begun.set()
+            until(lambda: others and others[0].waits_on is neither)
+            never.wait()
+
+        return {"role": role}
+
+    result = call(tool, world, timeout=20)
+    for completion in ways_out:
+        completion.complete()
+    assert (str(result.verdict), result.how) == ("hang", "observed")
+
+
+@pytest.mark.parametrize("tool", [run, explore])
+def test_a_hang_is_known_at_once_when_the_thread_that_holds_the_lock_has_ended(tool):
+    def world():
+        a = Mutex("a")
+        begun = threading.Event()
+
+        def holder():
+            until(begun.is_set)
+            a.acquire()
+
+        thread = threading.Thread(target=holder)
+        thread.start()
+
+        def role():
+            begun.set()
+            while thread.is_alive():
+                time.sleep(0)
+            with a:
+                pass
+
+        return {"role": role}
+
+    result = call(tool, world, timeout=20)
+    assert (str(result.verdict), result.how) == ("hang", "observed"), str(result)
+
+
+@pytest.mark.parametrize("tool", [run, explore])
+def test_a_wait_for_a_thread_that_has_ended_is_a_hang_known_at_once(tool):
+    def world():
+        thread = threading.Thread(target=lambda: None)
+        thread.start()
+        thread.join()
+        never = Completion("never")
+        return {"role": lambda: never.wait(by=thread)}
+
+    result = call(tool, world, timeout=20)
+    assert (str(result.verdict), result.how) == ("hang", "observed")
+
+
+@pytest.mark.parametrize("tool", [run, explore])
+def test_when_the_timeout_judges_who_may_still_act_is_named(tool):
+    may_end = threading.Event()
+
+    def world():
+        never = Completion("never")
+
+        def helper():
+            until(may_end.is_set)
+
+        started("a thread of the factory", helper)
+        return {"role": never.wait}
+
+    result = call(tool, world, timeout=0.2)
+    may_end.set()
+    assert (str(result.verdict), result.how) == ("hang", "timed out")
+    assert "helper (started at test_outsiders.py:" in result.finding.text
+    assert "outside the run, may still act" in result.finding.text
+
+
+@each
+def test_a_thread_that_ended_before_the_roles_begin_does_not_matter(tool):
+    def world():
+        a = Mutex("a")
+        thread = threading.Thread(target=taking(a))
+        thread.start()
+        thread.join()
+        return {"one": taking(a), "two": taking(a)}
+
+    result = call(tool, world)
+    assert (str(result.verdict), "outside the run" in str(result)) == ("clean", False)
+
+
+@each
+def test_a_thread_that_is_still_at_work_when_the_roles_have_ended_leaves_no_proof(tool):
+    may_end = threading.Event()
+
+    def world():
+        def helper():
+            until(may_end.is_set)
+
+        started("a thread of the factory", helper)
+        return {"role": taking(Mutex("a"))}
+
+    result = call(tool, world)
+    may_end.set()
+    assert str(result.verdict) == TOOLS[tool]
+    assert "still at work, at test_outsiders.py:" in str(result).replace("\n  ", " ")
+
+
+@each
+def test_an_idle_worker_of_a_pool_is_not_at_work(tool):
+    pools = []
+
+    def world():
+        pools.append(ThreadPoolExecutor(1))
+        pools[-1].submit(lambda: None).result()
+        return {"role": taking(Mutex("a"))}
+
+    result = call(tool, world)
+    for pool in pools:
+        pool.shutdown()
+    assert (str(result.verdict), "outside the run" in str(result)) == ("clean", False)
+
+
+def test_locks_that_no_role_uses_are_not_of_the_run():
+    def world():
+        own, may_go = Mutex("own"), threading.Event()
+
+        def helper():
+            until(may_go.is_set)
+            taking(own)()
+
+        _, end = started("a thread of the factory", helper)
+
+        def role():
+            may_go.set()
+            end()
+            taking(Mutex("a"))()
+
+        return {"role": role}
+
+    assert run(world).outcome.notes == []
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+def test_a_lock_taken_outside_in_the_middle_of_a_step_is_no_error_of_ours(monkeypatch, blocking):
+    """It is taken between the choice of a role that may have it and its request."""
+    plain = ScheduledRun._grant
+
+    def world():
+        a, go, taken, may_end = Mutex("a"), *(threading.Event() for _ in range(3))
+
+        def helper():
+            until(go.is_set)
+            with a:
+                taken.set()
+                until(may_end.is_set)
+
+        _, end = started("a thread of the factory", helper)
+
+        def grant(run, task, label):
+            if task.lock is a:
+                go.set()
+                taken.wait()
+            return plain(run, task, label)
+
+        monkeypatch.setattr(ScheduledRun, "_grant", grant)
+
+        def role():
+            try:
+                if a.acquire(blocking):
+                    a.release()
+            finally:
+                may_end.set()
+                end()
+
+        return {"role": role}
+
+    result = explore(world)
+    assert (str(result.verdict), result.finding.text) == (
+        "inconclusive", "helper, outside the run, had a when role was to take it")
+
+
+def test_a_replayed_schedule_names_them_too():
+    def world():
+        ready, go = Completion("ready"), threading.Event()
+
+        def helper():
+            until(go.is_set)
+            ready.complete()
+
+        _, end = started("a thread of the factory", helper)
+
+        def role():
+            go.set()
+            ready.wait()
+            end()
+            raise KeyError("spoon")
+
+        return {"role": role}
+
+    found = explore(world)
+    again = replay(found.replay, world)
+    assert (str(found.verdict), str(again.verdict)) == ("error", "error")
+    assert any("used ready (once" in note for note in again.outcome.notes)
+
+
+def test_a_standstill_is_judged_while_a_role_stands_at_a_semaphore():
+    """To look whether it could go on takes the guard of the account."""
+    may_end = threading.Event()
+
+    def world():
+        semaphore = RWSemaphore("s")
+
+        def reads():
+            with semaphore.down_read():
+                pass
+
+        def waits():
+            with semaphore.down_read():
+                until(may_end.is_set)
+
+        return {"waits": waits, "reads": reads}
+
+    result = explore(world, timeout=0.2)
+    may_end.set()
+    assert str(result.verdict) == "inconclusive"
+    assert "waits waits outside our locks, or computes, while reads is held back" \
+        in result.finding.text
+
+
+def test_what_was_replaced_while_a_run_was_under_way_is_put_back():
+    plain = begin
+    run(lambda: {"role": lambda: None})
+    assert begin is plain is __import__("_thread").start_new_thread
+
+
+def test_a_world_with_further_writers_keeps_its_threads():
+    world = Scenario({"role": print})
+    meet = Meet(At("role", "s"), writers=("s",))
+    assert with_writers(world, meet).family is world.family
+
+
+def test_a_thread_that_only_one_of_several_runs_saw_is_named():
+    """The first run is the one that is reported; the helper acts in the second."""
+    runs = []
+
+    def world():
+        a, go = Mutex("a"), threading.Event()
+
+        def helper():
+            until(go.is_set)
+            taking(a)()
+
+        runs.append(None)
+        end = started("a thread of the factory", helper)[1] if len(runs) == 2 else None
+
+        def role():
+            if end is not None:
+                go.set()
+                end()
+            taking(a)()
+
+        return {"role": role}
+
+    [note] = run(world, runs=3).outcome.notes
+    assert "used a (once, at test_outsiders.py:" in note
