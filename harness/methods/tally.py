@@ -69,9 +69,9 @@ class Tally:
 
     def counts_as_run(self, outcome: Outcome) -> bool:
         """Say whether a run that came to *outcome* counts: not if the time was up in the middle of
-        it, unless there is no other.
+        it, unless there is no other, or a role is left that could not be ended.
         """
-        return outcome.verdict is not Verdict.INCONCLUSIVE or not self.runs
+        return outcome.verdict is not Verdict.INCONCLUSIVE or not self.runs or bool(outcome.stuck)
 
     def add(self, outcome: Outcome, world: Scenario) -> Outcome:
         """Count one run, and return it."""

@@ -83,6 +83,9 @@ class FreeRun(PlayedRun):
         enter()
         if not self.unwinding and self.unfinished:
             cycle = any_cycle([task for task in self.tasks if blockers(task)])
+            waiting = self._waiting_for_ever()
+            if waiting and verdict is Verdict.INCONCLUSIVE:    # more time would change nothing
+                verdict, text = Verdict.HANG, for_ever(len(waiting))
             self.stop(self.deadlock(cycle, "timed out", stacks) if cycle
                       else self.finding(verdict, "timed out", text, stacks))
         leave()
@@ -139,16 +142,23 @@ class FreeRun(PlayedRun):
         """Judge, or let someone go on: no role can go on by itself. Called with the guard held."""
         if self.unwinding or self._starting or not self.unfinished:
             return
-        if any(self.tell((hook,)) for hook in self.on_idle) or self.running \
-                or self.detect == "timeout" or self.unwinding:
+        if any(self.tell((hook,)) for hook in self.on_idle) or self.detect == "timeout" \
+                or self.unwinding:
             return
-        waiting = [task for task in self.tasks if task.waits_on is not None]
-        if any(blocker.run is not self for task in waiting for blocker in blockers(task)):
-            return   # a thread outside the run may still let us go on: the timeout judges
+        waiting = self._waiting_for_ever()
+        if waiting is None:
+            return
         cycle = any_cycle(waiting)
         self.stop(self.deadlock(cycle, "observed") if cycle
                   else self.finding(Verdict.HANG, "observed", for_ever(len(waiting)),
                                     all_stacks(self.tasks)))
+
+    def _waiting_for_ever(self) -> list[Task] | None:
+        """Return who waits, or None if one may still go on. Called with the guard held."""
+        waiting = [task for task in self.tasks if task.waits_on is not None]
+        # A thread outside the run may still let us go on: the timeout judges.
+        outside = any(blocker.run is not self for task in waiting for blocker in blockers(task))
+        return None if self.running or self._starting or outside else waiting
 
     def end(self, task: Task) -> None:
         if task.held:

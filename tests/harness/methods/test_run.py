@@ -99,6 +99,50 @@ def test_a_run_that_the_time_cuts_counts_if_there_is_no_other():
     assert (second.verdict.value, second.coverage) == ("clean", {"runs": 1})
 
 
+@pytest.mark.parametrize("tool", [run, stress])
+def test_a_run_that_the_time_cuts_counts_if_a_role_of_it_cannot_be_ended(tool, monkeypatch):
+    """Two runs are clean, in the third a role waits at a lock that is none of ours."""
+    gone, threads, builds = threading.Lock(), [], []
+
+    def stays():
+        threads.append(threading.current_thread())
+        with gone:
+            pass
+
+    def world():
+        builds.append(1)
+        return {"role": stays if len(builds) == 3 else lambda: None,
+                "other": small_worlds.in_order()["first"]}
+
+    monkeypatch.setattr(FreeRun, "is_late", lambda self, now: len(threads) > 0)
+    with gone:
+        result = tool(world, seconds=600, timeout=0.1)
+    threads[0].join()
+    assert (result.verdict, result.coverage["verdicts"]) == (
+        "inconclusive", {"clean": 2, "inconclusive": 1})
+    assert "Outside our locks, and left running: role at test_run.py:" in str(result)
+
+
+@pytest.mark.parametrize("tool", [run, stress])
+def test_a_run_in_which_all_wait_for_ever_is_a_hang_though_the_time_cuts_it(tool, monkeypatch):
+    """With `detect="timeout"` it is not known at once; more time would show nothing else."""
+    builds = []
+
+    def world():
+        builds.append(1)
+        done = Completion("done")
+        return {"waits": done.wait if len(builds) == 3 else lambda: None,
+                "other": small_worlds.in_order()["first"]}
+
+    def is_late(self, now):
+        return len(builds) == 3 and not self.running and not self._starting
+
+    monkeypatch.setattr(FreeRun, "is_late", is_late)
+    result = tool(world, runs=3, seconds=600, timeout=2, detect="timeout")
+    assert (result.verdict, result.coverage["verdicts"]) == ("hang", {"clean": 2, "hang": 1})
+    assert result.finding.text == "1 role waits for ever and no cycle explains it"
+
+
 def test_of_runs_and_seconds_the_first_reached_ends_it():
     assert run(small_worlds.in_order, runs=3, seconds=60).coverage["runs"] == 3
 
