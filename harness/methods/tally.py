@@ -14,8 +14,8 @@ from typing import Any
 from ..locks.callsite import Chain
 from ..locks.errors import ScenarioError
 from ..report.result import Result
+from ..runtime.asking import without_assertions
 from ..runtime.free_run import FreeRun
-from ..runtime.left_out import cannot_fail
 from ..runtime.observer import Observer
 from ..runtime.process_state import settled
 from ..runtime.scenario import Scenario, build, name_of
@@ -135,7 +135,7 @@ def result_of(scenario: str, outcome: Outcome, coverage: dict[str, Any], began: 
         began: when the call did, by time.perf_counter().
     """
     how = outcome.gravest.how if outcome.gravest else "observed"
-    blind = cannot_fail(world) if world is not None else []
+    blind = without_assertions(world) if world is not None else []
     outcome.notes += [sentence for sentence in blind if sentence not in outcome.notes]
     return Result(scenario, outcome.verdict, how, coverage, outcome, time.perf_counter() - began,
                   names=world and world.function_name, titles=world and world.title, **more)
