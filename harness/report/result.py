@@ -34,7 +34,7 @@ class Result:
 
     Raises:
         ValueError: it is asked for a truth value, and the question is open.
-        TypeError: it is compared with a verdict or a word.
+        TypeError: it is compared with a verdict, a word, True or False.
 
     Attributes:
         scenario: its name.
@@ -104,9 +104,9 @@ class Result:
         return bool(self.verdict)
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, (str, Verdict)):
-            raise TypeError(f"a Result is never {str(other)!r}: compare its verdict, as in "
-                            f"`result.verdict == \"{other}\"`")
+        if isinstance(other, (str, Verdict, bool)):
+            raise TypeError(f"a Result is never {str(other)!r}: `assert result`, or compare its "
+                            f"verdict, as in `result.verdict == \"clean\"`")
         return self is other
 
     __hash__ = object.__hash__
