@@ -166,8 +166,8 @@ def _source_of_lambda(code: CodeType) -> str:
     # Where its value is computed: of several lambdas in a line, only one ends there.
     ends = {(end, column) for _, end, _, column in code.co_positions()}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Lambda) and node.lineno <= code.co_firstlineno <= node.body.lineno \
-                and (node.body.end_lineno, node.body.end_col_offset) in ends:
+        if isinstance(node, ast.Lambda) and (node.body.end_lineno,
+                                             node.body.end_col_offset) in ends:
             text = ast.get_source_segment(source, node.body) or ""
             return text if len(text) <= _SHORT and "\n" not in text else ""
     return ""

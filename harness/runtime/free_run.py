@@ -158,7 +158,7 @@ class FreeRun(PlayedRun):
         waiting = [task for task in self.tasks if task.waits_on is not None]
         # A thread outside the run may still let us go on: the timeout judges.
         outside = any(blocker.run is not self for task in waiting for blocker in blockers(task))
-        return None if self.running or self._starting or outside else waiting
+        return None if self.running or outside else waiting
 
     def end(self, task: Task) -> None:
         if task.held:

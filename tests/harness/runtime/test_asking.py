@@ -6,6 +6,7 @@ as a lambda must, is to be heard.
 """
 
 import functools
+import re
 import threading
 
 import pytest
@@ -69,6 +70,18 @@ def test_of_several_lambdas_in_a_line_the_one_that_says_no_is_quoted():
         return Scenario({"one": step}, invariants={"so": lambda: 2 > 1, "no": lambda: 1 > 2})
 
     assert run(world).finding.text.endswith(": 1 > 2")
+
+
+def test_a_lambda_is_quoted_if_it_is_short_and_stands_in_one_line():
+    balance = [0]
+    for check, quoted in [
+            (lambda: balance[0] == 7, r": balance\[0\] == 7"),
+            (lambda: balance[0] == 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1, ""),
+            (lambda: balance[0]
+             == 7, "")]:
+        said = run(asked(check=check)).finding.text.removeprefix(
+            "the check at the end failed: it returned False: ")
+        assert re.fullmatch(rf"lambda at test_asking\.py:\d+{quoted}", said)
 
 
 class Ledger:
