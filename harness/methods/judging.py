@@ -7,6 +7,7 @@ can be run again (pytest_support/offline_predict.py).
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -38,6 +39,7 @@ class Judge:
         roles: of the scenario; others are threads they start.
         outside: roles waited for each other outside our locks.
         unread: groups that were not judged for lack of time.
+        states: the engine's answer, if the scenario is a program.
         matched: the cycles of the baseline that were met.
     """
 
@@ -51,6 +53,7 @@ class Judge:
         self.roles: set[str] = set()
         self.outside = False
         self.unread = 0
+        self.states: Any = None
         self.matched: set[str] = set()
 
     @property
@@ -169,6 +172,7 @@ class Judge:
         known_waits = {waits_of(prediction.outcome.gravest) for prediction in self.predictions
                        if prediction.status == KNOWN and prediction.outcome}
         outcomes = [_without(known_waits, outcome) for outcome in self.observed]
+        cut = any(map(operator.is_not, outcomes, self.observed))
         outcomes += [prediction.outcome for prediction in self.predictions
                      if prediction.status == FORCED and prediction.outcome is not None]
         self.tally.kept = max(outcomes, key=lambda outcome: outcome.verdict.graveness, default=None)
@@ -179,6 +183,9 @@ class Judge:
         result.verdict = max(verdicts, key=lambda verdict: verdict.graveness)
         result.predictions, result.splat = self.predictions, paragraphs
         result.known = sorted(self.matched)
+        if cut and self.states is None:
+            result.outcome.notes.append("A run ended in a known deadlock: what its roles would "
+                                        "have done after it was not seen.")
         if result.outcome.gravest is None and self.predictions:
             result.how = "predicted"
         return result

@@ -96,7 +96,6 @@ class Session(Judge):
 
     Attributes:
         refusals: how many runs there were in which trylocks failed.
-        states: the engine's answer, if the scenario is a program.
         declared: what came of the meeting the scenario declares.
         kept_order: of start, in the run that is kept.
     """
@@ -107,7 +106,6 @@ class Session(Judge):
         self.call, self.workers = call, workers
         self.build, self.play = call.build, functools.partial(call.play, workers)
         self.refusals = 0
-        self.states: Any = None
         self.declared = ""
         self.kept_order: tuple[tuple[int, ...], str] = (), "first"
         self.confirmer = Confirmer(self.build, self.play, self.obey, lambda: self.late)
