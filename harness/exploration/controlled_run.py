@@ -208,6 +208,7 @@ class ControlledRun(ScheduledRun):
     def step(self, task: Any, on: str) -> None:
         """Stop *task* at a point of its own."""
         self.look(task, f"step {on}", STEP)
+        self.ask_invariants(task)
 
     def look(self, task: Any, lock: Any, ask: int = LOOK) -> None:
         """Stop *task* before it looks: what it sees depends on who went before."""

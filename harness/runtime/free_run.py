@@ -114,6 +114,7 @@ class FreeRun(PlayedRun):
         leave()
 
     def step(self, task: Task, on: str) -> None:
+        self.ask_invariants(task)
         for hook in self.on_pause:
             hook(task)
 

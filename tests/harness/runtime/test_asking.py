@@ -186,6 +186,45 @@ def test_an_invariant_that_says_no_while_roles_meet_is_a_violation():
         assert "returned False: lambda at test_asking.py:" in tool(world).finding.text
 
 
+@pytest.mark.parametrize("tool", [*TOOLS, functools.partial(explore, strategy="dfs"),
+                                  functools.partial(explore, trust_locks=True)])
+def test_an_invariant_is_asked_at_a_step_though_no_lock_is_used(tool):
+    def world():
+        books = []
+
+        def half_done():
+            books.append("debit")
+            step("books")
+            books.append("credit")
+
+        return Scenario({"role": half_done},
+                        invariants={"even": lambda: len(books) % 2 == 0})
+
+    result = tool(world)
+    assert (result.verdict, len(result.outcome.findings)) == ("violation", 1)
+    assert "invariant 'even' is broken: it returned False: lambda at" in result.finding.text
+
+
+def test_an_invariant_at_a_step_sees_what_another_role_left_half_done():
+    """By hand: broken where both stand between their two writes, at the second one's step."""
+    def world():
+        inside = []
+
+        def role():
+            step("inside")
+            inside.append(1)
+            step("inside")
+            inside.pop()
+
+        return Scenario({"one": role, "two": role},
+                        invariants={"one at a time": lambda: len(inside) < 2})
+
+    result = explore(world)
+    assert (result.verdict, result.finding.text.partition(":")[0]) == (
+        "violation", "invariant 'one at a time' is broken")
+    assert replay(result.replay, world).verdict == "violation"
+
+
 # -- python -O ----------------------------------------------------------------------------------
 
 OPTIMIZED = '''
