@@ -187,8 +187,7 @@ def nothing_new(result: Result) -> str:
     words = [f"{counted(known, 'known deadlock')} (baseline), nothing new"] if known else []
     if others:
         cycles = counted(others, f"{'further ' if known else ''}cycle")
-        happen = "none of which can happen" if others > 1 else "which cannot happen"
-        words.append(f"{cycles} in the lock order, {happen} by what was seen")
+        words.append(f"{cycles} in the lock order, ruled out by what was seen")
     return "; ".join(words) or "no cycle in the lock order that was seen"
 
 
