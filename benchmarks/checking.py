@@ -26,7 +26,7 @@ from harness.exploration.dpor import Reduced
 from harness.exploration.strategies import DepthFirst
 from harness.runtime.process_state import settled
 
-from . import oracle
+from . import oracle, permits
 from .measure import scaled
 from .worlds import dining, on_threads
 
@@ -227,6 +227,10 @@ def _prediction(amount: Amount) -> tuple[str, list[str]]:
     return f"pairs of nested sections, samples: {', '.join(said)}", differs
 
 
+def _permits(amount: Amount) -> tuple[str, list[str]]:
+    return permits.compared(amount.cases(permits.WORLDS, 3), amount.seed)
+
+
 # -- what is left behind ---------------------------------------------------------------------------
 
 
@@ -331,6 +335,7 @@ def _always() -> dict[str, Callable[[], None]]:
 CHECKS: dict[str, tuple[str, Callable[[Amount], tuple[str, list[str]]]]] = {
     "programs": ("random programs", _programs),
     "scenarios": ("random Python scenarios", _scenarios),
+    "permits": ("prediction of random worlds with permits", _permits),
     "pairs": ("prediction against the truth", _prediction),
     "one-call": ("deadlocks in one call leave nothing", _in_one_call),
     "calls": ("deadlocks in calls of their own leave nothing", _in_calls),

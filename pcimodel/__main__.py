@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import textwrap
 import time
@@ -11,10 +12,13 @@ from typing import Any
 from harness import Result, ScenarioError
 from harness.cli import options
 from harness.cli.commands import add_commands, add_help_command, perform, show_help
+from harness.locks.errors import unknown_name
 
-from .fixes import FIXES, apply
-from .lab.compare import compare, render
-from .lab.scenarios import SCENARIOS, scenario
+from .fixes import FIXES
+from .lab.compare import compare
+from .lab.machines import MACHINES, setup_of
+from .lab.scenarios import SCENARIOS, scenario, tree_with
+from .lab.table import render
 from .trees import TREES
 
 DESCRIPTION = "A model of Linux's PCI core with real locks on real threads. Without a command: " \
@@ -42,7 +46,9 @@ def _parser() -> Any:
 def _add_kernel_options(command: Any) -> None:
     command.add_argument("--kernel", default="v4.14", metavar="TREE", help="default %(default)s")
     command.add_argument("--fix", action="append", default=[], dest="fixes", metavar="NAME",
-                         help="a fix on top of it (may be given again)")
+                         help="a fix on top of it, also FILE.py:NAME (may be given again)")
+    command.add_argument("--machine", metavar="NAME",
+                         help="a machine of the list (compare: this one alone)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,7 +70,8 @@ def _help(args: Any) -> int:
 def _list(args: Any) -> int:
     known = {"scenarios": {name: entry.summary for name, entry in SCENARIOS.items()},
              "kernels": {name: _first_line(tree) for name, tree in TREES.items()},
-             "fixes": {name: _first_line(fix) for name, fix in FIXES.items()}}
+             "fixes": {name: _first_line(fix) for name, fix in FIXES.items()},
+             "machines": {name: setup.summary for name, setup in MACHINES.items()}}
     with options.json_file(args.json) as write:
         for title, entries in known.items() if args.json != "-" else ():
             print(f"{title}:")
@@ -80,37 +87,48 @@ def _first_line(cls: type) -> str:
     return (cls.__doc__ or "").strip().partition("\n")[0]
 
 
-def _known(kernel: str, fixes: Sequence[str], names: Sequence[str]) -> None:
-    """Refuse unknown names in one line."""
-    for what, wanted, known in (("scenario", names, SCENARIOS), ("kernel", [kernel], TREES),
+def _known(args: Any, names: Sequence[str]) -> None:
+    """Refuse unknown names in one line, with the nearest that there is."""
+    fixes = [name for name in args.fixes if ":" not in name]    # others name a file
+    for what, wanted, known in (("scenario", names, SCENARIOS), ("kernel", [args.kernel], TREES),
                                 ("fix", fixes, FIXES)):
         for name in wanted:
             if name not in known:
-                raise ScenarioError(f"unknown {what} {name!r}; known are: {', '.join(known)}")
+                raise unknown_name(f"unknown {what}", name, list(known))
+    setup_of(args.machine)
 
 
 def _compare(args: Any) -> int:
     names = args.scenarios or list(SCENARIOS)
-    fixes = args.fixes or list(FIXES)
-    _known(args.kernel, fixes, names)
+    fixes = list(dict.fromkeys(args.fixes)) or list(FIXES)
+    _known(args, names)
+    refused: dict[str, str] = {}
+    for fix in fixes:
+        try:
+            tree_with(args.kernel, [fix])
+        except ValueError as exc:
+            refused[fix] = str(exc)
     began = time.perf_counter()
     with options.json_file(args.json) as write:
-        cells = compare(names, args.kernel, fixes, timeout=args.timeout,
-                        policy=args.policy or "writer")
+        cells = compare(names, args.kernel, [fix for fix in fixes if fix not in refused],
+                        timeout=args.timeout, policy=args.policy or "writer",
+                        machine=args.machine, options=options.given(args, "timeout"))
         seconds = round(time.perf_counter() - began, 3)
         if args.json != "-":
-            print(render(cells))
-        write({"kernel": args.kernel, "fixes": fixes, "seconds": seconds,
+            print(render(cells, refused))
+        write({"kernel": args.kernel, "fixes": fixes, "refused": refused, "seconds": seconds,
                "cells": [cell.as_dict() for cell in cells]})
-    return 0
+    for why in refused.values():
+        print(f"pcimodel: {why}", file=sys.stderr)
+    return 2 if refused else 0
 
 
 def _one(args: Any) -> int:
     every = args.command == "stress" and args.scenario == "all"
     names = list(SCENARIOS) if every else [args.scenario]
-    _known(args.kernel, args.fixes, names)
+    _known(args, names)
     try:
-        apply(TREES[args.kernel], args.fixes)
+        tree_with(args.kernel, args.fixes)
     except ValueError as exc:
         raise ScenarioError(str(exc)) from None
     with options.json_file(args.json) as write:
@@ -131,7 +149,7 @@ def _one(args: Any) -> int:
 
 
 def _result(args: Any, name: str, of: int) -> Result:
-    factory = scenario(name, args.kernel, args.fixes, args.policy or "writer")
+    factory = scenario(name, args.kernel, args.fixes, args.policy or "writer", args.machine)
     words = [name, *_kernel_words(args)]
     result = perform(args, factory,
                      lambda command: " ".join([f"python -m pcimodel {command}", *words]), of)
@@ -141,8 +159,9 @@ def _result(args: Any, name: str, of: int) -> Result:
 
 def _kernel_words(args: Any) -> list[str]:
     words = [] if args.kernel == "v4.14" else [f"--kernel {args.kernel}"]
-    words += [f"--fix {fix}" for fix in args.fixes]
-    return words + ([f"--policy {args.policy}"] if args.policy else [])
+    words += [f"--fix {shlex.quote(fix)}" for fix in args.fixes]
+    words += [f"--policy {args.policy}"] if args.policy else []
+    return words + ([f"--machine {args.machine}"] if args.machine else [])
 
 
 if __name__ == "__main__":

@@ -15,12 +15,11 @@ import harness.programs.format as notation
 from harness.programs import json_file
 from harness import Verdict, explore, force, predict, stress
 from harness.checker.program import KINDS, OPS
-from harness.locks.operations import RECORDED
+from harness.locks.operations import ONLY_RECORDED
 from harness.cli import command_line
 from harness.lockorder.lockdep import TYPES
 from harness.programs.threads import OPERATIONS
 from pcimodel import __main__ as pcimodel
-from pcimodel.fixes import FIXES
 
 PATHS = sorted([*ROOT.glob("harness/pages/*"), *ROOT.glob("pcimodel/pages/*")])
 PAGES = {document.name: document for document in map(Document, PATHS)}
@@ -108,13 +107,16 @@ def test_commands_in_the_text_work(name, command, tmp_path, request):
     assert done.returncode in (0, 1, 3), done.stdout
 
 
-def test_the_recipe_for_a_fix_makes_a_fix_that_is_compared(monkeypatch, capsys):
-    recipe = next(text for _, _, text in PAGES["pcimodel-fixes"].blocks if "class MyFix" in text)
-    made = {}
-    exec(recipe, made)
-    monkeypatch.setitem(FIXES, made["MyFix"].name, made["MyFix"])
-    assert pcimodel.main(["--fix", "my-fix", "--scenario", "probe-vs-aer"]) == 0
-    assert re.search(r"^probe-vs-aer +deadlock +not-reached$", capsys.readouterr().out, re.M)
+def test_the_recipe_for_a_fix_makes_one_that_does_what_the_scenarios_are_for(tmp_path, capsys,
+                                                                             monkeypatch):
+    [recipe] = [text for _, name, text in PAGES["pcimodel-fixes"].blocks if name == "my_fix.py"]
+    (tmp_path / "my_fix.py").write_text(recipe)
+    monkeypatch.chdir(tmp_path)
+    argv = [word for name in ("probe-vs-aer", "aer-with-vfs") for word in ("--scenario", name)]
+    assert pcimodel.main(["--fix", "my_fix.py:MyFix", *argv]) == 0
+    found = capsys.readouterr().out
+    assert re.search(r"^probe-vs-aer +deadlock +not-reached$", found, re.M)
+    assert re.search(r"^aer-with-vfs +clean +clean$", found, re.M)
 
 
 # -- the command help ------------------------------------------------------------------------------
@@ -161,7 +163,7 @@ def test_help_takes_one_topic(main, package, capsys):
 def test_the_page_on_programs_names_every_key_kind_and_operation():
     keys = {*notation.KEYS_OF_A_CASE, *notation.KEYS_OF_A_VARIANT, *notation.KEYS_OF_A_LOCK,
             *json_file.REMARKS, *notation.REMARKS_ON_A_CASE, *notation.REMARKS_ON_A_FILE}
-    assert {*keys, *KINDS, *OPS.difference(RECORDED)} - words("harness-programs") == set()
+    assert {*keys, *KINDS, *OPS.difference(ONLY_RECORDED)} - words("harness-programs") == set()
 
 
 def test_the_page_on_cases_names_every_key_type_and_operation_of_a_validator():
@@ -201,7 +203,7 @@ def test_the_page_on_options_names_every_command_and_option():
 
 def test_the_pages_of_the_model_name_every_option_that_it_adds():
     added = options_of(pcimodel._parser()) - options_of(command_line._parser())
-    assert {"--kernel", "--fix", "--scenario"} == added
+    assert {"--kernel", "--fix", "--scenario", "--machine"} == added
     assert added - words("pcimodel-fixes") == set()
 
 

@@ -63,10 +63,12 @@ class Stuck:
 
 @dataclass(frozen=True)
 class Misuse:
-    """A thread releases what it does not hold. There the schedule ends.
+    """A thread releases what it does not hold, and there the schedule ends; or it ends while it
+    holds something, which is released then.
 
     Attributes:
-        schedule: a shortest way there; its last step is the release.
+        op: index of the release; the number of its operations if it ended.
+        schedule: a shortest way there; its last step is the release, or the one that ends it.
     """
 
     thread: str

@@ -21,6 +21,9 @@ The operations, with what each needs of its target:
 - of a recording only, a trylock that succeeded: ``take L``, ``take_read L``, ``take_write L``. They
   never wait. A thread at one that would fail has left the recorded path, of which alone the
   program tells.
+- of a recording only, flags that count, as completions do: ``complete F`` lets one ``wait F`` pass,
+  and is used up by it; after ``set F`` every one passes; ``clear F`` takes back both. ``pass F`` is
+  a wait with a time limit that succeeded: to it applies what is said of ``take``.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ from typing import NamedTuple
 
 from ..locks.errors import ScenarioError
 from ..locks.one_line import one_line
-from ..locks.operations import OPERATIONS, RECORDED, Operation, names
+from ..locks.operations import ONLY_RECORDED, OPERATIONS, Operation, names
 from ..locks.rwsem_policy import POLICIES
 
 MUTEXES = ("mutex", "mutex_re", "spin", "cfg")
@@ -42,7 +45,8 @@ KINDS = (*MUTEXES, *SEMAPHORES, "kernfs", "srcu")
 LOCK_OPS: dict[str, tuple[str, ...]] = {
     name: kinds for kinds in (MUTEXES, SEMAPHORES, ("kernfs",), ("srcu",))
     for name in names(of=kinds[0])}
-FLAG_OPS, THREAD_OPS = names(of="flag"), names(of="thread")
+COUNTING = names(of="completion")
+FLAG_OPS, THREAD_OPS = names(of="flag") | COUNTING, names(of="thread")
 SKIPPING = names(busy="skips")
 OPS = frozenset((*LOCK_OPS, *FLAG_OPS, *THREAD_OPS))
 
@@ -88,6 +92,7 @@ class Program:
         flags: those set at the start.
         policy: of its reader/writer locks, as for `RWSemaphore`.
         policies: lock -> its policy, where that is another.
+        passes: flag that counts -> how many waits would pass from the start.
 
     Raises:
         ScenarioError: it makes no sense; the text says where.
@@ -98,6 +103,7 @@ class Program:
     flags: frozenset[str] = field(default_factory=frozenset)
     policy: str = "writer"
     policies: Mapping[str, str] = field(default_factory=dict)
+    passes: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for policy in (self.policy, *self.policies.values()):
@@ -175,4 +181,4 @@ def _check(where: str, op: Op, left: int, locks: dict[str, str],
 def unknown_operation(where: str, name: str) -> ScenarioError:
     """Return the refusal of an operation that nobody can write, with those that one can."""
     return ScenarioError(f"{where}: unknown operation {name!r}; one of "
-                         f"{', '.join(sorted(OPS.difference(RECORDED)))}")
+                         f"{', '.join(sorted(OPS.difference(ONLY_RECORDED)))}")

@@ -24,7 +24,7 @@ CHUNK = 4096    # how many states are gone through between two looks at the cloc
 
 
 def search(program: Program, *, max_states: int = 1_000_000, seconds: float | None = None,
-           first: bool = False) -> Answer:
+           first: bool = False, keep: bool = False) -> Answer:
     """Go through the states of *program*, nearest first.
 
     Args:
@@ -32,8 +32,10 @@ def search(program: Program, *, max_states: int = 1_000_000, seconds: float | No
         seconds: give up when so much time has passed.
         first: stop at the nearest state in which threads wait for each other, even if others could
             still move. Without it all states are gone through.
+        keep: a thread that ends keeps what it holds, and nobody gets it any more. Without it that
+            is a misuse, and the lock is released, as real threads have it.
     """
-    return _Search(Machine(program), max_states, seconds, first).answer()
+    return _Search(Machine(program, keep), max_states, seconds, first).answer()
 
 
 class _Search:
@@ -120,6 +122,7 @@ class _Search:
         # The nearest misuse of an operation is the last to be put in, so the one that is kept.
         misuse = {(misuse.thread, misuse.op): misuse
                   for misuse in map(self._misuse, reversed(self.misused))}
+        misuse |= self._kept()
         left = sum(self.look.off_path(state) for state in self.final)
         verdict = ("deadlock" if any(end.circle for end in stuck) else "hang" if stuck else
                    "violation" if misuse else "clean" if self.complete else "inconclusive")
@@ -141,12 +144,27 @@ class _Search:
         op = self.machine.program.threads[thread][index]
         return Misuse(thread, index, f"{thread}: {op}, which {thread} does not hold so", schedule)
 
+    def _kept(self) -> dict[tuple[str, int], Misuse]:
+        """Return the nearest way to each end of a thread that holds something still."""
+        machine, kept = self.machine, {}
+        threads = [thread for thread, leaves in enumerate(machine.leaves) if leaves]
+        for state in self.came_from if threads else ():
+            for thread in threads:
+                name, at_end = machine.names[thread], len(machine.ops[thread])
+                locks = machine.kept(state, thread) if state < machine.limit else []
+                if locks and (name, at_end) not in kept:
+                    kept[name, at_end] = Misuse(name, at_end, f"{name} ends holding "
+                                                f"{' and '.join(locks)}", self._schedule(state))
+        return kept
+
     def _schedule(self, state: int) -> tuple[Step, ...]:
         """Return the way by which *state* was found."""
         machine, steps = self.machine, []
         while (before := self.came_from[state]) >= 0:
             moves = ((i, machine.step(before, i)) for i in range(len(machine.names)))
             thread, kind = next((i, move[0]) for i, move in moves if move and move[1] == state)
-            steps.append(Step(machine.names[thread], kind, machine.place(before, thread).op))
+            index = machine.place(before, thread).op
+            if index < len(machine.ops[thread]):    # an end is no step of the program
+                steps.append(Step(machine.names[thread], kind, index))
             state = before
         return tuple(reversed(steps))

@@ -9,6 +9,8 @@ see `blocking`.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple, TypeVar
 
@@ -71,25 +73,71 @@ def blocking(policy: str, mode: str) -> Blocking:
     return Blocking(blocked((1,), ()), new, anywhere, before)
 
 
-def _lay_out(ops: tuple[Op, ...]) -> list[Place]:
-    """Return every place of a thread, its end last."""
+def _lay_out(ops: tuple[Op, ...], leaves: bool) -> list[Place]:
+    """Return every place of a thread, its end last; the one before it is where it gives up what it
+    holds still, if it *leaves* with anything.
+    """
     places = [Place(index, queued) for index, op in enumerate(ops) for queued in (False, True)
               if not queued or op.operation.busy == "queues"]
-    return [*places, Place(len(ops), False)]
+    return [*places, *(Place(len(ops) + more, False) for more in range(1 + leaves))]
+
+
+def _leaves(thread: str, program: Program) -> bool:
+    """Return whether *thread* may come to its end, or be cancelled, while it holds something.
+
+    Every way through its operations is followed, whatever lets it take that.
+    """
+    ops = program.threads[thread]
+    cancelled = any(op[:2] == ("sync", thread) for others in program.threads.values()
+                    for op in others)
+    todo: list[tuple[int, tuple[tuple[str, str], ...]]] = [(0, ())]
+    seen = set(todo)
+    while todo:
+        at, held = todo.pop()
+        if held and (at == len(ops) or cancelled or ops[at].op == "kn_get"):
+            return True
+        for after in _ways(ops[at], at, held) if at < len(ops) else ():
+            if after not in seen:
+                seen.add(after)
+                todo.append(after)
+    return False
+
+
+def _ways(op: Op, at: int, held: tuple[tuple[str, str], ...]
+          ) -> Iterator[tuple[int, tuple[tuple[str, str], ...]]]:
+    """Yield where a thread may stand after *op*, and what it holds there."""
+    operation, hold = op.operation, (op.target, op.operation.mode)
+    if operation.does == "take":
+        yield at + 1, tuple(sorted([*held, hold]))
+    elif operation.does == "release":
+        if hold in held:    # else it is misused, and the schedule ends
+            first = held.index(hold)
+            yield at + 1, held[:first] + held[first + 1:]
+    else:
+        yield at + 1, held
+    if op.skip:
+        yield at + 1 + op.skip, held
+    elif operation.busy in ("skips", "escapes"):
+        yield at + 1, held
 
 
 class Layout:
     """Which bits of a state say what, for one program.
 
+    Args:
+        keep: whoever ends keeps what it holds. Else it is released, as by a real thread that ends.
+
     Attributes:
         names: the threads. Everything else here knows them by index.
         ops: what each of them does.
+        leaves: for each thread, whether it may come to its end while it holds something.
         places: for each thread, where it can stand, its end last.
         start: the first state.
         limit: what is not below it is no state: thread ``state // limit - 1`` has just misused a
             lock.
         where: thread -> its place, as an index of `places`.
         flag: flag -> whether it is set.
+        count: flag that counts -> how many waits may pass while it is not set.
         begun: thread -> whether it has begun, if anybody begins or cancels it.
         owner: mutex or semaphore -> who has it, or writes, from 1 on; 0 if nobody.
         depth: mutex_re -> how often its owner has it.
@@ -100,13 +148,15 @@ class Layout:
             asks for that.
     """
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, keep: bool = False) -> None:
         self.program = program
         self.names = list(program.threads)
         self.ops = list(program.threads.values())
-        self.places = [_lay_out(ops) for ops in self.ops]
+        self.leaves = [not keep and _leaves(name, program) for name in self.names]
+        self.places = [*map(_lay_out, self.ops, self.leaves)]
         self.where: dict[int, Bits] = {}
         self.flag: dict[str, Bits] = {}
+        self.count: dict[str, Bits] = {}
         self.begun: dict[int, Bits] = {}
         self.owner: dict[str, Bits] = {}
         self.depth: dict[str, Bits] = {}
@@ -118,6 +168,7 @@ class Layout:
         self._allot()
         self.limit = 1 << self._end
         self.start = sum(self.flag[flag].mask for flag in program.flags)
+        self.start += sum(self.count[flag].at(n) for flag, n in program.passes.items())
 
     def place(self, state: int, thread: int) -> Place:
         """Return where *thread* stands."""
@@ -131,6 +182,18 @@ class Layout:
         """Return the bits of a thread's place when it has ended."""
         return self.where[thread].at(len(self.places[thread]) - 1)
 
+    def exit_of(self, thread: int) -> int:
+        """Return the bits of a thread's place when it is about to end."""
+        return self.where[thread].at(len(self.places[thread]) - 1 - self.leaves[thread])
+
+    def kept(self, state: int, thread: int) -> list[str]:
+        """Return what *thread*, if it is about to end, holds still."""
+        if not self.leaves[thread] or state & self.where[thread].mask != self.exit_of(thread):
+            return []
+        return [lock for lock in self.program.locks
+                if lock in self.owner and self.owner[lock].of(state) == thread + 1
+                or thread in self.holds.get(lock, {}) and self.holds[lock][thread].of(state)]
+
     def thread(self, op: Op, own: int) -> int:
         """Return which thread *op*, an operation of the thread *own*, is about."""
         return own if op.target == "-" else self.names.index(op.target)
@@ -141,6 +204,10 @@ class Layout:
             self._new(self.where, thread, len(places) - 1)
         for flag in sorted(self.program.flags):
             self._new(self.flag, flag)
+        counts = Counter(self.program.passes) + Counter(
+            op.target for ops in self.ops for op in ops if op.op == "complete")
+        for flag, most in counts.items():
+            self._new(self.count, flag, most)
         for thread, ops in enumerate(self.ops):
             for op in ops:
                 if op.op in LOCK_OPS:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from ..locks.operations import Does, Of
 from ..locks.task import SHARED
-from .program import Op, Program
+from .program import LOCK_OPS, Op, Program
 from .states import Layout, Place, blocking
 
 # What a thread may do at a place, (mask, value, keep, add, copies): if ``state & mask == value``,
@@ -57,8 +57,8 @@ class Machine(Layout):
         plain: whether a thread can wait for nothing but mutexes and semaphores.
     """
 
-    def __init__(self, program: Program) -> None:
-        super().__init__(program)
+    def __init__(self, program: Program, keep: bool = False) -> None:
+        super().__init__(program, keep)
         self._index = [{place: i for i, place in enumerate(places)} for places in self.places]
         self.tables: list[tuple[int, int, list[tuple[Rule, ...]]]] = []
         self.kinds: list[list[tuple[str, ...]]] = []
@@ -95,8 +95,22 @@ class Machine(Layout):
 
     def _cases(self, thread: int, place: Place) -> Iterator[_Case]:
         """Give what *thread* may do at *place*, in the order in which it is tried."""
+        if place.op == len(self.ops[thread]):
+            return self._exit(thread, place)
         op = self.ops[thread][place.op]
         return _CASES[op.operation.of, op.operation.does](self, thread, place, op)
+
+    def _exit(self, thread: int, place: Place) -> Iterator[_Case]:
+        """Release what it holds still, one lock after the other; then it has ended."""
+        for lock in dict.fromkeys(op.target for op in self.ops[thread] if op.op in LOCK_OPS):
+            if (owner := self.owner.get(lock)) is not None:
+                depth = self.depth[lock].mask if lock in self.depth else 0
+                yield _Case("release", owner.mask, owner.at(thread + 1), owner.mask | depth,
+                            to=place)
+            if (holds := self.holds.get(lock, {}).get(thread)) is not None:
+                for n in range(1, (holds.mask >> holds.shift) + 1):
+                    yield _Case("release", holds.mask, holds.at(n), holds.mask, to=place)
+        yield _Case("end")
 
     def _exclusive(self, thread: int, place: Place, op: Op) -> Iterator[_Case]:
         owner = self.owner[op.target]
@@ -170,7 +184,7 @@ class Machine(Layout):
     def _get(self, thread: int, place: Place, op: Op) -> Iterator[_Case]:
         if op.target in self.draining:
             draining = self.draining[op.target].mask
-            yield _Case("refused", draining, draining, to=self.places[thread][-1])
+            yield _Case("refused", draining, draining, to=Place(len(self.ops[thread]), False))
         yield _Case("acquire", add=self.holds[op.target][thread].at(1))
 
     def _put(self, thread: int, place: Place, op: Op) -> Iterator[_Case]:
@@ -188,11 +202,20 @@ class Machine(Layout):
     def _tell(self, thread: int, place: Place, op: Op) -> Iterator[_Case]:
         begins = op.op == "begin"
         bit = (self.begun[self.thread(op, thread)] if begins else self.flag[op.target]).mask
-        yield _Case("tell", clear=bit, add=0 if op.op == "clear" else bit)
+        count = None if begins else self.count.get(op.target)
+        if op.op == "complete" and count is not None:
+            yield _Case("tell", bit, bit)    # every wait passes already
+            yield _Case("tell", add=count.at(1))
+            return
+        both = bit if count is None else bit + count.mask
+        yield _Case("tell", clear=both, add=0 if op.op == "clear" else bit)
 
     def _wait(self, thread: int, place: Place, op: Op) -> Iterator[_Case]:
         flag = self.flag[op.target].mask
-        yield _Case("pass", flag, flag if op.op == "wait" else 0)
+        yield _Case("pass", flag, 0 if op.op == "wait_clear" else flag)
+        if op.op != "wait_clear" and (count := self.count.get(op.target)) is not None:
+            for n in range(1, (count.mask >> count.shift) + 1):
+                yield _Case("pass", count.mask, count.at(n), add=-count.at(1))
 
     def _jump(self, thread: int, place: Place, op: Op) -> Iterator[_Case]:
         flag = self.flag[op.target].mask
@@ -206,7 +229,7 @@ class Machine(Layout):
         yield _Case("pass", where, self.end_of(other))
         if op.op == "sync":
             gone = where | self._leaving(other, *self.program.locks)
-            yield _Case("cancel", self.begun[other].mask, 0, gone, self.end_of(other),
+            yield _Case("cancel", self.begun[other].mask, 0, gone, self.exit_of(other),
                         to=None if other == thread else 1)
 
 
@@ -218,5 +241,6 @@ _CASES: dict[tuple[Of, Does], Callable[[Machine, int, Place, Op], Iterator[_Case
     ("kernfs", "await"): Machine._drain, ("srcu", "await"): Machine._drain,
     ("flag", "tell"): Machine._tell, ("flag", "await"): Machine._wait,
     ("flag", "look"): Machine._jump, ("thread", "tell"): Machine._tell,
+    ("completion", "tell"): Machine._tell, ("completion", "await"): Machine._wait,
     ("thread", "await"): Machine._join,
 }

@@ -6,14 +6,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
 from ..locks.task import EXCLUSIVE, SHARED
-from ..locks.operations import OPERATIONS, RECORDED, names
+from ..locks.operations import RECORDED, names
 from ..locks.rwsem_policy import blocked_by
 from .answer import Waiting
 from .program import Op
 from .steps import Machine
 
+_SYNC = frozenset(["sync"])
 _Enough = Callable[[Iterable[object]], bool]    # any or all
-_ENDS = {OPERATIONS[name].counterpart: name for name in names(of="flag", does="tell")}
+_ENDS = {wait: names(counterpart=wait) for wait in names(of="flag", does="await")}
 
 
 class Look:
@@ -59,7 +60,7 @@ class Look:
         begun = self.machine.begun.get(thread)
         return begun is not None and not begun.of(state) and any(
             other not in stuck
-            for other in self._others(state, "sync", self.machine.names[thread], thread))
+            for other in self._others(state, _SYNC, self.machine.names[thread], thread))
 
     def circle(self, stuck: dict[int, list[int]]) -> list[int]:
         """Return a shortest circle of threads that wait for each other; [] if there is none."""
@@ -100,7 +101,8 @@ class Look:
             owner = self.machine.owner[op.target].of(state) - 1
             if op.flag is None:
                 return [owner], all
-            return list(dict.fromkeys([owner, *self._others(state, "set", op.flag, thread)])), any
+            setters = self._others(state, _ENDS["wait"], op.flag, thread)
+            return list(dict.fromkeys([owner, *setters])), any
         if of == "rwsem":
             blockers = blocked_by(
                 self.machine.program.policy_of(op.target), self._owner(state, op.target),
@@ -108,7 +110,9 @@ class Look:
                 op.operation.mode)
             return list(dict.fromkeys(blockers)), all
         if of == "flag":
-            return self._others(state, _ENDS[op.op], op.target, thread), any
+            others = self._others(state, _ENDS[op.op], op.target, thread)
+            itself = self._comes_to(state, _ENDS[op.op], op.target, thread)
+            return others or [thread] * itself, any
         if of == "thread":
             return [self.machine.names.index(op.target)], all
         return self._holders(state, op.target), all
@@ -121,12 +125,16 @@ class Look:
         before = bits.of(state) if bits is not None else 0
         return sorted(entries, key=lambda entry: (not before >> entry[0] & 1, entry[0] != thread))
 
-    def _others(self, state: int, name: str, target: str, thread: int) -> list[int]:
-        """Return the other threads that may yet come to the operation *name* of *target*."""
-        machine = self.machine
-        return [other for other in self.threads if other != thread and any(
-            (op.op, op.target) == (name, target)
-            for op in machine.ops[other][machine.place(state, other).op:])]
+    def _others(self, state: int, operations: frozenset[str], target: str,
+                thread: int) -> list[int]:
+        """Return the other threads that may yet come to one of *operations* on *target*."""
+        return [other for other in self.threads
+                if other != thread and self._comes_to(state, operations, target, other)]
+
+    def _comes_to(self, state: int, operations: frozenset[str], target: str, thread: int) -> bool:
+        """Return whether *thread* may yet come to one of *operations* on *target*."""
+        ops = self.machine.ops[thread][self.machine.place(state, thread).op:]
+        return any(op.op in operations and op.target == target for op in ops)
 
 
 def _way_back(waits: Mapping[int, list[int]], start: int) -> list[int]:

@@ -16,7 +16,6 @@ from typing import Any
 from ..checker.search import search
 from ..lockorder.finding import GUARDED, NEEDS_WRITER, ONE_ROLE
 from ..lockorder.lockdep import validate
-from ..locks.errors import HeldAtEnd
 from ..methods.explore import explore
 from ..methods.predict import predict
 from ..methods.tally import TIMEOUT
@@ -53,11 +52,18 @@ def judge_version(case: ProgramCase, version: Version, timeout: float = TIMEOUT)
     explored = explore(scenario, engine=False, max_schedules=MOST_SCHEDULES, timeout=timeout)
     got = "ok" if answer.verdict == "clean" else answer.verdict
     hangs = got in HANGS
-    opinions = {_opinion(predicted, hangs)}
+    opinions = {_opinion(predicted)}
     if explored.verdict is not Verdict.INCONCLUSIVE:   # else it met its bound, and says so
-        opinions.add(_opinion(explored, hangs))
-    contradicted = ("ok" if hangs else "hangs") in opinions
-    as_expected = hangs if version.expected == "deadlock" else got == "ok"
+        opinions.add(_opinion(explored))
+    words = {"hangs" if hangs else "violates" if got == "violation" else "ok"}
+    if answer.misuse:    # which may be what was found first
+        words.add("violates")
+    contradicted = not opinions <= {*words, "unclear"}
+    as_expected = got == "ok"
+    if version.expected == "deadlock":
+        # A lock that is kept for good is one that somebody may wait for.
+        as_expected = hangs or got == "violation" \
+            and search(version.program, keep=True).verdict in HANGS
     statuses = [prediction.status for prediction in predicted.predictions]
     schedules, all_schedules = (explored.coverage[key] for key in ("schedules", "complete"))
     why = ["the judges CONTRADICT each other"] if contradicted else []
@@ -74,16 +80,12 @@ def judge_version(case: ProgramCase, version: Version, timeout: float = TIMEOUT)
             "predicted": str(predicted.verdict), "statuses": statuses}
 
 
-def _opinion(result: Result, hangs: bool) -> str:
-    """Return what real threads say: ``hangs``, ``ok`` or ``unclear``.
-
-    If a thread ended with a lock, the run was ended at once, and whoever wants that lock would have
-    waited for ever: then they say what the engine says, which is whether it *hangs*.
-    """
+def _opinion(result: Result) -> str:
+    """Return what real threads say: ``hangs``, ``violates``, ``ok`` or ``unclear``."""
     if str(result.verdict) in HANGS:
         return "hangs"
-    if result.finding is not None and HeldAtEnd.__name__ in result.finding.text:
-        return "hangs" if hangs else "unclear"
+    if result.verdict is Verdict.VIOLATION:
+        return "violates"
     harmless = all(prediction.status in HARMLESS for prediction in result.predictions)
     return "ok" if harmless and result.verdict in (Verdict.CLEAN, Verdict.PREDICTED) else "unclear"
 

@@ -39,8 +39,8 @@ COMMANDS = {
                        predict, (*_COMMON, "lockdep", "baseline")),
     "explore": Command("try every order of the lock operations, until one fails", explore,
                        ("seconds", "seed", "timeout", "policy", "json", "full", "strategy",
-                        "max-schedules", "all", "check-determinism", "trust-locks", "no-engine",
-                        "preemptions", "depth")),
+                        "max-schedules", "all", "check-determinism", "fresh", "trust-locks",
+                        "no-engine", "preemptions", "depth")),
     "stress": Command("race with random noise until something breaks", stress, ("seed", *_COMMON)),
 }
 

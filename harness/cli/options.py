@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn
 
+from ..exploration.ways import STRATEGIES
 from ..locks.errors import ScenarioError
 from ..locks.rwsem_policy import POLICIES
-from ..methods.explore import STRATEGIES
 from ..methods.tally import DETECT, Interrupted, TIMEOUT
 from ..report.result import Result
 
@@ -85,6 +85,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "max-schedules": {"type": positive_int, "metavar": "N", "help": "stop after N schedules"},
     "all": {"action": "store_true", "help": "go on after a finding, and count them by verdict"},
     "check-determinism": {"action": "store_true", "help": "run every schedule twice and compare"},
+    "fresh": {"action": "store_true",
+              "help": "run each schedule in a process of its own, in which no world came before"},
     "trust-locks": {"action": "store_true",
                     "help": "check invariants once a class: they look at what locks order"},
     "no-engine": {"action": "store_false", "dest": "engine",

@@ -8,21 +8,22 @@ up).
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
 from ..checker.program import Op, Program
-from ..locks.operations import TAKEN
+from ..locks.operations import TAKEN, names
 from .controlled_run import ControlledRun
 from .dependency import (ASK_TRY, ASK_TRY_READ, ASK_TRY_WRITE, COMPLETE, COMPLETE_ALL, LOCK, NAMES,
-                         PASS, PASS_ALL, QUEUEING, READ, STEP, UNLOCK, UP_READ, UP_WRITE, WRITE)
+                         PASS, PASS_ALL, QUEUEING, READ, REINIT, STEP, UNLOCK, UP_READ, UP_WRITE,
+                         WRITE)
 
 _OPERATIONS = {LOCK: "lock", READ: "down_read", WRITE: "down_write", UNLOCK: "unlock",
                UP_READ: "up_read", UP_WRITE: "up_write", PASS: "wait", PASS_ALL: "wait",
-               COMPLETE: "complete", COMPLETE_ALL: "set"}
+               COMPLETE: "complete", COMPLETE_ALL: "set", REINIT: "clear"}
 TRYING = (ASK_TRY, ASK_TRY_READ, ASK_TRY_WRITE)
+ENDING, PASSING = names(counterpart="wait"), frozenset(["wait", "pass"])
 _START = "start of "
-_NUMBER = "\0"     # between the name of a completion and which of its waits a flag stands for
 
 
 def started(thread: str) -> str:
@@ -35,19 +36,10 @@ def is_start(op: Op) -> bool:
     return op.target.startswith(_START)
 
 
-def real_name(flag: str) -> str:
-    """Return the name of the wait that a flag of a program stands for."""
-    return flag.partition(_NUMBER)[0]
-
-
 def program_from(paths: Mapping[str, Sequence[Op]], done: Mapping[str, float],
                  policies: Mapping[str, str], kinds: Mapping[str, str] | None = None,
                  others: bool = False) -> Program:
-    """Return the program of threads that do what is in *paths*: operations, ``complete`` too.
-
-    A completion counts and a flag does not, so each call of `Completion.complete` and the wait that
-    it lets pass get a flag of their own. Which wait that is is known where one thread completes and
-    one waits; elsewhere a wait is taken to pass by any call.
+    """Return the program of threads that do what is in *paths*.
 
     Args:
         done: wait -> how many would have passed from the start.
@@ -56,34 +48,14 @@ def program_from(paths: Mapping[str, Sequence[Op]], done: Mapping[str, float],
         others: whether threads that are not in *paths* may end waits: what nobody here ends is then
             taken to have ended.
     """
-    users = Counter((target, verb) for target, verb, _ in {
-        (op.target, op.op, thread) for thread, path in paths.items() for op in path})
-    counted = {name for name, verb in users
-               if verb == "complete" and users[name, verb] == users[name, "wait"] == 1
-               and not users[name, "set"] and not users[name, "clear"]
-               and done.get(name, 0) < float("inf")}
-    threads = {thread: tuple(_with_flags(path, counted, done)) for thread, path in paths.items()}
-    waited, ended = ({op.target for ops in threads.values() for op in ops if op.op == verb}
-                     for verb in ("wait", "set"))
-    given = {flag for flag in waited if _is_given(flag, done) or others and flag not in ended}
-    return Program(kinds or {}, threads, frozenset(given), policies=policies)
-
-
-def _is_given(flag: str, done: Mapping[str, float]) -> bool:
-    """Say whether the wait that *flag* stands for would have passed from the start."""
-    name, _, number = flag.partition(_NUMBER)
-    return done.get(name, 0) >= int(number or 1)
-
-
-def _with_flags(path: Sequence[Op], counted: set[str], done: Mapping[str, float]) -> Iterator[Op]:
-    """Yield *path* with completions as flags; one that is *counted* gets another each time."""
-    numbers = Counter({Op("complete", name): int(done.get(name, 0)) for name in counted})
-    for op in path:
-        target = op.target
-        if target in counted:
-            numbers[op] += 1
-            target = f"{target}{_NUMBER}{numbers[op]}"
-        yield Op("set" if op.op == "complete" else op.op, target)
+    ops = [op for path in paths.values() for op in path]
+    waited, ended = {op.target for op in ops if op.op in PASSING}, \
+        {op.target for op in ops if op.op in ENDING}
+    given = {flag for flag in waited
+             if done.get(flag, 0) == float("inf") or others and flag not in ended}
+    passes = {flag: int(n) for flag, n in done.items() if flag in waited - given and n}
+    return Program(kinds or {}, {thread: tuple(path) for thread, path in paths.items()},
+                   frozenset(given), policies=policies, passes=passes)
 
 
 # -- from an explored schedule --------------------------------------------------------------------
@@ -122,7 +94,4 @@ def _no_program(run: ControlledRun) -> str:
         if step.kind not in known or step.timed:
             what = "a request with a time limit" if step.timed else f"'{NAMES[step.kind]}'"
             return f"{run.names.roles[step.label >> 1]} did what a program cannot say: {what}"
-    times = Counter((step.lock, step.kind) for step in run.steps if step.kind in (COMPLETE, PASS))
-    if max(times.values(), default=0) > 1:    # then a wait may pass by any of several calls
-        return "a completion is completed, or waited for, more than once"
     return ""

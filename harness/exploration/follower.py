@@ -17,8 +17,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, groupby, pairwise
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from ..checker.answer import Step
 from ..checker.program import Op, Program
@@ -29,19 +30,24 @@ from ..runtime.workers import Workers
 from .controlled_run import ControlledRun
 from .scheduled_run import ControlledTask
 from .dependency import COMPLETE_ALL, LOOK, QUEUEING, STEP
+from .forked import Apart, World
 from .stable_ids import Names
 from .strategies import Strategy, ahead
 
-_ADDRESS = re.compile(r"\b0x[0-9a-f]+\b")    # another in each world
+# Another in each world; known only where events are recorded.
+_LEFT_OUT = re.compile(r"\b0x[0-9a-f]+\b|\(taken at [^)]*\)")
 NEXT = -1    # in place of the index of an operation: whatever the role does next
 
 
 class Turn(NamedTuple):
-    """A role, which of its operations, and whether by giving up a timed request."""
+    """A role, which of its operations, and whether by giving up a timed request, or by entering the
+    queue of a semaphore and no more.
+    """
 
     role: str
     operation: int = NEXT
     gives_up: bool = False
+    queues: bool = False
 
 
 def is_operation(task: ControlledTask) -> bool:
@@ -98,9 +104,7 @@ class Follower(Strategy):
             at_request = ahead_by == 0 and turn.operation != NEXT
             label = -1 if task is None else self._label(task, turn, ahead_by, moves)
             if label >= 0 and task is not None:
-                # One that is only queued now, and has no second turn for the grant, keeps this one.
-                if ahead_by == 0 and not (at_request and task.kind in QUEUEING
-                                          and turn not in self._left[at + 1:]):
+                if ahead_by == 0 and not self._keeps(task, turn, at):
                     del self._left[at]
                 return self._goes(task, label)
             if at_request and task is not None:
@@ -124,6 +128,17 @@ class Follower(Strategy):
         self._waiting.update(turns.values())
         return sorted(super().came_to_wait(blocked),
                       key=lambda task: places.get(turns[task], len(places)))
+
+    def _keeps(self, task: ControlledTask, turn: Turn, at: int) -> bool:
+        """Say whether *task* needs *turn* for more than the stop at which it stands.
+
+        One that is only queued now, and has no other turn for the grant, does. So does one that
+        knows which operation it is at, which may have several stops: its turn goes by with it.
+        """
+        if turn.operation == NEXT or turn.queues:
+            return False
+        several = task.kind in QUEUEING or self._operation is not None
+        return several and turn not in self._left[at + 1:]
 
     def _ahead_by(self, task: ControlledTask, turn: Turn) -> int:
         """Return how far ahead of *task* the operation of *turn* is; negative if it has passed."""
@@ -158,15 +173,6 @@ class Follower(Strategy):
         self.diverged = self.diverged or why
 
 
-class World(Protocol):
-    """What a schedule is a schedule of."""
-
-    scenario: Callable[..., Any]
-    name: str
-    names: Names
-    timeout: float
-
-
 @dataclass(frozen=True)
 class Failure:
     """What makes two failures the same: the verdict, and who waits for what, or the text."""
@@ -181,7 +187,7 @@ class Failure:
         if verdict in (Verdict.DEADLOCK, Verdict.HANG):
             return cls(verdict, frozenset((task.label, task.lock_number, task.ask)
                                           for task in run.deadlocked or run.stuck))
-        return cls(verdict, _ADDRESS.sub("", outcome.gravest.text) if outcome.gravest else "")
+        return cls(verdict, _LEFT_OUT.sub("", outcome.gravest.text) if outcome.gravest else "")
 
 
 def witness(scenario: Scenario, program: Program, schedule: Iterable[Step],
@@ -195,21 +201,49 @@ def witness(scenario: Scenario, program: Program, schedule: Iterable[Step],
         counted: says which stops are.
     """
     if program is scenario.program:
-        return Follower([Turn(step.thread, step.op) for step in schedule], strictly=False,
-                        operation=scenario.at, polls=True)
+        return Follower([Turn(step.thread, step.op, queues=step.kind == "queue")
+                         for step in schedule], strictly=False, operation=scenario.at, polls=True)
     number = {thread: [sum(not left_out(op) for op in ops[:at]) for at in range(len(ops))]
               for thread, ops in program.threads.items()}
-    return Follower([Turn(step.thread, number[step.thread][step.op]) for step in schedule
-                     if not left_out(program.threads[step.thread][step.op])],
+    return Follower([Turn(step.thread, number[step.thread][step.op], queues=step.kind == "queue")
+                     for step in schedule if not left_out(program.threads[step.thread][step.op])],
                     strictly=False, counted=counted)
 
 
-def follow(world: World, workers: Workers, labels: Sequence[int], full: bool = False,
-           strictly: bool = True) -> tuple[ControlledRun, Outcome]:
-    """Run the schedule of these labels in a fresh world; *full* records events, for a report."""
-    turns = [Turn(world.names.roles[label >> 1], NEXT, label & 1 == 1) for label in labels]
-    return obey(world, build(world.scenario, world.name), workers,
-                Follower(turns, strictly=strictly), full)
+def follow(world: World, workers: Workers | Apart, labels: Sequence[int], full: bool = False,
+           strictly: bool = True) -> tuple[Any, Outcome]:
+    """Run the schedule of these labels in a fresh world; *full* records events, for a report.
+
+    Returns:
+        The run, or what was seen of it in another process, and what it came to.
+    """
+    _, run, outcome = play(world, workers, following(world.names, labels, strictly), full)
+    return run, outcome
+
+
+def following(names: Names, labels: Sequence[int], strictly: bool = True,
+              by: type[Follower] = Follower) -> Callable[[Scenario], Follower]:
+    """Return what makes a follower, of the class *by*, of the schedule of these labels."""
+    turns = [Turn(names.roles[label >> 1], NEXT, label & 1 == 1) for label in labels]
+    return partial(_following, by, turns, strictly)
+
+
+def _following(by: type[Follower], turns: list[Turn], strictly: bool, _: Scenario) -> Follower:
+    return by(turns, strictly=strictly)
+
+
+def play(world: World, workers: Workers | Apart, make: Callable[[Scenario], Any],
+         full: bool = False) -> tuple[Any, Any, Outcome]:
+    """Run one schedule in a fresh world, by the chooser that *make* returns for it.
+
+    Returns:
+        The chooser as it is after it, and as `follow`.
+    """
+    if isinstance(workers, Apart):
+        return workers.play(world, make, full=full)
+    scenario = build(world.scenario, world.name)
+    chooser = make(scenario)
+    return chooser, *obey(world, scenario, workers, chooser, full)
 
 
 def obey(world: World, scenario: Scenario, workers: Workers, follower: Follower,
@@ -222,7 +256,7 @@ def obey(world: World, scenario: Scenario, workers: Workers, follower: Follower,
 # -- making a failing schedule simple --------------------------------------------------------------
 
 
-def shrink(world: World, workers: Workers, labels: list[int], failure: Failure,
+def shrink(world: World, workers: Workers | Apart, labels: list[int], failure: Failure,
            deadline: float | None = None) -> tuple[list[int], bool]:
     """Take one switch after another out of a schedule as long as the same failure comes of it.
 

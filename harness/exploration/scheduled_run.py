@@ -215,13 +215,14 @@ class ScheduledRun(PlayedRun):
     def look_again(self, task: ControlledTask) -> None:
         """Find out what *task* could do next, as the account of the lock says."""
         lock = task.lock
-        if task.ask == ASK_LOCK and not task.timed:
+        gives_up = task.timed or task.interrupt is not None
+        if task.ask == ASK_LOCK and not gives_up:
             task.kind = 0 if lock.blockers(task, EXCLUSIVE) else LOCK
             return
         enter()
         free = lock.is_free_for(task, task.mode)
         leave()
-        task.kind, task.give_up = outcome(free, task.ask, task.queued, task.timed)
+        task.kind, task.give_up = outcome(free, task.ask, task.queued, gives_up)
         if task.kind == PASS and lock.passes == float("inf"):
             task.kind = PASS_ALL
 

@@ -1,9 +1,19 @@
-"""Whether a cycle of the lock order can happen: the engine's answer on what the roles did.
+"""Whether a cycle of the lock order can happen: two arguments that it cannot, else a schedule.
 
-The operations of all roles, as recorded, are cut down to the locks of the cycle, the locks held
-beside them and the waits, and the fast engine goes through every order of these. Leaving locks out
-only allows more, so "cannot happen" is an answer; "can happen" is a schedule to try on real
-threads.
+*Exclusion.* In a cycle that is closed each role holds, while it waits, all that it held when it
+asked. If two of them hold one lock that lets but one of them in, they are not there at once. This
+needs no more than what a lock is: it holds whatever the roles branch on, try, give up or wait for.
+It is said of the requests that were seen: one made without that lock is another leg.
+
+*Order.* The operations of all roles, as recorded, are cut down to the locks of the cycle, the locks
+held beside them and the waits, and the fast engine goes through every order of these. Leaving locks
+out, and roles without which the cycle cannot be, only allows more; a section that a role repeats
+with no wait between leaves no trace; completions count as real ones do. So if no order hangs, none
+can, *provided each role does what it did*: `_Case.doubt` says where that is not known, and then
+the argument is none. "Can happen" is a schedule to try on real threads.
+
+That no state of a program, or no schedule of all, is the deadlock is a third argument: see
+methods/exhaust.py. The file is long because an argument stands beside what it rests on.
 """
 
 from __future__ import annotations
@@ -12,11 +22,12 @@ import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations, islice, product
+from typing import NamedTuple
 
 from ..checker.answer import Answer, Stuck
 from ..checker.program import Op, Program, SEMAPHORES
 from ..checker.search import search
-from ..exploration.extract_program import program_from, real_name, started
+from ..exploration.extract_program import ENDING, PASSING, program_from, started
 from ..locks.operations import RELEASING, TAKING, TELLING
 from ..locks.task import SHARED, WAIT
 from ..meetings.meet import writer_of
@@ -26,23 +37,24 @@ from .record import Cycle, Path, Record
 MOST_STATES = 100_000     # of one search
 MOST_STATES_IN_ALL = 2_000_000    # of one call of predict
 MOST_PATHS = 32           # how many combinations of what the roles did are tried
-_OF_LOCKS, _OF_WAITS = TAKING | RELEASING, TELLING | {"wait"}
+_OF_LOCKS, _OF_WAITS, _AWAITING = TAKING | RELEASING, TELLING | PASSING, PASSING | {"join"}
 
 
-@dataclass(frozen=True)
-class Judgement:
+class Judgement(NamedTuple):
     """What the engine says of one cycle; nothing, if not every state was seen.
 
     Attributes:
         stuck: the state in which it hangs; None if it does not.
         writers: the semaphores on which a thread more had to queue for that.
         guard: what makes it impossible, if it is.
+        doubt: why that is not known of all that the roles may do, or "".
         program: what was searched.
     """
 
     stuck: Stuck | None = None
     writers: tuple[str, ...] = ()
     guard: str = ""
+    doubt: str = ""
     program: Program | None = None
 
 
@@ -67,23 +79,42 @@ def judge(record: Record, candidate: Candidate, budget: Budget) -> Judgement:
     case = _Case(record, candidate, budget)
     ways = case.ways()
     complete = not record.cut & case.roles and len(ways) <= MOST_PATHS
-    for paths in ways[:MOST_PATHS]:
+    for paths in case.with_permits_left(ways[:MOST_PATHS]):
         for writers in case.writers():
             program = case.program(paths, case.locks | case.gates, writers)
             answer = case.search(program)
             complete = complete and answer.complete
             if answer.deadlocks:
                 return Judgement(answer.deadlocks[0], writers, program=program)
-    return Judgement(guard=case.guard(ways[0])) if complete else Judgement()
+    if not complete:
+        return Judgement()
+    return Judgement(guard=case.guard(ways[0]), doubt=case.doubt(ways[0]))
 
 
 def by_class(record: Record, cycle: Cycle) -> str:
-    """Return what guards a cycle by class, were its locks of one class the same lock, or ""."""
-    for gate, mode in cycle[0].gates:
-        others = [dict(leg.gates).get(gate) for leg in cycle[1:]]
-        if all(others) and (mode, *others).count(SHARED) <= 1:
+    """Return what guards a cycle by class, were its locks of one class the same lock, or "".
+
+    Any leg of the same classes may take the place of one of *cycle*: each must hold it.
+    """
+    same = [[other for other in record.legs() if other.kind == leg.kind] for leg in cycle]
+    for gate, _ in cycle[0].gates:
+        modes = [{dict(leg.gates).get(gate) for leg in legs} for legs in same]
+        if None not in set().union(*modes) and sum(SHARED in each for each in modes) <= 1:
             return gate
     return ""
+
+
+def as_cycle(record: Record, legs: Cycle, stuck: Stuck) -> Stuck | None:
+    """Return a stuck state if in it the roles of *legs* wait for each other, be it that others do
+    so too, in a smaller circle; its circle is theirs then.
+    """
+    if {leg.role for leg in legs} <= set(stuck.circle):
+        return stuck
+    waits = {waiting.thread: waiting.wants for waiting in stuck.waits}
+    if not all(leg.role in waits and waits[leg.role] in (
+            leg.wanted.name, record.joins.get(leg.wanted.name)) for leg in legs):
+        return None
+    return replace(stuck, circle=tuple([leg.role for leg in legs]))
 
 
 def with_threads(program: Program, writers: tuple[str, ...]) -> Program:
@@ -107,6 +138,10 @@ class _Case:
         self._legs, self._read_read = candidate
         self._ops = {role: [op for path in paths for op in path]
                      for role, paths in record.paths.items()}
+        # Completions of which not every wait passes once one does.
+        self._permits = {op.target for ops in self._ops.values() for op in ops
+                         if op.op == "complete"}
+        self._permits |= {name for name, done in record.done.items() if done < float("inf")}
         self.roles = {leg.role for leg in self._legs}
         self.locks = {place.name for leg in self._legs for place in (leg.held, leg.wanted)}
         # What somebody holds while another works for him is a gate for that other, too.
@@ -128,7 +163,8 @@ class _Case:
 
     def _involved(self) -> list[str]:
         """Return the roles without which the cycle cannot be: those of its legs, those that write
-        where readers meet readers, and whoever starts one of these or ends a wait of one.
+        where readers meet readers, whoever starts one of these or ends a wait of one, and whoever
+        may use up a permit that one waits for.
 
         Others need not run at all for it.
         """
@@ -136,10 +172,48 @@ class _Case:
                    if any(op.op == "down_write" and op.target in self._read_read for op in ops)]
         involved = list(dict.fromkeys([*(leg.role for leg in self._legs), *writing]))
         for role in involved:   # which grows
-            awaited = {op.target for op in self._ops[role] if op.op in ("wait", "join")}
+            awaited = {op.target for op in self._ops[role] if op.op in _AWAITING}
             involved += [other for other, ops in self._ops.items() if other not in involved and (
-                other in awaited or any(op.op in TELLING and op.target in awaited for op in ops))]
+                other in awaited or any(op.op in TELLING and op.target in awaited
+                                        or op.op in PASSING and op.target in awaited & self._permits
+                                        for op in ops))]
         return involved
+
+    def with_permits_left(self, ways: list[dict[str, Path]]) -> Iterator[dict[str, Path]]:
+        """Yield each of *ways*, and again as if no wait with a limit had passed: one that gives up
+        uses no permit up, and most go on alike.
+        """
+        for paths in ways:
+            yield paths
+            without = {role: tuple([op for op in path if op.op != "pass"])
+                       for role, path in paths.items()}
+            if without != paths:
+                yield without
+
+    def doubt(self, paths: dict[str, Path]) -> str:
+        """Say why it is not known that no order of what the roles may do hangs; "" if it is."""
+        if self._excluded():
+            return ""
+        record = self._record
+        differing = [role for role in paths if len(record.paths[role]) > 1]
+        choosing = [role for role in paths if role in record.choosing]
+        several = [role for role in paths if role in record.several]
+        brought = {op.target for ops in self._ops.values() for op in ops if op.op in ENDING}
+        foreign = sorted({op.target for path in paths.values() for op in path
+                          if op.op == "wait" and op.target not in brought
+                          and not record.done.get(op.target)})
+        return "; ".join([
+            *(f"{role} did not do the same in every run" for role in differing),
+            *(f"{role} asks with a way out, and may go on otherwise" for role in choosing
+              if role not in differing),
+            *(f"{role} was more than one thread" for role in several),
+            *(f"nobody is known who ends the wait for {name}" for name in foreign)])
+
+    def _excluded(self) -> bool:
+        """Say whether two roles of the cycle would hold what lets but one of them in."""
+        return any(mode != SHARED or dict(other.gates)[gate] != SHARED
+                   for leg, other in combinations(self._legs, 2)
+                   for gate, mode in leg.gates if gate in dict(other.gates))
 
     def writers(self) -> Iterator[tuple[str, ...]]:
         """Yield the sets of semaphores to queue a further writer at, the smallest first.
@@ -170,8 +244,8 @@ class _Case:
         answer = self._budget.search(program, first=True)
         if answer.deadlocks and not self.roles <= set(answer.deadlocks[0].circle):
             answer = self._budget.search(program)   # the nearest was another one's
-            answer = replace(answer, deadlocks=tuple(
-                [stuck for stuck in answer.deadlocks if self.roles <= set(stuck.circle)]))
+            answer = replace(answer, deadlocks=tuple(filter(None, [
+                as_cycle(self._record, self._legs, stuck) for stuck in answer.deadlocks])))
         return answer
 
     def guard(self, paths: dict[str, Path]) -> str:
@@ -228,5 +302,5 @@ def _order(paths: dict[str, Path]) -> str:
             elif op.op == "set" and op.target in starts:
                 reasons.append(f"{role} starts {starts[op.target]}")
             elif op.op == "wait" and op.target != started(role):
-                reasons.append(f"{role} waits for {real_name(op.target)}")
+                reasons.append(f"{role} waits for {op.target}")
     return ", ".join(dict.fromkeys(reasons)) or "the order in which the roles wait for each other"

@@ -22,6 +22,7 @@ from .record import Cycle, Record
 
 FORCED, NEEDS_WRITER, GUARDED, ONE_ROLE, UNCONFIRMED, KNOWN = (
     "forced", "needs-writer", "guarded", "one-role", "unconfirmed", "known")
+STATUSES = (FORCED, NEEDS_WRITER, UNCONFIRMED, GUARDED, ONE_ROLE, KNOWN)    # the gravest first
 VERDICT = {FORCED: Verdict.DEADLOCK, NEEDS_WRITER: Verdict.PREDICTED,
            UNCONFIRMED: Verdict.PREDICTED}
 
@@ -42,6 +43,10 @@ class Prediction:
         met: they met there; else they followed a schedule of the engine's, if it happened.
         outcome: the run in which it happened.
         lockdep: what the kernel's own validator would have made of it.
+        by_instance: a set of locks closes it; else classes alone do.
+        guard: what was seen to make it impossible.
+        proved: all that the roles may do was gone through; else what is impossible is so as long as
+            they do what they were seen to do.
     """
 
     classes: tuple[str, ...]
@@ -54,6 +59,9 @@ class Prediction:
     writers: tuple[str, ...] = ()
     outcome: Outcome | None = None
     lockdep: str = ""
+    by_instance: bool = False
+    guard: str = ""
+    proved: bool = False
 
     def __repr__(self) -> str:
         return one_line(self, f"{self.key}, {self.status}: {self.reason}")

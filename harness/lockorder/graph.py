@@ -55,6 +55,12 @@ class Leg(NamedTuple):
     recursive: bool = False
     brings: bool = False
 
+    @property
+    def kind(self) -> tuple[str, bool, str, bool]:
+        """What makes it an edge of the graph of classes."""
+        return (self.held.lock_class, self.held.mode == SHARED, self.wanted.lock_class,
+                self.recursive)
+
     def __repr__(self) -> str:
         return one_line(self, f"{self.role} {'is to end' if self.brings else 'holds'} "
                               f"{self.held.name} and asks for {self.wanted.name}")
@@ -74,6 +80,8 @@ class Recorded:
         joins: wait for the end of a thread -> the thread.
         done: wait -> how many would have passed from the start.
         pooled: threads that take their work from a queue.
+        choosing: roles that asked with a way out: what they do next may depend on the answer.
+        several: roles that were more than one thread.
         exempt, novalidate: class -> why nothing is said about it, by us or by the validator of the
             kernel.
         excused: reason -> how often it made an order inside a class legal.
@@ -92,6 +100,8 @@ class Recorded:
         self.joins: dict[str, str] = {}
         self.done: dict[str, float] = {}
         self.pooled: set[str] = set()
+        self.choosing: set[str] = set()
+        self.several: set[str] = set()
         self.exempt: dict[str, str] = {}
         self.novalidate: dict[str, str] = {}
         self.excused: Counter[str] = Counter()
@@ -130,7 +140,10 @@ class LockOrder(Recorded, Observer):
     # -- the six events -------------------------------------------------------------------
 
     def role_start(self, task: Task) -> None:
-        root = self._role(task).root
+        role = self._role(task)
+        if role.begun:
+            self.several.add(task.name)
+        role.begun, root = True, role.root
         self._positions[task] = Position(root, root)
 
     def lock_acquire(self, task: Task, lock: Node, mode: str) -> None:
@@ -145,6 +158,7 @@ class LockOrder(Recorded, Observer):
             if not node.tried:
                 node.tried = True
                 self.tried.add(node.place.name)
+                self.choosing.add(node.role.name)
         elif not node.asked:
             self._ask(task, node)
         position.asked = node
@@ -153,8 +167,10 @@ class LockOrder(Recorded, Observer):
         position = self._positions[task]
         node = position.asked
         if mode is WAIT:
-            if not task.timed:    # else it might have gone on without: it puts nothing in order
-                node.append(node.acquire)
+            # With a time limit it might have gone on without: that puts nothing in order.
+            act = node.take if task.timed else node.acquire
+            if act is not NOTHING:
+                node.append(act)
                 node.role.plain = False
             return
         node.append(node.take if task.trylock or task.timed else node.acquire)
@@ -188,6 +204,8 @@ class LockOrder(Recorded, Observer):
         self._role(thread).acts.append(Act(Op("wait", started(thread.name))))
 
     def lock_contended(self, task: Task, lock: Node, mode: str) -> None:
+        if task.timed:
+            return    # it may give up, and was not waiting for it at its end then
         role = self._role(task)
         role.waits = len(role.acts), self._positions[task].asked.acquire
 
@@ -233,7 +251,7 @@ class LockOrder(Recorded, Observer):
             acquire = Act(Op("join", lock.task.name))
             self.joins[name] = lock.task.name
         elif mode is WAIT:
-            acquire = Act(Op("wait", name))
+            acquire, take = Act(Op("wait", name)), Act(Op("pass", name))
         else:
             verb = "lock" if isinstance(lock, Mutex) else \
                 "down_read" if mode is SHARED else "down_write"

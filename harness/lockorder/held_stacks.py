@@ -90,7 +90,7 @@ class Role:
         self.began = 0            # where the section under way begins in `acts`
         self.plain = True         # no wait in it: a repetition tells nothing new
         self.seen: set[tuple[Act, ...]] = set()
-        self.cut = False
+        self.cut = self.begun = False
         self.bound = 2 * MOST_OPERATIONS    # on `acts` while a section does not end
         self.waits: tuple[int, Act] | None = None   # how much was done at its last wait, and which
         self.root = Stack(self, self.acts.append, _NONE, Place("", "", "", ()), None, _NONE)

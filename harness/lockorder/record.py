@@ -38,7 +38,7 @@ class Record(Recorded):
 
     def _add(self, order: LockOrder) -> None:
         for name in ("classes", "kinds", "labels", "joins", "exempt", "novalidate", "done",
-                     "policies", "pooled", "refused", "cut"):
+                     "policies", "pooled", "refused", "cut", "choosing", "several"):
             getattr(self, name).update(getattr(order, name))
         for name in ("edges", "asks", "nestings"):     # of each kind the first is kept
             kept = getattr(self, name)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ..checker.answer import Stuck
-from ..exploration.extract_program import TRYING, is_start, real_name
+from ..exploration.extract_program import TRYING, is_start
 from ..exploration.follower import Follower, is_operation, witness
 from ..locks.node import unique_name
 from ..locks.operations import RECORDED
@@ -77,7 +77,7 @@ class Confirmer:
         follower = witness(
             world, program, stuck.schedule, lambda op: op.op in RECORDED or is_start(op),
             lambda task: (is_operation(task) and task.ask not in TRYING
-                          and unique_name(task.lock) in locks))
+                          and not task.timed and unique_name(task.lock) in locks))
         return _as_deadlock(self.obey(world, follower), waits)
 
 
@@ -131,7 +131,7 @@ def _waiting_points(record: Record, stuck: Stuck, writers: tuple[str, ...]) -> l
     ends = {thread: name for name, thread in record.joins.items()}
     points = []
     for wait in [waiting[role] for role in stuck.circle if role not in added]:
-        wants = real_name(wait.wants)
+        wants = wait.wants
         if wait.mode == WAIT:
             wants = ends.get(wants, wants)
         points.append(At(wait.thread, wants, wait.mode,

@@ -90,7 +90,8 @@ class _Splat:
         """Return one paragraph: for a finding that cannot happen, is known, or is one of many."""
         gates = {gate for leg in prediction.legs for gate, _ in leg.gates}
         by = "guarded by " if gates.issuperset(prediction.reason.split(" and ")) else ""
-        what = {KNOWN: "is known", GUARDED: "cannot happen", ONE_ROLE: "cannot happen"}.get(
+        cannot = "cannot happen" if prediction.proved else "cannot happen as it was seen"
+        what = {KNOWN: "is known", GUARDED: cannot, ONE_ROLE: cannot}.get(
             prediction.status, "can happen" if prediction.outcome is not None else "may happen")
         legs = "; ".join(map(self.leg, prediction.legs))
         kernel = f" lockdep: {prediction.lockdep}" if prediction.lockdep else ""

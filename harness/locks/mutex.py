@@ -142,7 +142,7 @@ class Mutex(Node):
         if timeout != -1:
             threading.Lock().acquire(blocking, timeout)   # the argument rules of a plain lock
         if not ask(task, self, EXCLUSIVE, not blocking, timeout >= 0):
-            return False
+            return ended_wait(task)
         run = task.run
         if not self._lock.acquire(False):
             if not blocking:

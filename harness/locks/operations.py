@@ -19,7 +19,7 @@ class Operation(NamedTuple):
     """What there is to know of an operation.
 
     Attributes:
-        of: what it is about. Completions are of recordings only: a program has flags.
+        of: what it is about. Completions are of recordings only: flags that count.
         mode: in which it takes or releases a lock, or waits.
         busy: what becomes of it if it cannot go on at once: it waits; it queues, which others see,
             and waits; it goes on some operations further; it waits, but a flag lets it go too; it
@@ -62,6 +62,7 @@ OPERATIONS = {operation.name: operation for operation in (
     Operation("jump_if", "flag", "look", "", "skips"),
     Operation("jump_unless", "flag", "look", "", "skips"),
     Operation("complete", "completion", "tell", counterpart="wait"),
+    Operation("pass", "completion", "await", WAIT, "strays"),
     Operation("begin", "thread", "tell"),
     Operation("join", "thread", "await", WAIT, "waits"),
     Operation("sync", "thread", "await", WAIT, "waits"),
@@ -75,10 +76,12 @@ def names(**having: str) -> frozenset[str]:
 
 
 TAKING, RELEASING = names(does="take"), names(does="release")
-# Of recordings only: a trylock that succeeded. (No set: what a file says is looked for in it.)
+# Of recordings only: a trylock, or a wait with a time limit, that succeeded.
 RECORDED = tuple(sorted(names(busy="strays")))
+# All of recordings only. (No set: what a file says is looked for in it.)
+ONLY_RECORDED = tuple(sorted({*RECORDED, *names(of="completion")}))
 # a request -> the same as a trylock that succeeded
 TAKEN = {name: taken for name in TAKING for taken in RECORDED
          if OPERATIONS[taken][1:4] == OPERATIONS[name][1:4]}
 # What changes whether others can pass a wait, of what is seen of real threads.
-TELLING = names(of="flag", does="tell") | names(of="completion")
+TELLING = names(of="flag", does="tell") | names(of="completion", does="tell")

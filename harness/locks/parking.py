@@ -9,6 +9,7 @@ This file knows nothing of locks.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 
@@ -54,6 +55,19 @@ def expose(ident: int) -> int:
     global _exposed
     before, _exposed = _exposed, ident
     return before
+
+
+def _begin_afresh() -> None:
+    """Forget, in a forked process, what threads do that it does not have."""
+    global _exposed
+    _guard._at_fork_reinit()   # type: ignore[attr-defined]
+    _woken.clear()
+    _inside.clear()
+    _exposed = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_afresh)
 
 
 def recover() -> None:

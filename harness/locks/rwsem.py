@@ -151,7 +151,7 @@ class RWSemaphore(Node):
 
     def _acquire_in_run(self, task: Task, mode: str, timeout: float) -> bool:
         if not ask(task, self, mode, timed=timeout >= 0):
-            return False
+            return ended_wait(task)
         hold = self._new_hold[mode]()
         request = Request(self, mode, self.queue, may_park=True)
         enter()

@@ -2,13 +2,14 @@
 
 A strategy (strategies.py, dpor.py) says which schedule comes next, controlled_run.py runs it, and
 here it is judged, counted and bounded. What fails is made as simple as it can be (follower.py),
-run ten times more, and shown with a token that anyone can replay.
+run ten times more, and shown with a token that anyone can replay. The fast engine is asked first
+(engine_first.py); worlds.py sees to it that each schedule has a world like the others'.
 
 A bounded search that finds nothing is `inconclusive`. Exploring covers the order of lock operations
 and of `harness.step`; what roles do to shared data between those is not seen.
 
-The file is long because what each schedule, the fast engine and the confirmation come to is kept in
-one place, and told in words there.
+The file is long because what each schedule and the confirmation come to is kept in one place, and
+told in words there.
 """
 
 from __future__ import annotations
@@ -17,46 +18,36 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from ..checker.search import search
 from ..exploration.controlled_run import ControlledRun
 from ..exploration.dpor import Reduced
-from ..exploration.extract_program import is_start, program_of
-from ..exploration.follower import Failure, follow, obey, shrink, witness
-from ..exploration.stable_ids import Names
-from ..exploration.strategies import (PCT, DepthFirst, PreemptionBounded, Random, Strategy,
-                                      first_difference)
+from ..exploration.follower import Failure, follow, shrink
+from ..exploration.forked import Apart
+from ..exploration.strategies import DepthFirst, Strategy, first_difference
 from ..exploration.token import Moves, encode
-from ..locks.errors import ScenarioError
+from ..exploration.ways import way_of
 from ..report.result import Result
 from ..runtime.scenario import Scenario, build, name_of, reference_of
 from ..runtime.verdict import Finding, Outcome, Verdict, counted
-from ..runtime.workers import Workers
+from .engine_first import CUT_SHORT, EngineFirst
 from .tally import TIMEOUT, Tally, check_arguments, progress_line, result_of, workers_of_a_call
+from .worlds import ONCE
 
 SCHEDULES = 1000     # of a strategy that draws them, when neither schedules nor seconds are given
 REPLAYS = 10         # how often a finding is run again before it is shown
-STATES = 200_000     # that the fast engine goes through: about a second
-CUT_SHORT = "a schedule could not be run to its end"
-STRATEGIES = {
-    "dpor": "depth first, one schedule of each class of equivalent ones",
-    "dfs": "depth first, every schedule",
-    "bounded": "depth first, every schedule with few preemptions",
-    "random": "any move at each stop",
-    "pct": "random priorities that change at a few steps",
-}
 
 
 def explore(scenario: Callable[[], Any], *, strategy: str = "dpor",
             max_schedules: int | None = None, seconds: float | None = None, seed: int | None = None,
             all: bool = False, timeout: float = TIMEOUT, check_determinism: bool = False,
             trust_locks: bool = False, engine: bool = True, preemptions: int = 2, depth: int = 3,
-            progress: bool = False) -> Result:
+            progress: bool = False, fresh: bool = False) -> Result:
     """Run *scenario* in one order of its lock operations after another, until one fails.
 
     Args:
-        strategy: one of `STRATEGIES`.
+        strategy: one of `exploration.ways.STRATEGIES`.
         max_schedules, seconds: stop after so many; the default is to go on to the end, or after
             1000 schedules if they are drawn at random.
         seed: makes what is drawn repeatable; drawn and reported if None.
@@ -73,6 +64,8 @@ def explore(scenario: Callable[[], Any], *, strategy: str = "dpor",
         preemptions: for "bounded": how often a role that could go on is made to wait.
         depth: for "pct": how many orderings a bug needs that is to be found.
         progress: keep a line on standard error up to date.
+        fresh: run each schedule in a process of its own, in which no world came before. Without it
+            that is done where worlds are seen to differ, beside the ordinary way.
 
     Returns:
         Verdict clean only if nothing is left to try; `coverage` has "schedules" and "complete".
@@ -83,32 +76,22 @@ def explore(scenario: Callable[[], Any], *, strategy: str = "dpor",
     """
     check_arguments(max_schedules, seconds, timeout, "block")
     seed = random.randrange(2**32) if seed is None else seed
-    way = _strategy(strategy, seed, preemptions, depth)
-    if way.bound and max_schedules is None and seconds is None:
+    way = way_of(strategy, seed, preemptions, depth)
+    if way().bound and max_schedules is None and seconds is None:
         max_schedules = SCHEDULES
     loop = _Exploration(scenario, way, timeout, max_schedules, seconds, all, check_determinism,
                         trust_locks)
     if strategy in ("random", "pct"):
-        loop.coverage["seed"] = seed
-    with workers_of_a_call(loop.so_far) as workers, progress_line(progress, loop.text) as update:
-        ask = engine and strategy == "dpor" and not all
-        if not (ask and loop.ask_engine(workers)):
-            loop.go(workers, update)
-        loop.confirm(workers)
+        loop.drawn["seed"] = seed
+    ask = engine and strategy == "dpor" and not all
+    with Apart(scenario) as apart, workers_of_a_call(loop.so_far) as workers, \
+            progress_line(progress, loop.text) as update:
+        loop.explore(lambda: loop.search(ask, update), workers, apart, fresh)
     return loop.result()
 
 
-def _strategy(name: str, seed: int, preemptions: int, depth: int) -> Strategy:
-    if preemptions < 0:
-        raise ScenarioError(f"preemptions is {preemptions}, expected at least 0")
-    if depth < 1:
-        raise ScenarioError(f"depth is {depth}, expected at least 1")
-    makers: dict[str, Callable[[], Strategy]] = {
-        "dpor": Reduced, "dfs": DepthFirst, "bounded": lambda: PreemptionBounded(preemptions),
-        "random": lambda: Random(seed), "pct": lambda: PCT(seed, depth)}
-    if name not in makers:
-        raise ScenarioError(f"unknown strategy {name!r}; one of {', '.join(STRATEGIES)}")
-    return makers[name]()
+def _itself(strategy: Strategy, _: Scenario) -> Strategy:
+    return strategy
 
 
 @dataclass
@@ -125,81 +108,41 @@ class _Failing:
     labels: list[int] | None = None
     moves: Moves | None = None
 
+    @property
+    def graveness(self) -> int:
+        """Larger is graver."""
+        return self.failure.verdict.graveness
 
-class _Exploration:
+
+class _Exploration(EngineFirst):
     """The state of one call of explore; arguments as there."""
 
-    def __init__(self, scenario: Callable[[], Any], strategy: Strategy, timeout: float,
-                 most: int | None, seconds: float | None, all_: bool, check_determinism: bool,
-                 trust_locks: bool) -> None:
-        self.scenario, self.strategy, self.timeout = scenario, strategy, timeout
+    def __init__(self, scenario: Callable[[], Any], new_strategy: Callable[[], Strategy],
+                 timeout: float, most: int | None, seconds: float | None, all_: bool,
+                 check_determinism: bool, trust_locks: bool) -> None:
+        self.scenario, self.new_strategy, self.timeout = scenario, new_strategy, timeout
         self._most, self._seconds, self._all = most, seconds, all_
         self._check_determinism, self._trust_locks = check_determinism, trust_locks
-        self.name, self.names = name_of(scenario), Names()
+        self.name = name_of(scenario)
         self.tally = Tally(self.name, seconds)    # its time, and its counts of verdicts
-        self.schedules = self.longest = 0    # how many were run to their end; steps
-        self.stopped = ""    # why it ended before there was nothing left to try
-        self.coverage: dict[str, Any] = {}
-        self._failing: _Failing | None = None
-        self._kinds: set[Failure] = set()
-        self._engine_said = ""
-        self._watched = False    # by invariants, which the reduced search cannot do with
-        self._world: Scenario | None = None    # the last one
-
-    # -- the fast engine ----------------------------------------------------------------------
-
-    def ask_engine(self, workers: Workers) -> bool:
-        """Ask the fast engine; say whether real threads confirm a deadlock that it knows of."""
-        run, outcome = follow(self, workers, (), strictly=False)
-        if outcome.gravest is not None and outcome.gravest.how == "timed out":
-            self.coverage["engine"] = "not asked: a role waits outside our locks"
-            self.schedules += 1
-            self._take(run, outcome)
-            self.stopped = CUT_SHORT
-            return True
-        if outcome.findings:
-            return False    # the search begins with it
-        program = run.scenario.program or program_of(run)
-        if isinstance(program, str):
-            self.coverage["engine"] = f"not asked: {program}"
-            return False
-        deadline = self.tally.deadline
-        left = None if deadline is None else max(deadline - time.monotonic(), 0.001)
-        answer = search(program, max_states=STATES, seconds=left)
-        every = "all " if answer.complete else ""
-        self.coverage["engine"] = f"{answer.verdict} ({every}{counted(answer.states, 'state')})"
-        self._engine_said = answer.verdict
-        if not answer.deadlocks:
-            return False
-        nearest = answer.deadlocks[0]
-        world = build(self.scenario, self.name)
-        run, outcome = obey(self, world, workers,
-                            witness(world, program, nearest.schedule, is_start))
-        self.schedules += 1
-        stuck = {task.key for task in run.deadlocked or run.stuck}
-        if not stuck or stuck != set(nearest.circle or [wait.thread for wait in nearest.waits]):
-            self.coverage["engine"] += ", which real threads did not confirm"
-            return False
-        self.coverage["engine"] += ", confirmed on real threads"
-        self.longest = len(run.steps)
-        self._take(run, outcome)
-        self.stopped = "a deadlock was found"
-        return True
+        self.drawn: dict[str, int] = {}    # what makes the schedules that were drawn repeatable
+        self.failing: _Failing | None = None
+        self.world = None
+        self.start_again()
 
     # -- running ------------------------------------------------------------------------------
 
-    def go(self, workers: Workers, update: Callable[[], None]) -> None:
+    def search(self, ask: bool, update: Callable[[], None]) -> None:
+        """Look for a schedule that fails, if *ask* by the engine first; make it simple."""
+        if not (ask and self.ask_engine()):
+            self.go(update)
+        self.confirm()
+
+    def go(self, update: Callable[[], None]) -> None:
         """Run schedules until one fails, a bound is met or nothing is left; *update* after each."""
         late = False
         while not late:
-            self._world = world = build(self.scenario, self.name)
-            if world.invariants and not self._trust_locks and isinstance(self.strategy, Reduced):
-                self.strategy = DepthFirst()    # an invariant may see the order of any two steps
-                self._watched = True
-            self.strategy.begin()
-            run = ControlledRun(world, self.strategy, self.names, self.timeout,
-                                self.tally.deadline, to_the_end=self._all)
-            outcome = run.play(workers)
+            run, outcome = self._next()
             if not run.late:
                 more = outcome.verdict is not Verdict.INCONCLUSIVE and self.strategy.advance(run)
                 update()
@@ -211,10 +154,27 @@ class _Exploration:
             late = run.late or self.tally.late
         self.stopped = f"stopped after {self._seconds:g} s"
 
-    def _is_over(self, run: ControlledRun, outcome: Outcome) -> bool:
+    def _next(self) -> tuple[Any, Outcome]:
+        """Run the next schedule."""
+        world, deadline = self.world, self.tally.deadline
+        if world is None or not isinstance(self.where, Apart):
+            self.world = world = build(self.scenario, self.name)
+        if world.invariants and not self._trust_locks and isinstance(self.strategy, Reduced):
+            self.strategy = DepthFirst()    # an invariant may see the order of any two steps
+            self.watched = True
+        self.strategy.begin()
+        if isinstance(self.where, Apart):
+            self.strategy, run, outcome = self.where.play(
+                self, partial(_itself, self.strategy), to_the_end=self._all, deadline=deadline)
+            return run, outcome
+        run = ControlledRun(world, self.strategy, self.names, self.timeout, deadline,
+                            to_the_end=self._all)
+        return run, run.play(self.where)
+
+    def _is_over(self, run: Any, outcome: Outcome) -> bool:
         """Count a schedule; say whether it is the last."""
         if self.strategy.changed:
-            self._differs(outcome, self.strategy.changed)
+            self.differ(run.steps, outcome, self.strategy.changed)
             return True
         if run.cut and not outcome.findings:
             return False
@@ -226,76 +186,89 @@ class _Exploration:
         self.schedules += 1
         self.longest = max(self.longest, len(run.steps))
         if outcome.findings:
-            self._take(run, outcome)
+            self.take(run, outcome)
         else:
             self.tally.counts["clean"] += 1
         if self._check_determinism and self._runs_otherwise(run, outcome):
+            return True
+        if not outcome.findings and self.look_twice(run.steps, outcome):
             return True
         if outcome.verdict is Verdict.INCONCLUSIVE or outcome.stuck or run.cut:
             self.stopped = CUT_SHORT
             return True
         return bool(outcome.findings) and not self._all
 
-    def _take(self, run: ControlledRun, outcome: Outcome) -> None:
+    def take(self, run: Any, outcome: Outcome) -> None:
         """Keep a failing schedule if it is the gravest so far."""
-        failure, failing = Failure.of(run, outcome), self._failing
+        failure, failing = Failure.of(run, outcome), self.failing
         self.tally.counts[str(failure.verdict)] += 1
-        self._kinds.add(failure)
-        if failing is None or failure.verdict.graveness > failing.failure.verdict.graveness:
-            self._failing = _Failing(failure, outcome, [step.label for step in run.steps],
+        self.kinds.add(failure)
+        if failing is None or failure.verdict.graveness > failing.graveness:
+            self.failing = _Failing(failure, outcome, [step.label for step in run.steps],
                                      Moves.of(run))
 
-    def _runs_otherwise(self, run: ControlledRun, outcome: Outcome) -> bool:
+    def _runs_otherwise(self, run: Any, outcome: Outcome) -> bool:
         """Run a schedule again; say whether a role did something else, which is an error."""
         if outcome.stuck:
             return False
-        again, other = follow(self, run.workers, [step.label for step in run.steps])
+        again, other = follow(self, self.where, [step.label for step in run.steps])
         difference = first_difference(self.names, run.steps, again.steps)
         if not difference and Failure.of(run, outcome) != Failure.of(again, other):
             difference = f"it came to {outcome.verdict} the first time, to {other.verdict} the " \
                          f"second"
         if difference:
-            self._differs(outcome, difference)
+            self.differ(run.steps, outcome, difference)
         return bool(difference)
 
-    def _differs(self, outcome: Outcome, difference: str) -> None:
+    def differs(self, outcome: Outcome, difference: str) -> None:
         self.stopped = "a role behaves differently under the same schedule"
         finding = Finding(Verdict.ERROR, "observed", f"{self.stopped}: {difference}")
         self.tally.counts[str(Verdict.ERROR)] += 1
-        self._failing = _Failing(
+        self.failing = _Failing(
             Failure(Verdict.ERROR, difference),
             Outcome([finding], [], outcome.notes, outcome.stuck, seconds=outcome.seconds))
 
+    def lost(self, text: str, verdict: Verdict) -> None:
+        """Take note that a process ended in the middle of its schedule, which is *verdict*."""
+        self.stopped = CUT_SHORT
+        self.tally.counts[str(verdict)] += 1
+        self.failing = _Failing(Failure(verdict, text),
+                                Outcome([Finding(verdict, "observed", text)], []))
+
     # -- what was found -----------------------------------------------------------------------
 
-    def confirm(self, workers: Workers) -> None:
+    def confirm(self) -> None:
         """Simplify the schedule that fails, run it again, and record it as it is shown."""
-        failing, tally = self._failing, self.tally
+        failing, tally = self.failing, self.tally
         if failing is None or failing.labels is None or failing.outcome.stuck:
             return
         failure, gravest = failing.failure, failing.outcome.gravest
+        same = replays = 0
         # What timed out would be waited for each time, what has no end run to its bound.
         if gravest and gravest.how != "timed out" and failure.verdict is not Verdict.INCONCLUSIVE:
-            failing.labels, simplest = shrink(self, workers, failing.labels, failure,
+            failing.labels, simplest = shrink(self, self.where, failing.labels, failure,
                                               tally.deadline)
             if not simplest:
                 self.coverage["minimised"] = "not to the end: the time was up"
-            same = replays = 0
             while replays < REPLAYS and (simplest or not replays):
-                same += Failure.of(*follow(self, workers, failing.labels)) == failure
+                same += Failure.of(*follow(self, self.where, failing.labels)) == failure
                 replays += 1
                 simplest = simplest and not tally.late
             self.coverage["replayed"] = f"{same} of {replays}"
-        run, outcome = follow(self, workers, failing.labels, full=True)
+        run, outcome = follow(self, self.where, failing.labels, full=True)
         if Failure.of(run, outcome) == failure:
             failing.outcome, failing.moves = outcome, Moves.of(run)
         else:
+            same = -1
             failing.outcome.notes.append("It did not come again under the same schedule: some role "
                                          "does not do the same every time.")
+        if same < replays:
+            self.differ(run.steps, outcome, f"it came to {failure.verdict} the first time, and "
+                                            f"later to {outcome.verdict}")
 
     def result(self, cut: Outcome | None = None) -> Result:
         """Return what was found so far; *cut* is what the schedule under way came to."""
-        failing = self._failing
+        failing = self.failing
         outcome = failing.outcome if failing else Outcome([], [])
         token = again = ""
         if failing is not None and failing.moves is not None and not outcome.stuck:
@@ -303,28 +276,37 @@ class _Exploration:
             token = encode(reference or ("", {}), "", failing.moves)
             again = f"python -m harness replay {token}" if reference is not None \
                 else f"harness.replay({token!r}, scenario)"
-        complete = not self.stopped and self.strategy.complete and (failing is None or self._all)
+        complete = not self.stopped and self.strategy.complete and not self.unseen and (
+            failing is None or self._all)
         if failing is None and not complete:
             why = "; ".join(filter(None, [self.stopped, self.strategy.bound]))
+            why = why and f"not every schedule was tried: {why}"
             outcome = cut if cut is not None and cut.findings else outcome
             outcome.findings.append(Finding(
                 Verdict.INCONCLUSIVE, "observed",
-                f"nothing found, but not every schedule was tried: {why}"))
+                f"nothing found, but {'; '.join(filter(None, [why, self.unseen]))}"))
+        if self.difference and not any(self.difference in found.text for found in outcome.findings):
+            outcome.notes.append(f"Worlds differ: {self.difference}.")
+        elif failing is None and complete and self.schedules == 1:
+            outcome.notes.append(ONCE)
         hangs = outcome.verdict in (Verdict.DEADLOCK, Verdict.HANG)
-        if self._engine_said and hangs != (self._engine_said in ("deadlock", "hang")) and (
+        if self.engine_said and hangs != (self.engine_said in ("deadlock", "hang")) and (
                 hangs or complete):
-            outcome.notes.append(f"The fast engine says {self._engine_said} of the operations as "
+            outcome.notes.append(f"The fast engine says {self.engine_said} of the operations as "
                                  f"they were recorded once: the roles branch on data.")
         covered: dict[str, Any] = {
             "schedules": self.schedules, "complete": complete, "strategy": self.strategy.name}
-        if self._watched:
+        if self.watched:
             covered["watched"] = "by invariants, so no schedule was left out"
         if self._all and failing:
             covered["verdicts"] = dict(self.tally.counts)
-            covered["distinct_reports"] = len(self._kinds)
+            covered["distinct_reports"] = len(self.kinds)
         covered["longest"] = self.longest
-        covered |= self.strategy.summary() | self.coverage
-        return result_of(self.name, outcome, covered, self.tally.began, self._world, again=again,
+        covered |= self.strategy.summary() | self.drawn | self.coverage
+        if failing is not None and self.world is not None and self.world.function_name \
+                and isinstance(self.where, Apart):    # its world was another process's
+            self.world = build(self.scenario, self.name)
+        return result_of(self.name, outcome, covered, self.tally.began, self.world, again=again,
                          replay=token)
 
     def so_far(self, cut: Outcome | None) -> Result:

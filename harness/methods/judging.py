@@ -12,20 +12,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..lockorder.finding import (FORCED, GUARDED, KNOWN, NEEDS_WRITER, ONE_ROLE, UNCONFIRMED,
-                                 Prediction, cycle_key, known, waits_of)
+from ..lockorder.finding import (FORCED, GUARDED, KNOWN, ONE_ROLE, STATUSES,
+                                 UNCONFIRMED, Prediction, cycle_key, known, waits_of)
 from ..lockorder.cycles import Candidate, Group, assignment, groups
 from ..lockorder.feasibility import Budget, Judgement, by_class, judge
 from ..lockorder.graph import Leg
 from ..lockorder.record import Cycle, Record
 from ..lockorder.splat import paragraphs
-from ..locks.task import SHARED
 from ..report.result import Result
 from ..runtime.verdict import Outcome, Verdict
 from .tally import Tally
 
 MOST_TRIED = 200         # cycles by instance that are judged for one finding
-_GRAVE = (FORCED, NEEDS_WRITER, UNCONFIRMED, GUARDED, ONE_ROLE)
 
 
 class Judge:
@@ -39,7 +37,7 @@ class Judge:
         roles: of the scenario; others are threads they start.
         outside: roles waited for each other outside our locks.
         unread: groups that were not judged for lack of time.
-        states: the engine's answer, if the scenario is a program.
+        unsettled: what the engine says of a program and nothing else does.
         matched: the cycles of the baseline that were met.
     """
 
@@ -53,8 +51,13 @@ class Judge:
         self.roles: set[str] = set()
         self.outside = False
         self.unread = 0
-        self.states: Any = None
+        self.unsettled = ""
         self.matched: set[str] = set()
+
+    @property
+    def knows_all(self) -> bool:
+        """Whether all that the roles may do was gone through, not what was seen alone."""
+        return False
 
     @property
     def late(self) -> bool:
@@ -110,7 +113,8 @@ class Judge:
                 break
             left -= 1
             prediction = self.try_one(group, candidate)
-            if best is None or _GRAVE.index(prediction.status) < _GRAVE.index(best.status):
+            if best is None or STATUSES.index(prediction.status) < STATUSES.index(
+                    best.status):
                 best = prediction
             if best.status == FORCED:
                 break
@@ -143,18 +147,26 @@ class Judge:
 
     def _roles_of(self, leg: Leg) -> list[str]:
         """Return every role that has a leg of the same classes and kind."""
-        same = (other.role for other in self.record.legs() if _kind(other) == _kind(leg))
+        same = (other.role for other in self.record.legs() if other.kind == leg.kind)
         return list(dict.fromkeys(same))
 
     def try_one(self, group: Group, candidate: Candidate) -> Prediction:
         """Judge one cycle by instance; what may happen is looked into."""
-        prediction = Prediction(group.classes, candidate.legs, UNCONFIRMED, "")
-        judgement = judge(self.relevant(candidate), candidate, self.budget)
-        if judgement.guard:
+        prediction = Prediction(group.classes, candidate.legs, UNCONFIRMED, "", by_instance=True)
+        judgement = self.judge(candidate)
+        prediction.guard = judgement.guard
+        if judgement.guard and judgement.doubt:
+            prediction.reason = f"as far as was seen it cannot happen ({judgement.guard}), but " \
+                                f"{judgement.doubt}"
+        elif judgement.guard:
             prediction.status, prediction.reason = GUARDED, judgement.guard
         else:
             self.look_into(prediction, candidate, judgement)
         return prediction
+
+    def judge(self, candidate: Candidate) -> Judgement:
+        """Say whether a cycle by instance can happen."""
+        return judge(self.relevant(candidate), candidate, self.budget)
 
     def relevant(self, candidate: Candidate) -> Record:
         """Return the part of the record that matters to *candidate*."""
@@ -178,12 +190,14 @@ class Judge:
         self.tally.kept = max(outcomes, key=lambda outcome: outcome.verdict.graveness, default=None)
         result = self.tally.result(coverage=self.coverage())
         verdicts = [result.verdict, *(prediction.verdict for prediction in self.predictions)]
-        if self.unread or self.record is not None and self.record.too_many:
+        if self.unread or self.unsettled or self.record is not None and self.record.too_many:
             verdicts.append(Verdict.INCONCLUSIVE)
         result.verdict = max(verdicts, key=lambda verdict: verdict.graveness)
+        for prediction in self.predictions:
+            prediction.proved = self.knows_all
         result.predictions, result.splat = self.predictions, paragraphs
         result.known = sorted(self.matched)
-        if cut and self.states is None:
+        if cut and not self.knows_all:
             result.outcome.notes.append("A run ended in a known deadlock: what its roles would "
                                         "have done after it was not seen.")
         if result.outcome.gravest is None and self.predictions:
@@ -218,11 +232,6 @@ def _without(known_waits: set[frozenset[tuple[str, str]]], outcome: Outcome) -> 
     left = [finding for finding in outcome.findings
             if finding.verdict is not Verdict.DEADLOCK or waits_of(finding) not in known_waits]
     return outcome if len(left) == len(outcome.findings) else replace(outcome, findings=left)
-
-
-def _kind(leg: Leg) -> tuple[str, bool, str, bool]:
-    """Return what makes a leg an edge of the graph of classes."""
-    return leg.held.lock_class, leg.held.mode == SHARED, leg.wanted.lock_class, leg.recursive
 
 
 def _one_role(cycle: Cycle) -> str:

@@ -11,34 +11,29 @@ each.
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..checker.search import search
-from ..exploration.controlled_run import ControlledRun
-from ..exploration.follower import Follower, witness
-from ..exploration.stable_ids import Names
 from ..lockorder.cycles import Candidate, groups, unseen, validated
 from ..lockorder.feasibility import Judgement, with_threads
 from ..lockorder.finding import (FORCED, GUARDED, KNOWN, NEEDS_WRITER, Prediction,
                                  checked_baseline, observed, waits_of)
 from ..lockorder.graph import LockOrder
 from ..lockorder.record import Record
-from ..lockorder.reproduce import Confirmer, points_of
+from ..lockorder.reproduce import points_of
 from ..meetings.meet import At, Meet
 from ..meetings.one_by_one import OneByOne, Refusal, attempts, orders
 from ..lockorder.splat import paragraphs
 from ..report.result import Result
 from ..runtime.scenario import Scenario
-from ..runtime.verdict import Finding, Outcome, Verdict
+from ..runtime.verdict import Finding, Outcome, Verdict, counted
 from ..runtime.workers import Workers
-from .judging import Judge
+from .exhaust import MOST_STATES, Exhaustive
 from .tally import TIMEOUT, Call, Tally, workers_of_a_call
 
 MOST_RUNS = 6            # clean runs, each in another order of start
-MOST_STATES = 500_000    # of a program
 MOST_REFUSED = 5         # runs in which trylocks fail
 
 
@@ -80,9 +75,11 @@ def predict(scenario: Callable[[], Any], *, runs: int | None = None, seconds: fl
         session = Session(call, call, workers, known)
         session.observe(runs)
         session.conclude()
-        session.search_program()
+        session.force_states()
         session.take_observed()
         session.hold_declared()
+        if session.explore_further():
+            session.take_observed()
     result = session.result()
     result.unmatched = session.unmatched()
     if lockdep:
@@ -90,7 +87,7 @@ def predict(scenario: Callable[[], Any], *, runs: int | None = None, seconds: fl
     return result
 
 
-class Session(Judge):
+class Session(Exhaustive):
     """One call of predict, or of force without a declared meeting: a scenario, the record of its
     clean runs, and the runs in which cycles came true.
 
@@ -102,18 +99,10 @@ class Session(Judge):
 
     def __init__(self, call: Call, tally: Tally, workers: Workers,
                  baseline: Mapping[str, str]) -> None:
-        super().__init__(tally, baseline)
-        self.call, self.workers = call, workers
-        self.build, self.play = call.build, functools.partial(call.play, workers)
+        super().__init__(call, tally, workers, baseline)
         self.refusals = 0
         self.declared = ""
         self.kept_order: tuple[tuple[int, ...], str] = (), "first"
-        self.confirmer = Confirmer(self.build, self.play, self.obey, lambda: self.late)
-
-    def obey(self, world: Scenario, follower: Follower) -> Outcome:
-        """Let the roles of *world* do what *follower* says."""
-        return ControlledRun(world, follower, Names(), self.call.timeout, self.call.deadline,
-                             full=True, numbered=True).play(self.workers)
 
     # -- clean runs ---------------------------------------------------------------------------
 
@@ -146,6 +135,7 @@ class Session(Judge):
             world = self.build()
         recorded += self._refused(tried)
         self.record = Record(recorded)
+        self.search_states()
 
     def _refused(self, tried: set[str]) -> list[LockOrder]:
         """Return what the roles do when what they try, or want within a time limit, is refused: all
@@ -204,46 +194,20 @@ class Session(Judge):
         if prediction.reason:
             return
         program = self.build().program
-        answer = search(with_threads(program, prediction.writers)) if program is not None else None
-        roles = {leg.role for leg in prediction.legs}
+        answer = None
+        if program is not None:
+            answer = search(with_threads(program, prediction.writers), max_states=MOST_STATES)
         if answer is not None and answer.complete \
-                and not any(roles <= set(stuck.circle) for stuck in answer.deadlocks):
+                and self.meets(answer, prediction.legs) is None:
             prediction.status = GUARDED
             prediction.reason = f"what the roles do depends on each other: none of all " \
                                 f"{answer.states:,} states of the program is this deadlock"
         else:
             prediction.reason = f"the roles could not be made to meet so: {prediction.meeting}"
 
-    @property
-    def _forced_waits(self) -> set[frozenset[tuple[str, str]]]:
-        """Who waits for what in the deadlocks that were predicted and happened."""
-        return {waits_of(prediction.outcome.gravest) for prediction in self.predictions
-                if prediction.outcome}
-
-    def search_program(self) -> None:
-        """Look at all states of a program for what clean runs do not show; make it happen too."""
-        world = self.build()
-        if world.program is None or self.late:
-            return
-        self.states = search(world.program, max_states=MOST_STATES)
-        known_waits = self._forced_waits
-        hangs = any(outcome.verdict is Verdict.HANG for outcome in self.observed)
-        for stuck in self.states.deadlocks:
-            waits = frozenset((waiting.thread, waiting.wants) for waiting in stuck.waits
-                              if waiting.thread in stuck.circle)
-            if waits in known_waits or not waits and hangs or self.late:
-                continue
-            outcome = self.confirmer.obey(world, witness(world, world.program, stuck.schedule))
-            finding = outcome.gravest
-            if finding is not None:
-                known_waits |= {waits, waits_of(finding)}
-                hangs = hangs or finding.verdict is Verdict.HANG
-                self.observed.append(self.tally.add(outcome, world))
-            world = self.build()
-
     def take_observed(self) -> None:
         """Count deadlocks that no cycle tells of: nobody was seen to end a wait without an end."""
-        known_waits = self._forced_waits
+        known_waits = self.forced_waits
         for outcome in self.observed:
             finding = outcome.gravest
             if finding is None or finding.verdict is not Verdict.DEADLOCK \
@@ -277,7 +241,7 @@ class Session(Judge):
             self.declared = "ends in a deadlock that was predicted"
             if self._observed_prediction(finding, outcome).status == KNOWN:
                 self.declared = "ends in a known deadlock"
-            elif waits_of(finding) not in self._forced_waits:
+            elif waits_of(finding) not in self.forced_waits:
                 self.declared = "ends in a deadlock that was NOT predicted"
                 outcome.notes.append("The declared meeting ended in this deadlock, which the order "
                                      "of the locks did not predict.")
@@ -291,7 +255,7 @@ class Session(Judge):
             self.predictions.append(self.settle(group))
             if self.predictions[-1].status == FORCED:
                 return self.predictions[-1]
-        self.search_program()
+        self.force_states()
         self.take_observed()
         return next((prediction for prediction in self.predictions
                      if prediction.status in (FORCED, NEEDS_WRITER)), None)
@@ -327,7 +291,11 @@ class Session(Judge):
         covered: dict[str, Any] = {"confirming_runs": self.confirmer.runs}
         if self.states is not None:
             covered |= {"states": self.states.states,
-                        "states_left_out": "" if self.states.complete else "some"}
+                        "states_left_out": "" if self.states.complete else "some",
+                        "engine": self.unsettled}
+        if self.explored is not None:
+            n = counted(self.explored.coverage["schedules"], "schedule")
+            covered["explored"] = f"all {n}" if self.knows_all else f"{n}, not all"
         covered |= {
             "runs_with_trylocks_refused": self.refusals,
             "outside_our_locks": "roles waited for each other there" if self.outside else "",

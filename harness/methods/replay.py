@@ -20,7 +20,7 @@ from ..exploration.token import Moves, Schedule, decode
 from ..locks.errors import ScenarioError
 from ..programs.loading import load
 from ..report.result import Result
-from ..runtime.scenario import Scenario, build, name_of
+from ..runtime.scenario import Scenario, build, has_built, name_of
 from ..runtime.verdict import Finding, Outcome, Verdict
 from .tally import TIMEOUT, result_of, workers_of_a_call
 
@@ -42,7 +42,7 @@ def replay(token: str, scenario: Callable[..., Any] | None = None, *,
     if scenario is None:
         scenario = _scenario(reference, arguments)
     explored = isinstance(schedule, Moves)
-    name, began = name_of(scenario), time.perf_counter()
+    name, began, is_first = name_of(scenario), time.perf_counter(), not has_built(scenario)
     with workers_of_a_call(lambda cut: result_of(name, cut or Outcome([NOT_BEGUN], []), {"runs": 1},
                                                  began, replay=token)) as workers:
         world = build(scenario, name, None if explored else random.Random(seed))
@@ -53,6 +53,9 @@ def replay(token: str, scenario: Callable[..., Any] | None = None, *,
     changed = _changed(schedule, run, follower, outcome)
     if changed:
         note = f"the code has changed since this was recorded: {changed}"
+        if explored and not is_first:
+            note += ", or it does something else in a process in which a world of its module was " \
+                    "built before"
         if outcome.findings:
             outcome.notes.append(note)
         else:

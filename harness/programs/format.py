@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 from ..checker.program import Program, unknown_operation
 from ..lockorder.lockdep import SUBCLASSES, TYPES
 from ..locks.errors import ScenarioError, unknown_name
-from ..locks.operations import RECORDED
+from ..locks.operations import ONLY_RECORDED
 from .json_file import check_keys, get, read_json
 from .threads import Factory, Lines, OPERATIONS, Operation, Reference, scenario_of, sequence_of
 
@@ -264,7 +264,7 @@ def _version(name: str, raw: dict[str, Any], suffix: str, locks: dict[str, Any],
                             f"{', '.join(EXPECTED_OF_PROGRAM)}")
     for thread, ops in threads.items():
         for index, op in enumerate(ops if isinstance(ops, list) else ()):
-            if isinstance(op, list) and op and op[0] in RECORDED:
+            if isinstance(op, list) and op and op[0] in ONLY_RECORDED:
                 raise unknown_operation(f"{where}: thread {thread}, operation {index}", op[0])
     try:
         program = Program(locks, threads, frozenset(flags), policy)

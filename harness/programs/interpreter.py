@@ -16,8 +16,8 @@ from ..locks.node import Node
 from ..locks.parking import enter, leave, unpark
 from ..locks.task import EXCLUSIVE, SHARED, Task, Unwind, current
 from ..locks.rwsem import RWSemaphore
-from .locks import (ActiveReferences, Cancellers, Completers, Flag, ProgramCompletion, ProgramMutex,
-                    ReentrantMutex, nobody)
+from .locks import (ESCAPING, ActiveReferences, Cancellers, Completers, Flag, ProgramCompletion,
+                    ProgramMutex, ReentrantMutex, nobody)
 
 THE_END = 1 << 30    # skipping that many operations ends every thread
 Step = Callable[[], int | None]    # does one operation; returns how many to skip, None for none
@@ -31,7 +31,7 @@ class Interpreter:
 
     - ``kn_drain``, ``srcu_sync``: to write, and to release at once.
     - ``sync``: look whether it has begun, and wait for its end. A thread that is cancelled goes no
-      further once it has what it waits for (it waits for nothing if it begins first of all).
+      further: it never gets what it waits for (it waits for nothing if it begins first of all).
     - ``set`` and ``clear`` of a flag that somebody waits to be clear.
 
     Args:
@@ -51,7 +51,7 @@ class Interpreter:
         self.name, self._operations, self._ends = name, operations, ends
         self.at = 0
         # Who looks whether it has begun may cancel it: that changes what the others come to.
-        shares = f"thread {name}" if syncs else None
+        shares = ESCAPING if syncs else None
         self.begun = ProgramCompletion(f"begin of {name}", self.tasks, shares, cancellers)
         self.ended = ProgramCompletion(name, self.tasks, shares, cancellers)
         self._cancel = ProgramCompletion(f"cancel of {name}", syncers, shares, cancellers)
@@ -69,8 +69,18 @@ class Interpreter:
         return functools.partial(self._unless_cancelled, step) if self._may_be_cancelled else step
 
     def _unless_cancelled(self, step: Step) -> int | None:
-        """Do *step*, unless it was cancelled; until it has begun that is for others to say."""
-        return THE_END if not self.begun.passes and self._cancel.poll() else step()
+        """Do *step*, unless it was cancelled; until it has begun that is for others to say.
+
+        What it got while it was cancelled it never had: it is given back.
+        """
+        if not self.begun.passes and self._cancel.poll():
+            return THE_END
+        held = len(current().held)
+        skip = step()
+        if self.cancelled:
+            for lock, mode, _ in reversed(current().held[held:]):
+                lock.release_hold(mode)
+        return skip
 
     def tasks(self, waiter: Task) -> list[Task]:
         """Return its task in the run of *waiter*, unless it is over."""

@@ -13,12 +13,15 @@ from ..locks.node import ask, grant, wait
 from ..locks.parking import enter, leave
 from ..locks.task import EXCLUSIVE, Task, WAIT, current
 from ..locks.rwsem import RWSemaphore
+from ..locks.waitgraph import OneOf
 
 # Given a task that waits, who in its run could end that.
 Completers = Callable[[Task], list[Task]]
 # Who may yet end a task's wait, whatever it waits for, by cancelling it; None if that was done.
 Cancellers = Callable[[Task], list[Task] | None]
-ESCAPING = "a mutex or a flag"    # what all locks and flags of ``lock_unless`` share
+# What all share of which one may let a role go that waits for another: locks and flags of
+# ``lock_unless``, threads that may be cancelled, and what they may be cancelled waiting for.
+ESCAPING = "what may let a role go"
 
 
 def nobody(task: Task) -> list[Task]:
@@ -29,18 +32,18 @@ def nobody(task: Task) -> list[Task]:
 def any_of(candidates: Iterable[Task], waiter: Task) -> list[Task]:
     """Return who blocks a wait that any one of *candidates* could end.
 
-    Several are one task here, which stands for them and waits for nobody: a cycle through one of
-    them would be no deadlock while another can go on. When none can, that is a hang.
+    Several are one task here, which stands for them: see `OneOf`.
     """
     tasks = list(dict.fromkeys(candidates))
-    return tasks if len(tasks) < 2 else [Task(" or ".join(task.name for task in tasks), waiter.run)]
+    tasks = [task for task in tasks if task is not waiter] or tasks    # it alone: for itself
+    return tasks if len(tasks) < 2 else [OneOf(tasks, waiter.run)]
 
 
 class ProgramMutex(Mutex):
     """A mutex that says ``unlock``, and that one can want unless a flag is set.
 
     Args:
-        escapable: whether anyone does.
+        escapable: whether anyone does, or may be cancelled waiting for it.
     """
 
     def __init__(self, name: str, escapable: bool = False) -> None:
@@ -126,7 +129,20 @@ class ReentrantMutex(ProgramMutex):
             super().release()
 
 
-class ActiveReferences(RWSemaphore):
+class ProgramSemaphore(RWSemaphore):
+    """A semaphore; `escapable`: somebody may be cancelled waiting for it."""
+
+    def __init__(self, name: str, policy: str, escapable: bool = False) -> None:
+        super().__init__(name, policy=policy)
+        self._escapable = escapable
+
+    @property
+    def shares(self) -> object:
+        """What may let a role pass it: itself alone, or the end of a thread too."""
+        return ESCAPING if self._escapable else self
+
+
+class ActiveReferences(ProgramSemaphore):
     """Active references, as lockdep sees them: each a reader, who waits for them a writer.
 
     `dead`: they have been waited for, and none is given any more.
@@ -134,8 +150,8 @@ class ActiveReferences(RWSemaphore):
 
     kn_put = srcu_unread = RWSemaphore.up_read
 
-    def __init__(self, name: str, policy: str) -> None:
-        super().__init__(name, policy=policy)
+    def __init__(self, name: str, policy: str, escapable: bool = False) -> None:
+        super().__init__(name, policy, escapable)
         self.dead = False
 
     def release_verb(self, mode: str) -> str:

@@ -22,7 +22,8 @@ from ..locks.task import SHARED, Task
 from ..locks.rwsem import RWSemaphore
 from ..runtime.scenario import Scenario
 from .interpreter import Interpreter, Step
-from .locks import ESCAPING, ActiveReferences, Flag, ProgramCompletion, ProgramMutex, ReentrantMutex
+from .locks import (ESCAPING, ActiveReferences, Flag, ProgramCompletion, ProgramMutex,
+                    ProgramSemaphore, ReentrantMutex)
 
 Lines = Mapping[str, Sequence[int]]       # thread -> line of each operation
 Factory = Callable[[], Scenario]
@@ -161,33 +162,33 @@ class World:
             for name, ops in program.threads.items()}
 
     def _lock(self, name: str, kind: str) -> Node:
+        escapable = self._cancelled_at(name) or any(op.target == name for op in self._escapes)
         if kind in SEMAPHORES:
-            return RWSemaphore(name, policy=self._program.policy_of(name))
+            return ProgramSemaphore(name, self._program.policy_of(name), escapable)
         if kind in MUTEXES:
             mutex_type = ReentrantMutex if kind == "mutex_re" else ProgramMutex
-            return mutex_type(name, any(op.target == name for op in self._escapes))
+            return mutex_type(name, escapable)
         # A drain keeps new references out, as a queued writer does; `srcu_sync` does not.
-        return ActiveReferences(name, "writer" if kind == "kernfs" else "reader")
+        return ActiveReferences(name, "writer" if kind == "kernfs" else "reader", escapable)
 
     def _flag(self, name: str) -> Flag:
         waits_for_clear = self._counts["wait_clear", name] > 0
-        if any(op.flag == name for op in self._escapes):
+        if self._cancelled_at(name) or any(op.flag == name for op in self._escapes):
             shares: str | None = ESCAPING
         else:
-            shares = self._cancelled_at(name) or (f"flag {name}" if waits_for_clear else None)
+            shares = f"flag {name}" if waits_for_clear else None
         when_set, when_clear = (
             ProgramCompletion(text, functools.partial(self._before, operation, name), shares,
                               self._cancellers)
             for text, operation in ((name, "set"), (f"not {name}", "clear")))
         return Flag(when_set, when_clear, name in self._program.flags, waits_for_clear)
 
-    def _cancelled_at(self, flag: str) -> str | None:
-        """Return what the thread shares that may be cancelled waiting for *flag*, if any may be."""
-        for name, ops in self._program.threads.items():
-            before = itertools.takewhile(lambda op: op.op != "begin", ops)
-            if self._counts["sync", name] and any(op.flag == flag for op in before):
-                return f"thread {name}"
-        return None
+    def _cancelled_at(self, target: str) -> bool:
+        """Say whether a thread may be cancelled waiting for the lock or flag *target*."""
+        return any(self._counts["sync", name] and any(
+            target in (op.target, op.flag)
+            for op in itertools.takewhile(lambda op: op.op != "begin", ops))
+            for name, ops in self._program.threads.items())
 
     def steps(self, thread: str) -> list[Step]:
         """Return the operations of *thread*, ready to be called."""

@@ -2,7 +2,7 @@
 
 Text is made in this package and nowhere else, but for the words of the kernel's validator, which a
 result of `predict` brings with it. Plain text of at most 100 columns; the same run gives the same
-text.
+text. The file is long because a headline, and what it rests on, are worded in one place.
 """
 
 from __future__ import annotations
@@ -171,8 +171,17 @@ def basis(covered: dict[str, Any]) -> str:
     if "replayed_operations" in covered:
         return "one schedule replayed, no proof"
     if "cycles" in covered:
-        return f"judged from {runs}, no proof"
+        gone = _gone_through(covered)
+        return f"judged from {runs}, {f'then {gone}' if gone else 'no proof'}"
     return f"{'a single run' if covered.get('runs') == 1 else runs}, no proof"
+
+
+def _gone_through(covered: dict[str, Any]) -> str:
+    """Return what a prediction went through in full, after its runs; "" if nothing."""
+    if "states" in covered and "states_left_out" not in covered:
+        return f"all {counted(covered['states'], 'state')}"
+    explored: str = covered.get("explored", "")
+    return explored if explored.startswith("all ") else ""
 
 
 def nothing_new(result: Result) -> str:
@@ -182,13 +191,16 @@ def nothing_new(result: Result) -> str:
         return "nothing fails in any order of the lock operations"
     if "cycles" not in covered:
         return "nothing found"
+    proved = _gone_through(covered)
     known = len(result.known)
     others = sum(prediction.status != "known" for prediction in result.predictions)
     words = [f"{counted(known, 'known deadlock')} (baseline), nothing new"] if known else []
     if others:
         cycles = counted(others, f"{'further ' if known else ''}cycle")
-        words.append(f"{cycles} in the lock order, ruled out by what was seen")
-    return "; ".join(words) or "no cycle in the lock order that was seen"
+        happen = "none of which can happen" if others > 1 else "which cannot happen"
+        words.append(f"{cycles} in the lock order, "
+                     f"{happen if proved else 'ruled out by what was seen'}")
+    return "; ".join(words) or f"no cycle in the lock order{'' if proved else ' that was seen'}"
 
 
 def of_predictions(result: Result) -> str:

@@ -52,6 +52,8 @@ def settled(switch_interval: float | None = None) -> Iterator[None]:
 
 
 _intervals_lock = threading.Lock()
+if hasattr(os, "register_at_fork"):    # another thread may have it at the fork
+    os.register_at_fork(after_in_child=_intervals_lock._at_fork_reinit)   # type: ignore[attr-defined]
 _intervals: list[float] = []    # what was set as each call under way began
 
 

@@ -16,6 +16,7 @@ from ..locks.task import name_locks_afresh, this_thread
 from .asking import refuse_lazy
 
 Role = Callable[[], Any]
+_built: set[str] = set()    # modules of factories that have built a world in this process
 _LAZY = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
@@ -64,6 +65,7 @@ def build(factory: Callable[..., Any], name: str, rng: random.Random | None = No
     if not callable(factory):
         raise ScenarioError(f"scenario {name} is {factory!r}, not a callable that returns roles")
     name_locks_afresh()
+    _built.add(_module_of(factory))
     try:
         world = factory(rng=rng) if rng is not None and takes_rng(factory) else factory()
     except ScenarioError:
@@ -91,6 +93,18 @@ def build(factory: Callable[..., Any], name: str, rng: random.Random | None = No
                                 f"calling it does nothing")
     _refuse_what_cannot_answer(scenario, name)
     return scenario
+
+
+def _module_of(factory: Any) -> str:
+    return getattr(getattr(factory, "func", factory), "__module__", None) or ""
+
+
+def has_built(factory: Any) -> bool:
+    """Say whether a world was built in this process by a factory of the module of *factory*.
+
+    What that module keeps from world to world may no longer be as it is in a fresh process.
+    """
+    return _module_of(factory) in _built
 
 
 def _refuse_what_cannot_answer(scenario: Scenario, name: str) -> None:

@@ -8,6 +8,7 @@ did, and with the last run they are put back.
 
 from __future__ import annotations
 
+import os
 import threading
 
 from ..locks.completion import Completion
@@ -26,6 +27,8 @@ class ThreadEnd(Completion):
 
 
 _install_lock = threading.Lock()
+if hasattr(os, "register_at_fork"):    # another thread may have it at the fork
+    os.register_at_fork(after_in_child=_install_lock._at_fork_reinit)   # type: ignore[attr-defined]
 _runs = 0
 _plain_start = threading.Thread.start
 plain_join = threading.Thread.join

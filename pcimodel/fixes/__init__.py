@@ -5,50 +5,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from ..kernel import Kernel
 from .collect_then_lock import CollectThenLock
 from .defer_vf_add import DeferVfAdd
 from .defer_vf_add_notify import DeferVfAddNotify
+from .fitting import functions_of, misfit
+
+__all__ = ["FIXES", "apply", "functions_of"]
 
 FIXES: dict[str, type] = {
     fix.name: fix for fix in (CollectThenLock, DeferVfAdd, DeferVfAddNotify)}
 
 
-def functions_of(fix: type) -> set[str]:
-    """Return the names of the functions that *fix* overrides or adds, those of fixes below it
-    included.
-    """
-    classes = [cls for cls in fix.__mro__ if not issubclass(Kernel, cls)]
-    return {name for cls in classes for name, value in vars(cls).items()
-            if callable(value) and not name.startswith("__")}
+def apply(tree: type[Kernel], fixes: Sequence[str] | Mapping[str, type]) -> type[Kernel]:
+    """Return *tree* with *fixes* applied; *tree* itself if there are none.
 
-
-def apply(tree: type[Kernel], fix_names: Sequence[str]) -> type[Kernel]:
-    """Return *tree* with the named fixes applied; *tree* itself if there are none.
+    Args:
+        fixes: names of fixes that there are; or others, by the name that they were given.
 
     Raises:
-        ValueError: a name is unknown, or two of the fixes change the same function.
+        ValueError: a name is unknown, a fix does not fit the tree (fitting.py says why), or two of
+            the fixes change the same function.
     """
-    for name in fix_names:
-        if name not in FIXES:
+    named: dict[str, type] = {}
+    for name in fixes:
+        if name not in FIXES and not isinstance(fixes, Mapping):
             raise ValueError(f"unknown fix {name!r}; known are: {', '.join(FIXES)}")
-    _refuse_conflicts(fix_names)
-    if not fix_names:
+        cls = fixes[name] if isinstance(fixes, Mapping) else FIXES[name]
+        why = misfit(cls, tree)
+        if why:
+            raise ValueError(f"fix {name!r} is refused: {why}")
+        _refuse_conflicts(named, name, cls)
+        named[name] = cls
+    if not named:
         return tree
-    fixes = tuple(FIXES[name] for name in fix_names)
-    name = "+".join([tree.name, *fix_names])
-    return cast("type[Kernel]", type(name, (*fixes, tree), {"name": tree.name}))
+    name = "+".join([tree.name, *named])
+    try:
+        return cast("type[Kernel]", type(name, (*named.values(), tree), {"name": tree.name}))
+    except TypeError as exc:    # of the order of bases
+        text = str(exc).partition("\n")[0]
+        raise ValueError(f"{' and '.join(named)} cannot be put before {tree.name}: {text}") \
+            from None
 
 
-def _refuse_conflicts(fix_names: Sequence[str]) -> None:
-    """Raise ValueError if two of the fixes change the same function."""
-    changed: dict[str, str] = {}
-    for name in fix_names:
-        for function in sorted(functions_of(FIXES[name])):
-            if function in changed:
-                pair = f"{changed[function]!r} and {name!r}"
-                raise ValueError(f"fixes {pair} cannot be combined: both change {function}()")
-            changed[function] = name
+def _refuse_conflicts(before: dict[str, type], name: str, fix: type) -> None:
+    """Raise ValueError if *fix* changes a function that one of those *before* changes too."""
+    for other, cls in before.items():
+        both = functions_of(cls) & functions_of(fix)
+        if both:
+            raise ValueError(f"fixes {other!r} and {name!r} cannot be combined: both change "
+                             f"{min(both)}()")

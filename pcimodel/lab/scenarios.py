@@ -9,17 +9,23 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 from harness import At, Meet, Scenario
 
 from ..fixes import apply
+from ..kernel import Kernel
 from ..trees import TREES
+from . import worlds
+from .fix_files import fix_named
+from .invariants import (at_rest, disk_is_back, error_is_recovered, pf_is_bound, pf_is_unbound,
+                         vf_driver_is_bound, vfs_are_disabled, vfs_are_enabled, vfs_were_enabled)
+from .machines import setup_of
 from .worlds import World
 
-PF = "0000:01:00.0"
+PF = "0000:01:00.0"    # on the canonical machine; a meeting means the PF of the one it is held on
 SEM = "&pci_bus_sem"
 
 
@@ -29,15 +35,18 @@ class Entry:
 
     Attributes:
         roles: called with a booted, prepared world.
+        ends: what must have been done when all roles have ended; each raises AssertionError.
         meet: where the roles must meet to deadlock; None for a control that must be clean.
         prepare: what is done before the roles start.
+        settings: arguments of the world, on any machine.
     """
 
     summary: str
     roles: Callable[[World], dict[str, Callable[[], Any]]]
+    ends: Sequence[Callable[[World], None]]
     meet: Meet | Sequence[Meet] | None = None
     prepare: Callable[[World], None] | None = None
-    machine: Mapping[str, Any] | None = None
+    settings: Mapping[str, Any] | None = None
     titles: Mapping[str, str] | None = None
 
     @property
@@ -60,36 +69,67 @@ def _entry(name: str, **fields: Any) -> Callable[[Any], Any]:
 
 
 def scenario(name: str, kernel: str = "v4.14", fixes: Sequence[str] = (),
-             policy: str = "writer") -> Callable[..., Scenario]:
+             policy: str = "writer", machine: str | None = None) -> Callable[..., Scenario]:
     """Return the factory of a scenario on *kernel* with *fixes*, for the harness.
 
+    Args:
+        machine: the name of a machine; None: the default one, random ones under stress.
+
     Raises:
-        KeyError, ValueError: unknown names, or fixes that exclude each other.
+        KeyError, ValueError: unknown names, or fixes that do not fit or exclude each other.
     """
-    entry, tree = SCENARIOS[name], apply(TREES[kernel], fixes)
+    entry, tree = SCENARIOS[name], tree_with(kernel, fixes)
+    setup_of(machine)
     names = _kernel_names(tree)    # type: ignore[arg-type]    # python/mypy#11469
 
     def build(rng: random.Random | None = None) -> Scenario:
-        world = World(tree, policy, rng, **(entry.machine or {}))
+        world = World(tree, policy, rng, machine=machine, **(entry.settings or {}))
         if entry.prepare is not None:
             entry.prepare(world)
         roles = entry.roles(world)
-        return Scenario(roles, meet=entry.meet or (), check=world.check,
+
+        def check() -> None:
+            for holds in (at_rest, *entry.ends):
+                holds(world)
+
+        return Scenario(roles, meet=_meetings(entry.meet, world.pf.name), check=check,
                         function_name=names, title=entry.titles or {},
                         lock_classes=world.lock_classes())
 
     words = [name, *([kernel] if kernel != "v4.14" else []), *fixes]
-    build.scenario_name = " + ".join(words)   # type: ignore[attr-defined]
-    arguments = {"name": name, "kernel": kernel, "fixes": list(fixes), "policy": policy}
+    where = f" on {machine}" if machine else ""
+    build.scenario_name = " + ".join(words) + where   # type: ignore[attr-defined]
+    arguments = {"name": name, "kernel": kernel, "fixes": list(fixes), "policy": policy,
+                 **({"machine": machine} if machine else {})}
     build.reference = (f"{__name__}:scenario", arguments)   # type: ignore[attr-defined]
     return build
+
+
+def tree_with(kernel: str, fixes: Sequence[str]) -> type[Kernel]:
+    """Return the tree of that name with *fixes*, each by its name or as FILE.py:NAME.
+
+    Raises:
+        KeyError, ValueError: unknown names, or fixes that do not fit or exclude each other.
+    """
+    if len({*fixes}) < len(fixes):    # twice the same
+        return apply(TREES[kernel], fixes)
+    return apply(TREES[kernel], {name: fix_named(name) for name in fixes})
+
+
+def _meetings(meet: Meet | Sequence[Meet] | None, pf: str) -> list[Meet]:
+    """Return the declared meetings on a machine where the PF is called *pf*."""
+    here = {PF: pf}
+    return [Meet(*(replace(point, lock=here.get(point.lock, point.lock),
+                           holding=[here.get(held, held) for held in point.holding])
+                   for point in meeting.points), writers=meeting.writers)
+            for meeting in ([meet] if isinstance(meet, Meet) else meet or ())]
 
 
 @lru_cache
 def _kernel_names(tree: type) -> Callable[[Any], str]:
     """Return what reports call a function of *tree*: the name of its docstring's `Kernel:` line.
 
-    A function that C has as a part of another one is left out ("").
+    A function that C has as a part of another one, and one of the world's, is left out ("").
     """
     names: dict[int, str] = {}
     for cls in tree.__mro__:
@@ -99,7 +139,8 @@ def _kernel_names(tree: type) -> Callable[[Any], str]:
             if code is not None and found:
                 same = found[1].lstrip("_") == code.co_name.lstrip("_")
                 names[id(code)] = found[1] if same else ""
-    return lambda code: names.get(id(code), "" if code.co_name == "<lambda>" else code.co_name)
+    return lambda code: names.get(id(code), "" if code.co_name == "<lambda>" or
+                                  code.co_filename == worlds.__file__ else code.co_name)
 
 
 # -- the mail and its relatives -----------------------------------------------------------------
@@ -109,10 +150,11 @@ _ENABLE_MEETS_WALK = Meet(At("CPU0", SEM, "exclusive", holding=PF),
 
 
 @_entry("probe-vs-aer", meet=_ENABLE_MEETS_WALK,
+        ends=(pf_is_bound, vfs_are_enabled, error_is_recovered),
         titles={"CPU0": "modprobe igb max_vfs=2", "CPU1": "aer_isr"})
 def _(world: World) -> dict[str, Callable[[], Any]]:
     """[S1] the mail: a PF driver enables SR-IOV in its probe while an error is recovered"""
-    driver = world.igb(max_vfs=2)
+    driver = world.igb(loads_vfs=True)
 
     def CPU0() -> None:
         world.kernel.pci_register_driver(driver)
@@ -121,6 +163,7 @@ def _(world: World) -> dict[str, Callable[[], Any]]:
 
 
 @_entry("sysfs-enable-vs-aer", prepare=World.load_igb, meet=_ENABLE_MEETS_WALK,
+        ends=(pf_is_bound, vfs_are_enabled, error_is_recovered),
         titles={"CPU0": "echo 2 > sriov_numvfs", "CPU1": "aer_isr"})
 def _(world: World) -> dict[str, Callable[[], Any]]:
     """[S2] VFs are enabled through sysfs while an error is recovered"""
@@ -132,6 +175,7 @@ def _(world: World) -> dict[str, Callable[[], Any]]:
                    At("CPU0", PF, "exclusive")),
               Meet(At("CPU0", SEM, "exclusive", holding=PF),
                    At("CPU1", PF, "exclusive", holding=SEM, function="report_resume"))],
+        ends=(pf_is_bound, vfs_are_enabled, error_is_recovered),
         titles={"CPU0": "echo 2 > sriov_numvfs", "CPU1": "aer_isr, fatal"})
 def _(world: World) -> dict[str, Callable[[], Any]]:
     """[S2] the store slips in while a fatal error resets the link: the last stage hangs (2019)"""
@@ -139,6 +183,7 @@ def _(world: World) -> dict[str, Callable[[], Any]]:
 
 
 @_entry("disable-vs-aer", prepare=World.load_igb_with_vfs, meet=_ENABLE_MEETS_WALK,
+        ends=(pf_is_bound, vfs_are_disabled, error_is_recovered),
         titles={"CPU0": "echo 0 > sriov_numvfs", "CPU1": "aer_isr"})
 def _(world: World) -> dict[str, Callable[[], Any]]:
     """[S6] VFs are disabled through sysfs while an error is recovered"""
@@ -146,18 +191,17 @@ def _(world: World) -> dict[str, Callable[[], Any]]:
 
 
 @_entry("unbind-vs-aer", prepare=World.load_igb_with_vfs, meet=_ENABLE_MEETS_WALK,
+        ends=(pf_is_unbound, error_is_recovered),
         titles={"CPU0": "echo 0000:01:00.0 > unbind", "CPU1": "aer_isr"})
 def _(world: World) -> dict[str, Callable[[], Any]]:
     """[S6] the PF's driver is unbound, and disables its VFs, while an error is recovered"""
-    def CPU0() -> None:
-        world.kernel.unbind_store(world.pf_driver, PF)
-
-    return {"CPU0": CPU0, "CPU1": world.recovery()}
+    return {"CPU0": world.unbind, "CPU1": world.recovery()}
 
 
 @_entry("reader-behind-writer", prepare=World.remove_disk,
         meet=Meet(At("CPU2", SEM, "exclusive"), At("CPU0", SEM, "shared", holding=PF),
                   At("CPU1", PF, "exclusive", holding=SEM)),
+        ends=(pf_is_bound, disk_is_back, error_is_recovered),
         titles={"CPU0": "modprobe igb", "CPU1": "aer_isr", "CPU2": "echo 1 > rescan"})
 def _(world: World) -> dict[str, Callable[[], Any]]:
     """[S4] a probe that only reads the bus lists (pci_get_slot), behind the writer of a third
@@ -173,15 +217,17 @@ def _(world: World) -> dict[str, Callable[[], Any]]:
 
 @_entry("nested-walk", prepare=World.load_igb_that_looks_around,
         meet=Meet(At("CPU0", SEM, "exclusive"), At("CPU1", SEM, "shared", holding=SEM)),
+        ends=(pf_is_bound, disk_is_back, error_is_recovered),
         titles={"CPU0": "echo 1 > rescan", "CPU1": "aer_isr"})
 def _(world: World) -> dict[str, Callable[[], Any]]:
     """[S5] an error handler reads the bus lists again, with a writer queued in between"""
     return {"CPU0": world.rescan(), "CPU1": world.recovery()}
 
 
-@_entry("unbind-vs-vf-add", prepare=World.load_igb, machine={"unreadable_vfs": {0}},
+@_entry("unbind-vs-vf-add", prepare=World.load_igb, settings={"unreadable_vfs": {0}},
         meet=Meet(At("CPU0", "(work_completion)(&iov->add_work)", "wait", holding=PF),
                   At("kworker/0:0", PF, "exclusive")),
+        ends=(vfs_were_enabled, pf_is_unbound),
         titles={"CPU0": "echo 2 > sriov_numvfs; unbind"})
 def _(world: World) -> dict[str, Callable[[], Any]]:
     """[deferral] VFs are enabled, one does not answer, the driver is unbound: the worker is waited
@@ -194,6 +240,7 @@ def _(world: World) -> dict[str, Callable[[], Any]]:
         meet=Meet(At("kworker/0:0", SEM, "exclusive"),
                   At("CPU0", "(work_completion)(&iov->add_work)", "wait", holding=PF),
                   At("CPU1", PF, "exclusive", holding=SEM)),
+        ends=(vfs_were_enabled, pf_is_unbound, error_is_recovered),
         titles={"CPU0": "echo 2 > sriov_numvfs; unbind", "CPU1": "aer_isr"})
 def _(world: World) -> dict[str, Callable[[], Any]]:
     """[deferral] VFs are enabled and the driver is unbound while an error is recovered"""
@@ -205,7 +252,7 @@ def _enable_then_unbind(world: World) -> Callable[[], None]:
 
     def CPU0() -> None:
         numvfs()
-        world.kernel.unbind_store(world.pf_driver, PF)
+        world.unbind()
 
     return CPU0
 
@@ -213,10 +260,12 @@ def _enable_then_unbind(world: World) -> Callable[[], None]:
 # -- controls: these must be clean --------------------------------------------------------------
 
 
-@_entry("aer-on-another-port", titles={"CPU0": "modprobe igb max_vfs=2", "CPU1": "aer_isr"})
+@_entry("aer-on-another-port",
+        ends=(pf_is_bound, vfs_are_enabled, error_is_recovered),
+        titles={"CPU0": "modprobe igb max_vfs=2", "CPU1": "aer_isr"})
 def _(world: World) -> dict[str, Callable[[], Any]]:
     """[control] as the mail, but the error is below another root port"""
-    driver = world.igb(max_vfs=2)
+    driver = world.igb(loads_vfs=True)
 
     def CPU0() -> None:
         world.kernel.pci_register_driver(driver)
@@ -224,11 +273,12 @@ def _(world: World) -> dict[str, Callable[[], Any]]:
     return {"CPU0": CPU0, "CPU1": world.recovery(world.other)}
 
 
-@_entry("aer-beside-the-pf", machine={"switch": True},
+@_entry("aer-beside-the-pf", settings={"switch": True},
+        ends=(pf_is_bound, vfs_are_enabled, error_is_recovered),
         titles={"CPU0": "modprobe igb max_vfs=2", "CPU1": "aer_isr"})
 def _(world: World) -> dict[str, Callable[[], Any]]:
     """[control] as the mail, but the error is behind another port of the same switch"""
-    driver = world.igb(max_vfs=2)
+    driver = world.igb(loads_vfs=True)
 
     def CPU0() -> None:
         world.kernel.pci_register_driver(driver)
@@ -237,6 +287,7 @@ def _(world: World) -> dict[str, Callable[[], Any]]:
 
 
 @_entry("vf-driver-load", prepare=World.load_igb_with_bare_vfs,
+        ends=(pf_is_bound, vf_driver_is_bound, error_is_recovered),
         titles={"CPU0": "modprobe igbvf", "CPU1": "aer_isr"})
 def _(world: World) -> dict[str, Callable[[], Any]]:
     """[control] only the VFs' driver is loaded while an error of the PF is recovered"""
@@ -246,3 +297,12 @@ def _(world: World) -> dict[str, Callable[[], Any]]:
         world.kernel.pci_register_driver(driver)
 
     return {"CPU0": CPU0, "CPU1": world.recovery()}
+
+
+@_entry("aer-with-vfs", prepare=World.load_igb_with_vfs,
+        ends=(pf_is_bound, vfs_are_enabled, error_is_recovered),
+        titles={"CPU0": "echo 1 > rescan", "CPU1": "aer_isr"})
+def _(world: World) -> dict[str, Callable[[], Any]]:
+    """[control] an error of the PF is recovered while its VFs are bound and a rescan finds nothing
+    """
+    return {"CPU0": world.rescan(), "CPU1": world.recovery()}

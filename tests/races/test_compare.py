@@ -10,6 +10,7 @@ from harness.cli.commands import COMMANDS
 from harness import stress
 from pcimodel.__main__ import main
 from pcimodel.fixes import FIXES
+from pcimodel.lab.machines import MACHINES
 from pcimodel.lab.scenarios import SCENARIOS
 from pcimodel.trees import TREES
 
@@ -64,14 +65,15 @@ def test_the_comparison_explains_each_fix_that_leaves_a_deadlock(capsys):
 def test_list_names_every_scenario_kernel_and_fix(capsys):
     status, out, _ = run_main(capsys, "list")
     assert status == 0
-    assert all(f"  {name} " in out for name in [*SCENARIOS, *FIXES, "v4.14"])
+    assert all(f"  {name} " in out for name in [*SCENARIOS, *FIXES, *MACHINES, "v4.14"])
 
 
 def test_list_is_one_json_object_where_that_is_wanted(capsys):
     status, out, _ = run_main(capsys, "list", "--json", "-")
     listed = json.loads(out)
     assert (status, {key: list(value) for key, value in listed.items()}) == (
-        0, {"scenarios": list(SCENARIOS), "kernels": list(TREES), "fixes": list(FIXES)})
+        0, {"scenarios": list(SCENARIOS), "kernels": list(TREES), "fixes": list(FIXES),
+            "machines": list(MACHINES)})
     assert listed["scenarios"]["vf-driver-load"] == SCENARIOS["vf-driver-load"].summary
 
 
@@ -86,6 +88,10 @@ def test_list_is_one_json_object_where_that_is_wanted(capsys):
     (["force", "probe-vs-aer", "--json", "/no/such/folder/f"], "cannot write /no/such/folder/f"),
     (["--scenario", "no-such-race"], "unknown scenario 'no-such-race'"),
     (["--fix", "prayer"], "unknown fix 'prayer'"),
+    (["--fix", "colect-then-lock"], "unknown fix 'colect-then-lock'; did you mean 'collect-"),
+    (["--machine", "swich"], "unknown machine 'swich'; did you mean 'switch'?"),
+    (["force", "probe-vs-aer", "--machine", "x86"], "unknown machine 'x86'; there are two-ports, "),
+    (["force", "prob-vs-aer"], "did you mean 'probe-vs-aer'?"),
     (["frobnicate"], "invalid choice: 'frobnicate'"),
     (["force"], "required: SCENARIO"),
 ])

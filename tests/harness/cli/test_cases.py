@@ -79,7 +79,10 @@ def test_vfio_igate_triangle_with_its_three_threads_needs_a_writer():
     (a_program("ok", q=AB), "ok", True),
     (a_program("deadlock", q=AB), "ok", False),
     (a_program("deadlock", q=[["wait", "never"]]), "hang", True),
-    (a_program("deadlock", q=[["lock", "A"]]), "hang", True),     # q ends with what p wants
+    # q ends with what p wants, who would wait for ever if it were kept; or with what nobody wants
+    (a_program("deadlock", q=[["lock", "A"]]), "violation", True),
+    (a_program("deadlock", q=[["lock", "C"]]), "violation", False),
+    (a_program("ok", q=[["lock", "C"]]), "violation", False),
     (a_program("ok", q=[["unlock", "C"]]), "violation", False),
     (a_sequence(), "splat", True),
     (a_sequence(report=None), "splat", True),
@@ -109,7 +112,7 @@ def test_judges_that_contradict_each_other_differ_whatever_is_expected(judged, m
     """An engine made to see nothing, and prediction made to see nothing."""
     search = cases.search
     monkeypatch.setattr(cases, "search",
-                        lambda program: replace(search(program), verdict="clean"))
+                        lambda program, **more: replace(search(program, **more), verdict="clean"))
     blind_engine = judged(a_program("deadlock")), judged(a_program("ok"))
     monkeypatch.undo()
     monkeypatch.setattr(cases, "predict", lambda scenario, timeout: _result(Verdict.CLEAN))

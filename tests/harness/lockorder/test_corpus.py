@@ -220,19 +220,11 @@ def test_prediction_of_a_program_agrees_with_the_engine(expected, shape):
     assert predicted(predict_program(made(*shape))) == expected
 
 
-# What is said instead where nobody tells what else the roles could do: a way that no clean run took
-# is not known; what waits for either of two things is seen as one wait whose end nobody brings.
-FROM_WHAT_WAS_SEEN = {
-    "branch that is taken in the middle of the other only": SAFE,
-    "branch that is taken when the other is done": "unconfirmed",   # a look at a flag is no order
-    "lock unless told to go": "unconfirmed", "lock unless told to go by a third": "unconfirmed"}
-
-
-@pytest.mark.parametrize("expected, shape", [
-    (FROM_WHAT_WAS_SEEN.get(name, verdict), shape) for name, (verdict, *shape) in SHAPES.items()],
-    ids=SHAPES)
-def test_prediction_from_what_was_seen_alone_agrees_but_for_what_runs_do_not_show(expected, shape):
-    """The same roles, without the program."""
+@every_shape
+def test_prediction_from_what_real_threads_do_alone_agrees(expected, shape):
+    """The same roles, without the program: what clean runs do not show, a way that none took, who
+    ends a wait for either of two things, exploring shows.
+    """
     assert predicted(predict(bare(made(*shape)), timeout=2)) == expected
 
 

@@ -355,7 +355,7 @@ CERTAIN = {
     "a flag somebody cleared": ("p clear given; wait given", "hang"),
     "a flag somebody clears": ("p wait_clear given | q clear given", "clean"),
     "a flag one sets too late": ("p wait f; set f", "deadlock"),
-    "a flag two could set": ("p join q; set f | q wait f | r join q; set f", "hang"),
+    "a flag two could set": ("p join q; set f | q wait f | r join q; set f", "deadlock"),
     "jumps": ("p jump_if given 1; wait never; jump_unless never 1; wait never; jump_if never 1; "
               "set f; wait f", "clean"),
     "join": ("p join q; wait f | q set f", "clean"),

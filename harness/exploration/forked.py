@@ -1,0 +1,200 @@
+"""Schedules whose world is the first of its process: each in a child forked from a parent that ran
+none.
+
+`Apart` forks that parent, the *keeper*, before the caller builds its first world. It blocks on a
+pipe, and forks a child for each schedule that it is sent. What goes there and back is plain data
+(seen_run.py): the chooser, the numbers of roles and locks, and of the run what is looked at
+afterwards. The keeper ends, and kills and reaps the child under way, when it is told to or the
+caller is gone; so none outlives the call.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import select
+import struct
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ..locks.callsite import first_line
+from ..locks.errors import ScenarioError
+from ..runtime.scenario import Scenario
+from ..runtime.verdict import Outcome, Verdict
+from .keeper import HEAD, LOOK, PAGE, Maker, ending, keep, write
+from .seen_run import dumps, loads
+from .stable_ids import Names
+
+
+class World(Protocol):
+    """What a schedule is a schedule of."""
+
+    scenario: Callable[..., Any]
+    name: str
+    names: Names
+    timeout: float
+
+
+class Died(Exception):
+    """A process ended in the middle of its schedule; `str()` says how, and when.
+
+    Args:
+        verdict: what that comes to.
+    """
+
+    def __init__(self, text: str, verdict: Verdict = Verdict.ERROR) -> None:
+        super().__init__(text)
+        self.verdict = verdict
+
+
+@dataclass
+class Apart:
+    """Worlds of one scenario, each the first of its process, in place of `Workers`.
+
+    Attributes:
+        why_not: why there are none, or "".
+        alone: the forked processes have every thread that this one had.
+    """
+
+    scenario: Callable[..., Any]
+    why_not: str = ""
+    alone: bool = True
+    _keeper: int = 0
+    _requests: int = -1
+    _results: int = -1
+    _page: Any = field(default=None, repr=False)
+
+    def __enter__(self) -> Apart:
+        """Fork the keeper."""
+        if not hasattr(os, "fork"):
+            self.why_not = "this platform cannot fork a process"
+            return self
+        for stream in (sys.stdout, sys.stderr):    # lest a child writes it once more
+            with suppress(Exception):
+                stream.flush()
+        self.alone = threading.active_count() == 1
+        page = mmap.mmap(-1, PAGE.size)
+        requests, results = os.pipe(), os.pipe()
+        try:
+            with warnings.catch_warnings():    # that other threads may hold locks: not ours
+                warnings.simplefilter("ignore", DeprecationWarning)
+                pid = os.fork()
+        except OSError as exc:
+            self.why_not = f"no process could be forked: {exc.strerror}"
+            page.close()
+            for fd in (*requests, *results):
+                os.close(fd)
+            return self
+        if not pid:
+            with ending(1):
+                os.close(requests[1])
+                os.close(results[0])
+                keep(requests[0], results[1], page, self.scenario)
+        self._keeper, self._page = pid, page
+        self._requests, self._results = requests[1], results[0]
+        os.close(requests[0])
+        os.close(results[1])
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if not self._keeper:
+            return
+        try:
+            with suppress(OSError):
+                os.write(self._requests, HEAD.pack(0))
+            with suppress(OSError):
+                os.waitpid(self._keeper, 0)
+        except BaseException:    # interrupted: the keeper knows already
+            with suppress(OSError):
+                os.waitpid(self._keeper, 0)
+            raise
+        finally:
+            os.close(self._requests)
+            os.close(self._results)
+            self._page.close()
+            self._keeper = 0
+
+    def play(self, world: World, make: Maker, *, full: bool = False, to_the_end: bool = False,
+             deadline: float | None = None) -> tuple[Any, Any, Outcome]:
+        """Run the schedule of the chooser that *make* returns in a process of its own.
+
+        The numbers in *world.names* become those that the other process knows.
+
+        Returns:
+            The chooser as it is after it, the run as a `SeenRun`, and the outcome.
+
+        Raises:
+            Died: the process ended before the schedule did.
+            ScenarioError: its world could not be built.
+        """
+        chooser, run, outcome = self._ask(world, make, full, to_the_end, deadline)
+        world.names = run.names
+        return chooser, run, outcome
+
+    def describe(self, world: World) -> Scenario:
+        """Return what there is to know of the scenario, of a world that is built in a process of
+        its own: roles, invariants and the rest do nothing but be there.
+
+        Raises:
+            Died, ScenarioError: as `play`.
+        """
+        described: Scenario = self._ask(world, None)
+        return described
+
+    def _ask(self, world: World, *request: Any) -> Any:
+        try:
+            data = dumps((world.names, world.name, world.timeout, *request))
+        except Exception as exc:
+            raise Died(f"a schedule could not be told to a process of its own: "
+                       f"{first_line(exc)}") from exc
+        try:
+            write(self._requests, data)
+            length, = HEAD.unpack(self._receive(HEAD.size))
+            answer = loads(self._receive(length))
+        except (EOFError, BrokenPipeError, struct.error):
+            raise self._how(world.names) from None
+        if isinstance(answer, ScenarioError):
+            raise answer
+        if isinstance(answer, str):
+            raise Died(f"a schedule could not be run in a process of its own: {answer}")
+        return answer
+
+    def _receive(self, length: int) -> bytes:
+        poll, parts = select.poll(), []
+        poll.register(self._results, select.POLLIN)
+        while length:
+            while not poll.poll(LOOK):
+                # A process that a role has left behind may keep the pipe open.
+                if self._has_ended() and not poll.poll(0):
+                    raise EOFError
+            part = os.read(self._results, min(length, 1 << 20))
+            if not part:
+                raise EOFError
+            parts.append(part)
+            length -= len(part)
+        return b"".join(parts)
+
+    def _has_ended(self) -> bool:
+        try:
+            return os.waitpid(self._keeper, os.WNOHANG)[0] != 0
+        except OSError:    # the process does not care for its children
+            return True
+
+    def _how(self, names: Names) -> Died:
+        """Return how the child ended."""
+        with suppress(OSError):
+            os.waitpid(self._keeper, 0)
+        label, status, told = PAGE.unpack(self._page[:])
+        if told < 0:
+            return Died(f"no process could be forked: {os.strerror(-told)}", Verdict.INCONCLUSIVE)
+        role = label - 1 >> 1
+        who = f"{names.roles[role]}'s" if 0 <= role < len(names.roles) else "a new thread's"
+        when = f"when it was {who} turn" if label else "before it began"
+        how = f"exit status {os.waitstatus_to_exitcode(status)}" if os.WIFEXITED(status) \
+            else f"signal {os.WTERMSIG(status)}"
+        return Died(f"the process ended in the middle of a schedule, {when} ({how})")

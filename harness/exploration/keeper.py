@@ -1,0 +1,171 @@
+"""The processes that `Apart` (forked.py) has beside the caller's: the keeper, and its children.
+
+The keeper forks a child for each schedule that it is sent through a pipe. It reaps it, and kills it
+first when it is told to end or the caller is gone. The child runs the schedule in the first world
+of its process and tells of it through another pipe, straight to the caller.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import pickle
+import select
+import signal
+import struct
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from ..locks.callsite import first_line
+from ..locks.errors import ScenarioError
+from ..runtime.process_state import settled
+from ..runtime.scenario import Scenario, build
+from ..runtime.workers import Workers
+from .controlled_run import ControlledRun
+from .seen_run import dumps, loads
+from .stable_ids import Names
+
+HEAD = struct.Struct("=q")      # the length of what follows; 0 says that nothing will
+PAGE = struct.Struct("=qqq")    # shared: who goes, how a child ended, whether it told its result
+LOOK = 50                       # milliseconds between looks whether a child has died
+Maker = Callable[[Scenario], Any]    # returns the chooser for a world; can be told as data
+
+
+def read(fd: int, length: int) -> bytes:
+    """Return *length* bytes, or fewer if no more come."""
+    parts = []
+    while length:
+        part = os.read(fd, min(length, 1 << 20))
+        if not part:
+            break
+        parts.append(part)
+        length -= len(part)
+    return b"".join(parts)
+
+
+def write(fd: int, data: bytes) -> None:
+    """Write *data* after its length."""
+    view = memoryview(HEAD.pack(len(data)) + data)
+    while view:
+        view = view[os.write(fd, view):]
+
+
+@contextmanager
+def ending(status: int) -> Iterator[None]:
+    """End the process with the block, whatever happens in it."""
+    try:
+        yield
+    finally:
+        os._exit(status)
+
+
+def keep(requests: int, results: int, page: mmap.mmap, scenario: Callable[..., Any]) -> None:
+    """Fork a child for each schedule asked for, until told to end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)    # the caller's, who tells us
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    poll = select.poll()
+    poll.register(requests, select.POLLIN)
+    head = read(requests, HEAD.size)
+    while len(head) == HEAD.size and head != HEAD.pack(0):
+        data = read(requests, *HEAD.unpack(head))
+        page[:] = PAGE.pack(0, 0, 0)
+        try:
+            child = os.fork()
+        except OSError as exc:
+            page[:] = PAGE.pack(0, 0, -(exc.errno or errno.EAGAIN))
+            return
+        if not child:
+            with ending(1):
+                os.close(requests)
+                _one(results, page, scenario, data)
+                os._exit(0)
+        ended, status = 0, 0
+        while not ended and not poll.poll(LOOK):
+            ended, status = os.waitpid(child, os.WNOHANG)
+        label, _, told = PAGE.unpack(page[:])
+        if ended and (status or not told):
+            page[:] = PAGE.pack(label, status, 0)
+            return
+        head = read(requests, HEAD.size)
+        if not ended:
+            if len(head) < HEAD.size or head == HEAD.pack(0):
+                os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+    os._exit(0)
+
+
+def _one(results: int, page: mmap.mmap, scenario: Callable[..., Any], data: bytes) -> None:
+    """Do what *data* asks for in the first world of this process, and tell of it."""
+    context = settled(), Workers()    # never left: the process ends first
+    try:
+        names, name, timeout, make, *request = loads(data)
+        context[0].__enter__()
+        workers = context[1].__enter__()
+        world = build(scenario, name)
+        if make is None:
+            answer = dumps(_described(world))
+        else:
+            answer = dumps(_play(world, workers, page, names, timeout, make, *request))
+    except pickle.PicklingError as exc:
+        answer = dumps(first_line(exc))
+    except ScenarioError as exc:
+        answer = dumps(ScenarioError(str(exc)))
+    except BaseException:
+        answer = dumps(traceback.format_exc())
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    page[:] = PAGE.pack(0, 0, 1)    # first: when the caller has read it, its next request comes
+    write(results, answer)
+
+
+def _play(world: Scenario, workers: Workers, page: mmap.mmap, names: Names, timeout: float,
+          make: Maker, full: bool, to_the_end: bool, deadline: float | None) -> Any:
+    chooser = make(world)
+    run = _Told(page, world, _Noted(chooser, page), names, timeout, deadline, full=full,
+                to_the_end=to_the_end)
+    return chooser, run, run.play(workers)
+
+
+def _described(world: Scenario) -> Scenario:
+    return Scenario(dict.fromkeys(world.roles, _nothing),
+                    invariants=dict.fromkeys(world.invariants, _nothing),
+                    function_name=_no_name if world.function_name else None,
+                    title=dict(world.title), program=world.program)
+
+
+def _nothing() -> None:
+    """Stand for what another process would call."""
+
+
+def _no_name(code: Any) -> str:
+    return ""
+
+
+class _Noted:
+    """A chooser that leaves word of who goes, for when the process ends with that."""
+
+    def __init__(self, chooser: Any, page: mmap.mmap) -> None:
+        self._chooser, self._page = chooser, page
+        self.came_to_wait = chooser.came_to_wait
+
+    def choose(self, run: Any, moves: list[int]) -> int:
+        label: int = self._chooser.choose(run, moves)
+        self._page[:] = PAGE.pack(label + 1, 0, 0)
+        return label
+
+
+class _Told(ControlledRun):
+    """A run that leaves word of who begins."""
+
+    def __init__(self, page: mmap.mmap, *args: Any, **more: Any) -> None:
+        self._page = page
+        super().__init__(*args, **more)
+
+    def begin(self, task: Any) -> None:
+        self._page[:] = PAGE.pack(task.label + 1, 0, 0)
+        super().begin(task)

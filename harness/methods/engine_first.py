@@ -1,0 +1,88 @@
+"""What `explore` asks the fast engine before it tries one schedule after the other.
+
+The roles go one after the other, which is recorded as a lock program. A deadlock that the engine
+knows of in it is put on real threads by its shortest way: what they say decides.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import Any
+
+from ..checker.search import search
+from ..exploration.extract_program import is_start, program_of
+from ..exploration.follower import Follower, follow, play, witness
+from ..runtime.scenario import Scenario
+from ..runtime.verdict import Outcome, counted
+from .tally import Tally
+from .worlds import Worlds
+
+STATES = 200_000     # that the engine goes through: about a second
+CUT_SHORT = "a schedule could not be run to its end"
+
+
+def _witness(program: Any, schedule: Any, scenario: Scenario) -> Follower:
+    """Return what follows *schedule* of *program*, or if that is None of the scenario's own."""
+    return witness(scenario, program or scenario.program, schedule, is_start)
+
+
+class EngineFirst(Worlds):
+    """The part of an exploration that asks the engine.
+
+    Attributes:
+        engine_said: its verdict, or "".
+        stopped: why the exploration ended before there was nothing left to try, or "".
+        longest: steps of the longest schedule.
+        world: the last one that was built in this process.
+    """
+
+    tally: Tally
+    engine_said = ""
+    stopped: str
+    longest: int
+    world: Scenario | None
+
+    def take(self, run: Any, outcome: Outcome) -> None:
+        """Keep a failing schedule if it is the gravest so far."""
+        raise NotImplementedError
+
+    def ask_engine(self) -> bool:
+        """Ask the fast engine; say whether real threads confirm a deadlock that it knows of."""
+        run, outcome = follow(self, self.where, (), strictly=False)
+        if outcome.gravest is not None and outcome.gravest.how == "timed out":
+            self.coverage["engine"] = "not asked: a role waits outside our locks"
+            self.schedules += 1
+            self.take(run, outcome)
+            self.stopped = CUT_SHORT
+            return True
+        if outcome.findings:
+            return False    # the search begins with it
+        self.record(run.steps)
+        own = self.world.program if self.world is not None else run.scenario.program
+        program = own or program_of(run)
+        if isinstance(program, str):
+            self.coverage["engine"] = f"not asked: {program}"
+            return False
+        deadline = self.tally.deadline
+        left = None if deadline is None else max(deadline - time.monotonic(), 0.001)
+        answer = search(program, max_states=STATES, seconds=left)
+        every = "all " if answer.complete else ""
+        self.coverage["engine"] = f"{answer.verdict} ({every}{counted(answer.states, 'state')})"
+        self.engine_said = str(answer.verdict)
+        if not answer.deadlocks:
+            return False
+        nearest = answer.deadlocks[0]
+        way = partial(_witness, None if own else program, nearest.schedule)
+        _, run, outcome = play(self, self.where, way)
+        self.schedules += 1
+        stuck = {task.key for task in run.deadlocked or run.stuck}
+        if not stuck or stuck != set(nearest.circle or [wait.thread for wait in nearest.waits]):
+            self.coverage["engine"] += ", which real threads did not confirm"
+            self.look_apart(run, outcome, way)
+            return False
+        self.coverage["engine"] += ", confirmed on real threads"
+        self.longest = len(run.steps)
+        self.take(run, outcome)
+        self.stopped = "a deadlock was found"
+        return True

@@ -1,0 +1,328 @@
+"""Whether the worlds of one process do the same, and what `explore` does where they do not.
+
+Something that outlives its world (a cache, a lazy import, a logger) may let only the first world of
+a process take a lock. Three looks tell, at the price of a few schedules:
+
+- a schedule in which a role does one operation after another as in none before is run again at
+  once: it may have filled what was empty;
+- a deadlock that the fast engine knows of and threads did not confirm is tried in another process;
+- a few schedules, the last one among them, are run again at the end as the first of a process: what
+  uses a cache need not be what fills it.
+
+Where two worlds differ under one schedule, the first difference is named, and everything is
+explored twice: each schedule as the first of its process, and in worlds that others came before.
+The file is long because it is one question, from the first doubt to the answer.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
+from typing import Any, NamedTuple
+
+from ..exploration.dependency import NAMES
+from ..exploration.follower import Follower, follow, following, play
+from ..exploration.forked import Apart, Died
+from ..exploration.stable_ids import Names, Taken
+from ..exploration.strategies import Strategy, first_difference
+from ..locks.callsite import is_verb, place_of
+from ..runtime.scenario import Scenario, has_built, reference_of
+from ..runtime.verdict import Outcome, Verdict
+from ..runtime.workers import Workers
+from .tally import Tally
+
+ONCE = "One schedule was run: what a role does by chance, or by the clock, was not seen."
+_SPOTS = 64      # from this schedule on, each whose number is a power of two is looked at again
+_FIRST, _LATER = "in the first world of a process", "in a later one"
+
+
+class _Done(NamedTuple):
+    """What was done in a schedule: role, operation, place, each; and who waits at its end."""
+
+    steps: list[tuple[str, str, str]]
+    waits: dict[str, tuple[str, str, str]]
+
+
+class Differ(Exception):
+    """Two worlds did not do the same under one schedule.
+
+    Args:
+        difference: the first one, in words.
+        labels: of the schedule, as far as it is known.
+    """
+
+    def __init__(self, difference: str, labels: Sequence[int], outcome: Outcome) -> None:
+        super().__init__(difference)
+        self.difference, self.labels, self.outcome = difference, labels, outcome
+
+
+class Worlds:
+    """The part of an exploration that looks whether its worlds are alike.
+
+    Attributes:
+        scenario, name, names, timeout: as in `exploration.forked.World`.
+        strategy: the way through the schedules; `new_strategy` makes one that has seen nothing.
+        schedules, longest, stopped, coverage, failing, kinds, engine_said, watched: see `explore`.
+        world: the last one that was built in this process.
+        where: where schedules are run: the workers of this process, or processes of their own.
+        final: a difference from here on is one by chance, an error.
+        difference: what was seen to differ, in words, or "".
+        unseen: why what was seen proves nothing, or "".
+    """
+
+    scenario: Callable[[], Any]
+    name: str
+    names: Names
+    timeout: float
+    strategy: Strategy
+    new_strategy: Callable[[], Strategy]
+    tally: Tally
+    world: Scenario | None
+    where: Workers | Apart
+    failing: Any
+    final = False
+    difference = unseen = ""
+
+    def start_again(self) -> None:
+        """Forget every schedule."""
+        self.strategy, self.names = self.new_strategy(), Names()
+        self.schedules = self.longest = 0    # how many were run to their end; steps
+        self.stopped = ""    # why it ended before there was nothing left to try
+        self.coverage: dict[str, Any] = {}
+        self.failing = None
+        self.kinds: set[Any] = set()
+        self.engine_said = ""
+        self.watched = False    # by invariants, which the reduced search cannot do with
+        self.tally.counts = Counter()
+        self._known: set[tuple[Any, ...]] = set()    # habits
+        self._recorded: list[Taken] = []
+        self._spots: dict[int, list[Taken]] = {}     # by the number of the schedule
+
+    def differs(self, outcome: Outcome, difference: str) -> None:
+        """Take note that a role behaves differently under the same schedule."""
+        raise NotImplementedError
+
+    def lost(self, text: str, verdict: Verdict) -> None:
+        """Take note that a process ended in the middle of its schedule, which is *verdict*."""
+        raise NotImplementedError
+
+    def explore(self, search: Callable[[], None], workers: Workers, apart: Apart,
+                fresh: bool) -> None:
+        """Let *search* explore: once, or twice more where worlds differ.
+
+        Args:
+            fresh: run each schedule *apart*, outright.
+        """
+        self.where, self._apart, self._is_first = workers, apart, not has_built(self.scenario)
+        try:
+            if fresh:
+                self._explore_apart(search)
+                return
+            try:
+                search()
+                self._look_at_spots()
+            except Differ as differ:
+                self._explore_both(differ, search)
+        except Died as died:
+            self.lost(str(died), died.verdict)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing was found and nothing is left to try."""
+        return self.failing is None and not self.stopped and self.strategy.complete
+
+    # -- noticing -------------------------------------------------------------------------------
+
+    def record(self, steps: list[Taken]) -> None:
+        """Keep what roles did that went one after the other, as in the first schedule of all."""
+        self._recorded = steps
+        self._known |= _habits(steps)
+
+    def look_twice(self, steps: list[Taken], outcome: Outcome) -> bool:
+        """Compare a schedule with the same in another world, if it shows new habits; say whether
+        they differ for good.
+
+        Raises:
+            Differ: they are not the same.
+        """
+        differs = False
+        if self._recorded:
+            before, self._recorded = self._recorded, []
+            differs = self._compare(before, steps, outcome, outcome)
+        elif not (new := _habits(steps)) <= self._known:
+            self._known |= new
+            again, came_to = follow(self, self.where, [step.label for step in steps])
+            differs = self._compare(steps, again.steps, outcome, came_to)
+        number = self.schedules
+        is_spot = number >= _SPOTS and not number & number - 1
+        self._spots[number if is_spot else 0] = steps    # 0 is the last
+        return differs
+
+    def look_apart(self, run: Any, outcome: Outcome, make: Callable[[Scenario], Any]) -> None:
+        """Compare a schedule with the same, by *make*, as the first of its process.
+
+        Raises:
+            Differ: they are not the same.
+        """
+        if not self.final and not self._apart.why_not:
+            _, again, _ = self._apart.play(self, make)
+            self._compare(again.steps, run.steps, outcome, outcome)
+
+    def _look_at_spots(self) -> None:
+        if not self.is_clean or self.schedules < 2 or self._apart.why_not:
+            return
+        if not self._apart.alone:    # roles may rely on the others
+            self.coverage["worlds"] = "not compared with the first of a process, which would not " \
+                                      "have the other threads of this one"
+            return
+        for steps in self._spots.values():
+            again, outcome = follow(self, self._apart, [step.label for step in steps])
+            self._compare(again.steps, steps, outcome, outcome)
+
+    def _compare(self, before: list[Taken], after: list[Taken], outcome: Outcome,
+                 other: Outcome) -> bool:
+        """Say whether two worlds differ, of which at least one came to nothing; *other* may not."""
+        difference = first_difference(self.names, before, after)
+        if not difference and other.findings:
+            difference = f"in one world it came to nothing, in another to {other.verdict}"
+        if difference:
+            self.differ(before, outcome, difference)
+        return bool(difference)
+
+    def differ(self, steps: list[Taken], outcome: Outcome, difference: str) -> None:
+        """Take note that a schedule of these steps was not the same in two worlds.
+
+        Raises:
+            Differ: the first time.
+        """
+        if not self.final:
+            raise Differ(difference, [step.label for step in steps], outcome)
+        self.differs(outcome, difference)
+
+    # -- where they differ ----------------------------------------------------------------------
+
+    def _explore_both(self, differ: Differ, search: Callable[[], None]) -> None:
+        """Explore in processes of their own, then here once more; keep what is gravest."""
+        workers, before, why = self.where, self._state(), self._apart.why_not
+        self.final = True
+        alike = self._name_difference(differ)
+        each, schedules = "", 0
+        if why:
+            self.unseen = f"worlds differ, and {why}"
+        else:
+            self._explore_apart(search)
+            schedules, each = self.schedules, "each the first of its process"
+        if self.failing is None or why:
+            if not self.is_clean and not why:
+                self.unseen = f"as the first of its process not every schedule was tried: " \
+                              f"{self.stopped or self.strategy.bound}"
+            self.start_again()
+            self.where = workers
+            if alike:
+                search()
+            else:
+                self.differs(differ.outcome, self.difference)
+            each = f"differ; each schedule also as the first of its process ({schedules:,})" \
+                if schedules else "differ"
+        if before["failing"] is not None and (self.failing is None or before["failing"].graveness
+                                              > self.failing.graveness):
+            self.tally.counts = before.pop("counts")
+            vars(self).update(before)
+        self.coverage["worlds"] = each
+
+    def _explore_apart(self, search: Callable[[], None]) -> None:
+        """Run each schedule as the first of its process."""
+        self.final = True
+        self.start_again()
+        if self._apart.why_not:
+            self.unseen = f"no schedule was run as the first of its process: {self._apart.why_not}"
+        elif not self._is_first:
+            reference, _ = reference_of(self.scenario) or ("", {})
+            again = f" (python -m harness explore {reference} --fresh is another process)" \
+                if reference and "::" not in reference else ""
+            self.unseen = f"no schedule was the first of its process: a world of its module was " \
+                          f"built in this one before{again}"
+        if not self._apart.why_not:
+            self.where, self.world = self._apart, self._apart.describe(self)
+            for role in self.world.roles:
+                self.names.role(role)    # else a process that ends takes them with it
+        search()
+        if not self._apart.why_not:
+            self.coverage["worlds"] = "each the first of its process"
+
+    def _state(self) -> dict[str, Any]:
+        """Return what `start_again` forgets."""
+        return {name: getattr(self, name) for name in _FORGOTTEN} | {"counts": self.tally.counts}
+
+    def _name_difference(self, differ: Differ) -> bool:
+        """Find out where worlds differ first, with places, in `difference`; say whether that is no
+        chance: those of this process do one thing, and the first of a process another.
+        """
+        labels, apart = differ.labels, not self._apart.why_not
+        here, again = self._done(self.where, labels), self._done(self.where, labels)
+        first = self._done(self._apart, labels) if apart else here
+        self.difference = _difference(first, here, _FIRST, _LATER) or _difference(
+            here, again, "the first time", "the second") or differ.difference
+        return here == again and (here != first or not apart)
+
+    def _done(self, where: Workers | Apart, labels: Sequence[int]) -> _Done:
+        placed, _, outcome = play(self, where, following(self.names, labels, False, _Placed), True)
+        states = outcome.gravest.roles if outcome.gravest is not None else ()
+        return _Done(placed.done, {state.role: (state.role, f"request of {state.wants}", state.at)
+                                   for state in states if state.wants})
+
+
+_FORGOTTEN = ("strategy", "names", "schedules", "longest", "stopped", "coverage", "failing",
+              "kinds", "engine_said", "watched")
+
+
+class _Placed(Follower):
+    """Follows a schedule, and keeps what was done, in words, and where."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.done: list[tuple[str, str, str]] = []
+
+    def choose(self, run: Any, moves: list[int]) -> int:
+        label = super().choose(run, moves)
+        step, names = run.would(label), run.names
+        what = f"{NAMES[step.kind]} {names.shown[step.lock]}".rstrip()
+        self.done.append((names.roles[label >> 1], what, _place(run.by_label[label & ~1])))
+        return label
+
+
+def _place(task: Any) -> str:
+    """Return where the thread of *task* stands in the user's code, "" if it is nowhere there."""
+    frame: Any = sys._current_frames().get(task.thread.ident)
+    while frame is not None and is_verb(frame.f_code):
+        frame = frame.f_back
+    return place_of(frame.f_code, frame.f_lasti) if frame is not None else ""
+
+
+def _difference(before: _Done, after: _Done, first: str, then: str) -> str:
+    """Say where two lists of what was done differ first, or "" if they do not."""
+    for number, (one, other) in enumerate(zip_longest(before.steps, after.steps), 1):
+        if one != other:
+            role = (one or other)[0]
+            ended = role, "end", ""
+            return f"step {number} is {_said(one or before.waits.get(role, ended))} {first}, " \
+                   f"and {_said(other or after.waits.get(role, ended))} {then}"
+    return ""
+
+
+def _said(step: tuple[str, str, str]) -> str:
+    role, what, place = step
+    return f"{role}'s {what}{place and f' at {place}'}"
+
+
+def _habits(steps: Sequence[Taken]) -> set[tuple[Any, ...]]:
+    """Return who asked for what right after what."""
+    last: dict[int, tuple[int, int]] = {}
+    habits = set()
+    for label, lock, _, ask, _ in steps:
+        role, now = label >> 1, (lock, ask)
+        habits.add((role, last.get(role), now))
+        last[role] = now
+    return habits

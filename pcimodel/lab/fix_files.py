@@ -1,0 +1,90 @@
+"""A stranger's fix: FILE.py:NAME, or MODULE:NAME, found in the current directory first."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+
+from harness.locks.callsite import first_line, raised_at
+from harness.locks.errors import ScenarioError, unknown_name
+
+from ..fixes import FIXES
+
+
+def fix_named(name: str) -> type:
+    """Return the fix that a command line names: one of the laboratory, or a class in a file.
+
+    Raises:
+        ScenarioError: there is no such fix, file or class, or the file cannot be loaded.
+    """
+    place, colon, attribute = name.rpartition(":")
+    if not colon:
+        if name in FIXES:
+            return FIXES[name]
+        if name.endswith(".py"):
+            raise ScenarioError(f"fix {name!r} is not of the form FILE.py:NAME")
+        raise unknown_name("unknown fix", name, list(FIXES))
+    module = _from_file(place) if place.endswith(".py") else _imported(place)
+    fix = getattr(module, attribute, None)
+    if fix is None:
+        classes = [key for key, value in vars(module).items()
+                   if isinstance(value, type) and value.__module__ == module.__name__]
+        raise unknown_name(f"{place} has no fix", attribute, classes or ["no classes in it"])
+    if not isinstance(fix, type):
+        raise ScenarioError(f"fix {name!r} is {fix!r}, not a class")
+    return fix
+
+
+def _from_file(place: str) -> ModuleType:
+    path = Path(place)
+    try:
+        changed = path.stat().st_mtime_ns
+    except OSError as exc:
+        raise ScenarioError(f"cannot read the fix in {place}: {exc.strerror}") from None
+    return _loaded(str(path.resolve()), place, changed)
+
+
+@lru_cache
+def _loaded(path: str, place: str, changed: int) -> ModuleType:
+    """Execute the file at *path* as a module of its own; once, while it does not change."""
+    name = f"fix in {path}"    # no import has this name
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module    # dataclasses look their module up there
+    _here_first()
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as exc:
+        del sys.modules[name]
+        raise _broken(place, exc) from None
+    return module
+
+
+def _imported(place: str) -> ModuleType:
+    _here_first()
+    try:
+        return importlib.import_module(place)
+    except ModuleNotFoundError as exc:
+        if exc.name is not None and f"{place}.".startswith(f"{exc.name}."):
+            raise ScenarioError(f"no module named {place!r} here or on the path") from None
+        raise _broken(place, exc) from None
+    except (Exception, SystemExit) as exc:
+        raise _broken(place, exc) from None
+
+
+def _here_first() -> None:
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+
+
+def _broken(place: str, exc: BaseException) -> ScenarioError:
+    """Return the refusal of a file that raises *exc* when it is executed."""
+    where = f"line {exc.lineno}" if isinstance(exc, SyntaxError) else f"at {raised_at(exc)}"
+    text = f"{type(exc).__name__}: {exc.msg}" if isinstance(exc, SyntaxError) else first_line(exc)
+    return ScenarioError(f"the fix in {place} cannot be loaded: {text}, {where}")
