@@ -127,6 +127,7 @@ def _one(args: Any) -> int:
     every = args.command == "stress" and args.scenario == "all"
     names = list(SCENARIOS) if every else [args.scenario]
     _known(args, names)
+    options.check_output(args)
     try:
         tree_with(args.kernel, args.fixes)
     except ValueError as exc:

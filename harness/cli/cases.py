@@ -69,7 +69,7 @@ def judge_version(case: ProgramCase, version: Version, timeout: float = TIMEOUT)
     why = ["the judges CONTRADICT each other"] if contradicted else []
     every, all_ = ("all " if complete else "" for complete in (answer.complete, all_schedules))
     shown = f" ({', '.join(dict.fromkeys(statuses))})" if statuses else ""
-    why += [f"engine {answer.verdict} ({every}{answer.states:,} states)",
+    why += [f"engine {answer.verdict} ({every}{counted(answer.states, 'state')})",
             f"explored {explored.verdict} ({all_}{counted(schedules, 'schedule')})",
             f"predicted {predicted.verdict}{shown}"]
     return {"name": f"{case.name}:{version.name}", "expected": version.expected, "got": got,

@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def body() -> int:
         if args.command == "help":
             return show_help("harness", args.topic)
+        options.check_output(args)
         with options.json_file(args.json) as write:
             if args.command == "cases":
                 return show_cases(args.file, write, args.json == "-", args.timeout)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from importlib.resources import files
 from typing import Any, NamedTuple
 
+from ..exploration.ways import check_strategy
 from ..locks.errors import unknown_name
 from ..methods.explore import explore
 from ..methods.force import force
@@ -75,6 +76,8 @@ def perform(args: Any, scenario: Callable[[], Any], again: Callable[[str], str],
     keywords = {name: getattr(args, name) for name in names}
     if keywords["seconds"] is not None:
         keywords["seconds"] /= share
+    if args.command == "explore":    # in Python any seed will do where nothing is drawn
+        check_strategy(args.strategy, seed=args.seed)
     if args.command in ("stress", "explore"):
         return command.function(scenario, progress=sys.stderr.isatty(), **keywords)
     if args.command == "force":

@@ -91,9 +91,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
                     "help": "check invariants once a class: they look at what locks order"},
     "no-engine": {"action": "store_false", "dest": "engine",
                   "help": "do not ask the fast engine first: real threads alone"},
-    "preemptions": {"type": int, "default": 2, "metavar": "N", "help":
+    "preemptions": {"type": int, "metavar": "N", "help":
                     "for bounded: how often a role that could go on waits (default 2)"},
-    "depth": {"type": positive_int, "default": 3, "metavar": "N",
+    "depth": {"type": positive_int, "metavar": "N",
               "help": "for pct: how many orderings the bug needs (default 3)"},
 }
 
@@ -113,6 +113,12 @@ def given(args: argparse.Namespace, *names: str) -> str:
             text = f"{value:g}" if isinstance(value, float) else shlex.quote(str(value))
             words += f" --{name}" if value is True else f" --{name} {text}"
     return words
+
+
+def check_output(args: argparse.Namespace) -> None:
+    """Refuse what is asked of a report that is not printed."""
+    if args.json == "-" and getattr(args, "full", False):
+        raise ScenarioError("--full is of the report, and --json - prints none")
 
 
 @contextmanager

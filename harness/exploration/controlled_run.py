@@ -17,11 +17,9 @@ import threading
 import time
 from typing import Any
 
-from ..locks.completion import Completion
 from ..locks.mutex import Mutex
 from ..locks.parking import enter, leave
-from ..locks.rwsem import RWSemaphore
-from ..locks.task import EXCLUSIVE, WAIT, Expired, Task, Unwind, current
+from ..locks.task import WAIT, Expired, Task, Unwind, current
 from ..locks.waitgraph import any_cycle, blockers
 from ..runtime import thread_patch
 from ..runtime.process_state import aside
@@ -30,26 +28,13 @@ from ..runtime.run import unwind
 from ..runtime.scenario import Scenario
 from ..runtime.verdict import Finding, Verdict, for_ever
 from ..runtime.workers import Workers
+from .kinds import OF_MUTEX, asks
 from .scheduled_run import Chooser, ControlledTask, ScheduledRun
-from .dependency import (ANY, ASK_ANY, ASK_LOCK, ASK_READ, ASK_TRY, ASK_TRY_READ, ASK_TRY_WRITE,
-                         ASK_WAIT, ASK_WRITE, COMPLETE, COMPLETE_ALL, LOOK, STEP, UNLOCK, UP_READ,
-                         UP_WRITE)
+from .dependency import COMPLETE, COMPLETE_ALL, LOOK, STEP, STEP_UNNAMED
 from .stable_ids import Names
 
 _UNNAMED = re.compile(r"Thread-\d+( \(|$)")    # the name of a thread that was given none
 _SPIN = 100              # steps of the same kind in a row that say so
-_LOCK, _READ, _WRITE = ((ASK_LOCK, ASK_TRY, UNLOCK), (ASK_READ, ASK_TRY_READ, UP_READ),
-                        (ASK_WRITE, ASK_TRY_WRITE, UP_WRITE))
-_WAIT, _ANY = (ASK_WAIT, LOOK, COMPLETE), (ASK_ANY, ANY, ANY)
-
-
-def _asks(lock: Any, mode: str) -> tuple[int, int, int]:
-    """Return what a request asks *lock* for, what a trylock, and what a release."""
-    if isinstance(lock, Mutex):
-        return _LOCK
-    if isinstance(lock, RWSemaphore):
-        return _WRITE if mode is EXCLUSIVE else _READ
-    return _WAIT if isinstance(lock, Completion) else _ANY
 
 
 class ControlledRun(ScheduledRun):
@@ -78,7 +63,8 @@ class ControlledRun(ScheduledRun):
         self.stuck: list[ControlledTask] = []
         self.deadlocked: tuple[ControlledTask, ...] = ()
         self.workers: Any = None
-        self._full, self._numbered, self._together = full, numbered, together
+        self._full = self.reported = full
+        self._numbered, self._together = numbered, together
         super().__init__(scenario, chooser, names, timeout, deadline, to_the_end)
 
     def new_task(self, name: str, thread: threading.Thread | None = None) -> ControlledTask:
@@ -102,13 +88,14 @@ class ControlledRun(ScheduledRun):
         """Events are stops, and are recorded for a report alone: recording costs most of a step."""
         look = tuple([invariants.look for invariants in self.invariants])
         recorder = self.recorder
-        asks, waits, has, gives = (
+        asks, waits, has, gives, lacks = (
             (recorder.lock_acquire,), (recorder.lock_contended,), (recorder.lock_acquired,),
-            (recorder.lock_release,)) if self._full else ((), (), (), ())
+            (recorder.lock_release,), (recorder.lock_refused,)) if self._full else ((),) * 5
         self.on_acquire = (*asks, self._at_acquire, *look)
         self.on_contended = waits
         self.on_acquired = (*has, *look)
-        self.on_release = (*gives, self._at_release, *look)
+        self.on_release = (self._at_release, *gives, *look)    # when its turn has come, not before
+        self.on_refused = lacks
         self.on_start = look
         self.on_thread = self.on_end = self.on_idle = ()
 
@@ -146,9 +133,9 @@ class ControlledRun(ScheduledRun):
     def _judge_standstill(self) -> None:
         """Name the role that does not come back: it waits, or works, outside our locks."""
         stacks = all_stacks(self.tasks)
+        verdict, text = self._standstill()    # before the guard is taken: it looks at locks, too
         enter()
         if not self.unwinding and self.unfinished:
-            verdict, text = self._standstill()
             self.show_waits()
             self.stop(self.finding(verdict, "timed out",
                                    f"nothing moved for {self.timeout:g} s{text}", stacks))
@@ -207,11 +194,18 @@ class ControlledRun(ScheduledRun):
 
     def step(self, task: Any, on: str) -> None:
         """Stop *task* at a point of its own."""
-        self.look(task, f"step {on}", STEP)
+        self._pass_point(task, f"step {on}", STEP if on else STEP_UNNAMED)
+        if self._full:
+            self.recorder.point(task, "step", on)
         self.ask_invariants(task)
 
-    def look(self, task: Any, lock: Any, ask: int = LOOK) -> None:
+    def look(self, task: Any, lock: Any) -> None:
         """Stop *task* before it looks: what it sees depends on who went before."""
+        self._pass_point(task, lock, LOOK)
+        if self._full:
+            self.recorder.point(task, "look", lock)
+
+    def _pass_point(self, task: Any, lock: Any, ask: int) -> None:
         self._go_on()
         self._stop_untimed(task, lock, ask)
         self._go_on()
@@ -221,7 +215,7 @@ class ControlledRun(ScheduledRun):
         self.stop_at(task, lock)
 
     def _at_acquire(self, task: Any, lock: Any, mode: str) -> None:
-        task.ask = (_LOCK if type(lock) is Mutex else _asks(lock, mode))[task.trylock]
+        task.ask = (OF_MUTEX if type(lock) is Mutex else asks(lock, mode))[task.trylock]
         task.mode = mode
         self.stop_at(task, lock)
         if self.unwinding:
@@ -231,7 +225,7 @@ class ControlledRun(ScheduledRun):
             raise Expired
 
     def _at_release(self, task: Any, lock: Any, mode: str) -> None:
-        task.ask = (_LOCK if type(lock) is Mutex else _asks(lock, mode))[2]
+        task.ask = (OF_MUTEX if type(lock) is Mutex else asks(lock, mode))[2]
         task.mode, task.timed = mode, False
         self.stop_at(task, lock)
         if task.ask == COMPLETE:
@@ -278,8 +272,11 @@ class ControlledRun(ScheduledRun):
     def nobody(self) -> bool:
         """Judge that nobody can go on; return False if a thread outside let one after all."""
         blocked = self.chooser.came_to_wait([task for task in self.tasks if not task.ended])
-        while not self.unwinding:
+        while True:
             enter()
+            if self.unwinding:    # the timeout has judged
+                leave()
+                return True
             for task in blocked:
                 task.waits_on = task.lock
             if all(blocker.run is self for task in blocked for blocker in blockers(task)):
@@ -288,12 +285,14 @@ class ControlledRun(ScheduledRun):
                 task.waits_on = None
             leave()
             time.sleep(0.001)     # the timeout judges, if it comes to that
-            if any(task.lock.is_free_for(task, task.mode) for task in blocked):
+            enter()
+            free = not self.unwinding and any(task.lock.is_free_for(task, task.mode)
+                                              for task in blocked)
+            leave()
+            if free:
                 for task in blocked:
                     self.look_again(task)
                 return False
-        else:
-            return True
         self.stuck = blocked
         for task in blocked:
             self.note_wait(task)

@@ -11,7 +11,9 @@ schedules and no locks, only kinds and who has what.
   not see them either: what it saw was a writer. Queueing and leaving the queue depend on
   everything: they change the answer to others.
 - Completions: waits that pass after `complete_all` take nothing from each other.
-- `harness.step` on one name, and whatever else roles may wait for: all dependent, but looks.
+- `harness.step`: those on one name are dependent, and one on no name is dependent on every other:
+  it says that something is used, not what.
+- Whatever else roles may wait for: all dependent, but looks.
 """
 
 from __future__ import annotations
@@ -25,14 +27,15 @@ from ..locks.rwsem_policy import blocked_by
 (LOCK, UNLOCK, BUSY, GIVE_UP,
  READ, WRITE, UP_READ, UP_WRITE, QUEUE_READ, QUEUE_WRITE, READ_BUSY, WRITE_BUSY,
  SEM_GIVE_UP, LEAVE_QUEUE, PASS, PASS_ALL, COMPLETE, COMPLETE_ALL, REINIT, LOOK, ANY,
- STEP) = range(1, 23)
+ STEP, STEP_UNNAMED) = range(1, 24)
 
 NAMES = dict(enumerate(
     ("lock", "unlock", "busy", "give up", "read", "write", "up_read", "up_write", "queue to read",
      "queue to write", "busy (read)", "busy (write)", "give up", "leave the queue", "pass", "pass",
-     "complete", "complete_all", "reinit", "look", "pass or change", "step"), 1))
+     "complete", "complete_all", "reinit", "look", "pass or change", "step", "step"), 1))
 
 QUEUEING = (QUEUE_READ, QUEUE_WRITE)
+STEPS = (STEP, STEP_UNNAMED)
 
 # What a role asks for where it stands; what is neither of these is done as soon as it is chosen,
 # and is called by the kind of its step.
@@ -61,8 +64,11 @@ _COMMUTING = (
     | {(PASS_ALL, PASS_ALL)})
 
 # kind -> the kinds it depends on, on one lock
-DEPENDS = tuple(frozenset(b for b in range(1, STEP + 1) if (a, b) not in _COMMUTING)
-                for a in range(STEP + 1))
+DEPENDS = tuple(frozenset(b for b in range(1, STEP_UNNAMED + 1) if (a, b) not in _COMMUTING)
+                for a in range(STEP_UNNAMED + 1))
+# kind -> the kinds it depends on, whatever each is on
+DEPENDS_ANYWHERE = tuple(frozenset({STEP_UNNAMED: STEPS, STEP: (STEP_UNNAMED,)}.get(a, ()))
+                         for a in range(STEP_UNNAMED + 1))
 
 
 def outcome(free: bool, ask: int, queued: bool, timed: bool) -> tuple[int, int]:

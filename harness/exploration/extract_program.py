@@ -15,7 +15,7 @@ from ..checker.program import Op, Program
 from ..locks.operations import TAKEN, names
 from .controlled_run import ControlledRun
 from .dependency import (ASK_TRY, ASK_TRY_READ, ASK_TRY_WRITE, COMPLETE, COMPLETE_ALL, LOCK, NAMES,
-                         PASS, PASS_ALL, QUEUEING, READ, REINIT, STEP, UNLOCK, UP_READ, UP_WRITE,
+                         PASS, PASS_ALL, QUEUEING, READ, REINIT, STEPS, UNLOCK, UP_READ, UP_WRITE,
                          WRITE)
 
 _OPERATIONS = {LOCK: "lock", READ: "down_read", WRITE: "down_write", UNLOCK: "unlock",
@@ -89,7 +89,7 @@ def _no_program(run: ControlledRun) -> str:
         return "it is not known of all locks who has them"
     if len(set(run.names.policies.values()) - {""}) > 1:
         return "the semaphores have several policies"
-    known = {*_OPERATIONS, *QUEUEING, STEP}
+    known = {*_OPERATIONS, *QUEUEING, *STEPS}
     for step in run.steps:
         if step.kind not in known or step.timed:
             what = "a request with a time limit" if step.timed else f"'{NAMES[step.kind]}'"

@@ -29,7 +29,7 @@ from ..runtime.verdict import Outcome, Verdict
 from ..runtime.workers import Workers
 from .controlled_run import ControlledRun
 from .scheduled_run import ControlledTask
-from .dependency import COMPLETE_ALL, LOOK, QUEUEING, STEP
+from .dependency import COMPLETE_ALL, LOOK, QUEUEING, STEPS
 from .forked import Apart, World
 from .stable_ids import Names
 from .strategies import Strategy, ahead
@@ -52,7 +52,7 @@ class Turn(NamedTuple):
 
 def is_operation(task: ControlledTask) -> bool:
     """Say whether *task* stands at what a recorder tells of: a request or a release."""
-    return task.ask not in (STEP, LOOK, COMPLETE_ALL)
+    return task.ask not in (*STEPS, LOOK, COMPLETE_ALL)
 
 
 class Follower(Strategy):

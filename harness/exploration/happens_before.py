@@ -19,7 +19,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from .controlled_run import ControlledRun
-from .dependency import ASK_LOCK, ASK_TRY, DEPENDS, LOCK, UNLOCK, outcome, outcome_after
+from .dependency import (ASK_LOCK, ASK_TRY, DEPENDS, DEPENDS_ANYWHERE, LOCK, STEP_UNNAMED, STEPS,
+                         UNLOCK, outcome, outcome_after)
 from .stable_ids import Taken
 from .strategies import Strategy, first_difference
 
@@ -57,6 +58,7 @@ class HappensBefore(Strategy):
         self._before: list[int] = []          # the steps that happen before step i, with i itself
         self._of_role: dict[int, list[int]] = {}
         self._on_lock: dict[int, list[int]] = {}
+        self._harness_steps: list[int] = []   # those of `harness.step`, on whatever
         self._births: dict[int, int] = {}
 
     def forget(self, length: int) -> None:
@@ -65,6 +67,8 @@ class HappensBefore(Strategy):
         for step in self.steps[length:]:
             self._of_role[step.label >> 1].pop()
             self._on_lock[step.lock].pop()
+            if step.kind in STEPS:
+                self._harness_steps.pop()
         for list_ in (self.steps, self._before, self.after, self.races):
             del list_[length:]
         kept = (1 << length) - 1
@@ -83,7 +87,7 @@ class HappensBefore(Strategy):
     def _add(self, i: int, step: Taken) -> None:
         before = needs = self._needs(step.label >> 1)
         depends, unknown = DEPENDS[step.kind], step.lock in self.unknown
-        here = self._on_lock.setdefault(step.lock, [])
+        here = self._here(step)
         for j in reversed(here):
             if not before >> j & 1 and (unknown or self.steps[j].kind in depends):
                 before |= self._before[j]
@@ -98,7 +102,17 @@ class HappensBefore(Strategy):
         for j in bits(self._before[i]):
             self.after[j] |= 1 << i
         self._of_role.setdefault(step.label >> 1, []).append(i)
-        here.append(i)
+        self._on_lock.setdefault(step.lock, []).append(i)
+        if step.kind in STEPS:
+            self._harness_steps.append(i)
+
+    def _here(self, step: Taken) -> list[int]:
+        """Return the steps on what *step* is on, in order; all it can depend on are among them."""
+        if step.kind not in STEPS:
+            return self._on_lock.get(step.lock, [])
+        return [i for i in self._harness_steps
+                if step.lock == (other := self.steps[i]).lock
+                or STEP_UNNAMED in (step.kind, other.kind)]
 
     def _needs(self, role: int) -> int:
         """Return the steps that happen before the next step of *role* whatever it is."""
@@ -150,7 +164,7 @@ class HappensBefore(Strategy):
         for task in self._run.stuck:
             step = Taken(task.label, task.lock_number, 0, task.ask, task.timed)
             needs = self._needs(task.label >> 1)
-            here = self._on_lock.get(step.lock, [])
+            here = self._here(step)
             yield from self._find_races(len(self.steps), step, needs, here)
 
     def may_begin(self, first: Taken, rest: int, race: Race) -> bool:
@@ -161,16 +175,19 @@ class HappensBefore(Strategy):
             before = self._before[own] & rest & ~(1 << own)
             return self.steps[own].label == first.label and not before
         if any(rest >> i & 1 and self.dependent(first, self.steps[i])
-               for i in self._on_lock.get(first.lock, ())):
+               for i in self._here(first)):
             return False
         if role == step.label >> 1:
             return first.label == step.label and not race.needs & rest
         return not self.dependent(first, step)
 
     def dependent(self, a: Taken, b: Taken) -> bool:
-        """Say whether two steps are of one role, or on one lock and not free to change places."""
+        """Say whether two steps are of one role, or on one lock and not free to change places; of
+        those on no name, which are on every name, any two are not.
+        """
         return a.label >> 1 == b.label >> 1 or (
-            a.lock == b.lock and (b.kind in DEPENDS[a.kind] or a.lock in self.unknown))
+            b.kind in DEPENDS[a.kind] or a.lock in self.unknown if a.lock == b.lock
+            else b.kind in DEPENDS_ANYWHERE[a.kind])
 
 
 def bits(mask: int) -> Iterable[int]:

@@ -26,14 +26,14 @@ from ..runtime.played_run import PlayedRun
 from ..runtime.scenario import Scenario
 from ..runtime.verdict import Verdict
 from ..runtime.workers import Baton
-from .dependency import (ASK_LOCK, COMPLETE, COMPLETE_ALL, LOCK, PASS, PASS_ALL, QUEUEING, READ,
-                         REINIT, STEP, UNLOCK, UP_READ, UP_WRITE, WRITE, outcome)
+from .dependency import (ASK_LOCK, COMPLETE, COMPLETE_ALL, LOCK, NAMES, PASS, PASS_ALL, QUEUEING,
+                         READ, REINIT, STEP_UNNAMED, UNLOCK, UP_READ, UP_WRITE, WRITE, outcome)
 from .stable_ids import Names, Taken
 
 MOST_STEPS = 10_000      # of one schedule; a role that spins on a trylock goes on for ever
 _NOT_LOOKED = -1
 _GAINS = {LOCK: 1, READ: 1, WRITE: 1, UNLOCK: -1, UP_READ: -1, UP_WRITE: -1}
-_GAIN = tuple(_GAINS.get(kind, 0) for kind in range(STEP + 1))   # locks held more after a step
+_GAIN = tuple(_GAINS.get(kind, 0) for kind in range(STEP_UNNAMED + 1))   # locks held more by it
 _EXACT = (Mutex, RWSemaphore)    # of whose requests it is known what they come to
 _new = tuple.__new__
 
@@ -92,9 +92,12 @@ class ScheduledRun(PlayedRun):
     Attributes:
         names: numbers for roles and locks that mean the same in every schedule.
         steps: what was taken, in order.
+        reported: whether a report may show it.
     """
 
     tasks: list[ControlledTask]   # type: ignore[assignment]
+    reported = False
+    scheduled = True
 
     def __init__(self, scenario: Scenario, chooser: Chooser, names: Names, timeout: float,
                  deadline: float | None, to_the_end: bool) -> None:
@@ -167,6 +170,8 @@ class ScheduledRun(PlayedRun):
                 known = f"end of {task.key}"
         enter()    # roles that began together may both be here
         number = self._lock_numbers[lock] = self.names.lock(known)
+        if self.reported:
+            str(lock)    # it has its name from the first on, as in a replay of the schedule
         if self._seen_numbers.setdefault(number, lock) is not lock and not isinstance(lock, str):
             self.names.unknown.add(number)
         leave()
@@ -274,7 +279,7 @@ class ScheduledRun(PlayedRun):
             step = next(step for step in reversed(self.steps) if step.label == task.label)
             enter()
             self.stop_for_disagreement(f"{self.names.shown[step.lock]}: {task.name} was to do "
-                                       f"{step.kind} and the real lock did otherwise")
+                                       f"'{NAMES[step.kind]}' and the real lock did otherwise")
             leave()
 
     def stop_for_disagreement(self, text: str) -> None:

@@ -38,11 +38,15 @@ class Names:
     """Numbers for roles and locks that mean the same in every schedule of one scenario.
 
     A role is known by its name, a thread that a role starts by its parent and which of its threads
-    it is, a lock by its class and name. Two locks of one world that share class and name share the
-    number too, as do nodes of which one's change lets others pass (`Node.shares`); what stands
-    where on such a number cannot be told from the steps: `unknown` has it.
+    it is, a lock by who made it, and which it was of those with that name, or from that place
+    (`Node.identity`). In two schedules the same number may stand for two locks, where a role has
+    taken another way before; never in what comes to the same. Locks of which nobody can say who
+    made them may share a number, as do nodes of which one's change lets others pass
+    (`Node.shares`); what stands where on such a number cannot be told from the steps: `unknown` has
+    it.
 
     Attributes:
+        unnamed: numbers of locks that were given no name.
         policies: of semaphores, by number.
         done: how often one could pass a completion at the start, by number.
     """
@@ -53,6 +57,7 @@ class Names:
         self.shown: dict[int, str] = {}
         self.done: dict[int, float] = {}
         self.unknown: set[int] = set()
+        self.unnamed: set[int] = set()
         self._lock_numbers: dict[Hashable, int] = {}
 
     def role(self, key: str) -> int:
@@ -64,17 +69,17 @@ class Names:
     def lock(self, lock: Node | str) -> int:
         """Return the number of a lock, or of a string: for a `harness.step`, or a thread's end."""
         key: Hashable = lock if isinstance(lock, str) else lock.shares
+        unnamed = isinstance(key, Node) and key.origin is not None
         if isinstance(key, Node):
-            name = key._name
-            if not isinstance(name, str):
-                name = name[0].co_filename, name[0].co_firstlineno, *name[1:]
-            key = type(key), name, key._class, key.nth
+            key = type(key), key.identity(), getattr(key, "policy", "")
         if key in self._lock_numbers:
             return self._lock_numbers[key]
         number = self._lock_numbers[key] = len(self._lock_numbers)
         self.policies[number] = getattr(lock, "policy", "")
         self.done[number] = getattr(lock, "_done", 0)
         self.shown[number] = str(lock) if lock else ""
+        if unnamed:
+            self.unnamed.add(number)
         if not isinstance(lock, str) and (lock.shares is not lock or not isinstance(lock, _KNOWN)):
             self.unknown.add(number)
         return number

@@ -21,6 +21,7 @@ from ..locks.task import Task
 from ..runtime.recorder import Event
 from ..runtime.scenario import reference_of
 from .controlled_run import ControlledRun
+from .dependency import STEP
 
 Schedule = list[str]   # role names, one for each lock operation passed
 _VERSION = 1
@@ -45,10 +46,12 @@ class Moves:
     def of(cls, run: ControlledRun) -> Moves:
         """Return the schedule of *run*."""
         roles = run.names.roles
-        # A lock that is called after its place may have another elsewhere.
-        shown = {lock: "" if "@" in name else name for lock, name in run.names.shown.items()}
+        # What a lock is called that was given no name depends on where it hangs then.
+        shown = {lock: "" if lock in run.names.unnamed else name
+                 for lock, name in run.names.shown.items()}
         steps = tuple([(roles[step.label >> 1], step.label & 1 == 1) for step in run.steps])
-        kinds = [(step.kind, shown[step.lock]) for step in run.steps]
+        # A step on no name is told by the name: once it was of the same kind.
+        kinds = [(min(step.kind, STEP), shown[step.lock]) for step in run.steps]
         asked = [(task.key, task.ask, shown[task.lock_number])
                  for task in run.deadlocked or run.stuck]
         return cls(steps, zlib.crc32(repr((kinds, asked)).encode()))
@@ -57,27 +60,29 @@ class Moves:
 def schedule_of(events: Sequence[Event]) -> Schedule:
     """Return the order in which the roles passed their operations.
 
-    A request stands where its outcome was recorded. A thread may record that it had to wait before
-    the one that was faster has recorded that it has the lock: such a request is moved behind the
-    one that it lost to.
+    A request stands where its outcome was recorded, be it a refusal. A thread may record that it
+    had to wait, or was refused, before the one that was faster has recorded that it has the lock:
+    such a request is moved behind the one that it lost to.
     """
     schedule: Schedule = []
-    asking: set[Task] = set()           # their requests have no outcome yet
+    asking: dict[Task, Any] = {}        # their requests, each for this lock, have no outcome yet
     held: dict[Any, int] = {}
-    lost: list[tuple[str, Any]] = []    # requests that waited for a lock nobody had recorded
+    lost: list[tuple[str, Any]] = []    # requests that found taken a lock nobody had recorded
     for event in events:
         task, lock = event.task, event.lock
         if task in asking and event.event in ("lock_acquire", "lock_release"):
-            schedule.append(task.name)  # a trylock that failed: no outcome was recorded
-            asking.remove(task)
+            schedule.append(task.name)  # a look at a program's flag: no outcome was recorded
+            del asking[task]
         if event.event == "lock_acquire":
-            asking.add(task)
+            asking[task] = lock
         elif event.event == "lock_release":
             held[lock] = held.get(lock, 1) - 1
             schedule.append(task.name)
         elif task in asking:
-            asking.remove(task)
-            if event.event == "lock_contended" and event.mode != "wait" and not held.get(lock):
+            del asking[task]
+            found_taken = event.event == "lock_contended" or (
+                event.event == "lock_refused" and lock in asking.values())
+            if found_taken and event.mode != "wait" and not held.get(lock):
                 lost.append((task.name, lock))
                 continue
             schedule.append(task.name)

@@ -1,4 +1,4 @@
-"""The strategies by name."""
+"""The strategies by name, and which of their arguments each heeds."""
 
 from __future__ import annotations
 
@@ -15,14 +15,26 @@ STRATEGIES = {
     "random": "any move at each stop",
     "pct": "random priorities that change at a few steps",
 }
+# argument -> the strategies that heed it
+_HEEDED_BY = {"seed": ("random", "pct"), "preemptions": ("bounded",), "depth": ("pct",),
+              "trust_locks": ("dpor",)}
+PREEMPTIONS, DEPTH = 2, 3    # of those two where they are not given
 
 
-def way_of(name: str, seed: int, preemptions: int, depth: int) -> Callable[[], Strategy]:
+def heeds(strategy: str, argument: str) -> bool:
+    """Say whether *strategy* heeds *argument*, or it is none of a strategy."""
+    return strategy in _HEEDED_BY.get(argument, (strategy,))
+
+
+def way_of(name: str, seed: int, preemptions: int | None,
+           depth: int | None) -> Callable[[], Strategy]:
     """Return what makes the strategy called *name*; the rest are arguments of `explore`.
 
     Raises:
-        ScenarioError: there is none, or an argument makes no sense.
+        ScenarioError: an argument makes no sense.
     """
+    preemptions = PREEMPTIONS if preemptions is None else preemptions
+    depth = DEPTH if depth is None else depth
     if preemptions < 0:
         raise ScenarioError(f"preemptions is {preemptions}, expected at least 0")
     if depth < 1:
@@ -30,6 +42,18 @@ def way_of(name: str, seed: int, preemptions: int, depth: int) -> Callable[[], S
     makers: dict[str, Callable[[], Strategy]] = {
         "dpor": Reduced, "dfs": DepthFirst, "bounded": lambda: PreemptionBounded(preemptions),
         "random": lambda: Random(seed), "pct": lambda: PCT(seed, depth)}
-    if name not in makers:
-        raise ScenarioError(f"unknown strategy {name!r}; one of {', '.join(STRATEGIES)}")
     return makers[name]
+
+
+def check_strategy(name: str, **given: int | None) -> None:
+    """Refuse a strategy that there is not, and what is *given* (not None) that it would ignore.
+
+    Raises:
+        ScenarioError: see above.
+    """
+    if name not in STRATEGIES:
+        raise ScenarioError(f"unknown strategy {name!r}; one of {', '.join(STRATEGIES)}")
+    for argument, value in given.items():
+        if value is not None and not heeds(name, argument):
+            raise ScenarioError(f"{argument} is of strategy {' and '.join(_HEEDED_BY[argument])}: "
+                                f"{name} would ignore it")

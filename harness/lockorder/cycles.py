@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from typing import NamedTuple
 
+from ..locks.node import ImpliedClass
 from ..locks.task import SHARED, WAIT
 from . import lockdep
 from .graph import Leg
@@ -59,7 +60,7 @@ def groups(record: Record) -> list[Group]:
         group.witness = group.witness or (leg,)
     for cycle in _by_class(legs):
         key = reduced([record.classes[leg.held.name] for leg in cycle])
-        if len(key) == 1:   # it goes through subclasses of one class
+        if len(key) == 1 and not isinstance(key[0], ImpliedClass):   # through subclasses of one
             key = reduced([leg.held.lock_class for leg in cycle])
         # Little is said by a role that waits, with a lock in hand, for what it set going.
         little = any(leg.brings for leg in cycle) and len({leg.role for leg in cycle}) < len(cycle)

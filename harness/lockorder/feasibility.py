@@ -7,10 +7,11 @@ It is said of the requests that were seen: one made without that lock is another
 
 *Order.* The operations of all roles, as recorded, are cut down to the locks of the cycle, the locks
 held beside them and the waits, and the fast engine goes through every order of these. Leaving locks
-out, and roles without which the cycle cannot be, only allows more; a section that a role repeats
-with no wait between leaves no trace; completions count as real ones do. So if no order hangs, none
-can, *provided each role does what it did*: `_Case.doubt` says where that is not known, and then
-the argument is none. "Can happen" is a schedule to try on real threads.
+out, and roles that the cycle can be without, only allows more, and so does to let waits pass
+whose end nobody was seen to bring; a section that a role repeats with no wait between leaves no
+trace; completions count as real ones do. So if no order hangs, none can, *provided each role does
+what it did*: `_Case.doubt` says where that is not known, and then the argument is none. "Can
+happen" is a schedule to try on real threads.
 
 That no state of a program, or no schedule of all, is the deadlock is a third argument: see
 methods/exhaust.py. The file is long because an argument stands beside what it rests on.
@@ -27,7 +28,7 @@ from typing import NamedTuple
 from ..checker.answer import Answer, Stuck
 from ..checker.program import Op, Program, SEMAPHORES
 from ..checker.search import search
-from ..exploration.extract_program import ENDING, PASSING, program_from, started
+from ..exploration.extract_program import PASSING, program_from, started
 from ..locks.operations import RELEASING, TAKING, TELLING
 from ..locks.task import SHARED, WAIT
 from ..meetings.meet import writer_of
@@ -79,7 +80,7 @@ def judge(record: Record, candidate: Candidate, budget: Budget) -> Judgement:
     case = _Case(record, candidate, budget)
     ways = case.ways()
     complete = not record.cut & case.roles and len(ways) <= MOST_PATHS
-    for paths in case.with_permits_left(ways[:MOST_PATHS]):
+    for paths in ways[:MOST_PATHS]:
         for writers in case.writers():
             program = case.program(paths, case.locks | case.gates, writers)
             answer = case.search(program)
@@ -179,17 +180,6 @@ class _Case:
                                         for op in ops))]
         return involved
 
-    def with_permits_left(self, ways: list[dict[str, Path]]) -> Iterator[dict[str, Path]]:
-        """Yield each of *ways*, and again as if no wait with a limit had passed: one that gives up
-        uses no permit up, and most go on alike.
-        """
-        for paths in ways:
-            yield paths
-            without = {role: tuple([op for op in path if op.op != "pass"])
-                       for role, path in paths.items()}
-            if without != paths:
-                yield without
-
     def doubt(self, paths: dict[str, Path]) -> str:
         """Say why it is not known that no order of what the roles may do hangs; "" if it is."""
         if self._excluded():
@@ -198,16 +188,11 @@ class _Case:
         differing = [role for role in paths if len(record.paths[role]) > 1]
         choosing = [role for role in paths if role in record.choosing]
         several = [role for role in paths if role in record.several]
-        brought = {op.target for ops in self._ops.values() for op in ops if op.op in ENDING}
-        foreign = sorted({op.target for path in paths.values() for op in path
-                          if op.op == "wait" and op.target not in brought
-                          and not record.done.get(op.target)})
         return "; ".join([
             *(f"{role} did not do the same in every run" for role in differing),
             *(f"{role} asks with a way out, and may go on otherwise" for role in choosing
               if role not in differing),
-            *(f"{role} was more than one thread" for role in several),
-            *(f"nobody is known who ends the wait for {name}" for name in foreign)])
+            *(f"{role} was more than one thread" for role in several)])
 
     def _excluded(self) -> bool:
         """Say whether two roles of the cycle would hold what lets but one of them in."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..locks.callsite import Chain
 from ..locks.errors import ScenarioError
+from ..locks.node import ImpliedClass
 from ..locks.one_line import one_line
 from ..meetings.meet import Meet
 from ..runtime.verdict import Finding, Outcome, Verdict
@@ -69,7 +70,9 @@ class Prediction:
     @property
     def headline(self) -> str:
         """The kernel's words for it."""
-        return RECURSIVE if len(self.classes) == 1 else CIRCULAR
+        # Locks that are of one class because one expression made them are locks of their own.
+        several = len(self.legs) > 1 and isinstance(self.classes[0], ImpliedClass)
+        return RECURSIVE if len(self.classes) == 1 and not several else CIRCULAR
 
     @property
     def verdict(self) -> Verdict:

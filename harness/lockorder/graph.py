@@ -20,6 +20,7 @@ a short way, for what was seen before, which rests on what the long way below it
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -36,6 +37,7 @@ from ..locks.operations import OPERATIONS, TAKEN
 from ..runtime.observer import Observer
 from ..runtime.thread_patch import ThreadEnd
 from .held_stacks import Act, NOTHING, Place, Position, Role, Stack
+from .same_lock import LocksOfRun
 
 _POOLS = "concurrent.futures.thread", "multiprocessing.pool"    # what their workers run is in these
 
@@ -77,11 +79,13 @@ class Recorded:
         asks: (role, lock, mode) -> the first request of that kind.
         kinds, classes, policies: of each lock, by name; kinds as program.py has them.
         labels: lock -> what reports call it, not it alone.
+        loose: locks that are not known to be the same as any of another run.
         joins: wait for the end of a thread -> the thread.
         done: wait -> how many would have passed from the start.
         pooled: threads that take their work from a queue.
         choosing: roles that asked with a way out: what they do next may depend on the answer.
         several: roles that were more than one thread.
+        declared: the classes of which the scenario says something.
         exempt, novalidate: class -> why nothing is said about it, by us or by the validator of the
             kernel.
         excused: reason -> how often it made an order inside a class legal.
@@ -97,11 +101,13 @@ class Recorded:
         self.classes: dict[str, str] = {}
         self.policies: dict[str, str] = {}
         self.labels: dict[str, str] = {}
+        self.loose: set[str] = set()
         self.joins: dict[str, str] = {}
         self.done: dict[str, float] = {}
         self.pooled: set[str] = set()
         self.choosing: set[str] = set()
         self.several: set[str] = set()
+        self.declared: set[str] = set()
         self.exempt: dict[str, str] = {}
         self.novalidate: dict[str, str] = {}
         self.excused: Counter[str] = Counter()
@@ -110,21 +116,25 @@ class Recorded:
 class LockOrder(Recorded, Observer):
     """Record the lock order of one run.
 
+    Args:
+        earlier: of other runs of the scenario: see `LocksOfRun`.
+
     Attributes:
         tried: locks that were asked for with a way out.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, earlier: Sequence[LockOrder] = ()) -> None:
         super().__init__()
         self.tried: set[str] = set()
+        self._locks: LocksOfRun = LocksOfRun([order._locks for order in earlier])
+        self.loose = self._locks.loose
         self._roles: dict[str, Role] = {}
         self._positions: dict[Task, Position] = {}
-        self._names: dict[Node, str] = {}
-        self._taken: Counter[str] = Counter()
         self._declared: dict[str, LockClass] = {}
 
     def attach(self, run: Any) -> None:
         self._declared = {str(declared): declared for declared in run.scenario.lock_classes}
+        self.declared = set(self._declared)
 
     @property
     def operations(self) -> dict[str, tuple[Op, ...]]:
@@ -157,7 +167,7 @@ class LockOrder(Recorded, Observer):
         if task.trylock or task.timed:
             if not node.tried:
                 node.tried = True
-                self.tried.add(node.place.name)
+                self.tried.add(unique_name(lock))
                 self.choosing.add(node.role.name)
         elif not node.asked:
             self._ask(task, node)
@@ -224,18 +234,17 @@ class LockOrder(Recorded, Observer):
         return role
 
     def _name(self, lock: Node) -> str:
-        name = self._names.get(lock)
-        if name is None:
-            name = unique_name(lock)
-            self._taken[name] += 1
-            if self._taken[name] > 1:   # made by different threads, say
-                name = f"{name}#{self._taken[name]}"
-            self._names[lock] = name
+        name = self._locks.name(lock)
+        if name not in self.labels:
             self.labels[name] = str(lock)
             self.classes[name] = _class_name(lock)
             if isinstance(lock, Completion) and lock.passes:
                 self.done[name] = lock.passes
         return name
+
+    def _is_classed(self, lock: Node) -> bool:
+        """Say whether somebody said what kind of lock it is, so that others are of it too."""
+        return lock.is_classed or lock.lock_class in self._declared
 
     def _class_of(self, lock: Node) -> LockClass:
         """Return what was said about the class of *lock*: by the scenario, else with the lock."""
@@ -246,6 +255,8 @@ class LockOrder(Recorded, Observer):
         nested = task.nested[0]
         name = self._name(lock)
         lock_class = f"{lock.lock_class}/{nested}" if nested else _class_name(lock)
+        if not self._is_classed(lock):
+            lock_class = name    # a class of its own
         take = release = NOTHING
         if isinstance(lock, ThreadEnd):
             acquire = Act(Op("join", lock.task.name))
@@ -287,7 +298,8 @@ class LockOrder(Recorded, Observer):
                 self.unchecked.append(leg)
                 continue
             self.edges.setdefault((leg.role, hold.place[:3], wanted[:3], gates), leg)
-            if str(hold.lock.lock_class) == known and wanted.mode is not WAIT:
+            if str(hold.lock.lock_class) == known and wanted.mode is not WAIT and (
+                    hold.lock is node.lock or self._is_classed(node.lock)):
                 self._nest(task, leg, hold.lock, node.lock, known)
 
     def _nest(self, task: Task, leg: Leg, held: Node, wanted: Node, known: LockClass) -> None:
@@ -323,7 +335,9 @@ class LockOrder(Recorded, Observer):
 
 def _class_name(lock: Node) -> str:
     """Return the class of *lock*. What ends of threads have in common is nothing."""
-    return f"end of {lock.task.name}" if isinstance(lock, ThreadEnd) else str(lock.lock_class)
+    if isinstance(lock, ThreadEnd):
+        return f"end of {lock.task.name}"
+    return str(lock.lock_class) if lock.is_classed else lock.lock_class
 
 
 def _in_order(known: LockClass, held: Node, wanted: Node) -> bool:

@@ -33,12 +33,18 @@ class Record(Recorded):
         self.cut: set[str] = set()
         self.paths: dict[str, list[Path]] = defaultdict(list)
         self.too_many = False
+        seen: list[object] = []
         for order in orders:
-            self._add(order)
+            # A run that is the same but for which of its own locks is which says nothing new.
+            shape = _shape(order) if order.loose and not order.cut else None
+            if shape is None or shape not in seen:
+                self._add(order)
+                seen.append(shape)
 
     def _add(self, order: LockOrder) -> None:
         for name in ("classes", "kinds", "labels", "joins", "exempt", "novalidate", "done",
-                     "policies", "pooled", "refused", "cut", "choosing", "several"):
+                     "policies", "pooled", "declared", "refused", "cut", "choosing", "several",
+                     "loose"):
             getattr(self, name).update(getattr(order, name))
         for name in ("edges", "asks", "nestings"):     # of each kind the first is kept
             kept = getattr(self, name)
@@ -78,3 +84,16 @@ class Record(Recorded):
         if mode == WAIT:
             return not operations.isdisjoint({("wait", lock), ("join", self.joins.get(lock, lock))})
         return any((op, lock) in operations for op in _ASKING)
+
+
+def _shape(order: LockOrder) -> object:
+    """Return what was done in a run, with numbers for the locks that are in no other."""
+    numbers: dict[str, tuple[str, int]] = {}
+
+    def target(name: str) -> object:
+        if name not in order.loose:
+            return name
+        return numbers.setdefault(name, (order.classes[name], len(numbers)))
+
+    return [(role, [(op.op, target(op.target)) for op in path])
+            for role, path in sorted(order.operations.items())]

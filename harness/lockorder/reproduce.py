@@ -8,9 +8,9 @@ from dataclasses import replace
 from ..checker.answer import Stuck
 from ..exploration.extract_program import TRYING, is_start
 from ..exploration.follower import Follower, is_operation, witness
-from ..locks.node import unique_name
+from ..locks.node import Node, unique_name
 from ..locks.operations import RECORDED
-from ..locks.task import SHARED, WAIT
+from ..locks.task import SHARED, WAIT, Task
 from ..meetings.meet import At, Meet, with_writers, writer_of
 from ..meetings.one_by_one import Meetings, orders
 from ..runtime.observer import Observer
@@ -44,7 +44,7 @@ class Confirmer:
     def play(self, world: Scenario, observers: list[Observer]) -> Outcome:
         """Run a world, and count it."""
         self.runs += 1
-        return self._play(world, observers)
+        return self._play(world, [*observers, _AskedForName()])
 
     def obey(self, world: Scenario, follower: Follower) -> Outcome:
         """Run a world under control, and count it."""
@@ -74,11 +74,22 @@ class Confirmer:
         world = with_writers(self._build(), meeting or ())
         locks = {op.target for ops in program.threads.values() for op in ops}
         locks |= {name for name, thread in record.joins.items() if thread in program.threads}
+        labels = {record.labels[name] for name in record.loose & locks}
         follower = witness(
             world, program, stuck.schedule, lambda op: op.op in RECORDED or is_start(op),
             lambda task: (is_operation(task) and task.ask not in TRYING
-                          and not task.timed and unique_name(task.lock) in locks))
+                          and not task.timed
+                          and (unique_name(task.lock) in locks or str(task.lock) in labels)))
         return _as_deadlock(self.obey(world, follower), waits)
+
+
+class _AskedForName(Observer):
+    """See to it that each lock has its name when it is asked for first, as it had when the order
+    of locks was recorded.
+    """
+
+    def lock_acquire(self, task: Task, lock: Node, mode: str) -> None:
+        _ = lock.name
 
 
 def _as_deadlock(outcome: Outcome, waits: dict[str, str]) -> Outcome | None:
@@ -114,6 +125,8 @@ def points_of(record: Record, candidate: Candidate, judgement: Judgement) -> lis
         return (2 if point.mode == WAIT else 3), point.role
 
     def exactly(lock: str) -> str:    # what means it alone, where others share its name
+        if lock in record.loose:    # in another run it may have another number
+            return record.labels[lock]
         return f"{lock}#1" if f"{lock}#2" in record.labels else lock
 
     points = [At(leg.role, leg.wanted.name, leg.wanted.mode,

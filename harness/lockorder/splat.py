@@ -241,7 +241,8 @@ def _happened(outcome: Outcome) -> _Rows:
     assert finding is not None
     states = {state.role: state for state in finding.cycle}
     wanted = {state.wants for state in finding.cycle}
-    return [(event.task.name, Place(str(event.lock), str(event.lock.lock_class), event.mode, ()))
+    return [(event.task.name, Place(str(event.lock), str(
+                event.lock.lock_class if event.lock.is_classed else event.lock), event.mode, ()))
             for event in outcome.events[:finding.events]
             if event.task.name in states and str(event.lock) in wanted
             and is_open(event, states[event.task.name])]

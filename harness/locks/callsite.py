@@ -23,8 +23,10 @@ _HARNESS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _PACKAGE = os.path.dirname(os.path.abspath(rwlock.__file__)) + os.sep
 _vocabulary: set[str] = set()
 _verbs: dict[int, CodeType] = {}    # by identity: a code object hashes slowly
+_nameless: dict[int, CodeType] = {}
 
 Verbs = TypeVar("Verbs", bound=str | Callable[..., Any])
+Wrapper = TypeVar("Wrapper", bound=Callable[..., Any])
 
 
 def vocabulary(verbs: Verbs) -> Verbs:
@@ -51,6 +53,17 @@ def is_verb(code: CodeType) -> bool:
     return id(code) in _verbs or name in _vocabulary or name.startswith((_HARNESS, _PACKAGE))
 
 
+def nameless(function: Wrapper) -> Wrapper:
+    """Declare a function of ours that calls a verb for another: reports do not print its name."""
+    _nameless[id(function.__code__)] = function.__code__
+    return function
+
+
+def is_named(code: CodeType) -> bool:
+    """Say whether reports may print the name of *code* as a verb."""
+    return id(code) not in _nameless
+
+
 def line_of(code: CodeType, lasti: int) -> int:
     """Return the line number of the instruction at offset *lasti* of *code*."""
     for start, end, line in code.co_lines():
@@ -71,6 +84,13 @@ def short_path(path: str) -> str:
 def place_of(code: CodeType, lasti: int) -> str:
     """Return "file:line"."""
     return f"{short_path(code.co_filename)}:{line_of(code, lasti)}"
+
+
+def column_of(code: CodeType, lasti: int) -> str:
+    """Return what tells an instruction from others of its line: ":column", counted from 1."""
+    columns = [column for *_, column, _ in code.co_positions()]
+    column = columns[lasti // 2] if lasti // 2 < len(columns) else None
+    return f"+{lasti}" if column is None else f":{column + 1}"
 
 
 def function_name(code: CodeType) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from .node import Node, ask, ended_wait, grant, wait
+from .node import Node, ask, ended_wait, grant, refused, wait
 from .parking import enter, leave
 from .task import Task, WAIT, current
 
@@ -90,7 +90,7 @@ class Completion(Node):
         finally:
             self._by.pop(task, None)
         if not granted:
-            return ended_wait(task)
+            return refused(task, self, WAIT)
         for hook in task.run.on_acquired:
             hook(task, self, WAIT)
         return True
@@ -107,6 +107,10 @@ class Completion(Node):
             self._waiters.remove(task)
         leave()
         return granted
+
+    def expects(self, task: Task) -> Any:
+        """Return by whom *task*, which waits, said that it is ended; None if it named nobody."""
+        return self._by.get(task)
 
     def blockers(self, task: Task, mode: str) -> list[Task]:
         """Return the task expected to complete it, if the wait named one that has not ended."""

@@ -16,7 +16,7 @@ from collections import deque
 from typing import Any
 
 from .errors import ForeignRelease, HeldLockFreed, RecursiveAcquire, ReleaseWithoutHold
-from .node import Guard, Node, OUTSIDE, ask, drop, ended_wait, grant, nested_request, wait
+from .node import Guard, Node, OUTSIDE, ask, drop, grant, nested_request, refused, wait
 from .parking import enter, leave
 from .task import EXCLUSIVE, Task, this_thread
 
@@ -104,7 +104,13 @@ class Mutex(Node):
             ForeignRelease: another thread holds it.
             ReleaseWithoutHold: nobody holds it.
         """
-        self.__exit__(None, None, None)
+        if self._owner != get_ident():
+            self._release()
+        else:
+            self._owner = None
+            self._lock.release()
+            if _active and self._waiters:    # see `__exit__`: to call it would cost a call
+                self._hand_over()
 
     def release_hold(self, mode: str) -> None:
         """Give up the one hold that a thread can have, whatever the *mode*."""
@@ -142,14 +148,14 @@ class Mutex(Node):
         if timeout != -1:
             threading.Lock().acquire(blocking, timeout)   # the argument rules of a plain lock
         if not ask(task, self, EXCLUSIVE, not blocking, timeout >= 0):
-            return ended_wait(task)
+            return refused(task, self, EXCLUSIVE)
         run = task.run
         if not self._lock.acquire(False):
             if not blocking:
-                return False
+                return refused(task, self, EXCLUSIVE)
             if not self._contend(task, timeout):
                 if not run.over or task.interrupt is not None:
-                    return ended_wait(task)
+                    return refused(task, self, EXCLUSIVE)
                 if not self._lock.acquire(True, timeout):
                     return False
         self._owner = task

@@ -1,19 +1,21 @@
 """What a thread can wait for: the base of every lock, and how requests and waits begin and end.
 
 Here is also what is said of a class of locks: the annotations of prediction, with their reasons.
+The file is long because what a lock is called rests on what little is kept when it is made.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
-from .callsite import place_of
 from .errors import ScenarioError
+from .origin import Origin, made_in, of_any
 from .parking import park, unpark
 from .task import Expired, Task, Unwind, current, this_thread
 
+_getframe = sys._getframe
 OUTSIDE = Task("a thread outside the run")
 
 
@@ -68,47 +70,120 @@ class LockClass(str):
         return lock_class
 
 
+class ImpliedClass(str):
+    """The class of a lock of which nobody said one: what the variable, attribute or element is
+    called that it was made for. Nothing is concluded from it of locks that are not the same.
+    """
+
+    __slots__ = ()
+
+
 class Node:
     """What a task can wait for: a name, a class, and who must act before the wait can end.
 
-    `nth`: among the locks of its name and class made in one world, in that thread.
+    Attributes:
+        nth: among the locks of its name and class that its maker made.
+        maker: who made it.
+        origin: where it was made, as a tuple of what `Origin` has; None if it was given a name.
     """
 
-    __slots__ = ("_name", "_class", "nth", "__weakref__")
+    __slots__ = ("_name", "_class", "nth", "maker", "origin", "__weakref__")
+    _has_own_init = False    # of a subclass of one of our locks
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        ours = cls.__mro__[:cls.__mro__.index(Node) - 1]
+        cls._has_own_init = any("__init__" in vars(base) for base in ours)
 
     def __init__(self, name: str | None, lock_class: str | None) -> None:
-        if name is None:
-            frame = sys._getframe(2)    # who made the lock
-            key = id(frame.f_code), frame.f_lasti
-            this_thread.created[key] = number = this_thread.created.get(key, 0) + 1
-            self._name: Any = (frame.f_code, frame.f_lasti, number)
-            self.nth = 1
-        else:
-            self._name = name
-            named = this_thread.named if this_thread.named is not None else {}
-            named[name, lock_class] = self.nth = named.get((name, lock_class), 0) + 1
+        self.maker = maker = this_thread.maker
+        self._name = name
         self._class = lock_class
+        if name is None:
+            frame, more = _getframe(2), None    # who made the lock
+            code = frame.f_code
+            first = code.co_name[0]
+            if first == "<" or first == "_" and (self._has_own_init or code.co_filename[0] == "<"):
+                frame, more = made_in(frame, self)
+                code = frame.f_code
+            lasti, made = frame.f_lasti, maker.made
+            key: Any = (id(code), lasti) if more is None else (id(code), lasti, more)
+            number = made[key] = made.get(key, 0) + 1
+            self.nth = 1
+            self.origin: Any = code, lasti, number, more
+        else:
+            named = maker.named if maker.named is not None else {}
+            named[name, lock_class] = self.nth = named.get((name, lock_class), 0) + 1
+            self.origin = None
 
     @property
     def name(self) -> str:
-        """What verbs print, as in ``device_lock(0000:01:00.0)``. Default: the place of creation."""
-        if not isinstance(self._name, str):
-            code, lasti, number = self._name
-            nth = f"#{number}" if number > 1 else ""
-            self._name = f"{type(self).__name__.lower()}@{place_of(code, lasti)}{nth}"
+        """What verbs print, as in ``device_lock(0000:01:00.0)``.
+
+        Default: what a reader would call it: the variable, the attribute and its owner, the element
+        of a list or a dict that it is; else kind and place of creation.
+        """
+        if self._name is None:
+            # One that is older than the world is looked for in that of the run which uses it.
+            scenario = getattr(this_thread.task.run, "scenario", None)
+            world = self.maker.world or getattr(scenario, "lock_names", None)
+            name = world.name_of(self) if world is not None else self.own_name()
+            if self._name is None:    # a thread with the same question may have been faster
+                self._name = name
         return self._name
 
     @property
     def lock_class(self) -> str:
-        """What all locks of one kind share, as in lockdep. Default: the name."""
-        return self._class if self._class is not None else self.name
+        """What all locks of one kind share, as in lockdep. Default: the name, or of a lock that was
+        given none, what all locks made by the same expression are called (an `ImpliedClass`), or if
+        that says nothing, all that hang where it does.
+        """
+        if self._class is None and self.origin is not None:
+            made = Origin(*self.origin)
+            known = made.kept.text and not made.kept.is_handed_out
+            self._class = ImpliedClass(made.text(self) if known else of_any(self.name))
+        return self.name if self._class is None else self._class
+
+    @property
+    def is_classed(self) -> bool:
+        """Whether somebody said what kind of lock it is, by a name or a class."""
+        return not isinstance(self.lock_class, ImpliedClass)
+
+    @property
+    def lasts(self) -> bool:
+        """Whether its name is known to mean the same lock in every run of a scenario.
+
+        So it is with one that is made when the world is, in the one thread that makes it, or has
+        a key of its own in a dict of the world. Which the second lock is that a role makes depends
+        on the schedule.
+        """
+        world = self.maker.world
+        if not self.maker.key:
+            return world is None or self.name not in world.doubtful
+        if self.origin is not None:
+            return world is not None and self.name in world.sure
+        return self.nth == 1
+
+    def identity(self) -> Hashable:
+        """Return what is equal for the same lock, and no other, in schedules that come to the same.
+
+        What a role has done so far says which lock its n-th is.
+        """
+        if self.origin is None:
+            return self.maker.key, self._name, self._class, self.nth
+        said = None if isinstance(self._class, ImpliedClass) else self._class
+        return self.maker.key, Origin(*self.origin).place(), said
+
+    def own_name(self) -> str:
+        """Return its name by the expression that made it alone."""
+        return Origin(*self.origin).name(self)
 
     def set_class(self, lock_class: str) -> None:
         """Give it another class, or say more about the one it has (a `LockClass`)."""
         self._class = lock_class
 
     def __str__(self) -> str:
-        return label(self.name, self.lock_class)
+        return label(self.name, self.lock_class) if self.is_classed else self.name
 
     def release_verb(self, mode: str) -> str:
         """Return what reports call the end of a `with` block."""
@@ -214,6 +289,16 @@ def ended_wait(task: Task) -> bool:
     if task.interrupt is not None:
         exc, task.interrupt = task.interrupt, None
         raise exc
+    return False
+
+
+def refused(task: Task, node: Node, mode: str) -> bool:
+    """Say False for a request that was not granted, and tell the run of *task*; or raise what ended
+    its wait: see `ended_wait`.
+    """
+    ended_wait(task)
+    for tell in task.run.on_refused:
+        tell(task, node, mode)
     return False
 
 

@@ -20,7 +20,7 @@ import time
 from typing import Any
 
 from .errors import ForeignRelease, HeldLockFreed, ReleaseWithoutHold, ScenarioError
-from .node import Guard, Node, OUTSIDE, ask, drop, ended_wait, nested_request
+from .node import Guard, Node, OUTSIDE, ask, drop, ended_wait, nested_request, refused
 from .parking import enter, leave
 from .task import EXCLUSIVE, SHARED, Task, this_thread
 from .rwsem_inner import InnerLock, Request
@@ -125,10 +125,12 @@ class RWSemaphore(Node):
     def _try(self, mode: str) -> bool:
         task = this_thread.task
         if task.run is not None and not ask(task, self, mode, trylock=True):
-            return False
+            return refused(task, self, mode)
         while (answer := self._try_once(task, mode)) is None:
             time.sleep(0)   # a thread is inside the package: let it finish
-        if answer and task.run is not None:
+        if task.run is not None:
+            if not answer:
+                return refused(task, self, mode)
             for hook in task.run.on_acquired:
                 hook(task, self, mode)
         return answer
@@ -151,7 +153,7 @@ class RWSemaphore(Node):
 
     def _acquire_in_run(self, task: Task, mode: str, timeout: float) -> bool:
         if not ask(task, self, mode, timed=timeout >= 0):
-            return ended_wait(task)
+            return refused(task, self, mode)
         hold = self._new_hold[mode]()
         request = Request(self, mode, self.queue, may_park=True)
         enter()
@@ -169,7 +171,7 @@ class RWSemaphore(Node):
             self._add(task, mode, hold)
         leave()
         if not acquired:
-            return ended_wait(task)
+            return refused(task, self, mode)
         for hook in task.run.on_acquired:
             hook(task, self, mode)
         return True

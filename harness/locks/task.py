@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from .errors import ScenarioError
 from .one_line import one_line
 
 EXCLUSIVE, SHARED, WAIT = "exclusive", "shared", "wait"
@@ -39,6 +40,7 @@ class RunOfTask(Protocol):
     on_acquire: tuple[Callable[..., None], ...]
     on_acquired: tuple[Callable[..., None], ...]
     on_release: tuple[Callable[..., None], ...]
+    on_refused: tuple[Callable[..., None], ...]    # for the record: it goes on without the lock
     running: int       # how many tasks are not parked, or in a wait with a time limit
     timed: int         # how many of those are in such a wait
     unwinding: bool    # there was a verdict, and every task is let go
@@ -101,19 +103,35 @@ class Task:
         return one_line(self, f"{self.serial} {self.name}")
 
 
+class Maker:
+    """Who makes locks: what builds a world, a role or a thread of one, or somebody else.
+
+    Attributes:
+        key: the role's, the same in every run; "" of what builds a world, None of anybody else.
+        world: knows what the locks of the world are called; see `NamesOfWorld`. None outside one.
+        made: how many unnamed locks it made at each place.
+        named: how many it gave the same name and class; those made outside a world are not counted.
+    """
+
+    __slots__ = ("key", "world", "made", "named")
+
+    def __init__(self, key: str | None = None, world: Any = None) -> None:
+        self.key, self.world = key, world
+        self.made: dict[Any, int] = {}
+        self.named: dict[tuple[str, str | None], int] | None = None if key is None else {}
+
+
 class _ThisThread(threading.local):
     """The task of the calling thread; a thread that never entered a run gets an outsider's.
 
-    `created` counts the unnamed locks made at each place, so that a second fork made in a loop is
-    called #2; `named` those that were given the same name, while a world is built or a role runs.
-    Both start afresh with each world, so that every run uses the same names.
+    `maker` is who makes the locks that the thread makes now. There is another for each world and
+    for each role of it, so that every run counts them alike.
     """
 
     def __init__(self) -> None:
         # Not current_thread(): it would leave a dummy behind for a thread of `_thread`.
         thread = threading._active.get(threading.get_ident())   # type: ignore[attr-defined]
-        self.created: dict[tuple[int, int], int] = {}
-        self.named: dict[tuple[str, str | None], int] | None = None
+        self.maker = Maker()
         self.task = Task(thread.name if thread is not None else "a thread", thread=thread)
 
 
@@ -138,14 +156,15 @@ def step(on: str = "") -> None:
     operations that follow are then tried in every order. Outside one it does nothing.
 
     Args:
-        on: name of what is about to be used. Steps on different things need not be tried in both
-            orders.
+        on: name of what is about to be used, the same in every world. Steps on different things
+            need not be tried in both orders; one on no name may be on any.
+
+    Raises:
+        ScenarioError: *on* is no string.
     """
+    if not isinstance(on, str):
+        raise ScenarioError(f"step({on!r}): expected the name of what is used, a string")
     task = current()
     if task.run is not None:
         task.run.step(task, on)
 
-
-def name_locks_afresh() -> None:
-    """Let the locks that the calling thread makes from now on be counted from 1 again."""
-    this_thread.created, this_thread.named = {}, {}

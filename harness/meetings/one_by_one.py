@@ -112,6 +112,16 @@ class Meetings(OneByOne):
         self._going: list[Task] = []         # of the last one: who goes on now, and who has not yet
 
     @property
+    def roles(self) -> list[str]:
+        """The roles of the run."""
+        return list(self._run.scenario.roles)
+
+    @property
+    def threads(self) -> set[str]:
+        """The names of the threads that they started."""
+        return {task.name for task in self._run.tasks} - set(self.roles)
+
+    @property
     def all_reached(self) -> bool:
         """Whether every meeting was met."""
         return self.reached == len(self._meets)

@@ -47,10 +47,17 @@ class Exhaustive(Judge):
                  baseline: Mapping[str, str]) -> None:
         super().__init__(tally, baseline)
         self.call, self.workers = call, workers
-        self.build, self.play = call.build, functools.partial(call.play, workers)
+        self.play = functools.partial(call.play, workers)
         self.confirmer = Confirmer(self.build, self.play, self.obey, lambda: self.late)
         self.states: Answer | None = None
         self.explored: Result | None = None
+
+    def build(self) -> Scenario:
+        """Make a fresh world, whose locks are called as in every other."""
+        world = self.call.build()
+        if world.lock_names is not None:
+            world.lock_names.look()
+        return world
 
     def obey(self, world: Scenario, follower: Follower) -> Outcome:
         """Let the roles of *world* do what *follower* says."""

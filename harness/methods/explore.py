@@ -27,7 +27,7 @@ from ..exploration.follower import Failure, follow, shrink
 from ..exploration.forked import Apart
 from ..exploration.strategies import DepthFirst, Strategy, first_difference
 from ..exploration.token import Moves, encode
-from ..exploration.ways import way_of
+from ..exploration.ways import check_strategy, way_of
 from ..report.result import Result
 from ..runtime.scenario import Scenario, build, name_of, reference_of
 from ..runtime.verdict import Finding, Outcome, Verdict, counted
@@ -42,15 +42,16 @@ REPLAYS = 10         # how often a finding is run again before it is shown
 def explore(scenario: Callable[[], Any], *, strategy: str = "dpor",
             max_schedules: int | None = None, seconds: float | None = None, seed: int | None = None,
             all: bool = False, timeout: float = TIMEOUT, check_determinism: bool = False,
-            trust_locks: bool = False, engine: bool = True, preemptions: int = 2, depth: int = 3,
-            progress: bool = False, fresh: bool = False) -> Result:
+            trust_locks: bool = False, engine: bool = True, preemptions: int | None = None,
+            depth: int | None = None, progress: bool = False, fresh: bool = False) -> Result:
     """Run *scenario* in one order of its lock operations after another, until one fails.
 
     Args:
         strategy: one of `exploration.ways.STRATEGIES`.
         max_schedules, seconds: stop after so many; the default is to go on to the end, or after
             1000 schedules if they are drawn at random.
-        seed: makes what is drawn repeatable; drawn and reported if None.
+        seed: makes what is drawn repeatable; drawn and reported if None. Where nothing is drawn
+            any seed will do.
         all: go on after a finding, and count them by verdict.
         timeout: seconds without a step after which a role is taken to wait outside our locks.
         check_determinism: run each schedule twice; a role that does something else the second time
@@ -61,8 +62,8 @@ def explore(scenario: Callable[[], Any], *, strategy: str = "dpor",
         engine: for "dpor" without *all*: first ask the fast engine about the operations of each
             role as recorded, and try the shortest way to a deadlock that it knows. What real
             threads say decides; `coverage` says what the engine said.
-        preemptions: for "bounded": how often a role that could go on is made to wait.
-        depth: for "pct": how many orderings a bug needs that is to be found.
+        preemptions: for "bounded": how often a role that could go on is made to wait (default 2).
+        depth: for "pct": how many orderings a bug needs that is to be found (default 3).
         progress: keep a line on standard error up to date.
         fresh: run each schedule in a process of its own, in which no world came before. Without it
             that is done where worlds are seen to differ, beside the ordinary way.
@@ -71,10 +72,11 @@ def explore(scenario: Callable[[], Any], *, strategy: str = "dpor",
         Verdict clean only if nothing is left to try; `coverage` has "schedules" and "complete".
 
     Raises:
-        ScenarioError: the scenario or an argument makes no sense.
+        ScenarioError: the scenario or an argument makes no sense, or is of another strategy.
         Interrupted: Ctrl-C; its `result` says what was covered.
     """
     check_arguments(max_schedules, seconds, timeout, "block")
+    check_strategy(strategy, preemptions=preemptions, depth=depth, trust_locks=trust_locks or None)
     seed = random.randrange(2**32) if seed is None else seed
     way = way_of(strategy, seed, preemptions, depth)
     if way().bound and max_schedules is None and seconds is None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from ..meetings.meet import Meet
+from ..meetings.meet import Meet, listed
+from ..meetings.nowhere import Seen
 from ..meetings.one_by_one import OneByOne, attempts
 from ..report.result import Result
 from ..runtime.scenario import Scenario
@@ -50,12 +51,15 @@ class _Forcer:
 
     def hold(self, workers: Workers, world: Scenario, meeting: Meet | None = None) -> Outcome:
         """Hold *meeting*, else what is declared; in another order of start if that is missed."""
-        missed = ""
+        missed, seen = "", Seen()
         for tried, (meetings, outcome) in enumerate(
                 attempts(world, meeting, self.call.build, partial(self.call.play, workers)), 1):
             outcome.tried = tried
             missed = missed or meetings.missed
+            seen.add(meetings, outcome)
         if not meetings.all_reached and not outcome.findings:
+            outcome.notes += [f"Of what the meeting names, in no order of start {what}."
+                              for what in seen.check(listed(meeting or world.meet))]
             return _not_reached(outcome, f"the race could not be set up in {tried} orders of "
                                          f"start; in the first, {missed}")
         if not meetings.all_reached:

@@ -214,6 +214,8 @@ class Judge:
             "edges": len({(edge.held.name, edge.wanted.name) for edge in record.edges.values()}),
             "cycles": len(self.predictions) + self.unread}
         left_out = {
+            "declared_classes_of_no_lock": ", ".join(
+                sorted(record.declared.difference(map(str, record.classes.values())))),
             "exempt": "; ".join(f"{name} ({why})" for name, why in record.exempt.items()),
             "not_all_kept_of": ", ".join(sorted(record.cut)),
             "cycles_left_out": "some" if record.too_many else "",

@@ -23,7 +23,8 @@ from ..lockorder.finding import (FORCED, GUARDED, KNOWN, NEEDS_WRITER, Predictio
 from ..lockorder.graph import LockOrder
 from ..lockorder.record import Record
 from ..lockorder.reproduce import points_of
-from ..meetings.meet import At, Meet
+from ..meetings.meet import At, Meet, listed
+from ..meetings.nowhere import Seen
 from ..meetings.one_by_one import OneByOne, Refusal, attempts, orders
 from ..lockorder.splat import paragraphs
 from ..report.result import Result
@@ -118,7 +119,7 @@ class Session(Exhaustive):
         tried: set[str] = set()
         ways = [(order, "first") for order in orders(world)[:runs or MOST_RUNS]]
         for order, threads in ways:
-            lock_order = LockOrder()
+            lock_order = LockOrder(recorded[:])
             outcome = self.play(world, [OneByOne(order, threads), lock_order])
             recorded.append(lock_order)
             tried.update(lock_order.tried)
@@ -133,25 +134,23 @@ class Session(Exhaustive):
             if runs is None and threads == "first" and set(lock_order.operations) - {*world.roles}:
                 ways += [(order, "last"), (order, "turns")]
             world = self.build()
-        recorded += self._refused(tried)
+        self._refused(tried, recorded)
         self.record = Record(recorded)
         self.search_states()
 
-    def _refused(self, tried: set[str]) -> list[LockOrder]:
-        """Return what the roles do when what they try, or want within a time limit, is refused: all
-        of it, then each lock by itself.
+    def _refused(self, tried: set[str], recorded: list[LockOrder]) -> None:
+        """Add to what is recorded what the roles do when what they try, or want within a time
+        limit, is refused: all of it, then each lock by itself.
 
         What else comes of such a run says nothing: it may have been refused what was free.
         """
-        recorded: list[LockOrder] = []
         for locks in [tried, *({name} for name in sorted(tried))][:MOST_REFUSED if tried else 0]:
             if self.late:
                 break
             world = self.build()
-            recorded.append(LockOrder())
+            recorded.append(LockOrder(recorded[:]))
             self.play(world, [OneByOne(range(len(world.roles))), recorded[-1], Refusal(locks)])
-        self.refusals = len(recorded)
-        return recorded
+            self.refusals += 1
 
     # -- on real threads ----------------------------------------------------------------------
 
@@ -232,11 +231,17 @@ class Session(Exhaustive):
         world = self.build()
         if not world.meet or self.late:
             return
-        for _, outcome in attempts(world, None, self.build, self.confirmer.play):
+        seen = Seen()
+        for meetings, outcome in attempts(world, None, self.build, self.confirmer.play):
             finding = outcome.gravest
+            seen.add(meetings, outcome)
             if self.late:
                 break
         self.declared = "ends in no deadlock"
+        if not meetings.all_reached and finding is None and not self.late:
+            missing = "; ".join(seen.check(listed(world.meet)))
+            if missing:
+                self.declared = f"was not reached: in no order of start {missing}"
         if finding is not None and finding.verdict is Verdict.DEADLOCK:
             self.declared = "ends in a deadlock that was predicted"
             if self._observed_prediction(finding, outcome).status == KNOWN:

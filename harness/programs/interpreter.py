@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 
+from ..locks.callsite import nameless
 from ..locks.errors import LockMisuse
 from ..locks.mutex import Mutex
 from ..locks.node import Node
@@ -68,6 +69,7 @@ class Interpreter:
             step = getattr(target, operation)
         return functools.partial(self._unless_cancelled, step) if self._may_be_cancelled else step
 
+    @nameless
     def _unless_cancelled(self, step: Step) -> int | None:
         """Do *step*, unless it was cancelled; until it has begun that is for others to say.
 

@@ -26,7 +26,7 @@ from ..locks.callsite import first_line, function_name
 from ..locks.errors import RecursiveAcquire
 from ..locks.mutex import Mutex
 from ..locks.parking import enter, expose, leave, recover, unpark
-from ..locks.task import Task, Unwind, WAIT, become, current, this_thread
+from ..locks.task import Maker, Task, Unwind, WAIT, become, current, this_thread
 from ..locks.waitgraph import find_cycle
 from ..methods.tally import Tally
 from ..report.diagram import proof
@@ -113,6 +113,7 @@ class WatchedRun(Run):
         enter()
         self.over = True
         self.on_acquire = self.on_contended = self.on_acquired = self.on_release = ()
+        self.on_refused = ()
         self.on_start = self.on_thread = self.on_end = ()
         for task in self.tasks:
             if isinstance(task.waits_on, Mutex):
@@ -273,4 +274,4 @@ def count_unnamed_locks_afresh() -> None:
     """Let unnamed locks of this thread be counted from 1 again, so that a test's are called the
     same whatever ran before it.
     """
-    this_thread.created = {}
+    this_thread.maker = Maker()

@@ -2,21 +2,25 @@
 
 The diagram is the one kernel developers draw in mails: a column per role, a row per acquisition
 still held or request that waits, in true order, with the calls that led there, each printed once.
+What decided on the way has a row where it matters (decisions.py).
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from itertools import groupby
 from types import CodeType
 from typing import NamedTuple
 
 from ..locks.callsite import function_name, split
 from ..locks.task import EXCLUSIVE, SHARED, WAIT
-from ..runtime.recorder import Event, RoleState, verb
-from ..runtime.verdict import Finding, Outcome
+from ..runtime.recorder import Event, RoleState, place, verb
+from ..runtime.verdict import Finding, Outcome, counted
+from .decisions import telling, whys
 
 WIDTH = 100
+MOST = 40    # events of a schedule that ends in no deadlock, unless every one is asked for
 Names = Callable[[CodeType], str]    # what a function is called, given its code
 THREAD_RUN = threading.Thread.run.__code__
 
@@ -84,20 +88,28 @@ def diagram(outcome: Outcome, names: Names | None = None, titles: Mapping[str, s
     states = finding.cycle or [state for state in finding.roles if state.state.startswith("waits")]
     shown = {state.role: state for state in states}
     events = outcome.events[:finding.events]
+    numbered = list(enumerate(events))
     if not full:
-        events = [event for event in events
-                  if event.task.name in shown and is_open(event, shown[event.task.name])]
-    present = {event.task.name for event in events}
+        refusals = telling(numbered, shown)
+        numbered = [(i, event) for i, event in numbered if i in refusals
+                    or event.task.name in shown and is_open(event, shown[event.task.name])]
+    present = {event.task.name for _, event in numbered}
     order = [state.role for state in finding.roles if state.role in present]
-    return _layout(order, titles or {}, _rows(events, shown, finding.roles, names))
+    return _layout(order, titles or {},
+                   _rows(numbered, whys(events), shown, finding.roles, names))
 
 
 def full_trace(outcome: Outcome, names: Names | None = None,
-               titles: Mapping[str, str] | None = None) -> str:
-    """Return every event of a run, in columns."""
+               titles: Mapping[str, str] | None = None, full: bool = True) -> str:
+    """Return every event of a run, in columns; if not *full* the last `MOST`, and how many more."""
     events = outcome.events[:outcome.gravest.events if outcome.gravest else None]
     order = list(dict.fromkeys(event.task.name for event in events))
-    return _layout(order, titles or {}, _rows(events, {}, (), names))
+    numbered = [(i, event) for i, event in enumerate(events) if event.event != "lock_acquire"]
+    left_out = 0 if full else max(len(numbered) - MOST, 0)
+    drawn = _layout(order, titles or {},
+                    _rows(numbered[left_out:], whys(events), {}, (), names))
+    return f"{drawn}\n(after {counted(left_out, 'earlier event')}, which --full shows)" \
+        if left_out else drawn
 
 
 def is_open(event: Event, state: RoleState) -> bool:
@@ -107,13 +119,14 @@ def is_open(event: Event, state: RoleState) -> bool:
     return event.event == "lock_acquired" and any(event.chain is hold.chain for hold in state.holds)
 
 
-def _rows(events: list[Event], shown: dict[str, RoleState], roles: tuple[RoleState, ...],
+def _rows(events: list[tuple[int, Event]], refused: Mapping[int, str],
+          shown: dict[str, RoleState], roles: tuple[RoleState, ...],
           names: Names | None) -> list[_Row]:
     rows: list[_Row] = []
     last: dict[str, list[tuple[int, str]]] = {}
-    for event in events:
-        if event.event == "lock_acquire":
-            continue   # what came of the request is the row
+    for i, event in events:
+        if event.event == "lock_acquire" or not event.mode and not place(event.chain):
+            continue   # what came of the request is the row; a step of ours is none
         role = event.task.name
         calls, before = _calls(event, role, names or function_name), last.get(role, [])
         last[role] = calls
@@ -127,8 +140,32 @@ def _rows(events: list[Event], shown: dict[str, RoleState], roles: tuple[RoleSta
             state = shown.get(role)
             if state is not None and event.chain is state.chain:
                 mark = f"<-- waits, {blocked_by(state, roles) or 'nobody is known to end it'}"
-        rows.append(_Row(role, len(calls), f"{verb(event)}({event.lock.name})", mark))
-    return rows
+        elif i in refused:
+            mark = f"<-- {refused[i]}"
+        elif not event.mode:    # it asks for nothing: what it is about to do stands at the place
+            mark = f"at {place(event.chain)}"
+        rows.append(_Row(role, len(calls), _done(event), mark))
+    return _merged(rows)
+
+
+def _merged(rows: list[_Row]) -> list[_Row]:
+    """Return *rows* with one in place of those of a role that is refused again and again."""
+    merged: list[_Row] = []
+    for row, same in groupby(rows):
+        times = len(list(same))
+        if times > 1 and row.mark.startswith("<-- refused"):
+            merged.append(row._replace(mark=f"{row.mark}, {times:,} times"))
+        else:
+            merged += [row] * times
+    return merged
+
+
+def _done(event: Event) -> str:
+    """Return what was done, as a call of the verb."""
+    name = event.lock if isinstance(event.lock, str) else event.lock.name
+    what = verb(event)
+    tries = event.event == "lock_refused" and what == "acquire"    # other verbs say that they try
+    return f"{what}({name}{', blocking=False' if tries else ''})"
 
 
 def _calls(event: Event, role: str, names: Names) -> list[tuple[int, str]]:

@@ -121,8 +121,8 @@ def render(result: Result) -> str:
     elif finding is not None and (finding.verdict in WAITING or finding.cycle):
         parts.append(diagram(result.outcome, result.names, result.titles, result.full))
         parts.append(wrapped("\n".join(proof(finding))))
-    elif result.full and result.outcome.events:
-        parts.append(full_trace(result.outcome, result.names, result.titles))
+    elif result.outcome.events and (result.full or finding and result.outcome.scheduled):
+        parts.append(full_trace(result.outcome, result.names, result.titles, result.full))
     if finding is not None:
         parts += [in_kernel_words(finding) if finding.headline else "", finding.detail]
     parts += [in_kernel_words(other) if other.headline else wrapped(f"Also: {other.text}")

@@ -117,10 +117,12 @@ class FreeRun(PlayedRun):
         self.ask_invariants(task)
         for hook in self.on_pause:
             hook(task)
+        self.recorder.point(task, "step", on)
 
     def look(self, task: Task, lock: Any) -> None:
         for hook in self.on_pause:
             hook(task)
+        self.recorder.point(task, "look", lock)
 
     def disown(self, task: Task) -> None:
         self.end(task)

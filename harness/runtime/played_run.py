@@ -10,7 +10,7 @@ from typing import Any
 
 from ..locks.callsite import place_of
 from ..locks.parking import enter, leave
-from ..locks.task import Task, Unwind, become, name_locks_afresh
+from ..locks.task import Maker, Task, Unwind, become, this_thread
 from .asking import Invariants, ask, failure
 from .observer import Observer
 from .process_state import aside
@@ -32,6 +32,7 @@ class PlayedRun(Run):
         to_the_end: a broken invariant does not end the run.
     """
 
+    scheduled = False    # the order was chosen
     cut = False       # it was ended before its end: the check of the world would say nothing
     silent = False    # nothing moved for a while though roles ran: they waited outside our locks
 
@@ -73,7 +74,8 @@ class PlayedRun(Run):
         return outcome
 
     def _outcome(self) -> Outcome:
-        return Outcome(self.findings, list(self.recorder.log), self.notes, silent=self.silent)
+        return Outcome(self.findings, list(self.recorder.log), self.notes, silent=self.silent,
+                       scheduled=self.scheduled)
 
     def start_roles(self, workers: Workers) -> None:
         """Assign the roles to workers, and let the run begin."""
@@ -157,7 +159,7 @@ class PlayedRun(Run):
     def perform(self, task: Task, function: Callable[[], Any]) -> None:
         """Run one role in the calling thread, from its start to its end."""
         before = become(task)
-        name_locks_afresh()
+        this_thread.maker = Maker(getattr(task, "key", task.name), self.scenario.lock_names)
         try:
             self.begin(task)
             call_role(function)

@@ -17,7 +17,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..locks.callsite import Chain, capture, function_name, place_of, short_path, split
+from ..locks.callsite import (Chain, capture, function_name, is_named, is_verb, place_of,
+                              short_path, split)
 from ..locks.one_line import one_line
 from ..locks.task import Task, WAIT
 from ..locks.waitgraph import blockers
@@ -73,12 +74,25 @@ class Recorder(Observer):
         self.moves += 1
         self._append((task, "lock_acquired", lock, mode, task.chain))
 
+    def lock_refused(self, task: Task, lock: Any, mode: str) -> None:
+        """See *task* go on without *lock*: it was not free, or the time was up."""
+        event = "lock_timed_out" if task.timed else "lock_refused"
+        self._append((task, event, lock, mode, task.chain))
+
+    def point(self, task: Task, event: str, what: Any) -> None:
+        """See *task* pass a point where it asks for nothing: ``step`` or ``look``, at *what*."""
+        self._append((task, event, what, "", capture(_getframe(1), _BASE)))
+
     def lock_release(self, task: Task, lock: Any, mode: str) -> None:
         self.moves += 1
         frame: Any = _getframe(1)
         held, _, chain = task.held[-1] if task.held else (None, "", ())
-        # A `with` block ends in the frame where it began: its calls are known.
-        if held is not lock or frame.f_back.f_code.co_name != "__exit__":
+        # A `with` block ends in the frame where it began: its calls are known. It may be the block
+        # of a verb, whose guard calls `release`.
+        caller = frame.f_back
+        ends_block = caller.f_code.co_name == "__exit__" or (
+            (outer := caller.f_back.f_code).co_name == "__exit__" and is_verb(outer))
+        if held is not lock or not ends_block:
             chain = capture(frame, _BASE)
         self._append((task, "lock_release", lock, mode, chain))
 
@@ -146,7 +160,7 @@ def verb(event: Event) -> str:
     if event.event == "lock_release" and event.mode != WAIT:
         return str(event.lock.release_verb(event.mode))
     verbs, _ = split(event.chain)
-    name = verbs[-1][0].co_name if verbs else event.mode
+    name = next((code.co_name for code, _ in reversed(verbs) if is_named(code)), event.mode)
     return "acquire" if name == "__enter__" else name.lstrip("_")
 
 

@@ -13,9 +13,11 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any
 
 from ..locks.callsite import first_line, raised_at, user_traceback
+from ..locks.completion import Completion
 from ..locks.errors import HeldAtEnd, LockMisuse
 from ..locks.node import OUTSIDE
 from ..locks.parking import enter, leave
@@ -66,6 +68,7 @@ class Run(RunOfTask):
         self.on_contended = overridden(self.observers, "lock_contended")
         self.on_acquired = overridden(self.observers, "lock_acquired")
         self.on_release = overridden(self.observers, "lock_release")
+        self.on_refused: tuple[Any, ...] = (self.recorder.lock_refused,)
         self.on_start = overridden(self.observers, "role_start")
         self.on_thread = overridden(self.observers, "thread_start")
         self.on_end = overridden(self.observers, "role_end")
@@ -197,11 +200,23 @@ class Run(RunOfTask):
     def finding(self, verdict: Verdict, how: str, text: str, detail: str = "",
                 cycle: Iterable[Task] = (), headline: str = "") -> Finding:
         """Return a finding, with where every task of the run stands now."""
+        if verdict is Verdict.HANG:
+            self.notes += filter(None, map(self._expected_in_vain, self.tasks))
         states = {task: freeze(task) for task in self.tasks}
         # A cycle may lead through another run that uses the same locks.
         in_cycle = tuple([states.get(task) or freeze(task) for task in cycle])
         return Finding(verdict, how, text, in_cycle, tuple(states.values()), detail,
                        len(self.recorder.log), headline)
+
+    def _expected_in_vain(self, task: Task) -> str:
+        """Say that *task* waits for what is to be ended by somebody who is nowhere in this run."""
+        lock = task.waits_on
+        by = lock.expects(task) if isinstance(lock, Completion) else None
+        if by is None or callable(by) or self.find(by) is not None:
+            return ""
+        near = get_close_matches(str(by), [other.name for other in self.tasks], 1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        return f"{task.name} waits for {lock} by {by!r}, and no role or thread is called so{hint}."
 
     def deadlock(self, cycle: list[Task], how: str, detail: str = "") -> Finding:
         """Return the finding that the tasks of *cycle* wait for each other."""

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..locks.callsite import first_line, raised_at
-from ..locks.errors import ScenarioError
+from ..locks.errors import ScenarioError, unknown_name
 from ..locks.node import LockClass
 from ..locks.one_line import one_line
-from ..locks.task import name_locks_afresh, this_thread
+from ..locks.task import Maker, this_thread
 from .asking import refuse_lazy
+from .world_names import NamesOfWorld
 
 Role = Callable[[], Any]
 _built: set[str] = set()    # modules of factories that have built a world in this process
@@ -36,6 +37,7 @@ class Scenario:
         lock_classes: what prediction is to know of classes of locks, each a `LockClass`.
         program: what the roles do with locks, as a `program.Program`, where that is all they do.
         at: returns which of the program's operations a role, given by name, is at.
+        lock_names: set by `build`: what locks that were given no name are called.
     """
 
     roles: Mapping[str, Role]
@@ -47,6 +49,7 @@ class Scenario:
     lock_classes: Sequence[LockClass] = ()
     program: Any = None
     at: Callable[[str], int] | None = None
+    lock_names: NamesOfWorld | None = field(default=None, repr=False, compare=False)
 
     def __repr__(self) -> str:
         return one_line(self, f"of {', '.join(map(str, self.roles))}"
@@ -64,8 +67,9 @@ def build(factory: Callable[..., Any], name: str, rng: random.Random | None = No
     """
     if not callable(factory):
         raise ScenarioError(f"scenario {name} is {factory!r}, not a callable that returns roles")
-    name_locks_afresh()
     _built.add(_module_of(factory))
+    lock_names = NamesOfWorld(factory)
+    before, this_thread.maker = this_thread.maker, Maker("", lock_names)
     try:
         world = factory(rng=rng) if rng is not None and takes_rng(factory) else factory()
     except ScenarioError:
@@ -78,8 +82,10 @@ def build(factory: Callable[..., Any], name: str, rng: random.Random | None = No
         raise ScenarioError(f"scenario {name} could not build its world: {first_line(exc)}, "
                             f"at {raised_at(exc)}") from exc
     finally:
-        this_thread.named = None
+        this_thread.maker = before
     scenario = world if isinstance(world, Scenario) else Scenario(world)
+    scenario.lock_names = lock_names
+    lock_names.of(scenario)
     if not isinstance(scenario.roles, Mapping) or not scenario.roles:
         raise ScenarioError(f"scenario {name} returned no roles: expected a mapping from role "
                             f"names to callables, got {scenario.roles!r}")
@@ -92,6 +98,7 @@ def build(factory: Callable[..., Any], name: str, rng: random.Random | None = No
             raise ScenarioError(f"scenario {name}: role {role!r} is a generator or a coroutine: "
                                 f"calling it does nothing")
     _refuse_what_cannot_answer(scenario, name)
+    _refuse_what_is_of_nothing(scenario, f"scenario {name}")
     return scenario
 
 
@@ -116,6 +123,22 @@ def _refuse_what_cannot_answer(scenario: Scenario, name: str) -> None:
                             f"mapping from names to callables")
     for invariant, function in scenario.invariants.items():
         refuse_lazy(function, f"scenario {name}: invariant {invariant!r}")
+
+
+def _refuse_what_is_of_nothing(scenario: Scenario, what: str) -> None:
+    """Refuse what a scenario says besides, where it would be ignored, or fail in a report."""
+    for name in ("function_name", "at"):
+        value = getattr(scenario, name)
+        if value is not None and not callable(value):
+            raise ScenarioError(f"{what}: {name} is {value!r}, expected a callable")
+    if not isinstance(scenario.title, Mapping):
+        raise ScenarioError(f"{what}: title is {scenario.title!r}, expected a mapping from roles")
+    for role in scenario.title:
+        if role not in scenario.roles:
+            raise unknown_name(f"{what}: title: there is no role", role, list(scenario.roles))
+    for declared in scenario.lock_classes:
+        if not isinstance(declared, LockClass):
+            raise ScenarioError(f"{what}: lock_classes has {declared!r}, expected a LockClass")
 
 
 def takes_rng(factory: Callable[..., Any]) -> bool:

@@ -114,6 +114,7 @@ class Outcome:
     tried: int = 1           # how many ways to meet were tried for it
     seconds: float = 0.0
     seed: int | None = None
+    scheduled: bool = False  # somebody chose who goes when: the order is the story
 
     def __repr__(self) -> str:
         return one_line(self, f"{self.verdict}, {counted(len(self.log), 'event')}")

@@ -85,7 +85,7 @@ def source(seed):
     rooms = rng.choice(ROOM)
     roles = [f"r{i}" for i in range(1, len(rooms) + 1)]
     for role in roles:
-        put(1, f"seen_{role} = []")
+        put(1, f"seen_{role}, seen_{role}_child = [], []")    # no lock orders what two see
     for role, room in zip(roles, rooms):
         put(1, f"def {role}():")
         put(2, "nonlocal flag, count, late")
@@ -95,7 +95,7 @@ def source(seed):
         _block(text, role, 2, room, frozenset())
     rng.shuffle(roles)
     put(1, f"def state(): return repr(({', '.join([*VARIABLES, *STEPPED])}, "
-           f"{', '.join(f'seen_{role}' for role in sorted(roles))}))")
+           f"{', '.join(f'seen_{role}, seen_{role}_child' for role in sorted(roles))}))")
     put(1, f"return {{{', '.join(f'{role!r}: {role}' for role in roles)}}}, state")
     return "\n".join(text.lines) + "\n", text.has
 
@@ -233,7 +233,7 @@ def _permit(text, role, depth, room, held):
 
 
 def _signal(text, role, depth, room, held):
-    text.put(depth, "done.complete_all()" if role == "r1" else "done.wait()")
+    text.put(depth, "done.complete_all()" if role.startswith("r1") else "done.wait()")
     return 1
 
 
@@ -264,7 +264,7 @@ def _thread(text, role, depth, room, held):
     text.put(depth, "def child():")
     text.put(depth + 1, "nonlocal flag, count, late")
     inside = text.rng.randint(1, max(room - 2, 1))
-    _block(text, role, depth + 1, inside, frozenset())
+    _block(text, f"{role}_child", depth + 1, inside, frozenset())
     text.put(depth, "thread = Thread(target=child, name='child')")
     text.put(depth, "thread.start()")
     used = _inside(text, role, depth, room - 2 - inside, held)

@@ -245,8 +245,8 @@ same_words = {}
 
 
 def of_known_operations():
-    """As filled_late, but looks asks for c, and for a, in every schedule: only not for a with c. And
-    crosses comes first, so that no later schedule begins as the one that keeps.
+    """As filled_late, but looks asks for c, and for a, in every schedule: only not for a with c.
+    And crosses comes first, so that no later schedule begins as the one that keeps.
     """
     roles, a, c = filled_late(same_words, only_roles=False)
 

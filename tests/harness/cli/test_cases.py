@@ -233,3 +233,10 @@ def test_a_case_is_replayed_in_another_process(in_another_process, capsys):
     done = in_another_process("-m", "harness", "replay", token)
     assert (done.returncode, done.stdout.startswith("DEADLOCK: 2 threads"), done.stderr) == (
         1, True, "")
+
+
+def test_one_state_is_one_state(judged):
+    waits = {"p": [["wait", "nobody_sets_it"]]}
+    _, out, _ = judged({"id": "c", "locks": {}, "threads_before": waits,
+                        "expect_before": "deadlock"})
+    assert "(all 1 state)" in out

@@ -107,26 +107,6 @@ def test_two_locks_of_one_class_are_told_apart():
     assert str(Mutex("a", "bar")) != str(Mutex("r", "bar"))
 
 
-def test_an_unnamed_lock_is_called_after_its_place_and_number_there():
-    names = []
-
-    def world():
-        locks = [Mutex() for _ in range(2)]
-        names.append([lock.name.partition("@")[0] + lock.name.partition(".py")[2].partition(":")[0]
-                      + "#" + lock.name.partition("#")[2] for lock in locks])
-        assert len({lock.name for lock in locks}) == 2
-        return {"role": lambda: None}
-
-    run(world, runs=2)
-    assert names == [["mutex#", "mutex#2"]] * 2   # counted afresh in each world
-
-
-def test_an_unnamed_lock_says_file_and_line():
-    lock = Mutex()
-    code = test_an_unnamed_lock_says_file_and_line.__code__
-    assert lock.name == f"mutex@test_mutex.py:{code.co_firstlineno + 1}"
-
-
 def test_a_lock_can_be_weakly_referenced_and_dies_with_its_last_reference():
     lock = Mutex("a")
     with lock:

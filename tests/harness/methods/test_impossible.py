@@ -103,7 +103,7 @@ def test_permit_that_is_used_up_is_forced_from_clean_runs_alone(world, nothing_e
 
 
 def test_permit_that_another_uses_up_for_good_is_forced_from_one_clean_run(nothing_explored):
-    """In the order one, two, three all goes well: the third is in no cycle, but takes the permit."""
+    """In that order all goes well. The third is in no cycle, but takes the permit."""
     def world():
         permit, lock = Completion("permit"), Mutex("m")
         permit.complete()
@@ -285,8 +285,8 @@ def test_gate_of_classes_is_held_by_every_leg_of_those_classes():
 
 def test_cycle_is_seen_in_a_state_that_has_a_smaller_one():
     """One waits for itself in every state that is stuck; in one of them two others do besides."""
-    legs = tuple(Leg(role, Place(held, held, "exclusive", ()), Place(wanted, wanted, "exclusive", ()))
-                 for role, held, wanted in (("one", "a", "b"), ("two", "b", "a")))
+    a, b = (Place(name, name, "exclusive", ()) for name in "ab")
+    legs = Leg("one", a, b), Leg("two", b, a)
     answer = search(program("itself: lock c; lock c\none: lock a; lock b; unlock b; unlock a\n"
                             "two: lock b; lock a; unlock a; unlock b"))
     assert {stuck.circle for stuck in answer.deadlocks} == {("itself",)}

@@ -56,7 +56,7 @@ def test_a_lambda_that_returns_false_in_some_schedule_is_a_violation_with_its_pl
 
 
 @pytest.mark.parametrize("command, status", [
-    ("explore", 1), ("run", 1), ("predict", 0), ("force", 3)])
+    ("explore", 1), ("run", 1), ("predict", 1), ("force", 3)])
 def test_the_commands_hear_it_too(command, status, monkeypatch, capsys):
     """Whoever gives way lets the other do the same: both read before either writes."""
     together = threading.Barrier(2)
