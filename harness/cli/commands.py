@@ -83,7 +83,9 @@ def perform(args: Any, scenario: Callable[[], Any], again: Callable[[str], str],
     if args.command == "force":
         keywords["runs"] = keywords["runs"] or 1
     result = command.function(scenario, **keywords)
-    result.again = again(args.command) + given(args, "detect", "timeout", "lockdep", "baseline")
+    how_long = ("runs", "seconds") if args.command == "run" else ()    # fewer might show nothing
+    result.again = again(args.command) + given(args, *how_long, "detect", "timeout", "lockdep",
+                                               "baseline")
     if args.command == "predict":
         result.next = again("force") + given(args, "detect", "timeout")
     return result

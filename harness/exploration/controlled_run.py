@@ -197,6 +197,7 @@ class ControlledRun(ScheduledRun):
         self._pass_point(task, f"step {on}", STEP if on else STEP_UNNAMED)
         if self._full:
             self.recorder.point(task, "step", on)
+        self.ask_invariants(task)
 
     def look(self, task: Any, lock: Any) -> None:
         """Stop *task* before it looks: what it sees depends on who went before."""

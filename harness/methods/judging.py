@@ -7,6 +7,7 @@ can be run again (pytest_support/offline_predict.py).
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -183,6 +184,7 @@ class Judge:
         known_waits = {waits_of(prediction.outcome.gravest) for prediction in self.predictions
                        if prediction.status == KNOWN and prediction.outcome}
         outcomes = [_without(known_waits, outcome) for outcome in self.observed]
+        cut = any(map(operator.is_not, outcomes, self.observed))
         outcomes += [prediction.outcome for prediction in self.predictions
                      if prediction.status == FORCED and prediction.outcome is not None]
         self.tally.kept = max(outcomes, key=lambda outcome: outcome.verdict.graveness, default=None)
@@ -200,6 +202,9 @@ class Judge:
             prediction.proved = self.knows_all
         result.predictions, result.splat = self.predictions, paragraphs
         result.known = sorted(self.matched)
+        if cut and not self.knows_all:
+            result.outcome.notes.append("A run ended in a known deadlock: what its roles would "
+                                        "have done after it was not seen.")
         if result.outcome.gravest is None and self.predictions:
             result.how = "predicted"
         return result

@@ -36,7 +36,8 @@ def run(scenario: Callable[[], Any], *, runs: int | None = None, seconds: float 
 
     Args:
         runs, seconds: of both the first that is reached ends it. A run that the time cuts short
-            counts if there is no other, as `inconclusive`.
+            counts if there is no other, or if a role of it is left that could not be ended, as
+            `inconclusive`.
         timeout: seconds in which no lock was taken or released, after which what there is is
             judged.
         detect: "block" looks for a cycle at the moment a thread begins to wait; "timeout" lets the

@@ -15,9 +15,9 @@ from typing import Any
 from ..locks.callsite import Chain, shown
 from ..locks.errors import ScenarioError
 from ..report.result import Result
+from ..runtime.asking import without_assertions
 from ..runtime.free_run import FreeRun
 from ..runtime.function_names import names_of
-from ..runtime.left_out import cannot_fail
 from ..runtime.observer import Observer
 from ..runtime.process_state import settled
 from ..runtime.scenario import Scenario, build, name_of
@@ -73,9 +73,9 @@ class Tally:
 
     def counts_as_run(self, outcome: Outcome) -> bool:
         """Say whether a run that came to *outcome* counts: not if the time was up in the middle of
-        it, unless there is no other.
+        it, unless there is no other, or a role is left that could not be ended.
         """
-        return outcome.verdict is not Verdict.INCONCLUSIVE or not self.runs
+        return outcome.verdict is not Verdict.INCONCLUSIVE or not self.runs or bool(outcome.stuck)
 
     def add(self, outcome: Outcome, world: Scenario) -> Outcome:
         """Count one run, and return it."""
@@ -143,7 +143,7 @@ def result_of(scenario: str, outcome: Outcome, coverage: dict[str, Any], began: 
     outcome.notes += [note for note in outcome.outside.values() if note not in outcome.notes]
     names = names_of(world.function_name if world is not None else None, outcome)
     how = outcome.gravest.how if outcome.gravest else "observed"
-    blind = cannot_fail(world) if world is not None else []
+    blind = without_assertions(world) if world is not None else []
     outcome.notes += [sentence for sentence in blind if sentence not in outcome.notes]
     return Result(scenario, outcome.verdict, how, coverage, outcome, time.perf_counter() - began,
                   names=names, titles=world and world.title, **more)

@@ -34,7 +34,7 @@ class Result:
 
     Raises:
         ValueError: it is asked for a truth value, and the question is open.
-        TypeError: it is compared with a verdict or a word.
+        TypeError: it is compared with a verdict, a word, True or False.
 
     Attributes:
         scenario: its name.
@@ -104,9 +104,9 @@ class Result:
         return bool(self.verdict)
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, (str, Verdict)):
-            raise TypeError(f"a Result is never {str(other)!r}: compare its verdict, as in "
-                            f"`result.verdict == \"{other}\"`")
+        if isinstance(other, (str, Verdict, bool)):
+            raise TypeError(f"a Result is never {str(other)!r}: `assert result`, or compare its "
+                            f"verdict, as in `result.verdict == \"clean\"`")
         return self is other
 
     __hash__ = object.__hash__
@@ -191,15 +191,16 @@ def nothing_new(result: Result) -> str:
         return "nothing fails in any order of the lock operations"
     if "cycles" not in covered:
         return "nothing found"
-    by, seen = ("", "") if _gone_through(covered) else (" by what was seen", " that was seen")
+    proved = _gone_through(covered)
     known = len(result.known)
     others = sum(prediction.status != "known" for prediction in result.predictions)
     words = [f"{counted(known, 'known deadlock')} (baseline), nothing new"] if known else []
     if others:
         cycles = counted(others, f"{'further ' if known else ''}cycle")
         happen = "none of which can happen" if others > 1 else "which cannot happen"
-        words.append(f"{cycles} in the lock order, {happen}{by}")
-    return "; ".join(words) or f"no cycle in the lock order{seen}"
+        words.append(f"{cycles} in the lock order, "
+                     f"{happen if proved else 'ruled out by what was seen'}")
+    return "; ".join(words) or f"no cycle in the lock order{'' if proved else ' that was seen'}"
 
 
 def of_predictions(result: Result) -> str:

@@ -119,6 +119,25 @@ def refuse_lazy(function: Any, what: str) -> None:
         raise ScenarioError(f"{what} is a generator or a coroutine: calling it does nothing")
 
 
+def without_assertions(scenario: Any, optimized: bool = not __debug__) -> list[str]:
+    """Return what is to be said of the check and the invariants where Python leaves out `assert`.
+
+    Which of them asserts cannot be told: the compiled code keeps no trace of it, and where a call
+    leads is not to be read off the source. So all are named.
+
+    Args:
+        optimized: it does.
+    """
+    asked = {f"invariant {name!r}": function for name, function in scenario.invariants.items()}
+    if scenario.check is not None:
+        asked["the check at the end"] = scenario.check
+    if not optimized or not asked:
+        return []
+    names = "; ".join(f"{what} ({described(function)})" for what, function in asked.items())
+    return [f"Python runs with -O, which leaves out `assert` (except where pytest rewrites it), so "
+            f"none of these can fail by an assertion, its own or of what it calls: {names}."]
+
+
 def code_of(function: Any) -> CodeType | None:
     """Return the code that a call of *function* runs; None if that is not Python's."""
     while isinstance(function, functools.partial):
@@ -152,8 +171,8 @@ def _source_of_lambda(code: CodeType) -> str:
     # Where its value is computed: of several lambdas in a line, only one ends there.
     ends = {(end, column) for _, end, _, column in code.co_positions()}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Lambda) and node.lineno <= code.co_firstlineno <= node.body.lineno \
-                and (node.body.end_lineno, node.body.end_col_offset) in ends:
+        if isinstance(node, ast.Lambda) and (node.body.end_lineno,
+                                             node.body.end_col_offset) in ends:
             text = ast.get_source_segment(source, node.body) or ""
             return text if len(text) <= _SHORT and "\n" not in text else ""
     return ""

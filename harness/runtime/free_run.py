@@ -83,8 +83,11 @@ class FreeRun(PlayedRun):
         enter()
         if not self.unwinding and self.unfinished:
             cycle = any_cycle([task for task in self.tasks if blockers(task)])
+            waiting, may_act = self._waiting_for_ever(), self.who_may_act()
+            if waiting and not may_act and verdict is Verdict.INCONCLUSIVE:
+                verdict, text = Verdict.HANG, for_ever(len(waiting))   # time would change nothing
             self.stop(self.deadlock(cycle, "timed out", stacks) if cycle else self.finding(
-                verdict, "timed out", f"{text}{self.who_may_act()}", stacks))
+                verdict, "timed out", f"{text}{may_act}", stacks))
         leave()
 
     # -- in the roles' threads -------------------------------------------------------------
@@ -111,6 +114,7 @@ class FreeRun(PlayedRun):
         leave()
 
     def step(self, task: Task, on: str) -> None:
+        self.ask_invariants(task)
         for hook in self.on_pause:
             hook(task)
         self.recorder.point(task, "step", on)
@@ -141,16 +145,23 @@ class FreeRun(PlayedRun):
         """Judge, or let someone go on: no role can go on by itself. Called with the guard held."""
         if self.unwinding or self._starting or not self.unfinished:
             return
-        if any(self.tell((hook,)) for hook in self.on_idle) or self.running \
-                or self.detect == "timeout" or self.unwinding:
+        if any(self.tell((hook,)) for hook in self.on_idle) or self.detect == "timeout" \
+                or self.unwinding:
             return
-        waiting = [task for task in self.tasks if task.waits_on is not None]
+        waiting = self._waiting_for_ever()
+        if waiting is None:
+            return
         cycle = any_cycle(waiting)
         if not cycle and self.outsiders.may_act(self, waiting):
             return   # a thread outside the run may still let us go on: the timeout judges
         self.stop(self.deadlock(cycle, "observed") if cycle
                   else self.finding(Verdict.HANG, "observed", for_ever(len(waiting)),
                                     all_stacks(self.tasks)))
+
+    def _waiting_for_ever(self) -> list[Task] | None:
+        """Return who waits, or None if one goes on by itself. Called with the guard held."""
+        return None if self.running else [task for task in self.tasks
+                                          if task.waits_on is not None]
 
     def end(self, task: Task) -> None:
         if task.held:

@@ -185,8 +185,7 @@ class PlayedRun(Run):
         try:
             self.begin(task)
             call_role(function)
-            for invariants in self.invariants:
-                invariants.look(task)
+            self.ask_invariants(task)
         except Unwind:
             pass
         except BaseException as exc:
@@ -194,6 +193,11 @@ class PlayedRun(Run):
         finally:
             self.end(task)
             become(before)
+
+    def ask_invariants(self, task: Task) -> None:
+        """Ask each of them what it says of the world as it is now, in the thread of *task*."""
+        for invariants in self.invariants:
+            invariants.look(task)
 
     def begin(self, task: Task) -> None:
         """Tell those that hear of it that *task* starts in the calling thread."""

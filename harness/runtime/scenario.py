@@ -32,8 +32,8 @@ class Scenario:
         meet: a `Meet`, or several that follow each other: where the roles must meet.
         check: called with no argument when every role has ended; raises AssertionError or returns
             False if the world is wrong, and returns None or True if it is right.
-        invariants: name -> callable, called after each lock event, which says the same of the world
-            at that moment. Must take no lock.
+        invariants: name -> callable, called after each lock event and at each `step`, which says
+            the same of the world at that moment. Must take no lock.
         function_name: what reports call a function of a code object. Default: its qualified name.
         title: role name -> a word on what it is, for the head of its column.
         lock_classes: what prediction is to know of classes of locks, each a `LockClass`.

@@ -17,10 +17,11 @@ class Verdict(enum.Enum):
 
     A verdict equals its word and no other: a word that is none is refused, since such a comparison
     would come out the same for ever. It is true if it is `clean` and false if something was found;
-    what leaves the question open is neither, and has no truth value.
+    what leaves the question open is neither, and has no truth value. It does not equal that value.
 
     Raises:
         ValueError: it is compared with a word that is no verdict, or has no truth value.
+        TypeError: it is compared with True or False.
     """
 
     DEADLOCK = "deadlock"
@@ -48,6 +49,9 @@ class Verdict(enum.Enum):
         return self.value
 
     def __eq__(self, other: object) -> bool:
+        if isinstance(other, bool):
+            raise TypeError(f"a verdict is never {other}: ask for its truth, or compare it with a "
+                            f"word, as in `verdict == \"clean\"`")
         return self is Verdict(other) if isinstance(other, str) else NotImplemented
 
     def __hash__(self) -> int:

@@ -286,7 +286,9 @@ def _unused_token(config: pytest.Config) -> bool:
 
 
 def _unmatched(config: pytest.Config) -> list[str]:
-    """Return the cycles of the session's baseline that no test met."""
+    """Return the cycles of the session's baseline that no test met, if tests were run."""
+    if config.getoption("collectonly"):
+        return []
     baseline = config.stash.get(_values_key, {}).get("baseline", {})
     told = config.stash[_told_key].properties
     return [cycle for cycle in baseline if ("harness_known", cycle) not in told]
@@ -320,7 +322,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         lines = matched_nothing(unmatched, " in the tests that ran")
     if _unused_token(config):
         lines.append(f"{_REPLAY}: no test used the token: none that ran asked for its scenario")
-    if lines and not config.getoption("collectonly"):
+    if lines:
         terminalreporter.section("lock harness")
     for line in lines:
         terminalreporter.write_line(line)

@@ -73,6 +73,12 @@ def test_a_report_ends_with_the_command_that_shows_it_again(capsys):
             "--detect timeout" in again) == (1, True, "", True, True), out
 
 
+def test_run_is_shown_again_with_as_many_runs_and_seconds_as_were_given(capsys):
+    for given in ["--runs 3", "--runs 3 --seconds 60"]:
+        out = call(capsys, "run", "small_worlds:in_order", *given.split())[1]
+        assert out.endswith(f"\nAgain: python -m harness run small_worlds:in_order {given}\n")
+
+
 def test_full_reports_more_than_what_is_held(capsys):
     short = call(capsys, "force", "small_worlds:handoff")[1]
     full = call(capsys, "force", "small_worlds:handoff", "--full")[1]

@@ -8,7 +8,9 @@ import pytest
 import small_worlds
 
 from harness import Completion, Mutex, Scenario, predict
+from harness.checker.program import Op, Program
 from harness.cli import main
+from harness.programs.threads import scenario_of
 
 KNOWN = "a -> b -> a"
 
@@ -46,6 +48,34 @@ def test_a_line_is_met_by_a_deadlock_that_was_seen_and_not_predicted():
     assert (result.known, said(result)) == ([key], ["baseline line 'x -> x' matched nothing"])
     assert str(result).startswith("CLEAN (judged from 2 runs, no proof): 1 known deadlock "
                                   "(baseline), nothing new\n")
+
+
+def test_it_is_said_that_nothing_was_seen_after_a_known_deadlock_in_which_a_run_ended():
+    """Behind the known one is another: two locks taken crosswise."""
+    def world():
+        behind = [*small_worlds.abba_bare().values()]
+
+        def then(first, second):
+            first(), second()
+
+        return {name: lambda role=role, after=after: then(role, after)
+                for (name, role), after in zip(own_wait().items(), behind, strict=True)}
+
+    note = "A run ended in a known deadlock: what its roles would have done after it was not seen."
+    key = predict(own_wait).predictions[0].key
+    result = predict(world, baseline={key: "waits"})
+    assert (result.verdict, result.coverage["edges"], result.outcome.notes) == ("clean", 0, [note])
+    assert note in str(result)
+    assert predict(small_worlds.abba_bare, baseline={KNOWN: "seen"}).outcome.notes == []
+
+
+def test_nothing_of_the_kind_is_said_of_a_lock_program_whose_states_were_all_searched():
+    def ops(first, second):
+        return tuple(Op(op, lock) for op in ("lock", "unlock") for lock in (first, second))
+
+    program = scenario_of(Program({}, {"one": ops("a", "b"), "two": ops("b", "a")}))
+    result = predict(program, baseline={KNOWN: "seen"})
+    assert (result.verdict, result.known, result.outcome.notes) == ("clean", [KNOWN], [])
 
 
 def test_a_known_deadlock_hides_nothing_else_that_came_up_in_its_run():

@@ -17,6 +17,7 @@ from harness import Completion, Mutex, Scenario, ScenarioError, run, step, stres
 from harness.cli import main
 from harness.methods import noise, run as run_module, stress as stress_module, tally
 from harness.methods.noise import MANNERS, Manner, Noise
+from harness.runtime import played_run
 from harness.runtime.free_run import FreeRun
 from pcimodel.__main__ import main as pcimodel
 
@@ -76,27 +77,74 @@ def test_seconds_are_filled_with_runs(tool, monkeypatch):
     assert result.coverage["runs"] == found and result.coverage["verdicts"]["error"] == 2
 
 
-def test_a_run_that_the_time_cuts_counts_if_there_is_no_other():
-    lock = Mutex("lock")
-    builds = []
+@pytest.mark.parametrize("clean, verdict", [(0, "inconclusive"), (1, "clean"), (2, "clean")])
+def test_a_run_that_the_time_cuts_counts_if_there_is_no_other(clean, verdict, monkeypatch):
+    """After the clean ones comes one in which a role asks for what is held outside, and is cut."""
+    lock, builds = Mutex("lock"), []
 
     def takes(wanted):
         with wanted:
             pass
 
-    def world(first):
+    def world():
         builds.append(1)
-        wanted = lock if len(builds) > first else Mutex("another")
+        wanted = lock if len(builds) > clean else Mutex("another")
         return {"asker": lambda: takes(wanted), "other": lambda: takes(Mutex("its own"))}
 
-    def verdict(first):
-        builds.clear()
-        return run(lambda: world(first), seconds=0.05)
+    def is_late(self, now):
+        return len(builds) > clean and not self.running
 
-    with lock:    # held outside: who asks for it can only be cut
-        alone, second = verdict(0), verdict(1)
-    assert (alone.verdict.value, alone.coverage["runs"]) == ("inconclusive", 1)
-    assert (second.verdict.value, second.coverage) == ("clean", {"runs": 1})
+    monkeypatch.setattr(FreeRun, "is_late", is_late)
+    monkeypatch.setattr(tally.Tally, "late", property(lambda self: len(builds) > clean))
+    monkeypatch.setattr(played_run, "GRACE", 20)
+    with lock:
+        result = run(world, seconds=600, timeout=20)
+    assert (result.verdict, result.coverage["runs"]) == (verdict, max(1, clean))
+
+
+@pytest.mark.parametrize("tool", [run, stress])
+def test_a_run_that_the_time_cuts_counts_if_a_role_of_it_cannot_be_ended(tool, monkeypatch):
+    """Two runs are clean, in the third a role waits at a lock that is none of ours."""
+    gone, threads, builds = threading.Lock(), [], []
+
+    def stays():
+        threads.append(threading.current_thread())
+        with gone:
+            pass
+
+    def world():
+        builds.append(1)
+        return {"role": stays if len(builds) == 3 else lambda: None,
+                "other": small_worlds.in_order()["first"]}
+
+    monkeypatch.setattr(FreeRun, "is_late", lambda self, now: len(threads) > 0)
+    monkeypatch.setattr(played_run, "GRACE", 0.01)
+    with gone:
+        result = tool(world, seconds=600, timeout=20)
+    threads[0].join()
+    assert (result.verdict, result.coverage["verdicts"]) == (
+        "inconclusive", {"clean": 2, "inconclusive": 1})
+    assert "Outside our locks, and left running: role at test_run.py:" in str(result)
+
+
+@pytest.mark.parametrize("tool", [run, stress])
+def test_a_run_in_which_all_wait_for_ever_is_a_hang_though_the_time_cuts_it(tool, monkeypatch):
+    """With `detect="timeout"` it is not known at once; more time would show nothing else."""
+    builds = []
+
+    def world():
+        builds.append(1)
+        done = Completion("done")
+        return {"waits": done.wait if len(builds) == 3 else lambda: None,
+                "other": small_worlds.in_order()["first"]}
+
+    def is_late(self, now):
+        return len(builds) == 3 and not self.running and not self._starting
+
+    monkeypatch.setattr(FreeRun, "is_late", is_late)
+    result = tool(world, runs=3, seconds=600, timeout=20, detect="timeout")
+    assert (result.verdict, result.coverage["verdicts"]) == ("hang", {"clean": 2, "hang": 1})
+    assert result.finding.text == "1 role waits for ever and no cycle explains it"
 
 
 def test_of_runs_and_seconds_the_first_reached_ends_it():

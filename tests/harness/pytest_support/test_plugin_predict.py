@@ -143,6 +143,12 @@ def test_body():
                          for cycle in met_by_none]
 
 
+def test_nothing_is_said_of_a_baseline_where_no_test_is_run(inner, pytester):
+    pytester.makefile(".txt", known="x -> y -> x  # nobody looked for it")
+    result = inner("def test_plain(): pass", "--harness-baseline=known.txt", "--collect-only")
+    result.stdout.no_fnmatch_line("*matched nothing*")
+
+
 def test_a_line_of_a_call_s_own_baseline_that_matches_nothing_is_a_warning(inner):
     result = inner("""
 def test_call(lock_harness):

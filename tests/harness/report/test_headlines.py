@@ -67,8 +67,8 @@ CLEAN = {
         lambda: predict(small_worlds.in_order),
     "CLEAN (judged from 2 runs, then all 2 schedules): 1 cycle in the lock order, which cannot "
     "happen": lambda: predict(gated),
-    "CLEAN (judged from 6 runs, no proof): 1 cycle in the lock order, which cannot happen by what "
-    "was seen": lambda: predict(crowd),
+    "CLEAN (judged from 6 runs, no proof): 1 cycle in the lock order, ruled out by what was seen":
+        lambda: predict(crowd),
     "CLEAN (judged from 2 runs, no proof): 1 known deadlock (baseline), nothing new":
         lambda: predict(small_worlds.abba_bare, baseline=KNOWN)}
 OPEN = {
@@ -113,7 +113,7 @@ def test_known_deadlocks_are_counted_and_what_cannot_happen_comes_after_them():
     assert sorted(prediction.status for prediction in result.predictions) == ["guarded", "known"]
     assert re.sub(r"\d+ runs", "N runs", headline(result)) == (
         "CLEAN (judged from N runs, no proof): 1 known deadlock (baseline), nothing new; 1 further "
-        "cycle in the lock order, which cannot happen by what was seen")
+        "cycle in the lock order, ruled out by what was seen")
 
 
 def test_a_known_deadlock_beside_a_new_one_does_not_hide_it():

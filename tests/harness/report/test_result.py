@@ -72,7 +72,9 @@ MUST_BE_FOUND = [
 MISTAKEN = ["result == 'deadlock'", "result != 'deadlock'", "'deadlock' != result",
             "result != Verdict.DEADLOCK", "Verdict.CLEAN != result", "result in ['clean']",
             "result.verdict != 'dead lock'", "'deadlock' in result", "result.verdict > 'clean'",
-            "'dead' not in result.verdict", "len(result)", "result.verdict < Verdict.CLEAN"]
+            "'dead' not in result.verdict", "len(result)", "result.verdict < Verdict.CLEAN",
+            *(f"{thing} {same} {truth}" for thing in ("result", "result.verdict")
+              for same in ("==", "!=") for truth in (True, False)), "False != result.verdict"]
 
 
 def outcome_of(claim, result):
