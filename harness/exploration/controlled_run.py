@@ -32,9 +32,9 @@ from ..runtime.verdict import Finding, Verdict, for_ever
 from ..runtime.workers import Workers
 from .scheduled_run import Chooser, ControlledTask, ScheduledRun
 from .dependency import (ANY, ASK_ANY, ASK_LOCK, ASK_READ, ASK_TRY, ASK_TRY_READ, ASK_TRY_WRITE,
-                         ASK_WAIT, ASK_WRITE, COMPLETE, COMPLETE_ALL, LOOK, STEP, UNLOCK, UP_READ,
-                         UP_WRITE)
-from .stable_ids import Names
+                         ASK_WAIT, ASK_WRITE, COMPLETE, COMPLETE_ALL, LOOK, START, STEP, UNLOCK,
+                         UP_READ, UP_WRITE)
+from .stable_ids import Names, after_start_of, start_of
 
 _UNNAMED = re.compile(r"Thread-\d+( \(|$)")    # the name of a thread that was given none
 _SPIN = 100              # steps of the same kind in a row that say so
@@ -127,6 +127,10 @@ class ControlledRun(ScheduledRun):
     def moves(self) -> int:
         return len(self.steps)
 
+    def saw_operation(self) -> bool:
+        return any(lock not in self.names.points and not isinstance(lock, thread_patch.ThreadEnd)
+                   for lock in self._lock_numbers)
+
     def is_late(self, now: float) -> bool:
         return super().is_late(now) and not self.findings
 
@@ -182,17 +186,24 @@ class ControlledRun(ScheduledRun):
 
     # -- in the roles' threads --------------------------------------------------------------
 
-    def begin(self, task: Task) -> None:
+    def begin(self, task: Any) -> None:
         """Begin *task*, whose turn to start has come."""
         self.last_task = task
         self._go_on()
+        self._start_at(task, start_of(task.key))
         super().begin(task)
 
-    def started(self, task: Task) -> None:
+    def started(self, task: Any) -> None:
         """Wait until the thread of *task*, just started, stands at its first stop or has ended."""
         starter: Any = current()
         starter.turn.wait()
         self.last_task = starter
+        self._start_at(starter, after_start_of(task.key))
+
+    def _start_at(self, task: Any, point: str) -> None:
+        """Stop *task* if this start is a point."""
+        if point in self.names.points:
+            self.look(task, point, START)
 
     def disown(self, task: Task) -> None:
         """Forget a thread that could not be started."""

@@ -12,6 +12,8 @@ schedules and no locks, only kinds and who has what.
   everything: they change the answer to others.
 - Completions: waits that pass after `complete_all` take nothing from each other.
 - `harness.step` on one name, and whatever else roles may wait for: all dependent, but looks.
+- The start of a role, where it is a step, depends on each step of the roles that share something
+  with what comes before its first operation (`Names.starts`): on no lock, but by role.
 """
 
 from __future__ import annotations
@@ -25,12 +27,12 @@ from ..locks.rwsem_policy import blocked_by
 (LOCK, UNLOCK, BUSY, GIVE_UP,
  READ, WRITE, UP_READ, UP_WRITE, QUEUE_READ, QUEUE_WRITE, READ_BUSY, WRITE_BUSY,
  SEM_GIVE_UP, LEAVE_QUEUE, PASS, PASS_ALL, COMPLETE, COMPLETE_ALL, REINIT, LOOK, ANY,
- STEP) = range(1, 23)
+ STEP, START) = range(1, 24)
 
 NAMES = dict(enumerate(
     ("lock", "unlock", "busy", "give up", "read", "write", "up_read", "up_write", "queue to read",
      "queue to write", "busy (read)", "busy (write)", "give up", "leave the queue", "pass", "pass",
-     "complete", "complete_all", "reinit", "look", "pass or change", "step"), 1))
+     "complete", "complete_all", "reinit", "look", "pass or change", "step", "start"), 1))
 
 QUEUEING = (QUEUE_READ, QUEUE_WRITE)
 
@@ -61,8 +63,8 @@ _COMMUTING = (
     | {(PASS_ALL, PASS_ALL)})
 
 # kind -> the kinds it depends on, on one lock
-DEPENDS = tuple(frozenset(b for b in range(1, STEP + 1) if (a, b) not in _COMMUTING)
-                for a in range(STEP + 1))
+DEPENDS = tuple(frozenset(b for b in range(1, START + 1) if (a, b) not in _COMMUTING)
+                for a in range(START + 1))
 
 
 def outcome(free: bool, ask: int, queued: bool, timed: bool) -> tuple[int, int]:

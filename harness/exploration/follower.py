@@ -28,9 +28,10 @@ from ..runtime.verdict import Outcome, Verdict
 from ..runtime.workers import Workers
 from .controlled_run import ControlledRun
 from .scheduled_run import ControlledTask
-from .dependency import COMPLETE_ALL, LOOK, QUEUEING, STEP
+from .dependency import COMPLETE_ALL, LOOK, QUEUEING, START, STEP
 from .stable_ids import Names
 from .strategies import Strategy, ahead
+from .token import Moves
 
 _ADDRESS = re.compile(r"\b0x[0-9a-f]+\b")    # another in each world
 NEXT = -1    # in place of the index of an operation: whatever the role does next
@@ -46,7 +47,7 @@ class Turn(NamedTuple):
 
 def is_operation(task: ControlledTask) -> bool:
     """Say whether *task* stands at what a recorder tells of: a request or a release."""
-    return task.ask not in (STEP, LOOK, COMPLETE_ALL)
+    return task.ask not in (START, STEP, LOOK, COMPLETE_ALL)
 
 
 class Follower(Strategy):
@@ -184,6 +185,21 @@ class Failure:
         return cls(verdict, _ADDRESS.sub("", outcome.gravest.text) if outcome.gravest else "")
 
 
+@dataclass
+class Failing:
+    """The first failing schedule of its verdict.
+
+    Attributes:
+        labels: who took its steps; None if it cannot be run again.
+        moves: the same, for a token.
+    """
+
+    failure: Failure
+    outcome: Outcome
+    labels: list[int] | None = None
+    moves: Moves | None = None
+
+
 def witness(scenario: Scenario, program: Program, schedule: Iterable[Step],
             left_out: Callable[[Op], bool] = lambda op: False,
             counted: Callable[[ControlledTask], bool] = is_operation) -> Follower:
@@ -205,17 +221,19 @@ def witness(scenario: Scenario, program: Program, schedule: Iterable[Step],
 
 
 def follow(world: World, workers: Workers, labels: Sequence[int], full: bool = False,
-           strictly: bool = True) -> tuple[ControlledRun, Outcome]:
+           strictly: bool = True,
+           kind: type[ControlledRun] = ControlledRun) -> tuple[ControlledRun, Outcome]:
     """Run the schedule of these labels in a fresh world; *full* records events, for a report."""
     turns = [Turn(world.names.roles[label >> 1], NEXT, label & 1 == 1) for label in labels]
     return obey(world, build(world.scenario, world.name), workers,
-                Follower(turns, strictly=strictly), full)
+                Follower(turns, strictly=strictly), full, kind)
 
 
 def obey(world: World, scenario: Scenario, workers: Workers, follower: Follower,
-         full: bool = False) -> tuple[ControlledRun, Outcome]:
+         full: bool = False,
+         kind: type[ControlledRun] = ControlledRun) -> tuple[ControlledRun, Outcome]:
     """Run *scenario*, which is of *world*, as *follower* says."""
-    run = ControlledRun(scenario, follower, world.names, world.timeout, full=full)
+    run = kind(scenario, follower, world.names, world.timeout, full=full)
     return run, run.play(workers)
 
 

@@ -54,6 +54,7 @@ class HappensBefore(Strategy):
         self.races: list[list[Race]] = []
         self.after: list[int] = []
         self.unknown: set[int] = set()
+        self.starts: dict[int, frozenset[int]] = {}    # see `Names`
         self._before: list[int] = []          # the steps that happen before step i, with i itself
         self._of_role: dict[int, list[int]] = {}
         self._on_lock: dict[int, list[int]] = {}
@@ -83,9 +84,12 @@ class HappensBefore(Strategy):
     def _add(self, i: int, step: Taken) -> None:
         before = needs = self._needs(step.label >> 1)
         depends, unknown = DEPENDS[step.kind], step.lock in self.unknown
-        here = self._on_lock.setdefault(step.lock, [])
+        here = on_lock = self._on_lock.setdefault(step.lock, [])
+        if self.starts:
+            here = self._related(step, on_lock)
         for j in reversed(here):
-            if not before >> j & 1 and (unknown or self.steps[j].kind in depends):
+            if not before >> j & 1 and (unknown or self.steps[j].kind in depends
+                                        or self.steps[j].lock != step.lock):
                 before |= self._before[j]
         # Races first: `here`, and what comes after the steps there, are still without this one.
         races = self._find_races(i, step, needs, here)
@@ -98,7 +102,16 @@ class HappensBefore(Strategy):
         for j in bits(self._before[i]):
             self.after[j] |= 1 << i
         self._of_role.setdefault(step.label >> 1, []).append(i)
-        here.append(i)
+        on_lock.append(i)
+
+    def _related(self, step: Taken, on_lock: list[int]) -> list[int]:
+        """Return the steps that *step* may depend on: those on its lock, and by a start."""
+        role = step.label >> 1
+        others = {j for lock, roles in self.starts.items() if role in roles
+                  for j in self._on_lock.get(lock, ())}
+        for other in self.starts.get(step.lock, ()):
+            others.update(self._of_role.get(other, ()))
+        return sorted(others.union(on_lock)) if others else on_lock
 
     def _needs(self, role: int) -> int:
         """Return the steps that happen before the next step of *role* whatever it is."""
@@ -133,6 +146,8 @@ class HappensBefore(Strategy):
         """Return what *step* would be after the steps *here* on its lock, None if nothing."""
         if step.ask < ASK_LOCK or step.lock in self.unknown:
             return step
+        if self.starts:
+            here = [j for j in here if self.steps[j].lock == step.lock]
         if step.ask in (ASK_LOCK, ASK_TRY):
             last = next((self.steps[j].kind for j in reversed(here)
                          if self.steps[j].kind in (LOCK, UNLOCK)), UNLOCK)
@@ -150,7 +165,7 @@ class HappensBefore(Strategy):
         for task in self._run.stuck:
             step = Taken(task.label, task.lock_number, 0, task.ask, task.timed)
             needs = self._needs(task.label >> 1)
-            here = self._on_lock.get(step.lock, [])
+            here = self._related(step, self._on_lock.get(step.lock, []))
             yield from self._find_races(len(self.steps), step, needs, here)
 
     def may_begin(self, first: Taken, rest: int, race: Race) -> bool:
@@ -161,16 +176,20 @@ class HappensBefore(Strategy):
             before = self._before[own] & rest & ~(1 << own)
             return self.steps[own].label == first.label and not before
         if any(rest >> i & 1 and self.dependent(first, self.steps[i])
-               for i in self._on_lock.get(first.lock, ())):
+               for i in self._related(first, self._on_lock.get(first.lock, []))):
             return False
         if role == step.label >> 1:
             return first.label == step.label and not race.needs & rest
         return not self.dependent(first, step)
 
     def dependent(self, a: Taken, b: Taken) -> bool:
-        """Say whether two steps are of one role, or on one lock and not free to change places."""
+        """Say whether two steps are of one role, or on one lock and not free to change places, or
+        one is a start that depends on the other.
+        """
         return a.label >> 1 == b.label >> 1 or (
-            a.lock == b.lock and (b.kind in DEPENDS[a.kind] or a.lock in self.unknown))
+            a.lock == b.lock and (b.kind in DEPENDS[a.kind] or a.lock in self.unknown)) or bool(
+            self.starts) and (b.label >> 1 in self.starts.get(a.lock, ())
+                              or a.label >> 1 in self.starts.get(b.lock, ()))
 
 
 def bits(mask: int) -> Iterable[int]:

@@ -16,15 +16,16 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ..checker.search import search
 from ..exploration.controlled_run import ControlledRun
 from ..exploration.dpor import Reduced
 from ..exploration.extract_program import is_start, program_of
-from ..exploration.follower import Failure, follow, obey, shrink, witness
+from ..exploration.follower import Failing, Failure, follow, obey, shrink, witness
 from ..exploration.stable_ids import Names
+from ..exploration.start_points import StartPoints
 from ..exploration.strategies import (PCT, DepthFirst, PreemptionBounded, Random, Strategy,
                                       first_difference)
 from ..exploration.token import Moves, encode
@@ -83,10 +84,10 @@ def explore(scenario: Callable[[], Any], *, strategy: str = "dpor",
     """
     check_arguments(max_schedules, seconds, timeout, "block")
     seed = random.randrange(2**32) if seed is None else seed
-    way = _strategy(strategy, seed, preemptions, depth)
-    if way.bound and max_schedules is None and seconds is None:
+    make = partial(_strategy, strategy, seed, preemptions, depth)
+    if make().bound and max_schedules is None and seconds is None:
         max_schedules = SCHEDULES
-    loop = _Exploration(scenario, way, timeout, max_schedules, seconds, all, check_determinism,
+    loop = _Exploration(scenario, make, timeout, max_schedules, seconds, all, check_determinism,
                         trust_locks)
     if strategy in ("random", "pct"):
         loop.coverage["seed"] = seed
@@ -111,28 +112,14 @@ def _strategy(name: str, seed: int, preemptions: int, depth: int) -> Strategy:
     return makers[name]()
 
 
-@dataclass
-class _Failing:
-    """The first failing schedule of its verdict.
-
-    Attributes:
-        labels: who took its steps; None if it cannot be run again.
-        moves: the same, for a token.
-    """
-
-    failure: Failure
-    outcome: Outcome
-    labels: list[int] | None = None
-    moves: Moves | None = None
-
-
 class _Exploration:
     """The state of one call of explore; arguments as there."""
 
-    def __init__(self, scenario: Callable[[], Any], strategy: Strategy, timeout: float,
+    def __init__(self, scenario: Callable[[], Any], make: Callable[[], Strategy], timeout: float,
                  most: int | None, seconds: float | None, all_: bool, check_determinism: bool,
                  trust_locks: bool) -> None:
-        self.scenario, self.strategy, self.timeout = scenario, strategy, timeout
+        self.scenario, self.timeout = scenario, timeout
+        self.strategy, self._make = make(), make
         self._most, self._seconds, self._all = most, seconds, all_
         self._check_determinism, self._trust_locks = check_determinism, trust_locks
         self.name, self.names = name_of(scenario), Names()
@@ -140,17 +127,19 @@ class _Exploration:
         self.schedules = self.longest = 0    # how many were run to their end; steps
         self.stopped = ""    # why it ended before there was nothing left to try
         self.coverage: dict[str, Any] = {}
-        self._failing: _Failing | None = None
+        self._failing: Failing | None = None
         self._kinds: set[Failure] = set()
         self._engine_said = ""
         self._watched = False    # by invariants, which the reduced search cannot do with
         self._world: Scenario | None = None    # the last one
+        self._starts = StartPoints()
+        self._first = Outcome([], [])    # of a schedule after which the search began again
 
     # -- the fast engine ----------------------------------------------------------------------
 
     def ask_engine(self, workers: Workers) -> bool:
         """Ask the fast engine; say whether real threads confirm a deadlock that it knows of."""
-        run, outcome = follow(self, workers, (), strictly=False)
+        run, outcome = follow(self, workers, (), strictly=False, kind=self._starts.kind)
         if outcome.gravest is not None and outcome.gravest.how == "timed out":
             self.coverage["engine"] = "not asked: a role waits outside our locks"
             self.schedules += 1
@@ -159,6 +148,7 @@ class _Exploration:
             return True
         if outcome.findings:
             return False    # the search begins with it
+        self._starts.learn(run)
         program = run.scenario.program or program_of(run)
         if isinstance(program, str):
             self.coverage["engine"] = f"not asked: {program}"
@@ -197,9 +187,12 @@ class _Exploration:
                 self.strategy = DepthFirst()    # an invariant may see the order of any two steps
                 self._watched = True
             self.strategy.begin()
-            run = ControlledRun(world, self.strategy, self.names, self.timeout,
-                                self.tally.deadline, to_the_end=self._all)
+            run = self._starts.kind(world, self.strategy, self.names, self.timeout,
+                                    self.tally.deadline, to_the_end=self._all)
             outcome = run.play(workers)
+            if not run.late and (self._all or not outcome.findings) and self._starts.learn(run):
+                self.strategy, self._first = self._make(), outcome    # begin anew: starts as steps
+                continue
             if not run.late:
                 more = outcome.verdict is not Verdict.INCONCLUSIVE and self.strategy.advance(run)
                 update()
@@ -242,7 +235,7 @@ class _Exploration:
         self.tally.counts[str(failure.verdict)] += 1
         self._kinds.add(failure)
         if failing is None or failure.verdict.graveness > failing.failure.verdict.graveness:
-            self._failing = _Failing(failure, outcome, [step.label for step in run.steps],
+            self._failing = Failing(failure, outcome, [step.label for step in run.steps],
                                      Moves.of(run))
 
     def _runs_otherwise(self, run: ControlledRun, outcome: Outcome) -> bool:
@@ -262,7 +255,7 @@ class _Exploration:
         self.stopped = "a role behaves differently under the same schedule"
         finding = Finding(Verdict.ERROR, "observed", f"{self.stopped}: {difference}")
         self.tally.counts[str(Verdict.ERROR)] += 1
-        self._failing = _Failing(
+        self._failing = Failing(
             Failure(Verdict.ERROR, difference),
             Outcome([finding], [], outcome.notes, outcome.stuck, seconds=outcome.seconds))
 
@@ -296,7 +289,7 @@ class _Exploration:
     def result(self, cut: Outcome | None = None) -> Result:
         """Return what was found so far; *cut* is what the schedule under way came to."""
         failing = self._failing
-        outcome = failing.outcome if failing else Outcome([], [])
+        outcome = failing.outcome if failing else self._first
         token = again = ""
         if failing is not None and failing.moves is not None and not outcome.stuck:
             reference = reference_of(self.scenario)
@@ -315,6 +308,7 @@ class _Exploration:
                 hangs or complete):
             outcome.notes.append(f"The fast engine says {self._engine_said} of the operations as "
                                  f"they were recorded once: the roles branch on data.")
+        outcome.notes += self._starts.shared
         covered: dict[str, Any] = {
             "schedules": self.schedules, "complete": complete, "strategy": self.strategy.name}
         if self._watched:
@@ -334,12 +328,9 @@ class _Exploration:
 
     def text(self) -> str:
         """Return the text of the line of progress."""
-        elapsed = time.perf_counter() - self.tally.began
-        tried = self.strategy.fraction()
+        elapsed, tried = time.perf_counter() - self.tally.began, self.strategy.fraction()
         words = [f"{self.schedules:,}{f' of {self._most:,}' if self._most else ''} schedules",
                  f"{self.schedules / elapsed:,.0f}/s", f"{self.longest} steps"]
-        if tried > 0:
-            words.append(f"about {self.schedules / tried:,.0f} in all")
-        words += [f"{n:,} {verdict}" for verdict, n in self.tally.counts.items()
-                  if verdict != "clean"]
+        words += [f"about {self.schedules / tried:,.0f} in all"] if tried > 0 else []
+        words += [f"{n:,} {word}" for word, n in self.tally.counts.items() if word != "clean"]
         return f"{self.name}: {', '.join(words)}"

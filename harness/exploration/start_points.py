@@ -1,0 +1,119 @@
+"""Starts as points of a schedule: where what comes before a first operation is shared.
+
+A role runs from its start to its first stop in one piece, and so does one that starts a thread from
+there to its next stop. Such a stretch is no step of its own, unless it touches what another role's
+stretches write, or writes what they touch: then the start is a point like any other, and its step
+depends on every step of the other role. Which starts are points is found out by tracing one
+schedule (tracing.py), before the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..runtime import thread_patch
+from .controlled_run import ControlledRun
+from .scheduled_run import ControlledTask
+from .stable_ids import after_start_of, start_of
+from .stretches import Stretches, Touch, Touches, conflicts
+from .tracing import Outside, Tracing
+
+MOST_SHOWN = 3    # shared things of one pair that are named
+
+
+@dataclass
+class StartPoints:
+    """Which starts are points.
+
+    Attributes:
+        known: a schedule was traced.
+        depends: point, as `Names.start_at` takes it -> the keys of the roles it depends on.
+        shared: what roles share before a first operation, in words.
+        outside: what the roles of the traced schedule used beside our locks.
+    """
+
+    known: bool = False
+    depends: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    shared: list[str] = field(default_factory=list)
+    outside: list[Outside] = field(default_factory=list)
+
+    @property
+    def kind(self) -> type[ControlledRun]:
+        """What the next schedule is to be a run of."""
+        return ControlledRun if self.known else TracedRun
+
+    def learn(self, run: ControlledRun) -> bool:
+        """Make starts points of what *run* shows, if it was traced; say whether any is."""
+        if self.known or not isinstance(run, TracedRun):
+            return False
+        self.known = True
+        if run.scenario.program is not None:    # its roles are ours, and do nothing else
+            return False
+        self.outside = [*run.tracer.outside.values()]
+        self._find(run.tracer.of)
+        run.names.start_at(self.depends)
+        return bool(self.depends)
+
+    def _find(self, of: Mapping[str, Stretches]) -> None:
+        for key, stretches in of.items():
+            self._add(of, start_of(key), key, stretches.first,
+                      [other for other in of if key not in _line(of, other)])
+            for child, after in stretches.after.items():
+                self._add(of, after_start_of(child), key, after,
+                          [other for other in of if child in _line(of, other)])
+
+    def _add(self, of: Mapping[str, Stretches], point: str, key: str, ours: Touches,
+             others: Iterable[str]) -> None:
+        """Make *point* one if *ours*, of *key*, conflicts with what one of *others* touched."""
+        depends: list[str] = []
+        for other in others:
+            theirs = of[other].all
+            heirs = [child for child in _line(of, key) if child in of[other].since]
+            if heirs:    # what came before it was started is in order with it
+                theirs = of[other].since[heirs[0]]
+            shared = list(conflicts(ours, theirs))
+            if shared:
+                depends.append(other)
+                self.shared.append(_in_words(key, other, point, shared))
+        if depends:
+            self.depends[point] = tuple(depends)
+
+
+class TracedRun(Tracing, ControlledRun):
+    """A schedule of which it is found out what the stretches between its steps touch."""
+
+    @property
+    def moves(self) -> int:
+        return len(self.steps) + self.tracer.events    # it is slow, but it moves
+
+    def started(self, task: Any) -> None:
+        super().started(task)
+        if task.parent in self.tracer.of:
+            self.tracer.of[task.parent].start(task.key)
+
+    def stop_at(self, task: ControlledTask, lock: Any) -> None:
+        stretches = self.tracer.of.get(task.key)
+        if stretches is not None:
+            stretches.stop()
+        super().stop_at(task, lock)
+        if stretches is not None and isinstance(lock, thread_patch.ThreadEnd) \
+                and lock.task.ended and lock.task is not task:
+            stretches.join(getattr(lock.task, "key", ""))
+
+
+def _line(of: Mapping[str, Stretches], key: str) -> Iterator[str]:
+    """Yield *key*, who started it, who started that one, ..."""
+    while key in of:
+        yield key
+        key = of[key].parent
+
+
+def _in_words(key: str, other: str, point: str, shared: list[Touch]) -> str:
+    names = ", ".join(map(str, shared[:MOST_SHOWN])) + (", ..." if shared[MOST_SHOWN:] else "")
+    what = "before its first operation" if point == start_of(key) else \
+        f"after it starts {point.removeprefix(after_start_of(''))}"
+    which = "Its start" if point == start_of(key) else "That"
+    return f"Outside locks, {key} and {other} share {names}, which {key} uses {what}. {which} " \
+           f"was tried before and after each step of {other}."
