@@ -34,6 +34,7 @@ from ..report.result import Result
 from ..runtime.scenario import Scenario, build, name_of, reference_of
 from ..runtime.verdict import Finding, Outcome, Verdict, counted
 from ..runtime.workers import Workers
+from .outside import nothing_seen, used_beside
 from .tally import TIMEOUT, Tally, check_arguments, progress_line, result_of, workers_of_a_call
 
 SCHEDULES = 1000     # of a strategy that draws them, when neither schedules nor seconds are given
@@ -190,6 +191,7 @@ class _Exploration:
             run = self._starts.kind(world, self.strategy, self.names, self.timeout,
                                     self.tally.deadline, to_the_end=self._all)
             outcome = run.play(workers)
+            self.tally.operated = self.tally.operated or outcome.operated
             if not run.late and (self._all or not outcome.findings) and self._starts.learn(run):
                 self.strategy, self._first = self._make(), outcome    # begin anew: starts as steps
                 continue
@@ -303,6 +305,12 @@ class _Exploration:
             outcome.findings.append(Finding(
                 Verdict.INCONCLUSIVE, "observed",
                 f"nothing found, but not every schedule was tried: {why}"))
+        world = self._world
+        if world is not None and world.program is None and not world.inner_locks:
+            outcome.notes += used_beside(self._starts.outside) if self.tally.operated else ()
+            if not (self.tally.operated or outcome.findings):
+                outcome.findings.append(nothing_seen(self._starts.outside))
+                complete = False
         hangs = outcome.verdict in (Verdict.DEADLOCK, Verdict.HANG)
         if self._engine_said and hangs != (self._engine_said in ("deadlock", "hang")) and (
                 hangs or complete):

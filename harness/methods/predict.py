@@ -83,6 +83,7 @@ def predict(scenario: Callable[[], Any], *, runs: int | None = None, seconds: fl
         session.search_program()
         session.take_observed()
         session.hold_declared()
+        call.look_beside(workers)
     result = session.result()
     if lockdep:
         result.lockdep = session.kernel_says()

@@ -20,9 +20,11 @@ from ..runtime.process_state import settled
 from ..runtime.scenario import Scenario, build, name_of
 from ..runtime.verdict import Finding, Outcome, Verdict
 from ..runtime.workers import Workers
+from .outside import in_reach_beside, nothing_seen, used_in
 
 TIMEOUT = 5.0
 DETECT = ("block", "timeout")
+_GOOD = Verdict.CLEAN, Verdict.NOT_REACHED    # what says nothing if nothing was seen
 
 
 class Interrupted(KeyboardInterrupt):
@@ -53,6 +55,9 @@ class Tally:
         self.tried = 0
         self.kept: Outcome | None = None
         self.world: Scenario | None = None
+        self.operated = False    # some run saw an operation of ours
+        self.unseen: Finding | None = None    # that none did, and what was used instead
+        self.beside: list[str] = []           # what there is beside our locks, in words
         self.began = time.perf_counter()
         self._distinct: set[Any] = set()
 
@@ -70,6 +75,7 @@ class Tally:
         """Count one run, and return it."""
         self.counts[str(outcome.verdict)] += 1
         self.tried += outcome.tried
+        self.operated = self.operated or outcome.operated
         if outcome.gravest is not None:
             self._distinct.add(_fingerprint(outcome.gravest))
         if self.kept is None or outcome.verdict.graveness > self.kept.verdict.graveness:
@@ -79,6 +85,9 @@ class Tally:
     def result(self, coverage: dict[str, Any] | None = None, **more: Any) -> Result:
         """Return what the runs so far came to."""
         kept = self.kept or Outcome([], [])
+        if self.unseen is not None and kept.verdict in _GOOD:
+            kept.findings[:] = [self.unseen]
+        kept.notes += self.beside
         covered: dict[str, Any] = {"runs": self.runs}
         if self.runs > self.counts["clean"] and self.runs > 1:
             covered["verdicts"] = dict(self.counts)
@@ -115,6 +124,16 @@ class Call(Tally):
         """Make a fresh world, a random one if the scenario offers that."""
         return build(self.factory, self.scenario, rng)
 
+    def look_beside(self, workers: Workers) -> None:
+        """Find out what the roles use beside our locks, once the runs have ended."""
+        world = self.world
+        if world is None or world.program is not None or world.inner_locks:
+            return
+        if self.operated:
+            self.beside = in_reach_beside(world)
+        elif self.kept is not None and self.kept.verdict in _GOOD and not self.kept.stuck:
+            self.unseen = nothing_seen(used_in(self.build(), workers))
+
     def play(self, workers: Workers, world: Scenario, observers: Iterable[Observer]) -> Outcome:
         """Let the roles of *world* run."""
         return FreeRun(world, observers, self.detect, self.timeout, self.deadline).play(workers)
@@ -132,7 +151,7 @@ def result_of(scenario: str, outcome: Outcome, coverage: dict[str, Any], began: 
                   names=world and world.function_name, titles=world and world.title, **more)
 
 
-def repeat(tally: Tally, runs: int | None, once: Callable[[Workers], Outcome], *,
+def repeat(tally: Call, runs: int | None, once: Callable[[Workers], Outcome], *,
            at_least: int = 1, switch_interval: float | None = None,
            more: Callable[[], dict[str, Any]] = dict) -> Result:
     """Run *once* after once, until there are *runs* or the time is up; return what it came to.
@@ -147,6 +166,7 @@ def repeat(tally: Tally, runs: int | None, once: Callable[[Workers], Outcome], *
         while (runs is None or tally.runs < runs) and (tally.runs < at_least or not tally.late):
             if once(workers).stuck:
                 break   # each further run would leave one more thread that cannot be ended
+        tally.look_beside(workers)
     return tally.result(**more())
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from types import AsyncGeneratorType, CodeType, CoroutineType, GeneratorType
 from typing import Any
 
-from ..locks.callsite import place_of, user_traceback
+from ..locks.callsite import function_name, place_of, user_traceback
 from ..locks.parking import enter, leave
 from ..locks.task import Task, Unwind, become, name_locks_afresh
 from .observer import Invariants, Observer, failure
@@ -20,6 +22,17 @@ from .verdict import Outcome, Verdict
 from .workers import GRACE, Workers
 
 SLICES = 4    # how finely the watcher looks within the timeout
+
+
+def not_begun(left: Any) -> CodeType | None:
+    """Return the code of a coroutine or generator that has not begun; None of anything else."""
+    if isinstance(left, CoroutineType) and inspect.getcoroutinestate(left) == inspect.CORO_CREATED:
+        left.close()    # else the interpreter complains of it, some time
+        return left.cr_code
+    if isinstance(left, GeneratorType) and inspect.getgeneratorstate(left) == inspect.GEN_CREATED:
+        return left.gi_code
+    begun = isinstance(left, AsyncGeneratorType) and (left.ag_running or left.ag_frame is None)
+    return left.ag_code if isinstance(left, AsyncGeneratorType) and not begun else None
 
 
 class PlayedRun(Run):
@@ -72,7 +85,8 @@ class PlayedRun(Run):
         return outcome
 
     def _outcome(self) -> Outcome:
-        return Outcome(self.findings, list(self.recorder.log), self.notes, silent=self.silent)
+        return Outcome(self.findings, list(self.recorder.log), self.notes, silent=self.silent,
+                       operated=self.saw_operation())
 
     def start_roles(self, workers: Workers) -> None:
         """Assign the roles to workers, and let the run begin."""
@@ -159,7 +173,7 @@ class PlayedRun(Run):
         name_locks_afresh()
         try:
             self.begin(task)
-            call_role(function)
+            self._expect_nothing(task, call_role(function))
             for invariants in self.invariants:
                 invariants.look(task)
         except Unwind:
@@ -169,6 +183,17 @@ class PlayedRun(Run):
         finally:
             self.end(task)
             become(before)
+
+    def _expect_nothing(self, task: Task, left: Any) -> None:
+        """Blame a role for what it returned if that is its work, and nobody has begun it."""
+        if (code := not_begun(left)) is not None:
+            kind = "an async generator" if isinstance(left, AsyncGeneratorType) \
+                else f"a {type(left).__name__}"
+            enter()
+            self.findings.append(self.finding(
+                Verdict.ERROR, "observed", f"{task.name} returned {kind} that nobody ran: "
+                f"{function_name(code)}, {place_of(code, 0)}"))
+            leave()
 
     def begin(self, task: Task) -> None:
         """Tell those that hear of it that *task* starts in the calling thread."""

@@ -77,6 +77,7 @@ class Outcome:
     tried: int = 1           # how many ways to meet were tried for it
     seconds: float = 0.0
     seed: int | None = None
+    operated: bool = True    # an operation of ours was seen: on a lock, a wait, a look, a step
 
     @cached_property
     def events(self) -> list[Event]:

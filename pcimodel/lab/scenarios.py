@@ -74,7 +74,7 @@ def scenario(name: str, kernel: str = "v4.14", fixes: Sequence[str] = (),
         if entry.prepare is not None:
             entry.prepare(world)
         roles = entry.roles(world)
-        return Scenario(roles, meet=entry.meet or (), check=world.check,
+        return Scenario(roles, meet=entry.meet or (), check=world.check, inner_locks=True,
                         function_name=names, title=entry.titles or {},
                         lock_classes=world.lock_classes())
 

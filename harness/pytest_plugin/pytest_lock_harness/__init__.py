@@ -277,6 +277,12 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     for nodeid, properties in again.items():
         terminalreporter.write_line(f"{nodeid}: {properties['harness_verdict']}")
         terminalreporter.write_line(f"  {properties['harness_again']}")
+    unseen = sum("harness_no_lock" in dict(getattr(report, "user_properties", ()))
+                 for report in stats.get("passed", ()) if report.when == "call")
+    if unseen:
+        terminalreporter.write_line(f"lock harness: {unseen:,} test{'s' * (unseen != 1)} took no "
+                                    f"lock of harness, and --predict says nothing of "
+                                    f"{'it' if unseen == 1 else 'them'}")
     if _interrupted_key in config.stash:
         nodeid, text = config.stash[_interrupted_key]
         terminalreporter.section("lock harness: interrupted")
