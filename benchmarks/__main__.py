@@ -30,15 +30,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help=f"the same as --scale {QUICK}")
     parser.add_argument("--scale", type=_scale, metavar="F", default=1.0,
                         help="how much to measure (default %(default)s); small is quick and rough")
-    parser.add_argument("--check", action="store_true",
-                        help="run the long checks instead; they take some minutes")
+    parser.add_argument("--check", nargs="*", choices=checking.CHECKS, metavar="NAME",
+                        help="run the long checks instead, or those named: "
+                             f"{', '.join(checking.CHECKS)}; all take some minutes")
+    parser.add_argument("--seed", type=int, metavar="N",
+                        help="with --check: where what is drawn begins")
+    parser.add_argument("--seconds", type=options.positive_seconds, metavar="S",
+                        help="with --check: draw cases until the time is up")
     args = parser.parse_args(argv)
     scale = QUICK if args.quick else args.scale
+    if args.check is None and (args.seed is not None or args.seconds is not None):
+        parser.error("--seed and --seconds say how much to --check")
 
     def body() -> int:
         with options.json_file(args.json) as write:
-            if args.check:
-                return _check(scale, write, args.json == "-")
+            if args.check is not None:
+                amount = checking.Amount(scale, args.seed, args.seconds)
+                return _check(amount, args.check, write, args.json == "-")
             measured = _measure(scale)
             if args.json != "-":
                 print(_text(measured))
@@ -48,15 +56,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return options.guarded("benchmarks", body)
 
 
-def _check(scale: float, write: Callable[[dict[str, Any]], None], quiet: bool) -> int:
+def _check(amount: checking.Amount, names: list[str], write: Callable[[dict[str, Any]], None],
+           quiet: bool) -> int:
     """Run the checks, and say what each comes to as it ends; return the exit status."""
     done = []
-    for check in checking.checks(scale):
+    for check in checking.checks(amount, names):
         done.append(check)
         if not quiet:
             print(check, flush=True)
     failed = sum(not check.ok for check in done)
-    write({**_where(scale), "checks": [check.as_dict() for check in done],
+    write({**_where(amount.scale), "checks": [check.as_dict() for check in done],
            "passed": len(done) - failed, "failed": failed})
     return 1 if failed else 0
 

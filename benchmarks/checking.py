@@ -1,4 +1,4 @@
-"""The long checks, too long for the tests: `python -m benchmarks --check`.
+"""The long checks, too long for the tests: `python -m benchmarks --check [NAME...]`.
 
 They are made of what the tests are made of (oracle.py), at a greater number. Each says what it
 compared, and has a line for each thing that is not as it should be.
@@ -12,9 +12,10 @@ import random
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import count
 from typing import Any
 
 from harness import Completion, Mutex, Verdict, explore
@@ -30,6 +31,7 @@ from .measure import scaled
 from .worlds import dining, on_threads
 
 PROGRAMS = 1000
+SCENARIOS = 300
 DEADLOCKS = 10_000
 CALLS = 500              # each of one deadlock, shown, simplified and run again
 SETTLED = 5              # memory counts from a fifth on: by then nothing is new
@@ -67,25 +69,51 @@ class Check:
         return "\n".join([first, *(f"       {line}" for line in self.differs)])
 
 
-def checks(scale: float) -> Iterator[Check]:
+@dataclass(frozen=True)
+class Amount:
+    """How much a check is to do.
+
+    Attributes:
+        scale: 1 is what its constants say.
+        seed: where what it draws begins; each check has one of its own.
+        seconds: goes on, or stops, when this time is up; None: counts decide. Heeded by those that
+            draw their cases.
+    """
+
+    scale: float = 1.0
+    seed: int | None = None
+    seconds: float | None = None
+
+    def cases(self, full: int, least: int) -> Iterator[int]:
+        """Yield 1, 2, ... for each case that is to be done; there are *full* of them at scale 1."""
+        end = None if self.seconds is None else time.monotonic() + self.seconds
+        number = scaled(full, self.scale, least)
+        for i in count(1):
+            if i > number if end is None else time.monotonic() >= end:
+                return
+            yield i
+
+
+def checks(amount: Amount, names: Iterable[str] = ()) -> Iterator[Check]:
     """Yield what each check comes to, as it ends.
+
+    Args:
+        names: of those in `CHECKS` that are to be done; all if there are none.
 
     Raises:
         ScenarioError: the tests are not here.
     """
-    for what, check in (("random programs", _programs),
-                        ("prediction against the truth", _prediction),
-                        ("deadlocks in one call leave nothing", _in_one_call),
-                        ("deadlocks in calls of their own leave nothing", _in_calls)):
+    for name in names or CHECKS:
+        what, check = CHECKS[name]
         began = time.perf_counter()
-        said, differs = check(scale)
+        said, differs = check(amount)
         yield Check(what, said, differs, time.perf_counter() - began)
 
 
 # -- reduced search, plain search, engine and oracle -----------------------------------------------
 
 
-def _programs(scale: float) -> tuple[str, list[str]]:
+def _programs(amount: Amount) -> tuple[str, list[str]]:
     """Compare the searches on random programs, each under every policy.
 
     A quarter of them must deadlock, and in a tenth a trylock's failure must change what follows:
@@ -95,8 +123,7 @@ def _programs(scale: float) -> tuple[str, list[str]]:
     differs: list[str] = []
     number = cases = schedules = classes = stuck = matters = 0
     with settled(), Workers() as workers:
-        for made in islice(oracle.random_programs(), scaled(PROGRAMS, scale, 2)):
-            number += 1
+        for number, made in zip(amount.cases(PROGRAMS, 2), oracle.random_programs(amount.seed)):
             for program in made:
                 case = _searched(explored, crowded, program, workers)
                 told = _difference(explored, case, workers)
@@ -153,19 +180,47 @@ def _of_reduced(explored: Any, case: Any, reduced: Any) -> str:
     return ""
 
 
+# -- Python scenarios -----------------------------------------------------------------------------
+
+
+def _scenarios(amount: Amount) -> tuple[str, list[str]]:
+    """Compare the searches and prediction on random Python scenarios.
+
+    A third of them must fail, a third must branch on data.
+    """
+    random_scenarios = oracle.module("random_scenarios")
+    differs: list[str] = []
+    done: list[Any] = []
+    has: Counter[str] = Counter()
+    seeds = count(1 if amount.seed is None else amount.seed)
+    for _ in amount.cases(SCENARIOS, 3):
+        case = next(case for seed in seeds if (case := random_scenarios.compare(seed)) is not None)
+        differs += [f"scenario {case.seed}: {line}" for line in case.differs]
+        has.update(case.has.keys())
+        done.append(case)
+    fail, branch = sum(case.fails for case in done), sum(case.branches for case in done)
+    said = f"{len(done):,}; {fail:,} fail, {sum(case.stuck for case in done):,} of them stuck, " \
+           f"{branch:,} branch on data; {sum(case.plain for case in done):,} schedules, " \
+           f"{sum(case.reduced or 0 for case in done):,} of the reduced search; with " \
+           + ", ".join(f"{kind} {n}" for kind, n in sorted(has.items()))
+    if len(done) >= SCENARIOS and min(fail, branch) < len(done) / 3:
+        differs.append("too few fail, or too few branch on data")
+    return said, differs
+
+
 # -- prediction ------------------------------------------------------------------------------------
 
 
-def _prediction(scale: float) -> tuple[str, list[str]]:
+def _prediction(amount: Amount) -> tuple[str, list[str]]:
     """Compare what is predicted of two threads on three locks with what is true of them."""
     differential = oracle.module("differential")
     every = [differential.pairs(*space) for space in (("M", 3), ("RW", 2), ("RW", 3))]
     total = sum(map(len, every))
-    if scale >= 1:
+    if amount.scale >= 1:
         return f"all {total:,} pairs of nested sections", differential.check_all()
-    number, said, differs = scaled(total, scale, 6), [], []
+    number, said, differs = scaled(total, amount.scale, 6), [], []
     for pairs in every:
-        some = random.Random(1).sample(pairs, max(2, len(pairs) * number // total))
+        some = random.Random(amount.seed or 1).sample(pairs, max(2, len(pairs) * number // total))
         counts, wrong = differential.check(dict.fromkeys(some, 1))
         said.append(f"{len(some):,} of {len(pairs):,}")
         differs += wrong
@@ -204,9 +259,9 @@ class _Left:
         return len(os.listdir(FDS)) if os.path.exists(FDS) else None
 
 
-def _in_one_call(scale: float) -> tuple[str, list[str]]:
+def _in_one_call(amount: Amount) -> tuple[str, list[str]]:
     """Let one call explore a world of which every schedule ends in a deadlock."""
-    number = scaled(DEADLOCKS, scale, SETTLED)
+    number = scaled(DEADLOCKS, amount.scale, SETTLED)
 
     def work(left: _Left) -> int:
         made = 0
@@ -225,9 +280,9 @@ def _in_one_call(scale: float) -> tuple[str, list[str]]:
     return _watched(work, number)
 
 
-def _in_calls(scale: float) -> tuple[str, list[str]]:
+def _in_calls(amount: Amount) -> tuple[str, list[str]]:
     """Let each deadlock be found, shown and run again by a call of its own: a dozen runs each."""
-    number = scaled(CALLS, scale, SETTLED)
+    number = scaled(CALLS, amount.scale, SETTLED)
 
     def work(left: _Left) -> int:
         found = 0
@@ -271,3 +326,12 @@ def _always() -> dict[str, Callable[[], None]]:
         return crosses
 
     return {"left": role(0), "right": role(1)}
+
+
+CHECKS: dict[str, tuple[str, Callable[[Amount], tuple[str, list[str]]]]] = {
+    "programs": ("random programs", _programs),
+    "scenarios": ("random Python scenarios", _scenarios),
+    "pairs": ("prediction against the truth", _prediction),
+    "one-call": ("deadlocks in one call leave nothing", _in_one_call),
+    "calls": ("deadlocks in calls of their own leave nothing", _in_calls),
+}

@@ -45,17 +45,17 @@ def _on_the_path(folder: str) -> Iterator[None]:
         sys.path.remove(folder)
 
 
-def random_programs() -> Iterator[list[Program]]:
+def random_programs(seed: int | None = None) -> Iterator[list[Program]]:
     """Return random programs without end, the same each time, each under every policy if it has a
     semaphore: two to four threads, sections of mutexes and semaphores in both modes, trylocks.
 
     In turns of two kinds: with more locks, and with fewer that more threads want.
     """
-    return _drawn(module("brute"), module("crowded"))
+    return _drawn(module("brute"), module("crowded"), 1 if seed is None else seed)
 
 
-def _drawn(brute: Any, crowded: Any) -> Iterator[list[Program]]:
-    for seed in count(1):
+def _drawn(brute: Any, crowded: Any, first: int) -> Iterator[list[Program]]:
+    for seed in count(first):
         for made in (crowded.random_program(seed), brute.random_program(random.Random(seed))):
             under = POLICIES if "rwsem" in made.locks.values() else [made.policy]
             programs = [replace(made, policy=policy) for policy in under]

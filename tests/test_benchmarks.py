@@ -57,25 +57,25 @@ def test_checks_say_a_line_each_and_pass(capsys, tmp_path):
     file = tmp_path / "checks.json"
     assert main(["--check", "--scale", "0.001", "--json", str(file)]) == 0
     done = json.loads(file.read_text())
-    assert [line[:3] for line in capsys.readouterr().out.splitlines()] == ["ok "] * 4
+    assert [line[:3] for line in capsys.readouterr().out.splitlines()] == ["ok "] * 5
     assert (done["passed"], done["failed"], [check["ok"] for check in done["checks"]]) == (
-        4, 0, [True] * 4)
+        5, 0, [True] * 5)
 
 
 def test_broken_explorer_fails_the_check_of_programs(monkeypatch):
     """Whatever races with the requests of a deadlock is overlooked: of the mail's five classes
     three are found.
     """
-    monkeypatch.setattr(oracle, "random_programs", lambda: iter([[recovery()]]))
-    assert checking._programs(0.001)[1] == []
+    monkeypatch.setattr(oracle, "random_programs", lambda seed: iter([[recovery()]]))
+    assert checking._programs(checking.Amount(0.001))[1] == []
     monkeypatch.setattr(Reduced, "_pending", lambda self: [])
-    [differs] = checking._programs(0.001)[1]
+    [differs] = checking._programs(checking.Amount(0.001))[1]
     assert "the reduced search finds other classes" in differs
 
 
 def test_check_that_fails_is_status_1_and_shows_what_differs(monkeypatch, capsys):
     failed = checking.Check("lines", "two compared", ["one is longer"], 0.0)
-    monkeypatch.setattr(checking, "checks", lambda scale: iter([failed]))
+    monkeypatch.setattr(checking, "checks", lambda *_: iter([failed]))
     assert main(["--check"]) == 1
     assert capsys.readouterr().out == \
         "FAILED lines: two compared (0.0 s)\n       one is longer\n"
