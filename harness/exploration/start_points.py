@@ -19,6 +19,7 @@ from .scheduled_run import ControlledTask
 from .stable_ids import after_start_of, start_of
 from .stretches import Stretches, Touch, Touches, conflicts
 from .tracing import Outside, Tracing
+from .untaken import add_untaken
 
 MOST_SHOWN = 3    # shared things of one pair that are named
 
@@ -52,6 +53,8 @@ class StartPoints:
         if run.scenario.program is not None:    # its roles are ours, and do nothing else
             return False
         self.outside = [*run.tracer.outside.values()]
+        for stretches in run.tracer.of.values():
+            add_untaken(stretches, run.tracer)
         self._find(run.tracer.of)
         run.names.start_at(self.depends)
         return bool(self.depends)

@@ -34,7 +34,16 @@ class Touch:
         return f"`{self.text}` ({function_name(self.code)}, {place_of(self.code, self.offset)})"
 
 
-Touches = dict[tuple[Any, Any], Touch]
+class Touches(dict[tuple[Any, Any], Touch]):
+    """What was touched in one stretch: (owner, key) -> how.
+
+    Attributes:
+        taken: the instructions that were executed in it, by code.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken: dict[CodeType, set[int]] = {}
 
 
 @dataclass(slots=True)
@@ -47,22 +56,34 @@ class Stretches:
         first: before its first operation.
         since: thread that it started -> what it touched from then on, until it joined it.
         after: thread that it started -> what it touched before its next operation.
+        frames: functions that it left: the function, its globals and variables then, by code.
         lost: it was not followed to its end.
         holds: locks of the standard library that it has: what it calls them, and where.
     """
 
     key: str
     parent: str = ""
-    all: Touches = field(default_factory=dict)
-    first: Touches = field(default_factory=dict)
+    all: Touches = field(default_factory=Touches)
+    first: Touches = field(default_factory=Touches)
     since: dict[str, Touches] = field(default_factory=dict)
     after: dict[str, Touches] = field(default_factory=dict)
     open: list[Touches] = field(default_factory=list)
+    frames: dict[CodeType, list[tuple[Any, dict[str, Any], dict[str, Any]]]] = \
+        field(default_factory=dict)
     lost: bool = False
     holds: dict[int, tuple[str, CodeType, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.open = [self.all, self.first]
+
+    def at(self, code: CodeType, offset: int) -> None:
+        """Take note of an instruction that is executed."""
+        for touches in self.open:
+            touches.taken.setdefault(code, set()).add(offset)
+
+    def each(self) -> Iterator[Touches]:
+        """Yield every stretch."""
+        yield from (self.all, self.first, *self.since.values(), *self.after.values())
 
     def touch(self, owner: Any, key: Any, bits: int, text: str, code: CodeType,
               offset: int) -> None:
@@ -76,7 +97,7 @@ class Stretches:
 
     def start(self, child: str) -> None:
         """Take note that it starts the thread *child*."""
-        self.since[child], self.after[child] = {}, {}
+        self.since[child], self.after[child] = Touches(), Touches()
         self.open += [self.since[child], self.after[child]]
 
     def stop(self) -> None:

@@ -160,6 +160,7 @@ class Tracer:
             if self.events > MOST_EVENTS:
                 self._lose(stretches)
                 return _let_go(frame)
+            stretches.at(frame.f_code, frame.f_lasti)
             shadow.step(frame.f_lasti)
         elif event == "exception":
             shadow.raised()
@@ -170,6 +171,8 @@ class Tracer:
                 caller.returned(arg)
             shadow.left()
             shadows.pop(frame, None)
+            stretches.frames.setdefault(frame.f_code, []).append(
+                (shadow.function, frame.f_globals, dict(frame.f_locals)))
             return _let_go(frame)    # a generator may be gone on with by whom nobody traces
         return frame.f_trace
 
