@@ -12,8 +12,8 @@ schedules and no locks, only kinds and who has what.
   everything: they change the answer to others.
 - Completions: waits that pass after `complete_all` take nothing from each other.
 - `harness.step` on one name, and whatever else roles may wait for: all dependent, but looks.
-- The start of a role, where it is a step, depends on each step of the roles that share something
-  with what comes before its first operation (`Names.starts`): on no lock, but by role.
+- The start of a role, where it is a step, depends on steps of the roles that share something with
+  what comes before its first operation (`Names.starts`): on no lock, but by role and operation.
 """
 
 from __future__ import annotations

@@ -24,6 +24,9 @@ from .stable_ids import Taken
 from .strategies import Strategy, first_difference
 
 
+_NONE: dict[int, frozenset[tuple[int, int]]] = {}
+
+
 class Race(NamedTuple):
     """Step *later* could have come before step *earlier*.
 
@@ -54,7 +57,7 @@ class HappensBefore(Strategy):
         self.races: list[list[Race]] = []
         self.after: list[int] = []
         self.unknown: set[int] = set()
-        self.starts: dict[int, frozenset[int]] = {}    # see `Names`
+        self.starts: dict[int, dict[int, frozenset[tuple[int, int]]]] = {}    # see `Names`
         self._before: list[int] = []          # the steps that happen before step i, with i itself
         self._of_role: dict[int, list[int]] = {}
         self._on_lock: dict[int, list[int]] = {}
@@ -106,12 +109,17 @@ class HappensBefore(Strategy):
 
     def _related(self, step: Taken, on_lock: list[int]) -> list[int]:
         """Return the steps that *step* may depend on: those on its lock, and by a start."""
-        role = step.label >> 1
-        others = {j for lock, roles in self.starts.items() if role in roles
-                  for j in self._on_lock.get(lock, ())}
-        for other in self.starts.get(step.lock, ()):
-            others.update(self._of_role.get(other, ()))
-        return sorted(others.union(on_lock)) if others else on_lock
+        role, steps = step.label >> 1, self.steps
+        others = [j for lock, roles in self.starts.items() if role in roles
+                  for j in self._on_lock.get(lock, ()) if self._by_start(steps[j], step)]
+        others += [j for other in self.starts.get(step.lock, ())
+                   for j in self._of_role.get(other, ()) if self._by_start(step, steps[j])]
+        return sorted({*others, *on_lock}) if others else on_lock
+
+    def _by_start(self, start: Taken, step: Taken) -> bool:
+        """Say whether *start*, if it is one, depends on *step*."""
+        apart = self.starts.get(start.lock, _NONE).get(step.label >> 1)
+        return apart is not None and (step.lock, step.ask) not in apart
 
     def _needs(self, role: int) -> int:
         """Return the steps that happen before the next step of *role* whatever it is."""
@@ -188,8 +196,7 @@ class HappensBefore(Strategy):
         """
         return a.label >> 1 == b.label >> 1 or (
             a.lock == b.lock and (b.kind in DEPENDS[a.kind] or a.lock in self.unknown)) or bool(
-            self.starts) and (b.label >> 1 in self.starts.get(a.lock, ())
-                              or a.label >> 1 in self.starts.get(b.lock, ()))
+            self.starts) and (self._by_start(a, b) or self._by_start(b, a))
 
 
 def bits(mask: int) -> Iterable[int]:

@@ -14,8 +14,10 @@ from __future__ import annotations
 import builtins
 import dis
 import functools
+import operator
 import sys
 import types
+from collections.abc import Callable
 from typing import Any
 
 from ..locks.callsite import is_verb
@@ -25,6 +27,11 @@ from .stretches import READ, WRITE, Stretches
 from .touching import CONTAINERS, IMMUTABLE, NULL, UNKNOWN, Exit, Made, Mark, Trace
 
 KNOWN_PYTHON = sys.implementation.name == "cpython" and (3, 11) <= sys.version_info[:2] <= (3, 13)
+
+
+# The operands of BINARY_OP that are computed: with them places in containers are known.
+_COMPUTED: dict[int, Callable[[int, int], int]] = {
+    0: operator.add, 1: operator.and_, 7: operator.or_, 10: operator.sub, 12: operator.xor}
 
 
 @functools.lru_cache(2048)
@@ -182,8 +189,11 @@ class Shadow(ShadowStack):
         in_place = ins.arg >= 13    # NB_INPLACE_ADD
         self._operand(left, WRITE if in_place else READ)
         self._operand(right, READ)
+        compute = _COMPUTED.get(ins.arg % 13)
         if in_place and isinstance(left[0], CONTAINERS):
             self.push(left)
+        elif compute is not None and type(left[0]) is type(right[0]) is int:
+            self.push((compute(left[0], right[0]), "a number"))
         else:
             self.push(NEW if type(left[0]) in IMMUTABLE else (UNKNOWN, "a result"))
 

@@ -3,8 +3,9 @@
 A role runs from its start to its first stop in one piece, and so does one that starts a thread from
 there to its next stop. Such a stretch is no step of its own, unless it touches what another role's
 stretches write, or writes what they touch: then the start is a point like any other, and its step
-depends on every step of the other role. Which starts are points is found out by tracing one
-schedule (tracing.py), before the first.
+depends on the steps of the other role: on each behind which that was seen to touch the same, and on
+each that was not seen. Which starts are points is found out by tracing the first schedule
+(tracing.py).
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any
 from ..runtime import thread_patch
 from .controlled_run import ControlledRun
 from .scheduled_run import ControlledTask
-from .stable_ids import after_start_of, start_of
+from .dependency import START
+from .stable_ids import Names, after_start_of, start_of
 from .stretches import Stretches, Touch, Touches, conflicts
 from .tracing import Outside, Tracing
 from .untaken import add_untaken
@@ -30,13 +32,13 @@ class StartPoints:
 
     Attributes:
         known: a schedule was traced.
-        depends: point, as `Names.start_at` takes it -> the keys of the roles it depends on.
+        depends: what `Names.start_at` takes.
         shared: what roles share before a first operation, in words.
         outside: what the roles of the traced schedule used beside our locks.
     """
 
     known: bool = False
-    depends: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    depends: dict[str, dict[str, frozenset[tuple[int, int]]]] = field(default_factory=dict)
     shared: list[str] = field(default_factory=list)
     outside: list[Outside] = field(default_factory=list)
 
@@ -55,33 +57,42 @@ class StartPoints:
         self.outside = [*run.tracer.outside.values()]
         for stretches in run.tracer.of.values():
             add_untaken(stretches, run.tracer)
-        self._find(run.tracer.of)
+        self._find(run.tracer.of, run.names)
         run.names.start_at(self.depends)
         return bool(self.depends)
 
-    def _find(self, of: Mapping[str, Stretches]) -> None:
+    def _find(self, of: Mapping[str, Stretches], names: Names) -> None:
         for key, stretches in of.items():
-            self._add(of, start_of(key), key, stretches.first,
+            self._add(of, names, start_of(key), key, stretches.first,
                       [other for other in of if key not in _line(of, other)])
             for child, after in stretches.after.items():
-                self._add(of, after_start_of(child), key, after,
+                self._add(of, names, after_start_of(child), key, after,
                           [other for other in of if child in _line(of, other)])
 
-    def _add(self, of: Mapping[str, Stretches], point: str, key: str, ours: Touches,
+    def _add(self, of: Mapping[str, Stretches], names: Names, point: str, key: str, ours: Touches,
              others: Iterable[str]) -> None:
         """Make *point* one if *ours*, of *key*, conflicts with what one of *others* touched."""
-        depends: list[str] = []
+        depends: dict[str, frozenset[tuple[int, int]]] = {}
         for other in others:
-            theirs = of[other].all
-            heirs = [child for child in _line(of, key) if child in of[other].since]
-            if heirs:    # what came before it was started is in order with it
-                theirs = of[other].since[heirs[0]]
-            shared = list(conflicts(ours, theirs))
+            theirs = of[other]
+            heirs = [child for child in _line(of, key) if child in theirs.since]
+            # What came before it was started is in order with it.
+            shared = list(conflicts(ours, theirs.since[heirs[0]] if heirs else theirs.all))
             if shared:
-                depends.append(other)
+                depends[other] = frozenset(
+                    operation for operation, touches in _operations(theirs, names)
+                    if not any(conflicts(ours, touches)))
                 self.shared.append(_in_words(key, other, point, shared))
         if depends:
-            self.depends[point] = tuple(depends)
+            self.depends[point] = depends
+
+
+def _operations(stretches: Stretches, names: Names) -> Iterator[tuple[tuple[int, int], Touches]]:
+    """Yield each operation that a role was seen to do, with what it touched behind it."""
+    yield from stretches.behind.items()
+    yield (names.lock(start_of(stretches.key)), START), stretches.first
+    for child, after in stretches.after.items():
+        yield (names.lock(after_start_of(child)), START), after
 
 
 class TracedRun(Tracing, ControlledRun):
@@ -101,6 +112,8 @@ class TracedRun(Tracing, ControlledRun):
         if stretches is not None:
             stretches.stop()
         super().stop_at(task, lock)
+        if stretches is not None:
+            stretches.go_on((task.lock_number, task.ask))
         if stretches is not None and isinstance(lock, thread_patch.ThreadEnd) \
                 and lock.task.ended and lock.task is not task:
             stretches.join(getattr(lock.task, "key", ""))
@@ -119,4 +132,4 @@ def _in_words(key: str, other: str, point: str, shared: list[Touch]) -> str:
         f"after it starts {point.removeprefix(after_start_of(''))}"
     which = "Its start" if point == start_of(key) else "That"
     return f"Outside locks, {key} and {other} share {names}, which {key} uses {what}. {which} " \
-           f"was tried before and after each step of {other}."
+           f"was tried before and after each step of {other} that may matter to it."

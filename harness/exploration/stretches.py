@@ -56,7 +56,9 @@ class Stretches:
         first: before its first operation.
         since: thread that it started -> what it touched from then on, until it joined it.
         after: thread that it started -> what it touched before its next operation.
+        behind: operation, as lock and request by number -> what it touched before the next one.
         frames: functions that it left: the function, its globals and variables then, by code.
+        home: the files of the functions that it was given to perform.
         lost: it was not followed to its end.
         holds: locks of the standard library that it has: what it calls them, and where.
     """
@@ -67,9 +69,11 @@ class Stretches:
     first: Touches = field(default_factory=Touches)
     since: dict[str, Touches] = field(default_factory=dict)
     after: dict[str, Touches] = field(default_factory=dict)
+    behind: dict[tuple[int, int], Touches] = field(default_factory=dict)
     open: list[Touches] = field(default_factory=list)
     frames: dict[CodeType, list[tuple[Any, dict[str, Any], dict[str, Any]]]] = \
         field(default_factory=dict)
+    home: frozenset[str] = frozenset()
     lost: bool = False
     holds: dict[int, tuple[str, CodeType, int]] = field(default_factory=dict)
 
@@ -83,7 +87,8 @@ class Stretches:
 
     def each(self) -> Iterator[Touches]:
         """Yield every stretch."""
-        yield from (self.all, self.first, *self.since.values(), *self.after.values())
+        yield from (self.all, self.first, *self.since.values(), *self.after.values(),
+                    *self.behind.values())
 
     def touch(self, owner: Any, key: Any, bits: int, text: str, code: CodeType,
               offset: int) -> None:
@@ -104,8 +109,12 @@ class Stretches:
         """Take note that it has come to an operation."""
         for lock, (text, code, offset) in self.holds.items():    # others will wait for it
             self.touch(lock, ALL, WRITE, text, code, offset)
-        ended = [id(self.first), *map(id, self.after.values())]
+        ended = [*map(id, (self.first, *self.after.values(), *self.behind.values()))]
         self.open = [touches for touches in self.open if id(touches) not in ended]
+
+    def go_on(self, operation: tuple[int, int]) -> None:
+        """Take note that it does *operation*, and goes on to the next."""
+        self.open.append(self.behind.setdefault(operation, Touches()))
 
     def join(self, child: str) -> None:
         """Take note that *child* has ended before what follows."""

@@ -9,12 +9,13 @@ The file is long because it says in one place what each kind of access comes to.
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 import threading
 import types
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from ..locks.callsite import is_verb
 from ..locks.node import Node
@@ -133,6 +134,8 @@ class Toucher:
             for item in value:
                 if isinstance(item, CONTAINERS):
                     self.whole((item, name), bits)
+        elif isinstance(value, CONTAINERS):
+            self.touch_of(slot, ("item", None), bits)
         elif type(value) not in IMMUTABLE and not isinstance(value, (Node, type, Mark)) \
                 and not is_silent(value):
             self.touch_of(slot, ALL, bits)
@@ -214,7 +217,9 @@ class Toucher:
         value, text = function
         if isinstance(value, functools.partial):
             return self.call((value.func, text), [*((arg, "?") for arg in value.args), *arguments])
-        result = UNKNOWN, f"{text}()"
+        result: Slot = UNKNOWN, f"{text}()"
+        if value is cast and len(arguments) == 2:
+            return arguments[1]
         self.callee = None
         if value is UNKNOWN:
             self._asked = function
@@ -232,7 +237,7 @@ class Toucher:
         code = getattr(getattr(value, "__func__", value), "__code__", None)
         if code is not None and (self._trace.traced(code) or is_verb(code)):
             self.callee = value
-            return result
+            return (FRESH, text) if code.co_flags & inspect.CO_GENERATOR else result
         if isinstance(value, type):
             made = getattr(_static(value, "__init__"), "__code__", None)
             if made is None or not self._trace.traced(made):

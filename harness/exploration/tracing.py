@@ -92,7 +92,9 @@ class Tracer:
 
     def begin(self, key: str, parent: str, functions: list[Any]) -> None:
         """Trace the calling thread, which performs *key*; *functions* are known to be called."""
-        stretches = self.of[key] = Stretches(key, parent)
+        home = frozenset(function.__code__.co_filename for function in functions
+                         if isinstance(function, types.FunctionType))
+        stretches = self.of[key] = Stretches(key, parent, home=home)
         if not KNOWN_PYTHON:
             self._lose(stretches)
             return

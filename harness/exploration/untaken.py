@@ -3,8 +3,9 @@
 A role may branch on what it was told under a lock, and write in that branch what another reads
 before its first operation. So the instructions of traced functions that were not executed, and of
 functions that they call, are gone through in the order in which they stand, with the variables as
-they were when the function was left. What is not known then is left out, other than in a trace:
-taking it for anything would make a step of nearly every start.
+they were when the function was left: as far as they stand in the file of the role itself. What is
+elsewhere, or not known then, is left out, other than in a trace: with it nearly every start of a
+larger program would be a step.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import types
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from .shadow_frame import Shadow
+from .shadow_frame import Shadow, instructions
 from .shadow_stack import LOST, Instruction
 from .stretches import ANY, Stretches, Touches
 from .touching import Mark, Slot, Trace
@@ -29,11 +30,29 @@ def add_untaken(stretches: Stretches, trace: Trace) -> None:
     budget = [MOST_INSTRUCTIONS]
     done: set[Any] = set()
     for code, frames in stretches.frames.items():
-        for function, scope, variables in frames[-MOST_FRAMES:]:
-            for touches in stretches.each():
-                if code in touches.taken:
-                    _Untaken(code, function, scope, variables, touches, trace, budget, done) \
-                        .go(stretches.all.taken[code], touches.taken[code])
+        if code.co_filename not in stretches.home:
+            continue
+        taken = stretches.all.taken[code]
+        ways = _ways(instructions(code), taken)
+        for touches in stretches.each() if ways else ():
+            before = touches.taken.get(code, ())
+            led = {way for offset, way in ways if offset in before or offset < 0 and before}
+            for function, scope, variables in frames[-MOST_FRAMES:] if led else ():
+                _Untaken(code, function, scope, variables, touches, trace, budget, done,
+                         stretches.home).go(taken, led)
+
+
+def _ways(table: dict[int, Instruction], taken: Collection[int]) -> list[tuple[int, int]]:
+    """Return where code was left that was *taken*: the offset of the branch, and where it leads to;
+    -1 and a handler of exceptions, which any instruction may lead to.
+    """
+    ways = [(offset, way) for offset in taken if (ins := table.get(offset)) is not None
+            and (ins.target >= 0 and ins.op not in _ENDS)
+            for way in (ins.next, ins.target) if way not in taken]
+    handlers = [offset for offset, ins in table.items()
+                if ins.op == "PUSH_EXC_INFO" and offset not in taken
+                and (after := table.get(ins.next)) is not None and after.op != "WITH_EXCEPT_START"]
+    return ways + [(-1, offset) for offset in handlers]
 
 
 class _Frame:
@@ -51,30 +70,27 @@ class _Untaken(Shadow):
         into: where touches go.
         budget: how many instructions may be gone through still.
         done: functions that were gone through from their start.
+        home: the files that are gone through.
     """
 
     def __init__(self, code: types.CodeType, function: Any, scope: dict[str, Any],
                  variables: dict[str, Any], into: Touches, trace: Trace, budget: list[int],
-                 done: set[Any]) -> None:
+                 done: set[Any], home: frozenset[str]) -> None:
         frame: Any = _Frame(code, scope, dict(variables))
-        where = Stretches("")
+        where = Stretches("", home=home)
         where.open = [into]
         super().__init__(frame, where, function, None, trace)
         self._budget, self._done = budget, done
 
-    def go(self, taken: Collection[int], before: Collection[int]) -> None:
-        """Go through what was not *taken* and is led to from *before*, or from what is so."""
-        led = {way for offset in before if (ins := self.table.get(offset)) is not None
-               for way in (ins.next, ins.target)}
-        handlers = bool(before)    # an exception may lead there from anywhere
+    def go(self, taken: Collection[int], led: set[int]) -> None:
+        """Go through what was not *taken* and is *led* to, or is led to from there."""
         reached = not taken        # a function that was not called begins at its beginning
         for offset, ins in self.table.items():
             if offset in taken or ins.skips >= 0:
                 self.stack.clear()
                 reached = False
                 continue
-            handlers_here = handlers and ins.op == "PUSH_EXC_INFO"
-            if not reached and (offset in led or handlers_here):
+            if not reached and offset in led:
                 reached = True
                 self.stack.clear()
             if not reached:
@@ -116,7 +132,7 @@ class _Untaken(Shadow):
             called = called.__func__
         code = getattr(called, "__code__", None)
         if isinstance(called, types.FunctionType) and code is not None \
-                and self._trace.traced(code) and self._budget[0] > 0:
+                and code.co_filename in self.stretches.home and self._budget[0] > 0:
             key = code, tuple([id(value) for value, _ in given]), id(self.stretches.open[0])
             if key not in self._done:
                 self._done.add(key)
@@ -124,5 +140,6 @@ class _Untaken(Shadow):
                                                                      strict=False)
                              if not isinstance(value, Mark)}
                 _Untaken(code, called, called.__globals__, variables, self.stretches.open[0],
-                         self._trace, self._budget, self._done).go((), ())
+                         self._trace, self._budget, self._done, self.stretches.home) \
+                    .go((), set())
         return result

@@ -48,7 +48,7 @@ def replay(token: str, scenario: Callable[..., Any] | None = None, *,
         world = build(scenario, name, None if explored else random.Random(seed))
         follower = _follower(schedule, world)
         names = Names()
-        names.start_at({point: () for point in getattr(schedule, "points", ())})
+        names.start_at({point: {} for point in getattr(schedule, "points", ())})
         run = ControlledRun(world, follower, names, timeout, full=True, numbered=not explored,
                             together=not explored)
         outcome = run.play(workers)

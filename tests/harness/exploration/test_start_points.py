@@ -319,9 +319,8 @@ def test_what_is_shared_is_named_under_the_verdict():
 
 
 def one_start():
-    """looks: s A a. sets: B b, and then the flag, so that s depends on B and on b, and on nothing
-    else. Before both, between them or after them: three classes. All orders of three steps and two:
-    5! / 3! 2! = 10.
+    """looks: s A a. sets: B b, and then the flag, so that s depends on b, and on nothing else: two
+    classes. All orders of three steps and two: 5! / 3! 2! = 10.
     """
     flag, a, b = [], Mutex("a"), Mutex("b")
 
@@ -339,10 +338,8 @@ def one_start():
 
 
 def two_starts():
-    """one: s A a. other: t B b. s depends on t, B, b; t on s, A, a.
-
-    If s comes first, t can come before A, before a, or after it: three classes, B and b follow t.
-    The other way round three more. All orders of three steps and three: 20.
+    """one: s A a. other: t B b. s and t depend on each other, all else is apart: two classes. All
+    orders of three steps and three: 20.
     """
     story, a, b = [], Mutex("a"), Mutex("b")
 
@@ -354,8 +351,29 @@ def two_starts():
     return {"one": partial(tells, a), "other": partial(tells, b)}
 
 
+def in_the_middle():
+    """looks: s, and a wait that passes. sets: B C c b, and the flag behind B and behind b: s comes
+    before B, between B and b, or after b: three classes. Orders of two steps and four: 15.
+    """
+    flag, a, b, c = [], Completion("a"), Mutex("b"), Mutex("c")
+    a.complete()
+
+    def looks():
+        len(flag)
+        a.wait()
+
+    def sets():
+        with b:
+            flag.append(1)
+            with c:
+                pass
+        flag.append(2)
+
+    return {"looks": looks, "sets": sets}
+
+
 def with_one_apart():
-    """As one_start, and a third role, C c, that shares nothing: its start is no step. Three classes
+    """As one_start, and a third role, C c, that shares nothing: its start is no step. Two classes
     still; the orders of three, two and two steps: 7! / 3! 2! 2! = 210.
     """
     c = Mutex("c")
@@ -370,8 +388,8 @@ def with_one_apart():
 def a_parent():
     """parent: p, j: what it does after the start, and the join. child: A a e, e is its end.
 
-    p depends on each of A, a and e; j comes last, since it waits for e and comes after p. p comes
-    first, second, third or fourth: four classes, and four orders.
+    p depends on a, after which the child looks; j comes last, since it waits for e and comes after
+    p. p comes first, second, third or fourth, before or after a: four orders, two classes.
     """
     up, a = [], Mutex("a")
 
@@ -390,11 +408,76 @@ def a_parent():
 
 
 @pytest.mark.parametrize(("factory", "classes", "orders"), [
-    (one_start, 3, 10), (two_starts, 6, 20), (with_one_apart, 3, 210), (a_parent, 4, 4)])
+    (one_start, 2, 10), (two_starts, 2, 20), (in_the_middle, 3, 15), (with_one_apart, 2, 210),
+    (a_parent, 2, 4)])
 def test_starts_as_steps_are_counted_by_hand(factory, classes, orders):
     for strategy, count in (("dpor", classes), ("dfs", orders)):
         result = explore(factory, strategy=strategy, engine=False)
         assert (result.verdict, result.coverage["schedules"]) == (Verdict.CLEAN, count)
+
+
+# -- branches that the traced schedule did not take -----------------------------------------------
+
+
+def told_under_a_lock(how):
+    """`teller` raises the flag only if `third` was first, which it is not when it is traced."""
+    flag, told, a, b, m = {"up": 0}, [], Mutex("a"), Mutex("b"), Mutex("m")
+
+    def bump(where):
+        where["up"] += 1
+
+    def teller():
+        with m:
+            seen = bool(told)
+        if how == "branch":
+            if seen:
+                flag["up"] = 1
+        elif how == "function" and seen:
+            bump(flag)
+        elif how == "loop":
+            for _ in range(seen):
+                flag.update(up=1)
+        elif how == "handler":
+            try:
+                1 / (not seen)
+            except ZeroDivisionError:
+                flag["up"] = 1
+        in_order(a, b)
+
+    def third():
+        with m:
+            told.append(1)
+
+    return {"reader": lambda: branches(flag["up"], a, b), "teller": teller, "third": third}
+
+
+def looks_on_if_told():
+    """A branch before the first operation looks at something else."""
+    flag, other, a, b, c = [], [], Mutex("a"), Mutex("b"), Mutex("c")
+
+    def reader():
+        late = False
+        if flag:
+            late = bool(other)
+        branches(late, a, b)
+
+    def sets():
+        with c:
+            pass
+        flag.append(1)
+
+    def sets_other():
+        other.append(1)
+        in_order(a, b)
+
+    return {"reader": reader, "sets": sets, "sets_other": sets_other}
+
+
+@pytest.mark.parametrize("factory", [
+    *(partial(told_under_a_lock, how) for how in ("branch", "function", "loop", "handler")),
+    looks_on_if_told], ids=["branch", "function", "loop", "handler", "early"])
+def test_a_branch_that_was_not_taken_is_looked_at_too(factory):
+    assert explore(factory, engine=False).verdict is Verdict.DEADLOCK
 
 
 # -- where nothing is shared the counts stay -------------------------------------------------------
