@@ -132,7 +132,7 @@ def _in_run(what: str, goal: float | None, scale: float,
 
     for _ in range(chain - 1):
         role = _calls(role)
-    result = run(lambda: {"role": role}, observers=lambda: [_Edges(), *observers()])
+    result = run(lambda: {"role": role}, runs=1, observers=lambda: [_Edges(), *observers()])
     assert result.verdict is Verdict.CLEAN, result
     return ratio_row_of(what, goal, pairs, length)
 

@@ -53,7 +53,7 @@ def _pairs(observers: Callable[[], list[Any]], scale: float) -> tuple[list[float
             ours.append(between - began)
             base.append(clock() - between)
 
-    result = run(lambda: {"role": role}, observers=observers)
+    result = run(lambda: {"role": role}, runs=1, observers=observers)
     assert result.verdict is Verdict.CLEAN, result
     return ours, base
 
@@ -86,7 +86,7 @@ def _events(number: int) -> tuple[float, int]:
         return {"role": role}
 
     began = time.perf_counter()
-    result = run(scenario, observers=observers)
+    result = run(scenario, runs=1, observers=observers)
     seconds = time.perf_counter() - began
     assert result.verdict is Verdict.CLEAN, result
     [order] = orders

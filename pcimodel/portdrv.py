@@ -30,6 +30,7 @@ class Portdrv(PciDriverCore, Aerdrv):
 
         Kernel: pcie_portdrv_init(), drivers/pci/pcie/portdrv_pci.c
         Locks:  via _driver_attach: &dev->mutex (mutex), of the host bridge or port above each port;
+                via pci_register_driver: as pci_register_driver;
                 via pci_walk_bus: &pci_bus_sem (read), to turn on reporting below root ports
         Called with: no device lock
         Returns: nothing

@@ -103,7 +103,7 @@ def observed(request):
 
 def drive(path, tree, observer):
     """Run an entry path into *tree* to its clean end."""
-    result = run(lambda: {"task": lambda: path(tree)}, observers=lambda: [observer])
+    result = run(lambda: {"task": lambda: path(tree)}, runs=1, observers=lambda: [observer])
     assert result.verdict.value == "clean", f"{path.__name__}: {result}"
 
 

@@ -30,6 +30,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..locks.errors import ScenarioError
+from ..locks.one_line import one_line
 from ..locks.operations import OPERATIONS, RECORDED, Operation, names
 from ..locks.rwsem_policy import POLICIES
 
@@ -120,6 +121,9 @@ class Program:
         object.__setattr__(self, "threads", threads)
         object.__setattr__(self, "locks", locks)
         object.__setattr__(self, "flags", frozenset(self.flags))
+
+    def __repr__(self) -> str:
+        return one_line(self, f"of {', '.join(map(str, self.threads))}")
 
     def policy_of(self, lock: str) -> str:
         """Return the policy of a reader/writer lock."""

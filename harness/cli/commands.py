@@ -77,7 +77,7 @@ def perform(args: Any, scenario: Callable[[], Any], again: Callable[[str], str],
         keywords["seconds"] /= share
     if args.command in ("stress", "explore"):
         return command.function(scenario, progress=sys.stderr.isatty(), **keywords)
-    if args.command in ("run", "force"):
+    if args.command == "force":
         keywords["runs"] = keywords["runs"] or 1
     result = command.function(scenario, **keywords)
     result.again = again(args.command) + given(args, "detect", "timeout", "lockdep", "baseline")

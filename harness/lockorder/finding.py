@@ -11,6 +11,7 @@ from typing import Any
 
 from ..locks.callsite import Chain
 from ..locks.errors import ScenarioError
+from ..locks.one_line import one_line
 from ..meetings.meet import Meet
 from ..runtime.verdict import Finding, Outcome, Verdict
 from .cycles import Group, reduced
@@ -53,6 +54,9 @@ class Prediction:
     writers: tuple[str, ...] = ()
     outcome: Outcome | None = None
     lockdep: str = ""
+
+    def __repr__(self) -> str:
+        return one_line(self, f"{self.key}, {self.status}: {self.reason}")
 
     @property
     def headline(self) -> str:

@@ -30,6 +30,7 @@ from ..locks.completion import Completion
 from ..locks.errors import ScenarioError
 from ..locks.mutex import Mutex
 from ..locks.node import LockClass, Node, unique_name
+from ..locks.one_line import one_line
 from ..locks.task import EXCLUSIVE, NOT_NESTED, SHARED, WAIT, Task
 from ..locks.operations import OPERATIONS, TAKEN
 from ..runtime.observer import Observer
@@ -53,6 +54,10 @@ class Leg(NamedTuple):
     gates: tuple[tuple[str, str], ...] = ()
     recursive: bool = False
     brings: bool = False
+
+    def __repr__(self) -> str:
+        return one_line(self, f"{self.role} {'is to end' if self.brings else 'holds'} "
+                              f"{self.held.name} and asks for {self.wanted.name}")
 
 
 class Recorded:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from ..checker.program import Op
 from ..locks.callsite import Chain
 from ..locks.node import Node
+from ..locks.one_line import one_line
 
 MOST_OPERATIONS = 20_000   # kept of one role; sections that were seen before do not count
 _NONE: Any = None
@@ -21,6 +22,9 @@ class Place(NamedTuple):
     lock_class: str       # with /n for a subclass, as lockdep writes it
     mode: str
     chain: Chain
+
+    def __repr__(self) -> str:
+        return one_line(self, f"{self.name} of {self.lock_class} ({self.mode})")
 
 
 @dataclass(slots=True, eq=False)

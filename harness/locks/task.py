@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from .one_line import one_line
+
 EXCLUSIVE, SHARED, WAIT = "exclusive", "shared", "wait"
 NOT_NESTED = 0, ""
 
@@ -96,7 +98,7 @@ class Task:
         self.gate.acquire()
 
     def __repr__(self) -> str:
-        return f"<Task {self.serial} {self.name}>"
+        return one_line(self, f"{self.serial} {self.name}")
 
 
 class _ThisThread(threading.local):

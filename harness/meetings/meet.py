@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from ..locks.errors import ScenarioError
 from ..locks.node import Node
+from ..locks.one_line import one_line
 from ..locks.task import EXCLUSIVE, SHARED, WAIT, Task, current, step
 from ..runtime.recorder import function
 from ..runtime.run import Run
@@ -53,6 +54,9 @@ class At:
                 and all(any(matches(held, what) for held, _, _ in task.held)
                         for what in self.holding))
 
+    def __repr__(self) -> str:
+        return one_line(self, str(self))
+
     def __str__(self) -> str:
         holding = f" while holding {' and '.join(map(str, self.holding))}" if self.holding else ""
         function = f" in {self.function}()" if self.function else ""
@@ -80,6 +84,9 @@ class Meet:
         self.writers = tuple(writers)
 
     def __repr__(self) -> str:
+        return one_line(self, str(self))
+
+    def __str__(self) -> str:
         points = [*map(str, self.points), *(f"a writer of {name}, queued" for name in self.writers)]
         return f"Meet({'; '.join(points)})"
 

@@ -8,10 +8,11 @@ can be run again (pytest_support/offline_predict.py).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..lockorder.finding import (FORCED, GUARDED, KNOWN, NEEDS_WRITER, ONE_ROLE, UNCONFIRMED,
-                                 Prediction, cycle_key, known)
+                                 Prediction, cycle_key, known, waits_of)
 from ..lockorder.cycles import Candidate, Group, assignment, groups
 from ..lockorder.feasibility import Budget, Judgement, by_class, judge
 from ..lockorder.graph import Leg
@@ -37,6 +38,7 @@ class Judge:
         roles: of the scenario; others are threads they start.
         outside: roles waited for each other outside our locks.
         unread: groups that were not judged for lack of time.
+        matched: the cycles of the baseline that were met.
     """
 
     def __init__(self, tally: Tally, baseline: Mapping[str, str],
@@ -49,6 +51,7 @@ class Judge:
         self.roles: set[str] = set()
         self.outside = False
         self.unread = 0
+        self.matched: set[str] = set()
 
     @property
     def late(self) -> bool:
@@ -58,11 +61,25 @@ class Judge:
     def conclude(self) -> None:
         """Judge every cycle, the shortest first."""
         for group in groups(self.record):
-            if self.late:
+            reason = self.known_reason(cycle_key(group.classes))
+            if reason is not None:
+                self.predictions.append(known(group, reason))
+            elif self.late:
                 self.unread += 1
-                continue
-            reason = self.baseline.get(cycle_key(group.classes))
-            self.predictions.append(self.settle(group) if reason is None else known(group, reason))
+            else:
+                self.predictions.append(self.settle(group))
+
+    def known_reason(self, key: str) -> str | None:
+        """Return why the cycle *key* is known, and take note that it was met; None if it is not."""
+        reason = self.baseline.get(key)
+        if reason is not None:
+            self.matched.add(key)
+        return reason
+
+    def unmatched(self) -> list[str]:
+        """Return the cycles of the baseline that were not met, if all that there are were seen."""
+        seen_all = not self.unread and not self.record.too_many and not self.late
+        return [key for key in self.baseline if key not in self.matched] if seen_all else []
 
     def gravest_first(self) -> None:
         """Put the findings into the order in which they are reported."""
@@ -149,9 +166,9 @@ class Judge:
 
     def result(self) -> Result:
         """Return everything that was found."""
-        silenced = {id(prediction.outcome) for prediction in self.predictions
-                    if prediction.status == KNOWN}
-        outcomes = [outcome for outcome in self.observed if id(outcome) not in silenced]
+        known_waits = {waits_of(prediction.outcome.gravest) for prediction in self.predictions
+                       if prediction.status == KNOWN and prediction.outcome}
+        outcomes = [_without(known_waits, outcome) for outcome in self.observed]
         outcomes += [prediction.outcome for prediction in self.predictions
                      if prediction.status == FORCED and prediction.outcome is not None]
         self.tally.kept = max(outcomes, key=lambda outcome: outcome.verdict.graveness, default=None)
@@ -161,6 +178,7 @@ class Judge:
             verdicts.append(Verdict.INCONCLUSIVE)
         result.verdict = max(verdicts, key=lambda verdict: verdict.graveness)
         result.predictions, result.splat = self.predictions, paragraphs
+        result.known = sorted(self.matched)
         if result.outcome.gravest is None and self.predictions:
             result.how = "predicted"
         return result
@@ -186,6 +204,13 @@ class Judge:
     def coverage_of_runs(self) -> dict[str, Any]:
         """Return what the runs add to the coverage."""
         return {}
+
+
+def _without(known_waits: set[frozenset[tuple[str, str]]], outcome: Outcome) -> Outcome:
+    """Return *outcome* without the deadlocks in which those wait that are known to."""
+    left = [finding for finding in outcome.findings
+            if finding.verdict is not Verdict.DEADLOCK or waits_of(finding) not in known_waits]
+    return outcome if len(left) == len(outcome.findings) else replace(outcome, findings=left)
 
 
 def _kind(leg: Leg) -> tuple[str, bool, str, bool]:

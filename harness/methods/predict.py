@@ -85,6 +85,7 @@ def predict(scenario: Callable[[], Any], *, runs: int | None = None, seconds: fl
         session.hold_declared()
         call.look_beside(workers)
     result = session.result()
+    result.unmatched = session.unmatched()
     if lockdep:
         result.lockdep = session.kernel_says()
     return result
@@ -260,8 +261,9 @@ class Session(Judge):
     def _observed_prediction(self, finding: Finding, outcome: Outcome) -> Prediction:
         """Return the prediction that a deadlock came true that nobody had predicted."""
         prediction = observed(finding, outcome, self.record)
-        if prediction.key in self.baseline:
-            prediction.status, prediction.reason = KNOWN, self.baseline[prediction.key]
+        reason = self.known_reason(prediction.key)
+        if reason is not None:
+            prediction.status, prediction.reason = KNOWN, reason
         return prediction
 
     def hold_declared(self) -> None:

@@ -13,35 +13,14 @@ from collections.abc import Callable
 from typing import Any
 
 from ..exploration.token import token_of
-from ..locks.task import Task
 from ..report.result import Result
-from ..runtime.observer import Observer
-from ..runtime.verdict import Outcome, Verdict
+from ..runtime.verdict import Outcome
 from ..runtime.workers import Workers
+from .noise import Noise
 from .tally import TIMEOUT, Call, progress_line, repeat
 
 RUNS = 1000              # when neither runs nor seconds are given
-YIELD, NAP = 0.3, 0.1    # how likely an operation lets others run, or sleeps
-LONGEST_NAP = 200e-6     # seconds
 SWITCH_INTERVAL = 1e-4   # seconds between the interpreter's own thread switches meanwhile
-
-
-class Noise(Observer):
-    """Delay each role at random before it asks for a lock; the same seed makes the same choices."""
-
-    def __init__(self, seed: str) -> None:
-        self._seed = seed
-        self._random: dict[Task, random.Random] = {}
-
-    def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:
-        rng = self._random.get(task)
-        if rng is None:
-            rng = self._random[task] = random.Random(f"{self._seed}/{task.name}")
-        dice = rng.random()
-        if dice < NAP:
-            time.sleep(rng.random() * LONGEST_NAP)
-        elif dice < NAP + YIELD:
-            time.sleep(0)
 
 
 def stress(scenario: Callable[..., Any], *, runs: int | None = None, seconds: float | None = None,
@@ -69,8 +48,7 @@ def stress(scenario: Callable[..., Any], *, runs: int | None = None, seconds: fl
         run_seed = f"{seed}/{call.runs}"
         world = call.build(random.Random(run_seed))
         outcome = call.play(workers, world, [Noise(run_seed)])
-        # If the time was up in the middle of a run it counts for nothing, unless there is no other.
-        if outcome.verdict is not Verdict.INCONCLUSIVE or not call.runs:
+        if call.counts_as_run(outcome):
             call.add(outcome, world)
             if call.kept is outcome:
                 kept_seed = run_seed

@@ -15,6 +15,7 @@ from ..locks.callsite import Chain
 from ..locks.errors import ScenarioError
 from ..report.result import Result
 from ..runtime.free_run import FreeRun
+from ..runtime.left_out import cannot_fail
 from ..runtime.observer import Observer
 from ..runtime.process_state import settled
 from ..runtime.scenario import Scenario, build, name_of
@@ -70,6 +71,12 @@ class Tally:
     def late(self) -> bool:
         """Whether the time is up."""
         return self.deadline is not None and time.monotonic() >= self.deadline
+
+    def counts_as_run(self, outcome: Outcome) -> bool:
+        """Say whether a run that came to *outcome* counts: not if the time was up in the middle of
+        it, unless there is no other.
+        """
+        return outcome.verdict is not Verdict.INCONCLUSIVE or not self.runs
 
     def add(self, outcome: Outcome, world: Scenario) -> Outcome:
         """Count one run, and return it."""
@@ -147,12 +154,15 @@ def result_of(scenario: str, outcome: Outcome, coverage: dict[str, Any], began: 
         began: when the call did, by time.perf_counter().
     """
     how = outcome.gravest.how if outcome.gravest else "observed"
+    blind = cannot_fail(world) if world is not None else []
+    outcome.notes += [sentence for sentence in blind if sentence not in outcome.notes]
     return Result(scenario, outcome.verdict, how, coverage, outcome, time.perf_counter() - began,
                   names=world and world.function_name, titles=world and world.title, **more)
 
 
 def repeat(tally: Call, runs: int | None, once: Callable[[Workers], Outcome], *,
            at_least: int = 1, switch_interval: float | None = None,
+           enough: Callable[[], bool] = lambda: False,
            more: Callable[[], dict[str, Any]] = dict) -> Result:
     """Run *once* after once, until there are *runs* or the time is up; return what it came to.
 
@@ -160,11 +170,12 @@ def repeat(tally: Call, runs: int | None, once: Callable[[Workers], Outcome], *,
         once: does one run and counts it.
         at_least: how many runs there are whatever the time.
         switch_interval: seconds between the interpreter's own thread switches meanwhile.
+        enough: says after each run whether it shall be the last.
         more: returns what the result says beside the sums.
     """
     with workers_of_a_call(lambda cut: tally.so_far(cut, **more()), switch_interval) as workers:
         while (runs is None or tally.runs < runs) and (tally.runs < at_least or not tally.late):
-            if once(workers).stuck:
+            if once(workers).stuck or enough():
                 break   # each further run would leave one more thread that cannot be ended
         tally.look_beside(workers)
     return tally.result(**more())

@@ -24,20 +24,20 @@ from ..methods.explore import explore
 from ..methods.force import force
 from ..methods.predict import predict
 from ..methods.replay import replay
-from ..methods.run import run
+from ..methods.run import race
 from ..methods.stress import RUNS, stress
 from ..methods.tally import Interrupted, TIMEOUT
 from ..report.diagram import proof
-from ..report.result import Result
+from ..report.result import Result, matched_nothing
 from ..runtime.scenario import name_of, reference_of, takes_rng
 from ..runtime.verdict import Finding, Verdict
-from .watch import command_of, fail_with, judge, limits, note
+from .watch import command_of, fail_with, judge, limits, note, note_known
 
 __tracebackhide__ = True    # of all that is here: what pytest shows is the test
 _Factory = Callable[..., Any]
 # The settings that a tool takes beside the timeout, and what holds where they are not set.
 _TOOLS: dict[str, tuple[Callable[..., Result], dict[str, Any]]] = {
-    "run": (run, {"runs": 1}), "force": (force, {"runs": 1}),
+    "run": (race, {"runs": None}), "force": (force, {"runs": 1}),
     "predict": (predict, {"runs": None, "baseline": None}), "explore": (explore, {"seed": None}),
     "stress": (stress, {"runs": None, "seed": None})}
 _HANGS = Verdict.DEADLOCK, Verdict.HANG, Verdict.PREDICTED
@@ -144,6 +144,7 @@ class LockHarness:
         timeout, seconds = limits(left, asked["timeout"], asked["seconds"])
         try:
             if self.token and self._is_recorded(scenario, named):
+                self.item.user_properties.append(("harness_replayed", "yes"))
                 return replay(self.token, named, timeout=timeout)
             result = _TOOLS[tool][0](named, **{**asked, "timeout": timeout, "seconds": seconds})
         except Interrupted as exc:
@@ -155,9 +156,14 @@ class LockHarness:
                 self._notes.append(("lock harness: who waited for whom when the test was ended",
                                     "\n".join(proof(finding))))
             raise
+        note_known(self.item, result)
+        if "baseline" not in arguments:
+            result.unmatched = []    # another test may match it: the end of the session says so
+        for line in matched_nothing(result.unmatched):
+            self.item.warn(pytest.PytestWarning(f"lock_harness: {line}"))
         hurried, cut = timeout != asked["timeout"], seconds != asked["seconds"]
         few = cut and tool != "explore" and (   # which says itself that it was cut short
-            result.seconds >= (seconds or 0) if tool == "predict" else
+            result.seconds >= (seconds or 0) if tool == "predict" or asked.get("some") else
             result.coverage["runs"] < (asked.get("runs") or math.inf))
         if few and result.verdict is Verdict.CLEAN:
             _make_inconclusive(result)
@@ -173,6 +179,8 @@ class LockHarness:
         asked |= {name: value for name, value in self.settings.items() if name in asked} | arguments
         if tool == "stress" and asked["runs"] is None and asked["seconds"] is None:
             asked["runs"] = RUNS
+        if tool == "run":
+            asked["some"] = asked["runs"] is None and asked["seconds"] is None
         return asked
 
     def _named(self, scenario: Any) -> Any:
@@ -219,8 +227,7 @@ def _verdicts(expect: Any) -> list[Verdict]:
     try:
         found = [Verdict(each) for each in (expect if several else [expect])]
     except ValueError as exc:
-        raise pytest.UsageError(f"expect: {exc}; the verdicts are "
-                                f"{', '.join(map(str, Verdict))}") from None
+        raise pytest.UsageError(f"expect: {exc}") from None
     if not found:
         raise pytest.UsageError("expect: no verdict is given")
     return found

@@ -30,6 +30,11 @@ def note(item: pytest.Item, result: Result) -> None:
         item.user_properties.append(("harness_replay", result.replay))
 
 
+def note_known(item: pytest.Item, predicted: Result) -> None:
+    """Have the end of the session know which cycles of the baseline were met."""
+    item.user_properties += [("harness_known", cycle) for cycle in predicted.known]
+
+
 def fail_with(item: pytest.Item, result: Result, again: str, wanted: str = "clean") -> NoReturn:
     """Fail the test with the report of *result*, which *again* shows again."""
     result.again = again
@@ -82,6 +87,7 @@ def watched(item: pytest.Item, body: Callable[[], Any], baseline: Mapping[str, s
     _, seconds = limits(alarm - now, LONGEST, LONGEST)
     predicted = run.predict(baseline, now + (seconds or 0))
     if predicted is not None:
+        note_known(item, predicted)
         judge(item, predicted)
 
 

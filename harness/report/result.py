@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..locks.one_line import one_line
 from ..runtime.recorder import function, verb
 from ..runtime.verdict import Finding, Outcome, Verdict, counted
 from .diagram import WIDTH, diagram, full_trace, proof
@@ -20,12 +21,20 @@ from .diagram import WIDTH, diagram, full_trace, proof
 WAITING = (Verdict.DEADLOCK, Verdict.HANG, Verdict.INCONCLUSIVE)   # who waits for whom is the story
 AT_ONCE = {Verdict.DEADLOCK: "found at the moment of blocking, not by a timeout",
            Verdict.HANG: "known at once, not by a timeout"}
+_FEW = 5    # lines of a baseline that are named one by one
 TIMED_OUT = "timed out: the threads hung, nothing moved any more"
 
 
-@dataclass
+@dataclass(eq=False)
 class Result:
     """What a call of run, force or stress returns; `str()` of it is the report.
+
+    It is true if its verdict is `clean`, and false if something was found; a verdict that leaves
+    the question open has no truth value. It is no verdict itself, and not to be compared with one.
+
+    Raises:
+        ValueError: it is asked for a truth value, and the question is open.
+        TypeError: it is compared with a verdict or a word.
 
     Attributes:
         scenario: its name.
@@ -46,6 +55,8 @@ class Result:
     titles: Any = None       # a word on each role, for the head of its column
     full: bool = False       # report every event
     predictions: list[Any] = field(default_factory=list)   # of predict, gravest first
+    known: list[str] = field(default_factory=list)      # cycles of the baseline that were met
+    unmatched: list[str] = field(default_factory=list)  # and those that matched nothing
     lockdep: list[str] = field(default_factory=list)   # what the kernel's validator would have said
     splat: Callable[[Result], list[str]] | None = None     # puts *predictions* into paragraphs
     next: str = ""           # after a prediction that came true: the command that forces it at once
@@ -86,6 +97,20 @@ class Result:
     def __str__(self) -> str:
         return render(self)
 
+    def __repr__(self) -> str:
+        return one_line(self, f"{self.verdict}, {self.scenario}: {coverage(self.coverage)}")
+
+    def __bool__(self) -> bool:
+        return bool(self.verdict)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, (str, Verdict)):
+            raise TypeError(f"a Result is never {str(other)!r}: compare its verdict, as in "
+                            f"`result.verdict == \"{other}\"`")
+        return self is other
+
+    __hash__ = object.__hash__
+
 
 def render(result: Result) -> str:
     """Return the report of *result*."""
@@ -106,6 +131,7 @@ def render(result: Result) -> str:
     if result.splat is not None:
         parts += result.splat(result)
     parts.extend(map(wrapped, result.outcome.notes))
+    parts.append("\n".join(map(wrapped, matched_nothing(result.unmatched))))
     if result.outcome.stuck:
         stuck = "; ".join(result.outcome.stuck)
         parts.append(wrapped(f"Outside our locks, and left running: {stuck}"))
@@ -125,16 +151,45 @@ def headline(result: Result) -> str:
     finding = result.finding
     word = str(result.verdict).upper().replace("-", " ")
     lines = [f"{result.scenario}: {coverage(result.coverage)}", *statuses(result.predictions)]
-    if result.predictions and (finding is None or finding.verdict is not result.verdict):
+    if result.verdict is Verdict.CLEAN:
+        first = f"{word} ({basis(result.coverage)}): {nothing_new(result)}"
+    elif result.predictions and (finding is None or finding.verdict is not result.verdict):
         first = f"{word}: {of_predictions(result)}"
-    elif finding is None and "schedules" in result.coverage:
-        first = f"{word} (all {counted(result.coverage['schedules'], 'schedule')}): nothing found"
     elif finding is None:
         first = f"{word}: nothing {'found' if result.coverage.get('runs') else 'was run'}"
     else:
         how = TIMED_OUT if finding.how == "timed out" else AT_ONCE.get(finding.verdict)
         first = f"{word}: {finding.text}{f' ({how})' if finding.verdict in AT_ONCE else ''}"
     return "\n".join([first, *lines])
+
+
+def basis(covered: dict[str, Any]) -> str:
+    """Return what a clean verdict rests on: all schedules, or what is no proof."""
+    runs = counted(covered.get("runs", 0), "run")
+    if "schedules" in covered:
+        return f"all {counted(covered['schedules'], 'schedule')}"
+    if "replayed_operations" in covered:
+        return "one schedule replayed, no proof"
+    if "cycles" in covered:
+        return f"judged from {runs}, no proof"
+    return f"{'a single run' if covered.get('runs') == 1 else runs}, no proof"
+
+
+def nothing_new(result: Result) -> str:
+    """Return what a clean verdict says: of every order, of the lock order, or of what was run."""
+    covered = result.coverage
+    if "schedules" in covered:
+        return "nothing fails in any order of the lock operations"
+    if "cycles" not in covered:
+        return "nothing found"
+    known = len(result.known)
+    others = sum(prediction.status != "known" for prediction in result.predictions)
+    words = [f"{counted(known, 'known deadlock')} (baseline), nothing new"] if known else []
+    if others:
+        cycles = counted(others, f"{'further ' if known else ''}cycle")
+        happen = "none of which can happen" if others > 1 else "which cannot happen"
+        words.append(f"{cycles} in the lock order, {happen} by what was seen")
+    return "; ".join(words) or "no cycle in the lock order that was seen"
 
 
 def of_predictions(result: Result) -> str:
@@ -145,11 +200,7 @@ def of_predictions(result: Result) -> str:
         happened = any(prediction.outcome is not None for prediction in allowed)
         what = f"{len(allowed)} deadlocks" if len(allowed) > 1 else "a deadlock"
         return f"the lock order {'allows' if happened else 'may allow'} {what} that did not happen"
-    if result.verdict is Verdict.INCONCLUSIVE:
-        return "stopped before every cycle in the lock order was judged"
-    n = len(result.predictions)
-    cycles = f"{n} cycles" if n > 1 else "one cycle"
-    return f"{cycles} in the lock order, and no deadlock to be feared"
+    return "stopped before every cycle in the lock order was judged"
 
 
 def statuses(predictions: list[Any]) -> list[str]:
@@ -157,6 +208,14 @@ def statuses(predictions: list[Any]) -> list[str]:
     counts = Counter(prediction.status for prediction in predictions)
     words = ", ".join(f"{n} {status}" for status, n in counts.items())
     return [f"{len(predictions)} findings: {words}"] if len(predictions) > 1 else []
+
+
+def matched_nothing(unmatched: Sequence[str], where: str = "") -> list[str]:
+    """Return a line on each of these cycles of a baseline; of many, on the first few."""
+    which = [f"baseline line '{cycle}'" for cycle in unmatched[:_FEW]]
+    if len(unmatched) > _FEW:
+        which.append(counted(len(unmatched) - _FEW, "further baseline line"))
+    return [f"{one} matched nothing{where}" for one in which]
 
 
 def commands(result: Result) -> list[str]:

@@ -8,7 +8,7 @@ verdict every role that waits is let go with `Unwind`, its locks are released on
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..locks.parking import enter, leave, pause, unpark
@@ -37,6 +37,7 @@ class FreeRun(PlayedRun):
         self.detect = detect
         super().__init__(scenario, observers, timeout, deadline)
         self._starting = len(self.tasks)
+        self.on_pause: tuple[Callable[[Task], None], ...] = ()   # where it may be another's turn
         self._hold_back = overridden(self.observers, "hold_back")
         self._on_standstill = overridden(self.observers, "standstill")
 
@@ -108,6 +109,14 @@ class FreeRun(PlayedRun):
             if task in held_back:
                 pause(task)
         leave()
+
+    def step(self, task: Task, on: str) -> None:
+        for hook in self.on_pause:
+            hook(task)
+
+    def look(self, task: Task, lock: Any) -> None:
+        for hook in self.on_pause:
+            hook(task)
 
     def disown(self, task: Task) -> None:
         self.end(task)

@@ -8,11 +8,9 @@ events with mode ``wait``; who ends such waits (`Completion.complete`) tells it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..locks.callsite import first_line, user_traceback
-from ..locks.task import Task, Unwind
+from ..locks.task import Task
 
 
 class Observer:
@@ -66,44 +64,3 @@ def overridden(observers: list[Observer], hook: str) -> tuple[Any, ...]:
     """Return the bound *hook* of each observer whose class overrides it."""
     return tuple([getattr(observer, hook) for observer in observers
                   if getattr(type(observer), hook) is not getattr(Observer, hook)])
-
-
-class Invariants(Observer):
-    """Call each invariant of a scenario after each event, until one fails; that ends the run.
-
-    Args:
-        invariants: name -> callable; raises AssertionError if it is broken.
-        to_the_end: one that fails is noted, and the run goes on.
-    """
-
-    def __init__(self, invariants: Mapping[str, Callable[[], Any]], to_the_end: bool) -> None:
-        self._invariants, self._to_the_end = invariants, to_the_end
-        self._failed = False
-
-    def attach(self, run: Any) -> None:
-        self._run = run
-
-    def look(self, task: Task, lock: Any = None, mode: str = "") -> None:
-        """Call each of them."""
-        if self._failed:
-            return
-        for name, invariant in self._invariants.items():
-            try:
-                invariant()
-            except Exception as exc:
-                self._failed = True
-                self._run.violated(f"invariant {name!r} {failure(exc, 'is broken')}",
-                                   user_traceback(exc), goes_on=self._to_the_end)
-                if not self._to_the_end:
-                    raise Unwind from None
-                return
-
-    lock_acquire = lock_acquired = lock_release = role_start = look
-
-
-def failure(exc: Exception, broken: str) -> str:
-    """Say how what was to be asserted failed: it is, in a word, *broken*, or could not be asked."""
-    if isinstance(exc, AssertionError):
-        said = str(exc).partition("\n")[0]
-        return f"{broken}: {said or 'it raised AssertionError'}"
-    return f"raised {first_line(exc)}"

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable
 from types import AsyncGeneratorType, CodeType, CoroutineType, GeneratorType
 from typing import Any
 
-from ..locks.callsite import function_name, place_of, user_traceback
+from ..locks.callsite import function_name, place_of
 from ..locks.parking import enter, leave
 from ..locks.task import Task, Unwind, become, name_locks_afresh
-from .observer import Invariants, Observer, failure
+from .asking import Invariants, ask, failure
+from .observer import Observer
 from .process_state import aside
 from .recorder import call_role
 from .run import Run
@@ -159,11 +160,11 @@ class PlayedRun(Run):
     def _check(self, check: Callable[[], Any]) -> None:
         """Ask the scenario whether the world is as it should be when all have ended."""
         try:
-            check()
+            ask(check)
         except Exception as exc:
-            verdict = Verdict.VIOLATION if isinstance(exc, AssertionError) else Verdict.ERROR
-            text = f"the check at the end {failure(exc, 'failed')}"
-            self.findings.append(self.finding(verdict, "observed", text, user_traceback(exc)))
+            verdict, text, detail = failure(exc, "failed")
+            self.findings.append(self.finding(verdict, "observed", f"the check at the end {text}",
+                                              detail))
 
     # -- in the roles' threads -------------------------------------------------------------
 

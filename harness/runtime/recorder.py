@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..locks.callsite import Chain, capture, function_name, place_of, short_path, split
+from ..locks.one_line import one_line
 from ..locks.task import Task, WAIT
 from ..locks.waitgraph import blockers
 from .observer import Observer
@@ -46,6 +47,9 @@ class Event(NamedTuple):
     lock: Any
     mode: str
     chain: Chain
+
+    def __repr__(self) -> str:
+        return one_line(self, f"{self.event} of {self.task.name}: {self.lock} ({self.mode})")
 
 
 class Recorder(Observer):
@@ -92,6 +96,9 @@ class Hold:
         """Where it was taken: "file:line"."""
         return place(self.chain)
 
+    def __repr__(self) -> str:
+        return one_line(self, f"{self.lock} ({self.mode}), taken at {self.at}")
+
 
 @dataclass(frozen=True)
 class RoleState:
@@ -110,6 +117,11 @@ class RoleState:
     def at(self) -> str:
         """Where it waits or is held: "file:line"."""
         return place(self.chain)
+
+    def __repr__(self) -> str:
+        wants = f" for {self.wants} ({self.mode})" if self.wants else ""
+        holds = f", holds {' and '.join(hold.lock for hold in self.holds)}" if self.holds else ""
+        return one_line(self, f"{self.role} {self.state}{wants}{holds}")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the form of the JSON output."""

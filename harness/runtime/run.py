@@ -155,12 +155,17 @@ class Run(RunOfTask):
         self.findings.append(self.finding(Verdict.ERROR, "observed", f"{text} {first_line(exc)}",
                                           user_traceback(exc)))
 
-    def violated(self, text: str, detail: str = "", goes_on: bool = False) -> None:
-        """Take note of a broken rule or invariant, and end the run unless it *goes_on*."""
+    def violated(self, text: str, detail: str = "", goes_on: bool = False,
+                 verdict: Verdict = Verdict.VIOLATION) -> None:
+        """Take note of a broken rule or invariant, and end the run unless it *goes_on*.
+
+        Args:
+            verdict: ERROR if it cannot be said whether it is broken.
+        """
         enter()
         if not self.unwinding:
             note = self.findings.append if goes_on else self.stop
-            note(self.finding(Verdict.VIOLATION, "observed", text, detail))
+            note(self.finding(verdict, "observed", text, detail))
         leave()
 
     def failed(self, task: Task, exc: BaseException) -> None:

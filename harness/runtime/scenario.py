@@ -11,7 +11,9 @@ from typing import Any
 from ..locks.callsite import first_line, raised_at
 from ..locks.errors import ScenarioError
 from ..locks.node import LockClass
+from ..locks.one_line import one_line
 from ..locks.task import name_locks_afresh, this_thread
+from .asking import refuse_lazy
 
 Role = Callable[[], Any]
 _LAZY = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
@@ -24,10 +26,10 @@ class Scenario:
     Args:
         roles: role name -> what it does. The order is the order of the report's columns.
         meet: a `Meet`, or several that follow each other: where the roles must meet.
-        check: called with no argument when every role has ended; raises AssertionError if the world
-            is wrong.
-        invariants: name -> callable, called after each lock event; raises AssertionError if broken.
-            Must take no lock.
+        check: called with no argument when every role has ended; raises AssertionError or returns
+            False if the world is wrong, and returns None or True if it is right.
+        invariants: name -> callable, called after each lock event, which says the same of the world
+            at that moment. Must take no lock.
         function_name: what reports call a function of a code object. Default: its qualified name.
         title: role name -> a word on what it is, for the head of its column.
         lock_classes: what prediction is to know of classes of locks, each a `LockClass`.
@@ -47,6 +49,10 @@ class Scenario:
     program: Any = None
     at: Callable[[str], int] | None = None
     inner_locks: bool = False
+
+    def __repr__(self) -> str:
+        return one_line(self, f"of {', '.join(map(str, self.roles))}"
+                        if isinstance(self.roles, Mapping) else "of no roles")
 
 
 def build(factory: Callable[..., Any], name: str, rng: random.Random | None = None) -> Scenario:
@@ -86,7 +92,19 @@ def build(factory: Callable[..., Any], name: str, rng: random.Random | None = No
         if code is not None and code.co_flags & _LAZY:
             raise ScenarioError(f"scenario {name}: role {role!r} is a generator or a coroutine: "
                                 f"calling it does nothing")
+    _refuse_what_cannot_answer(scenario, name)
     return scenario
+
+
+def _refuse_what_cannot_answer(scenario: Scenario, name: str) -> None:
+    """Refuse a check or an invariant that is none: nobody would hear what it says."""
+    if scenario.check is not None:
+        refuse_lazy(scenario.check, f"scenario {name}: the check at the end")
+    if not isinstance(scenario.invariants, Mapping):
+        raise ScenarioError(f"scenario {name}: invariants is {scenario.invariants!r}, expected a "
+                            f"mapping from names to callables")
+    for invariant, function in scenario.invariants.items():
+        refuse_lazy(function, f"scenario {name}: invariant {invariant!r}")
 
 
 def takes_rng(factory: Callable[..., Any]) -> bool:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import difflib
 import enum
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from ..locks.one_line import one_line
 from .recorder import Event, RoleState
 
 
 class Verdict(enum.Enum):
-    """What a run, or many, came to. The graver one wins, in this order."""
+    """What a run, or many, came to. The graver one wins, in this order.
+
+    A verdict equals its word and no other: a word that is none is refused, since such a comparison
+    would come out the same for ever. It is true if it is `clean` and false if something was found;
+    what leaves the question open is neither, and has no truth value.
+
+    Raises:
+        ValueError: it is compared with a word that is no verdict, or has no truth value.
+    """
 
     DEADLOCK = "deadlock"
     HANG = "hang"
@@ -37,6 +47,26 @@ class Verdict(enum.Enum):
     def __str__(self) -> str:
         return self.value
 
+    def __eq__(self, other: object) -> bool:
+        return self is Verdict(other) if isinstance(other, str) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._value_)    # as its word, which it equals
+
+    def __bool__(self) -> bool:
+        if self.exit_status == 3:
+            raise ValueError(f"{self} says neither that it is clean nor that it is broken, so it "
+                             f"is neither true nor false: compare the verdict with a word")
+        return self is Verdict.CLEAN
+
+    @classmethod
+    def _missing_(cls, value: object) -> Verdict:
+        words = [verdict._value_ for verdict in cls]
+        near = difflib.get_close_matches(str(value).lower().replace("_", "-"), words, 1)
+        meant = f"; did you mean {near[0]!r}?" if near else ";"
+        raise ValueError(f"there is no verdict {value!r}{meant} the verdicts are "
+                         f"{', '.join(words)}")
+
 
 _GRAVENESS = {verdict: n for n, verdict in enumerate(reversed(Verdict), 1)}
 
@@ -53,6 +83,9 @@ class Finding:
     detail: str = ""      # stacks or tracebacks, as text
     events: int = 0       # how many events of the trace came before it
     headline: str = ""    # what the kernel's lock validator calls a broken rule of locks
+
+    def __repr__(self) -> str:
+        return one_line(self, f"{self.verdict}, {self.how}: {self.text}")
 
 
 def counted(n: int, noun: str) -> str:
@@ -78,6 +111,9 @@ class Outcome:
     seconds: float = 0.0
     seed: int | None = None
     operated: bool = True    # an operation of ours was seen: on a lock, a wait, a look, a step
+
+    def __repr__(self) -> str:
+        return one_line(self, f"{self.verdict}, {counted(len(self.log), 'event')}")
 
     @cached_property
     def events(self) -> list[Event]:

@@ -38,7 +38,7 @@ def traced(act, world):
     def scenario():
         kernel = world()
         return {"task": lambda: act(kernel, trace)}
-    result = run(scenario, observers=lambda: [trace])
+    result = run(scenario, runs=1, observers=lambda: [trace])
     assert result.verdict.value == "clean", result
     return trace.lines
 

@@ -55,6 +55,7 @@ _values_key = pytest.StashKey[dict[str, Any]]()
 _alarm_key = pytest.StashKey[tuple[float, float]]()
 _harness_key = pytest.StashKey["LockHarness"]()
 _interrupted_key = pytest.StashKey[tuple[str, str]]()
+_told_key = pytest.StashKey["_Told"]()
 
 
 @pytest.fixture
@@ -101,8 +102,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
                     help="where a test asks for the scenario of TOKEN, show the recorded run again")
 
 
+class _Told:
+    """What the tests told of themselves, as (name, value), workers of xdist included."""
+
+    def __init__(self) -> None:
+        self.properties: set[tuple[str, object]] = set()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep what the plugin had the test tell."""
+        properties = getattr(report, "user_properties", ())    # other plugins make reports, too
+        self.properties.update((name, value) for name, value in properties
+                               if name in ("harness_known", "harness_replayed"))
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers."""
+    """Register the markers, and who listens to what tests tell."""
+    config.stash[_told_key] = _Told()
+    config.pluginmanager.register(config.stash[_told_key])
     config.addinivalue_line(
         "markers", "lock_harness(timeout=S, runs=N, seed=N, predict=BOOL): settings of the fixture "
                    "lock_harness, and of --predict, for this test")
@@ -263,6 +279,36 @@ def pytest_runtest_makereport(
     return report
 
 
+def _unused_token(config: pytest.Config) -> bool:
+    """Say whether --replay was given and no test asked for the scenario of the token."""
+    return bool(config.getoption("harness_replay") and not config.getoption("collectonly")
+                and ("harness_replayed", "yes") not in config.stash[_told_key].properties)
+
+
+def _unmatched(config: pytest.Config) -> list[str]:
+    """Return the cycles of the session's baseline that no test met."""
+    baseline = config.stash.get(_values_key, {}).get("baseline", {})
+    told = config.stash[_told_key].properties
+    return [cycle for cycle in baseline if ("harness_known", cycle) not in told]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Let a session in which the token of --replay was of no use be no success."""
+    if exitstatus == pytest.ExitCode.OK and not hasattr(session.config, "workerinput") \
+            and _unused_token(session.config):
+        session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+
+def _without_lock(stats: Any) -> list[str]:
+    """Say how many watched tests passed that took no lock of ours, if any did."""
+    unseen = sum("harness_no_lock" in dict(getattr(report, "user_properties", ()))
+                 for report in stats.get("passed", ()) if report.when == "call")
+    them = "it" if unseen == 1 else "them"
+    return [f"{unseen:,} test{'s' * (unseen != 1)} took no lock of harness, and --predict says "
+            f"nothing of {them}"] if unseen else []
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Repeat how to see each unexpected verdict again; show where an interrupted run stood."""
     again = {}
@@ -277,12 +323,17 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     for nodeid, properties in again.items():
         terminalreporter.write_line(f"{nodeid}: {properties['harness_verdict']}")
         terminalreporter.write_line(f"  {properties['harness_again']}")
-    unseen = sum("harness_no_lock" in dict(getattr(report, "user_properties", ()))
-                 for report in stats.get("passed", ()) if report.when == "call")
-    if unseen:
-        terminalreporter.write_line(f"lock harness: {unseen:,} test{'s' * (unseen != 1)} took no "
-                                    f"lock of harness, and --predict says nothing of "
-                                    f"{'it' if unseen == 1 else 'them'}")
+    lines, unmatched = [], _unmatched(config)
+    if unmatched:
+        from harness.report.result import matched_nothing
+        lines = matched_nothing(unmatched, " in the tests that ran")
+    if _unused_token(config):
+        lines.append(f"{_REPLAY}: no test used the token: none that ran asked for its scenario")
+    lines += _without_lock(stats)
+    if lines and not config.getoption("collectonly"):
+        terminalreporter.section("lock harness")
+    for line in lines:
+        terminalreporter.write_line(line)
     if _interrupted_key in config.stash:
         nodeid, text = config.stash[_interrupted_key]
         terminalreporter.section("lock harness: interrupted")

@@ -39,8 +39,8 @@ def call(capsys, *argv):
     (["run", "small_worlds:forgets"], 1, "VIOLATION"),
     (["run", "small_worlds:raises"], 1, "ERROR"),
     (["force", "small_worlds:in_order"], 3, "NOT REACHED"),
-    (["run", "small_worlds:in_order"], 0, "CLEAN"),
-    (["stress", "small_worlds:in_order", "--runs", "5"], 0, "CLEAN"),
+    (["run", "small_worlds:in_order", "--runs", "1"], 0, "CLEAN (a single run, no proof)"),
+    (["stress", "small_worlds:in_order", "--runs", "5"], 0, "CLEAN (5 runs, no proof)"),
     (["stress", "small_worlds:abba", "--runs", "100", "--seed", "1"], 1, "DEADLOCK"),
 ])
 def test_the_exit_status_says_what_was_found(argv, status, word, capsys):
@@ -97,8 +97,8 @@ def test_json_to_standard_output_is_one_object_and_nothing_else(capsys):
 def test_json_to_a_file_comes_beside_the_report(capsys, tmp_path):
     file = tmp_path / "result.json"
     status, out, err = call(capsys, "run", "small_worlds:in_order", "--json", str(file))
-    assert (status, out.startswith("CLEAN: "), json.loads(file.read_text())["verdict"]) == (
-        0, True, "clean")
+    assert (status, out.startswith("CLEAN (100 runs, no proof): ")) == (0, True)
+    assert json.loads(file.read_text())["verdict"] == "clean"
 
 
 def test_a_json_file_with_an_older_result_is_written_over(capsys, tmp_path):
@@ -213,8 +213,9 @@ def world():
 def test_the_current_directory_is_looked_at_first(in_another_process, tmp_path):
     (tmp_path / "wave.py").write_text(WAVE)
     done = in_another_process("-m", "harness", "run", "wave:world", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (0, "CLEAN: nothing found\nwave:world: 1 run\n\n"
-                                                 "Again: python -m harness run wave:world\n")
+    assert (done.returncode, done.stdout) == (
+        0, "CLEAN (100 runs, no proof): nothing found\nwave:world: 100 runs\n\n"
+           "Again: python -m harness run wave:world\n")
 
 
 def test_the_current_directory_is_looked_at_first_by_the_console_script_too(

@@ -71,7 +71,7 @@ def test_complete_wakes_the_one_that_came_first():
             done.complete()
 
     result = run(lambda: {**waiters(done, story, gates), "completer": completer},
-                 observers=lambda: [OneByOne(*gates, *turns)])
+                 observers=lambda: [OneByOne(*gates, *turns)], runs=1)
     assert (result.verdict, story) == (Verdict.CLEAN, [0, 1, 2])
 
 
@@ -85,7 +85,7 @@ def test_complete_wakes_one_and_complete_all_the_rest():
         done.complete_all()
 
     result = run(lambda: {**waiters(done, story, gates), "completer": completer},
-                 observers=lambda: [OneByOne(*gates, first)])
+                 observers=lambda: [OneByOne(*gates, first)], runs=1)
     assert (result.verdict, sorted(story), done.done()) == (Verdict.CLEAN, [0, 1, 2], True)
 
 
@@ -96,7 +96,7 @@ def test_a_timed_wait_in_a_run_expires_and_is_forgotten():
         story.append(done.wait(timeout=0.01))
         story.append(len(done._waiters))
 
-    result = run(lambda: {"impatient": impatient})
+    result = run(lambda: {"impatient": impatient}, runs=1)
     assert (result.verdict, story) == (Verdict.CLEAN, [False, 0])
 
 

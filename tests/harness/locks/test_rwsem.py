@@ -394,7 +394,7 @@ def test_a_trylock_does_not_refuse_because_a_thread_is_inside_the_package(
         if not uses(try_it, policy, number):
             continue
         if inside:
-            result = run(lambda: {"asker": ask})
+            result = run(lambda: {"asker": ask}, runs=1)
             assert result.verdict is Verdict.CLEAN, str(result)
         else:
             ask()
@@ -478,7 +478,7 @@ def test_a_writer_that_gives_up_lets_the_readers_behind_it_in(policy):
             done.complete()
 
     result = run(lambda: {"holder": holder, "writer": writer, "reader": reader},
-                 observers=lambda: [Gates(sem, {"writer": queued})])
+                 observers=lambda: [Gates(sem, {"writer": queued})], runs=1)
     assert (result.verdict, story, sem.holders(), sem.queue) == (Verdict.CLEAN, [False], [], [])
 
 
@@ -505,7 +505,8 @@ def test_a_writer_that_gives_up_leaves_the_preference_of_another_alone():
             pass
 
     result = run(lambda: {"holder": holder, "first": first, "second": second},
-                 observers=lambda: [Gates(sem, {"first": first_queued, "second": second_queued})])
+                 observers=lambda: [Gates(sem, {"first": first_queued, "second": second_queued})],
+                 runs=1)
     assert (result.verdict, story) == (Verdict.CLEAN, [False, False])
 
 
@@ -669,7 +670,7 @@ def test_a_role_waits_for_a_thread_outside_and_gets_the_semaphore(policy, outsid
     thread = threading.Thread(target=outsider)
     thread.start()
     has_it.wait()
-    result = run(lambda: {"role": role}, observers=lambda: [Tell()])
+    result = run(lambda: {"role": role}, observers=lambda: [Tell()], runs=1)
     thread.join()
     assert (result.verdict, story, sem.holders()) == (Verdict.CLEAN, ["in"], [])
 

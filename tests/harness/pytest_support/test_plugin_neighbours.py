@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness import Mutex
+from harness.methods import run as run_module
 from harness.runtime import played_run, workers
 from harness.pytest_support.fixture import LockHarness
 from harness.pytest_support.watch import limits
@@ -48,7 +49,8 @@ from harness import Observer
 
 class Alarm(Observer):
     def lock_contended(self, task, lock, mode):
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGALRM)
+        if mode == "exclusive":    # not at `held`, should the waiter come first
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGALRM)
 
 def behind_a_plain_wait():
     lock, never, held = Mutex("lock"), threading.Event(), Completion("held")
@@ -147,6 +149,24 @@ def test_clean_runs_cut_short_for_the_alarm_are_no_pass(tool, monkeypatch):
     expect = ["inconclusive", *["not-reached"] * (tool == "force")]
     result = getattr(harness, tool)(lambda: {"one": one}, expect=expect)
     assert "Limited so as to end before pytest-timeout ends the test after 60 s" in str(result)
+
+
+@pytest.mark.parametrize("seconds, verdict", [(0.01, "inconclusive"), (600, "clean")])
+def test_a_run_that_says_nothing_is_no_pass_if_the_alarm_ends_it_and_one_if_it_ends(
+        seconds, verdict, monkeypatch):
+    harness = a_moment_before_the_alarm(monkeypatch)
+    monkeypatch.setattr("harness.pytest_support.fixture.limits",
+                        lambda left, timeout, _: (timeout, seconds))
+    most = 100 if verdict == "clean" else 10**9
+    monkeypatch.setattr(run_module, "RUNS", most)
+    monkeypatch.setattr(run_module, "ENOUGH", math.inf)
+
+    def one():
+        with Mutex("m"):
+            pass
+
+    result = harness.run(lambda: {"one": one}, expect=verdict)
+    assert (result.coverage["runs"] == most) == (verdict == "clean")
 
 
 @pytest.mark.parametrize("tool", ["run", "force", "stress"])

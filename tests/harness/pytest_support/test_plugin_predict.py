@@ -79,9 +79,9 @@ def test_once_for_each_scenario(lock_harness):
     def counted():
         built.append(1)
         return ordered()
-    lock_harness.run(counted)
+    lock_harness.run(counted, runs=1)
     predicted = len(built) - 1
-    lock_harness.run(counted), lock_harness.force(counted, expect="not-reached", runs=1)
+    lock_harness.run(counted, runs=1), lock_harness.force(counted, expect="not-reached", runs=1)
     assert predicted > 1
 
 def test_after_predict_itself(lock_harness):
@@ -91,7 +91,7 @@ def test_after_predict_itself(lock_harness):
         return ordered()
     lock_harness.predict(counted)
     before = len(built)
-    lock_harness.run(counted)
+    lock_harness.run(counted, runs=1)
     assert len(built) == before + 1
 """, "--predict").assert_outcomes(passed=6)
 
@@ -114,6 +114,42 @@ def test_body():
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(["lock harness: baseline */known.txt (--harness-baseline), "
                                  "predict yes (--predict)"])
+
+
+@pytest.mark.parametrize("arguments", [["--predict"], []])
+def test_lines_of_the_baseline_that_no_test_met_are_named_at_the_end(inner, pytester, arguments):
+    pytester.makefile(".txt", known="a -> b -> a  # met by a body\nc -> d -> c  # met by a call\n"
+                                    "x -> y -> x  # misspelt")
+    result = inner("""
+def crosswise(first, second):
+    a, b = Mutex(first), Mutex(second)
+    def takes(one, other):
+        with one, other:
+            pass
+    return {"left": lambda: takes(a, b), "right": lambda: takes(b, a)}
+
+def test_call(lock_harness):
+    assert lock_harness.predict(lambda: crosswise("c", "d"))
+
+def test_body():
+    for role in crosswise("a", "b").values():
+        thread = threading.Thread(target=role)
+        thread.start(), thread.join()
+""", "--harness-baseline=known.txt", *arguments)
+    assert result.ret == 0
+    unmatched = [line for line in result.outlines if "matched nothing" in line]
+    met_by_none = ["a -> b -> a"] * (not arguments) + ["x -> y -> x"]
+    assert unmatched == [f"baseline line '{cycle}' matched nothing in the tests that ran"
+                         for cycle in met_by_none]
+
+
+def test_a_line_of_a_call_s_own_baseline_that_matches_nothing_is_a_warning(inner):
+    result = inner("""
+def test_call(lock_harness):
+    lock_harness.predict(abba, baseline={"a -> b -> a": "known", "x -> x": "gone"})
+""")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*lock_harness: baseline line 'x -> x' matched nothing"])
 
 
 # -- a test's own threads -------------------------------------------------------------------------
@@ -621,12 +657,12 @@ def test_fails():
 """
     result = inner(test, "--predict")
     result.assert_outcomes(passed=6, failed=1)
-    result.stdout.fnmatch_lines(["lock harness: 2 tests took no lock of harness, and --predict "
-                                 "says nothing of them"])
+    result.stdout.fnmatch_lines(["2 tests took no lock of harness, and --predict says nothing of "
+                                 "them"])
     result = inner(test)
     assert "took no lock" not in result.stdout.str()
 
 
 def test_one_test_that_took_no_lock_is_counted_in_the_singular(inner):
     result = inner("def test_nothing():\n    pass\n", "--predict")
-    result.stdout.fnmatch_lines(["lock harness: 1 test took no lock of harness, *"])
+    result.stdout.fnmatch_lines(["1 test took no lock of harness, *"])

@@ -122,3 +122,38 @@ def test_a_proof(lock_harness):
     replayed.assert_outcomes(passed=1, failed=1)
     replayed.stdout.fnmatch_lines(["DEADLOCK: 2 threads *", "*: 1 run; replayed operations *",
                                    again])
+
+
+UNUSED = "--replay: no test used the token: none that ran asked for its scenario"
+
+
+@pytest.mark.parametrize("test, arguments, status", [
+    ("def test_plain(): pass", [], 4),
+    ("def test_other(lock_harness): lock_harness.run(ordered)", [], 4),
+    ("def test_it(lock_harness): lock_harness.run(certain)\ndef test_plain(): pass",
+     ["-k", "plain"], 4),
+    ("def test_other(lock_harness): lock_harness.run(ordered, expect='hang')", [], 1),
+    ("", [], 5)])
+def test_a_token_that_no_test_used_is_an_error_of_the_session(inner, token_of_certain, test,
+                                                              arguments, status):
+    result = inner(test, *arguments, "--replay", token_of_certain)
+    assert result.ret == status
+    result.stdout.fnmatch_lines([UNUSED])
+
+
+@pytest.mark.parametrize("more", [["--collect-only"], []])
+def test_a_token_that_a_test_used_is_none_and_neither_is_one_where_no_test_is_run(
+        inner, token_of_certain, more):
+    result = inner("""
+def test_transfers(lock_harness):
+    lock_harness.run(certain, expect="deadlock")
+
+def test_plain():
+    pass
+""", "--replay", token_of_certain, *more)
+    assert result.ret == 0
+    result.stdout.no_fnmatch_line("*no test used*")
+
+
+def test_without_a_token_a_session_ends_as_ever(inner):
+    assert inner("def test_plain(): pass").ret == 0

@@ -11,7 +11,7 @@ def test_runs(lock_harness):
 
 @pytest.mark.parametrize("sources, expected", [
     ("marker option variable ini", 5), ("option variable ini", 4), ("variable ini", 3), ("ini", 2),
-    ("", 1)])
+    ("", 100)])
 def test_marker_wins_over_option_over_environment_over_ini(inner, pytester, monkeypatch, sources,
                                                            expected):
     if "variable" in sources:

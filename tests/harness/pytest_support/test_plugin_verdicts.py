@@ -51,8 +51,9 @@ def test_transfers(lock_harness):
     lock_harness.run(ordered, expect="deadlock")
 """)
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["CLEAN: nothing found", "Again: python -m pytest *",
-                                 "Expected: deadlock", "test_it.py::test_transfers: clean"])
+    result.stdout.fnmatch_lines(["CLEAN (100 runs, no proof): nothing found",
+                                 "Again: python -m pytest *", "Expected: deadlock",
+                                 "test_it.py::test_transfers: clean"])
 
 
 def test_not_reached_is_no_pass_unless_it_is_expected(inner):
@@ -68,8 +69,8 @@ def test_known_to_be_fixed(lock_harness):
 
 
 @pytest.mark.parametrize("expect, said", [
-    ("'dedlock'", "expect: 'dedlock' is not a valid Verdict; the verdicts are deadlock, hang, *"),
-    ("3", "expect: 3 is not a valid Verdict; *"),
+    ("'dedlock'", "expect: there is no verdict 'dedlock'; did you mean 'deadlock'? the verdicts *"),
+    ("3", "expect: there is no verdict 3; the verdicts are deadlock, hang, *"),
     ("()", "expect: no verdict is given")])
 def test_unknown_expectation_is_refused_before_anything_runs(inner, expect, said):
     result = inner(f"""
@@ -153,7 +154,8 @@ from harness import Observer
 
 class CtrlC(Observer):
     def lock_contended(self, task, lock, mode):
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        if mode == "exclusive":    # not at `held`, should the waiter come first
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
 def behind_a_plain_wait():
     lock, never, held = Mutex("lock"), threading.Event(), Completion("held")
@@ -180,3 +182,24 @@ def test_never_begun(lock_harness):
     result.stdout.fnmatch_lines(["*= lock harness: interrupted =*", "test_it.py::test_interrupted",
                                  "INCONCLUSIVE: *",
                                  "waiter waits for lock (exclusive) *: holder holds it"])
+
+
+def test_a_check_that_returns_false_fails_the_test_with_its_place(inner):
+    result = inner("""
+def balance(check):
+    lock = Mutex("lock")
+    def role():
+        with lock:
+            pass
+    return Scenario({"one": role, "two": role}, check=check)
+
+@pytest.mark.parametrize("tool", ["run", "explore", "stress", "predict"])
+def test_no(lock_harness, tool):
+    getattr(lock_harness, tool)(lambda: balance(lambda: 1 + 1 == 3))
+
+def test_yes(lock_harness):
+    assert lock_harness.explore(lambda: balance(lambda: 1 + 1 == 2))
+""")
+    result.assert_outcomes(passed=1, failed=4)
+    said = "VIOLATION: the check at the end failed: it returned False: lambda at test_it.py:13:*"
+    result.stdout.fnmatch_lines([said] * 4)

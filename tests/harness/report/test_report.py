@@ -28,7 +28,7 @@ def test_many_runs_say_how_many_of_what():
 
 
 def test_a_clean_run_says_what_it_covers():
-    compare("clean", run(small_worlds.in_order))
+    compare("clean", run(small_worlds.in_order, runs=1))
 
 
 def test_many_clean_runs_say_how_many():
@@ -83,7 +83,7 @@ def test_every_event_in_full():
 
 
 def test_every_event_of_a_clean_run_in_full():
-    result = run(lambda: {"only": small_worlds.in_order()["first"]})
+    result = run(lambda: {"only": small_worlds.in_order()["first"]}, runs=1)
     result.scenario, result.full = "in_order, one role", True
     compare("clean_full", result)
 
