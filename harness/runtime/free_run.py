@@ -111,10 +111,12 @@ class FreeRun(PlayedRun):
         leave()
 
     def step(self, task: Task, on: str) -> None:
+        self.looked = True
         for hook in self.on_pause:
             hook(task)
 
     def look(self, task: Task, lock: Any) -> None:
+        self.looked = True
         for hook in self.on_pause:
             hook(task)
 

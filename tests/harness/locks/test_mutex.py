@@ -90,7 +90,8 @@ def test_argument_rules_are_those_of_a_plain_lock(arguments, inside):
     expected = error_of(threading.Lock())
     got = []
     if inside:
-        run(lambda: {"role": lambda: got.append(error_of(Mutex("a")))}, runs=1)
+        run(lambda: {"role": lambda: Mutex("a").locked() or got.append(error_of(Mutex("a")))},
+            runs=1)
     else:
         got.append(error_of(Mutex("a")))
     assert got == [expected]
@@ -115,7 +116,7 @@ def test_an_unnamed_lock_is_called_after_its_place_and_number_there():
         names.append([lock.name.partition("@")[0] + lock.name.partition(".py")[2].partition(":")[0]
                       + "#" + lock.name.partition("#")[2] for lock in locks])
         assert len({lock.name for lock in locks}) == 2
-        return {"role": lambda: None}
+        return {"role": locks[0].locked}
 
     run(world, runs=2)
     assert names == [["mutex#", "mutex#2"]] * 2   # counted afresh in each world
