@@ -154,8 +154,6 @@ class HappensBefore(Strategy):
         """Return what *step* would be after the steps *here* on its lock, None if nothing."""
         if step.ask < ASK_LOCK or step.lock in self.unknown:
             return step
-        if self.starts:
-            here = [j for j in here if self.steps[j].lock == step.lock]
         if step.ask in (ASK_LOCK, ASK_TRY):
             last = next((self.steps[j].kind for j in reversed(here)
                          if self.steps[j].kind in (LOCK, UNLOCK)), UNLOCK)

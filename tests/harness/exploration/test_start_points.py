@@ -1,5 +1,6 @@
 """The stretch before a first operation, and after the start of a thread, where it is shared."""
 
+import random
 import sys
 import threading
 from functools import partial
@@ -253,9 +254,29 @@ def parents_own_variable():
     return {"parent": parent}
 
 
+def held_by_another():
+    """A plain lock is held across an operation, and tried before one: who holds it is shared."""
+    plain, a, b, c = threading.Lock(), Mutex("a"), Mutex("b"), Mutex("c")
+
+    def tries():
+        late = not plain.acquire(False)
+        if not late:
+            plain.release()
+        branches(late, a, b)
+
+    def holds():
+        with c:
+            pass
+        with plain:
+            in_order(a, b)
+
+    return {"tries": tries, "holds": holds}
+
+
 SHARED = [late_flag, with_a_lock_first, flag_in_a_window, attribute, class_attribute,
           nonlocal_name, global_name, item_by_a_helper, event_of_the_library, setattr_by_name,
-          under_a_lock_of_the_library, reader_of_a_semaphore, parent_writes, parents_own_variable]
+          under_a_lock_of_the_library, held_by_another, reader_of_a_semaphore, parent_writes,
+          parents_own_variable]
 
 
 def turned(factory):
@@ -414,6 +435,106 @@ def test_starts_as_steps_are_counted_by_hand(factory, classes, orders):
     for strategy, count in (("dpor", classes), ("dfs", orders)):
         result = explore(factory, strategy=strategy, engine=False)
         assert (result.verdict, result.coverage["schedules"]) == (Verdict.CLEAN, count)
+
+
+# -- drawn at random -------------------------------------------------------------------------------
+
+
+def drawn(seed, endings):
+    """Return a scenario of two roles that look at flags and change some before their first lock,
+    and set flags between later ones; what they saw decides which locks they take. None reads a flag
+    behind a lock, so its order with all locks decides all. *endings* gets how each schedule ended.
+    """
+    rng = random.Random(seed)
+
+    def part():
+        return [(rng.random() < .4 and rng.randrange(2), rng.sample(range(2), rng.choice([1, 2])))
+                for _ in range(rng.choice([1, 1, 2]))]
+
+    plans = [([flag for flag in range(2) if rng.random() < .5],
+              [flag for flag in range(2) if rng.random() < .3], part(), part(),
+              rng.random() < .2) for _ in range(2)]
+
+    def world():
+        locks, flags, seen = [Mutex("a"), Mutex("b")], [0, 0], {}
+
+        def does(work):
+            for flag, wanted in work:
+                if flag is not False:
+                    flags[flag] += 1
+                for lock in wanted:
+                    locks[lock].acquire()
+                for lock in wanted:
+                    locks[lock].release()
+
+        def role(name, looks, changes, one, other, starts):
+            seen[name] = [flags[flag] for flag in looks]
+            for flag in changes:
+                flags[flag] = 1 - flags[flag]
+            work = other if any(seen[name]) else one
+            if starts:
+                thread = threading.Thread(target=does, args=(work,))
+                thread.start()
+                flags[0] = 5
+                locks[0].locked()
+                thread.join()
+            else:
+                does(work)
+
+        return Scenario({name: partial(role, name, *plan) for name, plan in zip("pq", plans)},
+                        check=lambda: endings.add(repr((flags, sorted(seen.items())))))
+
+    return world
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_reduced_search_comes_to_the_endings_of_the_plain_one(seed):
+    found = []
+    for strategy in ("dfs", "dpor"):
+        endings = set()
+        result = explore(drawn(seed, endings), strategy=strategy, engine=False, all=True,
+                         max_schedules=500)
+        if strategy == "dfs" and not result.coverage["complete"]:
+            return    # too many to go through here
+        found.append((result.verdict, endings))
+    assert found[0] == found[1]
+
+
+def test_a_start_that_sleeps_is_woken_by_what_it_depends_on():
+    """The start s of `looks` sleeps where the race for m is turned round; what would come before it
+    there, and what it depends on, is on no lock of its own.
+
+    s depends on b of `one` (B b M m) and on M of `other`. If `one` has m first, its b comes before
+    that M: s before both, between them or after them, three classes. If `other` has it first the
+    two are apart: s before or after each, four.
+    """
+    def world(endings):
+        b, m, c, flags, seen = Mutex("b"), Mutex("m"), Mutex("c"), [0, 0], []
+
+        def looks():
+            seen.append(tuple(flags))
+            with c:
+                pass
+
+        def one():
+            with b:
+                pass
+            flags[0] += 1
+            with m:
+                pass
+
+        def other():
+            with m:
+                flags[1] += 1
+
+        return Scenario({"looks": looks, "one": one, "other": other},
+                        check=lambda: endings.add(str(seen)))
+
+    plain, reduced = set(), set()
+    explore(partial(world, plain), strategy="dfs")
+    classes = explore(partial(world, reduced), engine=False).coverage["schedules"]
+    assert (plain, classes) == (reduced, 7)
+    assert plain == {"[(0, 0)]", "[(0, 1)]", "[(1, 0)]", "[(1, 1)]"}
 
 
 # -- branches that the traced schedule did not take -----------------------------------------------

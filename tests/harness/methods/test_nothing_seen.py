@@ -83,6 +83,16 @@ def test_a_call_that_saw_no_operation_of_ours_is_inconclusive(call, factory, use
     assert [each for each in used if each not in text] == []
 
 
+def test_a_start_that_is_a_step_is_no_operation_of_ours():
+    """Roles that share data and take no lock at all: their starts are tried in every order."""
+    def world():
+        box = []
+        return {"a": lambda: box.append(1), "b": lambda: box.append(2)}
+
+    result = explore(world, engine=False)
+    assert (result.verdict, result.coverage["schedules"]) == (Verdict.INCONCLUSIVE, 2)
+
+
 def test_such_an_exploration_is_not_complete():
     assert explore(plain_locks).coverage["complete"] is False
 
