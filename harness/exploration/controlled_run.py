@@ -173,8 +173,8 @@ class ControlledRun(ScheduledRun):
 
     def _is_able(self, task: ControlledTask) -> bool:
         """Say whether *task* could go on if it were its turn."""
-        if task.ended or task.lock is None:
-            return not task.ended     # it has not begun yet
+        if task.ended or task.lock is None or isinstance(task.lock, str):
+            return not task.ended     # it has not begun yet, or stands at a step
         self.look_again(task)
         return bool(task.kind or task.give_up)
 

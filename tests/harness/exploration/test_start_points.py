@@ -792,3 +792,26 @@ def test_the_first_schedule_is_the_one_that_is_traced():
     result = explore(world, strategy="dfs")
     assert (len(worlds), result.coverage["schedules"]) == (6, 6)
     assert issubclass(TracedRun, tracing.Tracing)
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["start", "step"])
+def test_who_waits_outside_while_another_stands_at_a_step_is_judged(shared):
+    """At a step, or a start that is one, there is no lock to ask whether the role could go on."""
+    go, threads, box = threading.Event(), [], []
+
+    def waits():
+        threads.append(threading.current_thread())
+        with Mutex("m"):
+            pass
+        go.wait(10)
+
+    def stands():
+        if shared:
+            threads.append(threading.current_thread())
+        step("x")
+
+    result = explore(lambda: {"waits": waits, "stands": stands}, timeout=0.2, engine=False)
+    go.set()
+    for thread in threads:
+        thread.join()
+    assert (result.verdict, result.how, box) == (Verdict.INCONCLUSIVE, "timed out", [])
