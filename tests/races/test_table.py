@@ -206,7 +206,7 @@ def test_a_file_is_read_again_when_it_has_changed(here, capsys):
                                                     "SyntaxError: "),
     ("bad.py:Fix", "import os\n1 / 0", "the fix in bad.py cannot be loaded: ZeroDivisionError: "
                                        "division by zero, at "),
-    ("bad.py:Fix", "raise SystemExit(0)", "the fix in bad.py cannot be loaded: SystemExit: 0, at "),
+    ("bad.py:Fix", "raise SystemExit(0)", "the fix in bad.py cannot be loaded: SystemExit(0), at "),
     ("bad.py:Fix", "import no_such_module", "No module named 'no_such_module'"),
     ("bad:Fix", "import no_such_module", "No module named 'no_such_module'"),
     ("bad:Fix", "exit()", "the fix in bad cannot be loaded: SystemExit"),
