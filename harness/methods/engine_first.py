@@ -49,7 +49,7 @@ class EngineFirst(Worlds):
 
     def ask_engine(self) -> bool:
         """Ask the fast engine; say whether real threads confirm a deadlock that it knows of."""
-        run, outcome = follow(self, self.where, (), strictly=False, traced=not self.starts.known)
+        run, outcome = follow(self, self.where, (), strictly=False, traced=self.traces)
         if outcome.gravest is not None and outcome.gravest.how == "timed out":
             self.coverage["engine"] = "not asked: a role waits outside our locks"
             self.schedules += 1

@@ -154,9 +154,9 @@ class _Exploration(EngineFirst):
         if isinstance(self.where, Apart):
             self.strategy, run, outcome = self.where.play(
                 self, partial(_itself, self.strategy), to_the_end=self._all, deadline=deadline,
-                traced=not self.starts.known)
+                traced=self.traces)
             return run, outcome
-        kind = ControlledRun if self.starts.known else TracedRun
+        kind = TracedRun if self.traces else ControlledRun
         run = kind(world, self.strategy, self.names, self.timeout, deadline, to_the_end=self._all)
         return run, run.play(self.where)
 
@@ -272,19 +272,21 @@ class _Exploration(EngineFirst):
         outcome.outside = outcome.outside | self.tally.outside
         complete = not self.stopped and self.strategy.complete and not self.unseen and (
             failing is None or self._all)
-        if failing is None and not complete:
+        world, ours = self.world, self.tally.operated
+        if world is not None and (world.program is not None or world.inner_locks):
+            ours = True
+        elif ours:
+            outcome.notes += used_beside(self.starts.outside)
+        if failing is None and not ours and self.schedules and cut is None:
+            outcome.findings.append(nothing_seen(self.starts.outside))
+            complete = False
+        elif failing is None and not complete:
             why = "; ".join(filter(None, [self.stopped, self.strategy.bound]))
             why = why and f"not every schedule was tried: {why}"
             outcome = cut if cut is not None and cut.findings else outcome
             outcome.findings.append(Finding(
                 Verdict.INCONCLUSIVE, "observed",
                 f"nothing found, but {'; '.join(filter(None, [why, self.unseen]))}"))
-        world = self.world
-        if world is not None and world.program is None and not world.inner_locks:
-            outcome.notes += used_beside(self.starts.outside) if self.tally.operated else ()
-            if not (self.tally.operated or outcome.findings):
-                outcome.findings.append(nothing_seen(self.starts.outside))
-                complete = False
         outcome.notes += self.starts.shared
         if self.difference and not any(self.difference in found.text for found in outcome.findings):
             outcome.notes.append(f"Worlds differ: {self.difference}.")

@@ -92,8 +92,10 @@ def _parts(thing: Any, name: str, where: str) -> Iterator[tuple[Any, str, str]]:
     """Yield what *thing* leads to, each with its name and place."""
     if isinstance(thing, types.MethodType):
         code = getattr(thing.__func__, "__code__", None)
-        ours = code is not None and is_followed(code)    # else `name` is how the role gets at it
-        yield (thing.__self__, "self", _where(code)) if ours else (thing.__self__, name, where)
+        if code is not None and is_followed(code):
+            yield thing.__self__, "self", _where(code)
+        else:    # of the standard library: `name` is how the role gets at it
+            yield thing.__self__, name, where
         thing = thing.__func__
     if isinstance(thing, functools.partial):
         yield from ((part, name, where) for part in (thing.func, *thing.args,

@@ -136,6 +136,14 @@ class Worlds:
         """Whether nothing was found and nothing is left to try."""
         return self.failing is None and not self.stopped and self.strategy.complete
 
+    @property
+    def traces(self) -> bool:
+        """Whether the next schedule is to show which starts are points: it is costly, and where
+        schedules of a model are drawn nothing rests on it.
+        """
+        is_model = self.world is not None and self.world.inner_locks
+        return not (self.starts.known or self.strategy.drawn and is_model)
+
     def learn(self, run: Any) -> bool:
         """Make starts points of schedules if *run*, traced, shows that; say whether any is."""
         starts = getattr(run, "starts", None)
