@@ -35,6 +35,13 @@ class Veiled(Exception):
     headline = told = __cause__ = __notes__ = __traceback__
 
 
+class Shut(BaseException):
+    """Which raises whatever one asks it for, what it is above all."""
+
+    def __getattribute__(self, name):
+        raise RuntimeError(name)
+
+
 class Base(BaseException):
     """What no `except Exception` sees."""
 
@@ -71,6 +78,7 @@ RAISES = {
     "of several lines": (raising(OSError("fork\nknife")), "raised OSError: fork, at "),
     "without a text to be had": (raising(Unspeakable()), "raised Unspeakable: (its text"),
     "of which nothing is to be had": (raising(Veiled("x")), "raised Veiled: x, at "),
+    "which may not even be asked what it is": (raising(Shut("x")), "raised Shut: x, at "),
     "the end of the program": (lambda: sys.exit(0), "raised SystemExit(0), at "),
     "the end of it without a status": (raising(SystemExit()), "raised SystemExit(), at "),
     "the end of it, deaf": (raising(Deaf(Deaf(0))), "raised Deaf(<Deaf, whose repr raised"),
@@ -85,8 +93,9 @@ RAISES = {
     "another program": (lambda: os.execv("/bin/false", ["false"]),
                         "called os.execv('/bin/false'), "),
 }
-FEW = ["of which nothing is to be had", "without a text to be had", "the end of the program",
-       "Ctrl-C of its own", "the end of the process"]
+FEW = ["of which nothing is to be had", "which may not even be asked what it is",
+       "without a text to be had", "the end of the program", "Ctrl-C of its own",
+       "the end of the process"]
 each = pytest.mark.parametrize("raises, said", RAISES.values(), ids=RAISES)
 some = pytest.mark.parametrize("raises, said", [RAISES[name] for name in FEW], ids=FEW)
 TOOLS = [run, force, predict, explore, stress]
