@@ -77,7 +77,7 @@ class Names:
         number = self._lock_numbers[key] = len(self._lock_numbers)
         self.policies[number] = getattr(lock, "policy", "")
         self.done[number] = getattr(lock, "_done", 0)
-        self.shown[number] = str(lock) if lock else ""
+        self.shown[number] = str(lock)    # whose truth value may be anything
         if unnamed:
             self.unnamed.add(number)
         if not isinstance(lock, str) and (lock.shares is not lock or not isinstance(lock, _KNOWN)):

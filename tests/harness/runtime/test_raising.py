@@ -367,6 +367,35 @@ def test_a_lock_that_compares_in_its_own_way_is_refused(method):
         Odd("a")
 
 
+def test_a_lock_that_reads_its_attributes_in_its_own_way_is_refused():
+    """Where its name is read the guard may be held."""
+    Odd = type("Odd", (Mutex,), {"__getattribute__": lambda self, name: 1 / 0})
+    with pytest.raises(TypeError, match="Odd defines __getattribute__"):
+        Odd("a")
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_the_truth_value_of_a_lock_is_not_asked_for(tool):
+    """A class of locks may have a length; where the guard is held, what that raises is a hang."""
+    asked = []
+
+    class Odd(Mutex):
+        def __len__(self):
+            return len(asked.append(self) or "")
+
+    def both(first, second):
+        with first, second:
+            pass
+
+    def world():
+        a, b = Odd("a"), Odd("b")
+        return {"one": lambda: both(a, b), "two": lambda: both(b, a)}
+
+    result = tool(world)
+    str(result)
+    assert (str(result.verdict), asked) == ("deadlock", [])
+
+
 def test_by_that_names_nobody_is_an_error():
     def world():
         ready = Completion("ready")
@@ -503,6 +532,25 @@ def test_a_check_that_waits_for_what_nobody_does_any_more_is_told_so(tool):
     for wait, lock in ((ready.wait, "ready"), (twice, "s")):
         text = one_error(tool(world(wait)))
         assert f"the check at the end waits for {lock} at test_raising.py:" in text
+
+
+@pytest.mark.parametrize("tool", [run, explore])
+@pytest.mark.parametrize("make, take", [(Mutex, "acquire"), (RWSemaphore, "down_write")],
+                         ids=["mutex", "semaphore"])
+def test_a_check_that_waits_for_a_thread_that_has_ended_is_told_so(tool, make, take):
+    """A thread of its own took the lock, and kept it."""
+    def world():
+        a = make("a")
+
+        def check():
+            thread = threading.Thread(target=getattr(a, take))
+            thread.start()
+            thread.join()
+            getattr(a, take)()
+
+        return Scenario({"role": taking(Mutex("b"))}, check=check)
+
+    assert "the check at the end waits for a at test_raising.py:" in one_error(tool(world))
 
 
 # -- copies ----------------------------------------------------------------------------------------
