@@ -71,7 +71,8 @@ class Names:
         key: Hashable = lock if isinstance(lock, str) else lock.shares
         unnamed = isinstance(key, Node) and key.origin is not None
         if isinstance(key, Node):
-            key = type(key), key.identity(), getattr(key, "policy", "")
+            kind = type(key)    # by its names: each world may define the class anew
+            key = kind.__module__, kind.__qualname__, key.identity(), getattr(key, "policy", "")
         if key in self._lock_numbers:
             return self._lock_numbers[key]
         number = self._lock_numbers[key] = len(self._lock_numbers)

@@ -396,6 +396,24 @@ def test_the_truth_value_of_a_lock_is_not_asked_for(tool):
     assert (str(result.verdict), asked) == ("deadlock", [])
 
 
+@pytest.mark.parametrize("turned, said", [(True, "DEADLOCK: 2 threads"),
+                                          (False, "CLEAN (all 2 schedules)")])
+def test_a_class_of_locks_may_be_made_in_each_world_anew(turned, said):
+    """Its locks are the same in each schedule: no worlds differ."""
+    def world():
+        class Own(Mutex):
+            pass
+
+        a, b = Own("a"), Own("b")
+        return {"one": lambda: both(a, b), "two": lambda: both(*[b, a] if turned else [a, b])}
+
+    def both(first, second):
+        with first, second:
+            pass
+
+    assert str(explore(world, engine=False)).startswith(said)
+
+
 def test_by_that_names_nobody_is_an_error():
     def world():
         ready = Completion("ready")
