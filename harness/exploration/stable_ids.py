@@ -94,13 +94,14 @@ class Names:
         key: Hashable = lock if isinstance(lock, str) else lock.shares
         unnamed = isinstance(key, Node) and key.origin is not None
         if isinstance(key, Node):
-            key = type(key), key.identity(), getattr(key, "policy", "")
+            kind = type(key)    # by its names: each world may define the class anew
+            key = kind.__module__, kind.__qualname__, key.identity(), getattr(key, "policy", "")
         if key in self._lock_numbers:
             return self._lock_numbers[key]
         number = self._lock_numbers[key] = len(self._lock_numbers)
         self.policies[number] = getattr(lock, "policy", "")
         self.done[number] = getattr(lock, "_done", 0)
-        self.shown[number] = str(lock) if lock else ""
+        self.shown[number] = str(lock)    # whose truth value may be anything
         if unnamed:
             self.unnamed.add(number)
         if not isinstance(lock, str) and (lock.shares is not lock or not isinstance(lock, _KNOWN)):

@@ -18,7 +18,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from types import CodeType, FrameType, TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from readerwriterlock import rwlock
 
@@ -39,6 +39,7 @@ _nameless: dict[int, CodeType] = {}
 
 Verbs = TypeVar("Verbs", bound=str | Callable[..., Any])
 Wrapper = TypeVar("Wrapper", bound=Callable[..., Any])
+Kind = TypeVar("Kind", bound=BaseException)
 
 
 def vocabulary(verbs: Verbs) -> Verbs:
@@ -181,10 +182,15 @@ def caller_at(frame: FrameType | None, of_the_user: bool = False) -> str:
     return place_of(last.f_code, last.f_lasti) if last is not None else ""
 
 
+def is_a(exc: BaseException, kind: type[Kind]) -> TypeGuard[Kind]:
+    """Say whether *exc* is of *kind*; `isinstance` might ask *exc* itself, which may raise."""
+    return issubclass(type(exc), kind)
+
+
 def first_line(exc: BaseException) -> str:
     """Return type and text of *exc* in one line, also if it cannot say what it is."""
     name = type.__dict__["__name__"].__get__(type(exc))
-    if isinstance(exc, SystemExit):
+    if is_a(exc, SystemExit):
         return f"{name}({shown(exc.code)})" if exc.code is not None else f"{name}()"
     try:
         # Of a subclass of str, too, what the interpreter itself has.
@@ -197,11 +203,11 @@ def first_line(exc: BaseException) -> str:
 
 def raised(exc: BaseException) -> str:
     """Return what became of code that a user wrote, in words: what it raised, and where."""
-    if isinstance(exc, LockTaken):
+    if is_a(exc, LockTaken):
         return str(exc)
     what, place = first_line(exc), raised_at(exc)
     at = f", at {place}" if place else ""
-    if isinstance(exc, ProcessExit):
+    if is_a(exc, ProcessExit):
         return f"called {exc.call}{f', at {exc.at}' if exc.at else at}, which would have ended " \
                f"the process"
     return f"raised {what}{at}"
@@ -248,8 +254,8 @@ def by_signal(exc: BaseException) -> bool:
         if tb.tb_frame.f_code in handlers:
             return True
         last, tb = tb, tb.tb_next
-    if not isinstance(exc, KeyboardInterrupt) or last is None:
-        return isinstance(exc, KeyboardInterrupt)
+    if not is_a(exc, KeyboardInterrupt) or last is None:
+        return is_a(exc, KeyboardInterrupt)
     code = last.tb_frame.f_code
     # From within the harness it is Ctrl-C whoever passes it on.
     return is_verb(code) or code.co_code[last.tb_lasti] != _RAISE

@@ -17,7 +17,7 @@ from typing import Any
 
 from .errors import ForeignRelease, HeldLockFreed, RecursiveAcquire, ReleaseWithoutHold
 from .node import Guard, Node, OUTSIDE, ask, drop, grant, nested_request, refused, wait
-from .outsiders import by_ident, listeners, wait_outside
+from .outsiders import by_ident, listeners, saw, wait_outside
 from .parking import enter, leave
 from .task import EXCLUSIVE, Task, this_thread
 
@@ -65,8 +65,8 @@ class Mutex(Node):
             self._owner = None
             self._lock.release()
             # A role that waits has looked at the raw lock since it queued; its run began before.
-            if _active and self._waiters:
-                self._hand_over()
+            if _active:
+                self._released_outside()
 
     def acquire(self, blocking: bool = True, timeout: float = -1, *, nested: int = 0,
                 why: str = "") -> bool:
@@ -114,8 +114,8 @@ class Mutex(Node):
         else:
             self._owner = None
             self._lock.release()
-            if _active and self._waiters:    # see `__exit__`: to call it would cost a call
-                self._hand_over()
+            if _active:    # see `__exit__`: to call it would cost a call
+                self._released_outside()
 
     def release_hold(self, mode: str) -> None:
         """Give up the one hold that a thread can have, whatever the *mode*."""
@@ -194,6 +194,12 @@ class Mutex(Node):
         drop(task, self)
         self._owner = None
         self._lock.release()
+        if self._waiters:
+            self._hand_over()
+
+    def _released_outside(self) -> None:
+        if listeners:
+            saw(this_thread.task, self, releases=True)
         if self._waiters:
             self._hand_over()
 

@@ -195,12 +195,17 @@ def _lives(task: Task, idents: Collection[int]) -> bool:
     return not mine or mine[0] in idents    # of a thread that is not known nothing is
 
 
-def saw(task: Task, lock: Any) -> None:
-    """Tell whoever listens that *task*, the caller's, which has no run, uses *lock*."""
+def saw(task: Task, lock: Any, releases: bool = False) -> None:
+    """Tell whoever listens that *task*, the caller's, which has no run, uses *lock*.
+
+    Args:
+        releases: no new use, unless it took *lock* before anybody listened.
+    """
     frame = sys._getframe(1)
     by_ident[threading.get_ident()] = task
     for listener in listeners[:]:
-        listener.note(task, lock, frame)
+        if not releases or (task, lock) not in listener.uses:
+            listener.note(task, lock, frame)
 
 
 def wait_outside(task: Task, lock: Any, mode: str, timed: bool, wait: Callable[..., Any],

@@ -216,6 +216,8 @@ class RWSemaphore(Node):
             self._refuse(task, mode)
         if task.run is None:
             self._take_hold(task, mode).release()
+            if listeners:
+                saw(task, self, releases=True)
             if task.interrupt is not None:
                 ended_wait(task)
             return

@@ -100,8 +100,12 @@ class _AtRest(_Refusing):
     def contended(self, task: Task, again: bool) -> bool:
         """Refuse to wait for ever, but for a thread outside the run. Called with the guard held."""
         lock = task.waits_on
-        others = [blocker for blocker in lock.blockers(task, task.mode) if blocker.run is None]
-        if task.timed or others and getattr(lock, "_owner", None) != threading.get_ident():
+        alive = sys._current_frames().keys() - {threading.get_ident()}
+        owner = getattr(lock, "_owner", None)    # of a mutex: a thread outside by its identifier
+        if task.timed or any(
+                blocker.run is None and (owner in alive if isinstance(owner, int) else
+                                         blocker.thread is None or blocker.thread.is_alive())
+                for blocker in lock.blockers(task, task.mode)):
             return True
         self.refused = LockTaken(f"waits for {lock} at {caller_at(sys._getframe(1))}, which "
                                  f"nobody lets it have any more: every role has ended")
@@ -179,7 +183,8 @@ def tame(lock_type: type) -> None:
     """Let the names of locks of a class be texts, whatever a method of it does when it is asked.
 
     Raises:
-        TypeError: it compares in its own way: two locks would be taken for one.
+        TypeError: it compares in its own way: two locks would be taken for one; or what is read of
+            it may be anything.
     """
     for cls in lock_type.__mro__[:-1]:
         if f"{cls.__module__}.".startswith(_OURS):
@@ -188,6 +193,9 @@ def tame(lock_type: type) -> None:
             if vars(cls).get(method, getattr(object, method)) is not getattr(object, method):
                 raise TypeError(f"{cls.__qualname__} defines {method}, but a lock is equal to "
                                 f"itself alone")
+        if "__getattribute__" in vars(cls):
+            raise TypeError(f"{cls.__qualname__} defines __getattribute__, but what a lock is made "
+                            f"of is read as it is")
         for name in _TEXTS:
             own = vars(cls).get(name)
             if callable(own) and not hasattr(own, "tamed"):

@@ -150,8 +150,9 @@ class LockHarness:
                 return replay(self.token, named, timeout=timeout)
             result = _TOOLS[tool][0](named, **{**asked, "timeout": timeout, "seconds": seconds})
         except ScenarioError as exc:
-            if isinstance(exc.__cause__, _OUTCOMES):
-                raise exc.__cause__ from None    # the world asks to skip the test, say
+            cause = exc.__cause__
+            if cause is not None and issubclass(type(cause), _OUTCOMES):
+                raise cause from None    # the world asks to skip the test, say
             raise
         except Interrupted as exc:
             self.interrupted = str(exc.result)

@@ -93,9 +93,7 @@ def diagram(outcome: Outcome, names: Names | None = None, titles: Mapping[str, s
         refusals = telling(numbered, shown)
         numbered = [(i, event) for i, event in numbered if i in refusals
                     or event.task.name in shown and is_open(event, shown[event.task.name])]
-    present = {event.task.name for _, event in numbered}
-    order = [state.role for state in finding.roles if state.role in present]
-    return _layout(order, titles or {},
+    return _layout([state.role for state in finding.roles], titles or {},
                    _rows(numbered, whys(events), shown, finding.roles, names))
 
 
@@ -189,6 +187,8 @@ def _layout(order: list[str], titles: Mapping[str, str], rows: list[_Row]) -> st
     """
     if not rows:
         return ""
+    present = {row.role for row in rows}    # a role may have done nothing that is a row
+    order = [role for role in order if role in present]
     titled = {role: f"{role} {titles[role]}" if role in titles else role for role in order}
     plain = {role: role for role in order}
     above = [f"{role}: {titles[role]}" for role in order if role in titles]

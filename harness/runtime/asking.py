@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from types import CodeType
 from typing import Any
 
-from ..locks.callsite import first_line, function_name, place_of, raised, user_traceback
+from ..locks.callsite import first_line, function_name, is_a, place_of, raised, user_traceback
 from ..locks.errors import ScenarioError
 from ..locks.task import Task, Unwind
 from ..locks.user_code import Quiet
@@ -58,11 +58,11 @@ def failure(exc: BaseException, broken: str) -> tuple[Verdict, str, str]:
     Args:
         broken: what became of what was asked if the answer is no, in a word.
     """
-    if isinstance(exc, (SaidNo, NoAnswer)):
-        verdict = Verdict.VIOLATION if isinstance(exc, SaidNo) else Verdict.ERROR
+    if is_a(exc, SaidNo) or is_a(exc, NoAnswer):
+        verdict = Verdict.VIOLATION if is_a(exc, SaidNo) else Verdict.ERROR
         return verdict, f"{broken if verdict is Verdict.VIOLATION else 'gave no answer'}: {exc}", ""
     detail = user_traceback(exc)
-    if isinstance(exc, AssertionError):
+    if is_a(exc, AssertionError):
         said = first_line(exc).partition(": ")[2]
         return Verdict.VIOLATION, f"{broken}: {said or 'it raised AssertionError'}", detail
     return Verdict.ERROR, raised(exc), detail

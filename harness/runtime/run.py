@@ -17,7 +17,7 @@ from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any
 
-from ..locks.callsite import first_line, raised, raised_at, user_traceback
+from ..locks.callsite import first_line, is_a, raised, raised_at, user_traceback
 from ..locks.completion import Completion
 from ..locks.errors import HeldAtEnd, LockMisuse, ProcessExit
 from ..locks.node import OUTSIDE
@@ -179,12 +179,12 @@ class Run(RunOfTask):
 
     def failed(self, task: Task, exc: BaseException) -> None:
         """Take note that *task* raised."""
-        if self.unwinding or isinstance(exc, ProcessExit) and exc.told:
+        if self.unwinding or is_a(exc, ProcessExit) and exc.told:
             return
-        if isinstance(exc, ProcessExit):
+        if is_a(exc, ProcessExit):
             exc.told = True
         verdict, text, headline = Verdict.ERROR, f"{task.name} {raised(exc)}", ""
-        if isinstance(exc, LockMisuse):
+        if is_a(exc, LockMisuse):
             verdict, headline = Verdict.VIOLATION, type(exc).headline
             text = f"{task.name} {_BROKE}: {first_line(exc)}, at {raised_at(exc)}"
         enter()

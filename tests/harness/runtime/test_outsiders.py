@@ -134,7 +134,8 @@ def test_who_waits_for_a_lock_that_a_thread_outside_holds_is_not_lost_at_once(to
         return {"role": role}
 
     result = call(tool, world)
-    assert str(result.verdict) in (TOOLS[tool], "clean"), str(result)
+    assert str(result.verdict) == TOOLS[tool], str(result)
+    assert "is outside the run and used a (once, at" in " ".join(str(result).split())
 
 
 @pytest.mark.parametrize("make", [Mutex, RWSemaphore])
@@ -261,6 +262,45 @@ def test_when_the_timeout_judges_who_may_still_act_is_named(tool):
     assert (str(result.verdict), result.how) == ("hang", "timed out")
     assert "helper (started at test_outsiders.py:" in result.finding.text
     assert "outside the run, may still act" in result.finding.text
+
+
+GIVES = {"a mutex": (Mutex, "acquire", "release"),
+         "a mutex by with": (Mutex, "__enter__", "__exit__"),
+         "a semaphore read": (RWSemaphore, "down_read", "up_read"),
+         "a semaphore written": (RWSemaphore, "down_write", "up_write")}
+
+
+@pytest.mark.parametrize("make, take, give", GIVES.values(), ids=GIVES)
+@each
+def test_who_only_gives_a_lock_up_while_the_roles_run_is_seen(tool, make, take, give):
+    """The thread took it before anybody listened; the role tries for it before and after."""
+    def world():
+        a, taken, seen, given = make("a"), *[threading.Event() for _ in range(3)]
+
+        def helper():
+            getattr(a, take)()
+            taken.set()
+            until(seen.is_set)
+            getattr(a, give)(*[None] * (3 * (give == "__exit__")))
+            given.set()
+
+        started("a thread of the factory", helper)
+        taken.wait()
+        lock, unlock = (lambda: a.acquire(blocking=False), a.release) if make is Mutex \
+            else (a.down_write_trylock, a.up_write)
+
+        def role():
+            assert not lock()
+            seen.set()
+            given.wait()
+            assert lock()
+            unlock()
+
+        return {"role": role}
+
+    result = call(tool, world)
+    assert str(result.verdict) == TOOLS[tool], str(result)
+    assert "is outside the run and used a (once, at" in " ".join(str(result).split())
 
 
 @each

@@ -35,6 +35,13 @@ class Veiled(Exception):
     headline = told = __cause__ = __notes__ = __traceback__
 
 
+class Shut(BaseException):
+    """Which raises whatever one asks it for, what it is above all."""
+
+    def __getattribute__(self, name):
+        raise RuntimeError(name)
+
+
 class Base(BaseException):
     """What no `except Exception` sees."""
 
@@ -71,6 +78,7 @@ RAISES = {
     "of several lines": (raising(OSError("fork\nknife")), "raised OSError: fork, at "),
     "without a text to be had": (raising(Unspeakable()), "raised Unspeakable: (its text"),
     "of which nothing is to be had": (raising(Veiled("x")), "raised Veiled: x, at "),
+    "which may not even be asked what it is": (raising(Shut("x")), "raised Shut: x, at "),
     "the end of the program": (lambda: sys.exit(0), "raised SystemExit(0), at "),
     "the end of it without a status": (raising(SystemExit()), "raised SystemExit(), at "),
     "the end of it, deaf": (raising(Deaf(Deaf(0))), "raised Deaf(<Deaf, whose repr raised"),
@@ -85,8 +93,9 @@ RAISES = {
     "another program": (lambda: os.execv("/bin/false", ["false"]),
                         "called os.execv('/bin/false'), "),
 }
-FEW = ["of which nothing is to be had", "without a text to be had", "the end of the program",
-       "Ctrl-C of its own", "the end of the process"]
+FEW = ["of which nothing is to be had", "which may not even be asked what it is",
+       "without a text to be had", "the end of the program", "Ctrl-C of its own",
+       "the end of the process"]
 each = pytest.mark.parametrize("raises, said", RAISES.values(), ids=RAISES)
 some = pytest.mark.parametrize("raises, said", [RAISES[name] for name in FEW], ids=FEW)
 TOOLS = [run, force, predict, explore, stress]
@@ -361,6 +370,53 @@ def test_a_lock_that_compares_in_its_own_way_is_refused(method):
         Odd("a")
 
 
+def test_a_lock_that_reads_its_attributes_in_its_own_way_is_refused():
+    """Where its name is read the guard may be held."""
+    Odd = type("Odd", (Mutex,), {"__getattribute__": lambda self, name: 1 / 0})
+    with pytest.raises(TypeError, match="Odd defines __getattribute__"):
+        Odd("a")
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_the_truth_value_of_a_lock_is_not_asked_for(tool):
+    """A class of locks may have a length; where the guard is held, what that raises is a hang."""
+    asked = []
+
+    class Odd(Mutex):
+        def __len__(self):
+            return len(asked.append(self) or "")
+
+    def both(first, second):
+        with first, second:
+            pass
+
+    def world():
+        a, b = Odd("a"), Odd("b")
+        return {"one": lambda: both(a, b), "two": lambda: both(b, a)}
+
+    result = tool(world)
+    str(result)
+    assert (str(result.verdict), asked) == ("deadlock", [])
+
+
+@pytest.mark.parametrize("turned, said", [(True, "DEADLOCK: 2 threads"),
+                                          (False, "CLEAN (all 2 schedules)")])
+def test_a_class_of_locks_may_be_made_in_each_world_anew(turned, said):
+    """Its locks are the same in each schedule: no worlds differ."""
+    def world():
+        class Own(Mutex):
+            pass
+
+        a, b = Own("a"), Own("b")
+        return {"one": lambda: both(a, b), "two": lambda: both(*[b, a] if turned else [a, b])}
+
+    def both(first, second):
+        with first, second:
+            pass
+
+    assert str(explore(world, engine=False)).startswith(said)
+
+
 def test_by_that_names_nobody_is_an_error():
     def world():
         ready = Completion("ready")
@@ -497,6 +553,25 @@ def test_a_check_that_waits_for_what_nobody_does_any_more_is_told_so(tool):
     for wait, lock in ((ready.wait, "ready"), (twice, "s")):
         text = one_error(tool(world(wait)))
         assert f"the check at the end waits for {lock} at test_raising.py:" in text
+
+
+@pytest.mark.parametrize("tool", [run, explore])
+@pytest.mark.parametrize("make, take", [(Mutex, "acquire"), (RWSemaphore, "down_write")],
+                         ids=["mutex", "semaphore"])
+def test_a_check_that_waits_for_a_thread_that_has_ended_is_told_so(tool, make, take):
+    """A thread of its own took the lock, and kept it."""
+    def world():
+        a = make("a")
+
+        def check():
+            thread = threading.Thread(target=getattr(a, take))
+            thread.start()
+            thread.join()
+            getattr(a, take)()
+
+        return Scenario({"role": taking(Mutex("b"))}, check=check)
+
+    assert "the check at the end waits for a at test_raising.py:" in one_error(tool(world))
 
 
 # -- copies ----------------------------------------------------------------------------------------
