@@ -9,6 +9,7 @@ function beside the PF, the device that reports the error, and its severity.
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable, Collection, Iterator
 from functools import cache
 from typing import Any, cast
@@ -36,7 +37,8 @@ class _FreedDevice(PciDev):
 
     def __getattribute__(self, name: str) -> Any:
         if name not in _FreedDevice._LEFT:
-            raise KernelOops(f"use after free: {vars(self)['name']}, field {name}")
+            raise KernelOops(f"use after free: {vars(self)['name']}, field {name}, in "
+                             f"{sys._getframe(1).f_code.co_name}()")
         return super().__getattribute__(name)
 
 
