@@ -127,11 +127,11 @@ def compare(names: Sequence[str], kernel: str, fixes: Sequence[str], *, timeout:
         options: those of the command line that belong into the commands that show a cell again.
     """
     machines = [machine] if machine else list(MACHINES)
-    return [_judge(Question(name, kernel, fix, policy, timeout, options), machines)
+    return [judge(Question(name, kernel, fix, policy, timeout, options), machines)
             for name in names for fix in (None, *fixes)]
 
 
-def _judge(question: Question, machines: Sequence[str]) -> Cell:
+def judge(question: Question, machines: Sequence[str]) -> Cell:
     """Return the gravest of what runs show for one cell, the first of several.
 
     The race is forced on each machine, unless there is none; schedules are drawn until something
