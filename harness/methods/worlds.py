@@ -26,6 +26,7 @@ from ..exploration.dependency import NAMES
 from ..exploration.follower import Follower, follow, following, play
 from ..exploration.forked import Apart, Died
 from ..exploration.stable_ids import Names, Taken
+from ..exploration.start_points import StartPoints
 from ..exploration.strategies import Strategy, first_difference
 from ..locks.callsite import is_verb, place_of
 from ..runtime.scenario import Scenario, has_built, reference_of
@@ -67,6 +68,7 @@ class Worlds:
         schedules, longest, stopped, coverage, failing, kinds, engine_said, watched: see `explore`.
         world: the last one that was built in this process.
         where: where schedules are run: the workers of this process, or processes of their own.
+        starts: which starts are points of a schedule.
         final: a difference from here on is one by chance, an error.
         difference: what was seen to differ, in words, or "".
         unseen: why what was seen proves nothing, or "".
@@ -82,12 +84,13 @@ class Worlds:
     world: Scenario | None
     where: Workers | Apart
     failing: Any
+    starts: StartPoints
     final = False
     difference = unseen = ""
 
     def start_again(self) -> None:
         """Forget every schedule."""
-        self.strategy, self.names = self.new_strategy(), Names()
+        self.strategy, self.names, self.starts = self.new_strategy(), Names(), StartPoints()
         self.schedules = self.longest = 0    # how many were run to their end; steps
         self.stopped = ""    # why it ended before there was nothing left to try
         self.coverage: dict[str, Any] = {}
@@ -132,6 +135,23 @@ class Worlds:
     def is_clean(self) -> bool:
         """Whether nothing was found and nothing is left to try."""
         return self.failing is None and not self.stopped and self.strategy.complete
+
+    @property
+    def traces(self) -> bool:
+        """Whether the next schedule is to show which starts are points: it is costly, and where
+        schedules of a model are drawn nothing rests on it.
+        """
+        is_model = self.world is not None and self.world.inner_locks
+        return not (self.starts.known or self.strategy.drawn and is_model)
+
+    def learn(self, run: Any) -> bool:
+        """Make starts points of schedules if *run*, traced, shows that; say whether any is."""
+        starts = getattr(run, "starts", None)
+        if starts is None or self.starts.known:
+            return False
+        self.starts = starts
+        self.names.start_at(starts.depends)
+        return bool(starts.depends)
 
     # -- noticing -------------------------------------------------------------------------------
 
@@ -275,7 +295,7 @@ class Worlds:
 
 
 _FORGOTTEN = ("strategy", "names", "schedules", "longest", "stopped", "coverage", "failing",
-              "kinds", "engine_said", "watched")
+              "kinds", "engine_said", "watched", "starts")
 
 
 class _Placed(Follower):

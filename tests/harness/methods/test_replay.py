@@ -132,7 +132,7 @@ def test_a_world_made_at_random_is_made_again():
 
     def world(rng):
         drawn.append(rng.random())
-        return {"A": lambda: None}
+        return {"A": Mutex("a").locked}
 
     stress(world, runs=3, seed=5)
     for number in range(3):

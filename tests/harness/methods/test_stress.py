@@ -63,7 +63,7 @@ def worlds_of(seed):
 
     def world(rng):
         drawn.append(rng.random())
-        return {"A": lambda: None}
+        return {"A": Mutex("a").locked}
 
     stress(world, runs=5, seed=seed)
     return drawn
