@@ -89,7 +89,8 @@ def _first_line(cls: type) -> str:
 
 def _known(args: Any, names: Sequence[str]) -> None:
     """Refuse unknown names in one line, with the nearest that there is."""
-    fixes = [name for name in args.fixes if ":" not in name]    # others name a file
+    fixes = [name for name in args.fixes    # others name a file
+             if ":" not in name and not name.endswith(".py")]
     for what, wanted, known in (("scenario", names, SCENARIOS), ("kernel", [args.kernel], TREES),
                                 ("fix", fixes, FIXES)):
         for name in wanted:

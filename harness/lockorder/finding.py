@@ -87,8 +87,9 @@ class Prediction:
     def as_dict(self) -> dict[str, Any]:
         """Return the form of the JSON output."""
         return {"verdict": str(self.verdict), "how": "predicted", "status": self.status,
-                "reason": self.reason, "headline": self.headline, "cycle": self.key,
-                "count": self.count, "writers": list(self.writers), "lockdep": self.lockdep,
+                "reason": self.reason, "proved": self.proved, "headline": self.headline,
+                "cycle": self.key, "count": self.count, "writers": list(self.writers),
+                "lockdep": self.lockdep,
                 "text": f"{self.headline}: {self.key} ({self.status}: {self.reason})",
                 "legs": [{"role": leg.role, "holds": leg.held.name, "held_mode": leg.held.mode,
                           "wants": leg.wanted.name, "mode": leg.wanted.mode} for leg in self.legs]}

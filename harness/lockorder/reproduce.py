@@ -59,7 +59,7 @@ class Confirmer:
         world, meets = self._build(), meeting or ()
         for order in orders(world):
             outcome = self.play(with_writers(world, meets), [Meetings(meets, order)])
-            deadlock = _as_deadlock(outcome, waits)
+            deadlock = as_deadlock(outcome, waits)
             if deadlock is not None or self._late() or outcome.stuck:
                 return deadlock
             world = self._build()
@@ -80,7 +80,7 @@ class Confirmer:
             lambda task: (is_operation(task) and task.ask not in TRYING
                           and not task.timed
                           and (unique_name(task.lock) in locks or str(task.lock) in labels)))
-        return _as_deadlock(self.obey(world, follower), waits)
+        return as_deadlock(self.obey(world, follower), waits)
 
 
 class _AskedForName(Observer):
@@ -92,7 +92,7 @@ class _AskedForName(Observer):
         _ = lock.name
 
 
-def _as_deadlock(outcome: Outcome, waits: dict[str, str]) -> Outcome | None:
+def as_deadlock(outcome: Outcome, waits: dict[str, str]) -> Outcome | None:
     """Return *outcome* if in it each of these roles waits for its lock, one for the next.
 
     A hang will do: there somebody waits who did not say who is to end it, but the record does.

@@ -22,7 +22,7 @@ from ..lockorder.finding import (FORCED, GUARDED, KNOWN, NEEDS_WRITER, Predictio
                                  checked_baseline, observed, waits_of)
 from ..lockorder.graph import LockOrder
 from ..lockorder.record import Record
-from ..lockorder.reproduce import points_of
+from ..lockorder.reproduce import as_deadlock, points_of
 from ..meetings.meet import At, Meet, listed
 from ..meetings.nowhere import Seen
 from ..meetings.one_by_one import OneByOne, Refusal, attempts, orders
@@ -84,6 +84,8 @@ def predict(scenario: Callable[[], Any], *, runs: int | None = None, seconds: fl
         call.look_beside(workers)
     result = session.result()
     result.unmatched = session.unmatched()
+    if session.explored is not None:
+        result.replay = session.explored.replay
     if lockdep:
         result.lockdep = session.kernel_says()
     return result
@@ -206,10 +208,14 @@ class Session(Exhaustive):
             prediction.reason = f"the roles could not be made to meet so: {prediction.meeting}"
 
     def take_observed(self) -> None:
-        """Count deadlocks that no cycle tells of: nobody was seen to end a wait without an end."""
+        """Count deadlocks that no cycle tells of: nobody was seen to end a wait without an end; and
+        cycles that happened though what was seen excluded them.
+        """
         known_waits = self.forced_waits
         for outcome in self.observed:
             finding = outcome.gravest
+            if finding is not None and finding.verdict is Verdict.HANG:
+                self._take_hang(outcome)
             if finding is None or finding.verdict is not Verdict.DEADLOCK \
                     or waits_of(finding) in known_waits:
                 continue
@@ -218,6 +224,18 @@ class Session(Exhaustive):
             self.predictions = [other for other in self.predictions
                                 if other.key != prediction.key] + [prediction]
         self.gravest_first()
+
+    def _take_hang(self, outcome: Outcome) -> None:
+        """Take a hang for the cycle in which each role waits so, if there is one: of whom it waits
+        for the record knows.
+        """
+        for prediction in self.predictions:
+            waits = {leg.role: self.record.labels.get(leg.wanted.name, leg.wanted.name)
+                     for leg in prediction.legs}
+            happened = as_deadlock(outcome, waits) if prediction.by_instance else None
+            if happened is not None and prediction.status != FORCED:
+                prediction.status, prediction.reason = FORCED, "it happened on real threads"
+                prediction.outcome = happened
 
     def _observed_prediction(self, finding: Finding, outcome: Outcome) -> Prediction:
         """Return the prediction that a deadlock came true that nobody had predicted."""

@@ -183,7 +183,8 @@ def _calls(event: Event, role: str, names: Names) -> list[tuple[int, str]]:
 def _layout(order: list[str], titles: Mapping[str, str], rows: list[_Row]) -> str:
     """Put *rows* into columns if they fit at some indentation, else one role below the other.
 
-    The titles stand in the heads of the columns, or above them where that is too wide.
+    The titles stand in the heads of the columns, or above them where that is too wide. A role of
+    which there is no row, since a step of ours is none, has no column.
     """
     if not rows:
         return ""

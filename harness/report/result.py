@@ -231,7 +231,11 @@ def matched_nothing(unmatched: Sequence[str], where: str = "") -> list[str]:
 
 
 def commands(result: Result) -> list[str]:
-    """Return what to call next: the same again; what was predicted and came true, at once."""
+    """Return what to call next: the same again; what was predicted and came true, at once, or the
+    schedule in which it was met, if nothing else leads there.
+    """
+    if result.next and result.replay:
+        return [f"Again: {result.again}", f"Replay: python -m harness replay {result.replay}"]
     happened = any(prediction.met or prediction.status == "forced"
                    for prediction in result.predictions)
     force = [f"Force: {result.next}"] if happened and result.next else []

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness import Result, Verdict, explore, force
+from harness.locks.errors import ScenarioError
 from harness.methods.force import ON_THE_WAY
-from harness.runtime.verdict import Outcome
+from harness.runtime.verdict import Finding, Outcome
 
 from .machines import DEFAULT, MACHINES
 from .scenarios import SCENARIOS, scenario
@@ -68,7 +69,7 @@ class Cell:
         forced: what forcing the race on the first of them came to; None for a control.
         result: the gravest of all that was tried.
         method: the command that came to it: force or explore; compare where there is no race to
-            force and nothing was found.
+            force and nothing was found, or where the kernel got not as far as the scenario.
         machine: where it was found; the first, if nothing was.
     """
 
@@ -102,8 +103,7 @@ class Cell:
     @property
     def elsewhere(self) -> bool:
         """Whether it was found otherwise than by forcing the race on the first machine."""
-        return self.found and \
-            (self.method, self.machine) != ("force", self.machines[0])
+        return self.found and (self.method == "explore" or self.machine != self.machines[0])
 
     @property
     def on_the_way(self) -> bool:
@@ -127,11 +127,11 @@ def compare(names: Sequence[str], kernel: str, fixes: Sequence[str], *, timeout:
         options: those of the command line that belong into the commands that show a cell again.
     """
     machines = [machine] if machine else list(MACHINES)
-    return [_judge(Question(name, kernel, fix, policy, timeout, options), machines)
+    return [judge(Question(name, kernel, fix, policy, timeout, options), machines)
             for name in names for fix in (None, *fixes)]
 
 
-def _judge(question: Question, machines: Sequence[str]) -> Cell:
+def judge(question: Question, machines: Sequence[str]) -> Cell:
     """Return the gravest of what runs show for one cell, the first of several.
 
     The race is forced on each machine, unless there is none; schedules are drawn until something
@@ -146,7 +146,10 @@ def _judge(question: Question, machines: Sequence[str]) -> Cell:
             if method == "force" and not SCENARIOS[question.scenario].has_meeting or \
                     method == "explore" and best is not None and found(best[0]):
                 continue
-            result = question.ask(method, machine)
+            try:
+                result = question.ask(method, machine)
+            except ScenarioError as exc:    # there is no world to run in
+                result, method = _unbuilt(question, exc), "compare"
             if _cut_short(method, result):
                 cut = cut or (result, method, machine)
             if (method, machine) == ("force", first):
@@ -165,6 +168,13 @@ def _judge(question: Question, machines: Sequence[str]) -> Cell:
     if not found(best[0]):
         best[0].coverage |= {"drawn_schedules": runs, "machines": len(machines), "seed": SEED}
     return Cell(question, machines, forced, *best)
+
+
+def _unbuilt(question: Question, exc: ScenarioError) -> Result:
+    """Return what a kernel comes to that does not get as far as the scenario: an error."""
+    finding = Finding(Verdict.ERROR, "observed", str(exc))
+    return Result(question.scenario, Verdict.ERROR, "observed", {"runs": 0},
+                  Outcome([finding], []), 0.0)
 
 
 def _cut_short(method: str, result: Result) -> bool:

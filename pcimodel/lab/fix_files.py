@@ -23,10 +23,10 @@ def fix_named(name: str) -> type:
         ScenarioError: there is no such fix, file or class, or the file cannot be loaded.
     """
     place, colon, attribute = name.rpartition(":")
-    if not colon:
-        if name in FIXES:
-            return FIXES[name]
-        if name.endswith(".py"):
+    if name in FIXES:
+        return FIXES[name]
+    if not place:
+        if colon or name.endswith(".py"):
             raise ScenarioError(f"fix {name!r} is not of the form FILE.py:NAME")
         raise unknown_name("unknown fix", name, list(FIXES))
     module = _from_file(place) if place.endswith(".py") else _imported(place)
@@ -85,6 +85,8 @@ def _here_first() -> None:
 
 def _broken(place: str, exc: BaseException) -> ScenarioError:
     """Return the refusal of a file that raises *exc* when it is executed."""
-    where = f"line {exc.lineno}" if isinstance(exc, SyntaxError) else f"at {raised_at(exc)}"
-    text = f"{type(exc).__name__}: {exc.msg}" if isinstance(exc, SyntaxError) else first_line(exc)
-    return ScenarioError(f"the fix in {place} cannot be loaded: {text}, {where}")
+    where, text = f", at {raised_at(exc)}", first_line(exc)
+    if isinstance(exc, SyntaxError):
+        where = f", line {exc.lineno}" if exc.lineno else ""
+        text = f"{type(exc).__name__}: {exc.msg}"
+    return ScenarioError(f"the fix in {place} cannot be loaded: {text}{where}")

@@ -14,13 +14,15 @@ from ..err import PCI_ERS_RESULT_NEED_RESET
 from ..pci import PciDev, pci_channel_io_frozen, pci_channel_io_normal, pci_is_bridge
 from ..pci_regs import PCI_SRIOV_CTRL, PCI_SRIOV_CTRL_VFE, PCI_SRIOV_NUM_VF
 from .journal import STAGES, Journal
-from .worlds import World, affected
+from .worlds import World, affected, unlocked_changes
 
 
 def at_rest(world: World) -> None:
-    """Assert what holds of the PF and its registers, of references, and of every callback
-    (KERNEL.md 10: I2, I6, I12 to I16).
+    """Assert what holds of the PF and its registers, of references, of every callback, and of the
+    lists of buses (KERNEL.md 10: I1 for changes, I2, I6, I12 to I16).
     """
+    for change in unlocked_changes(world.kernel):
+        raise AssertionError(change)
     _pf_is_consistent(world)
     _references_are_balanced(world)
     for line in world.kernel.dmesg:

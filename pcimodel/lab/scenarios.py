@@ -112,8 +112,9 @@ def tree_with(kernel: str, fixes: Sequence[str]) -> type[Kernel]:
     Raises:
         KeyError, ValueError: unknown names, or fixes that do not fit or exclude each other.
     """
-    if len({*fixes}) < len(fixes):    # twice the same
-        return apply(TREES[kernel], fixes)
+    for name in fixes:
+        if fixes.count(name) > 1:
+            raise ValueError(f"fix {name!r} is given twice")
     return apply(TREES[kernel], {name: fix_named(name) for name in fixes})
 
 

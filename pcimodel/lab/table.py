@@ -75,8 +75,9 @@ def _word(cell: Cell, elsewhere: Sequence[Cell]) -> str:
 def _found_elsewhere(cells: Sequence[Cell]) -> str:
     """Say of each cell with a number how and where it was found, and how to see it again."""
     lines = []
+    hows = {"force": "forced", "explore": "under a drawn schedule", "compare": "before it began"}
     for number, cell in enumerate((cell for cell in cells if cell.elsewhere), 1):
-        how = "forced" if cell.method == "force" else "under a drawn schedule"
+        how = hows[cell.method]
         lines += [f"[{number}] {cell.scenario} on {_column(cell)}: {how}, on machine "
                   f"{cell.machine}", f"    Again: {cell.again}"]
     return "\n".join(lines)
@@ -137,7 +138,7 @@ def _legend(cells: Sequence[Cell]) -> str:
         "deadlock": "deadlock     a cycle of threads that wait for each other, on real threads",
         "hang": "hang         threads that wait for ever, and no cycle explains it",
         "violation": "violation    a rule was broken, or what the scenario is for was not done",
-        "error": "error        the kernel oopsed, or a role failed otherwise",
+        "error": "error        the kernel oopsed or did not boot, or a role failed otherwise",
         "inconclusive": "inconclusive a run could not be brought to its end",
         "not-reached": f"not-reached  the race cannot be set up here; {drawn}",
         "clean": f"clean        {drawn} (no proof)",

@@ -9,11 +9,13 @@ function beside the PF, the device that reports the error, and its severity.
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable, Collection, Iterator
 from functools import cache
 from typing import Any, cast
 
 from harness import LockClass
+from harness.locks.task import EXCLUSIVE, current
 
 from ..aerdrv import AER_FATAL, AER_NONFATAL
 from ..device import NULL, Device, KernelOops
@@ -36,14 +38,51 @@ class _FreedDevice(PciDev):
 
     def __getattribute__(self, name: str) -> Any:
         if name not in _FreedDevice._LEFT:
-            raise KernelOops(f"use after free: {vars(self)['name']}, field {name}")
+            raise KernelOops(f"use after free: {vars(self)['name']}, field {name}, in "
+                             f"{sys._getframe(1).f_code.co_name}()")
         return super().__getattribute__(name)
+
+
+class _BusList(list[Any]):
+    """A list of a bus; whoever changes it without `pci_bus_sem` held for writing is noted."""
+
+    def __init__(self, kernel: Kernel, bus: PciBus) -> None:
+        super().__init__()
+        self._kernel, self._bus = kernel, bus
+
+    def look(self, function: str) -> None:
+        """Note that *function* changes it without the lock, if it is so, and a role's doing."""
+        task, sem = current(), self._kernel.pci_bus_sem
+        if task.run is not None and not any(lock is sem and mode == EXCLUSIVE
+                                            for lock, mode, _ in task.held):
+            unlocked_changes(self._kernel).append(
+                f"{function}() changed a list of bus {self._bus.dev.name} and did not hold "
+                f"{sem.name} for writing")
+
+
+def _looking(change: Callable[..., Any]) -> Callable[..., Any]:
+    def method(self: _BusList, *arguments: Any) -> Any:
+        self.look(sys._getframe(1).f_code.co_name)
+        return change(self, *arguments)
+
+    return method
+
+
+for _name in ("append", "remove", "insert", "extend", "pop", "clear", "reverse", "sort",
+              "__iadd__", "__setitem__", "__delitem__"):
+    setattr(_BusList, _name, _looking(getattr(list, _name)))
+
+
+def unlocked_changes(kernel: Kernel) -> list[str]:
+    """Return what was said of changes of the bus lists without their lock, in order."""
+    changes: list[str] = vars(kernel).setdefault("unlocked_changes", [])
+    return changes
 
 
 @cache
 def _watched(tree: type[Kernel]) -> type[Kernel]:
-    """Return *tree* as a kernel that remembers whose mutex is whose, and whose freed devices nobody
-    may look at.
+    """Return *tree* as a kernel that remembers whose mutex is whose, whose freed devices nobody may
+    look at, and whose bus lists nobody may change without their lock.
     """
 
     def device_initialize(self: Kernel, dev: Device) -> None:
@@ -54,7 +93,14 @@ def _watched(tree: type[Kernel]) -> type[Kernel]:
         tree.pci_release_dev(self, dev)
         dev.__class__ = _FreedDevice
 
-    namespace = {"device_initialize": device_initialize, "pci_release_dev": pci_release_dev}
+    def pci_alloc_bus(self: Kernel, parent: PciBus | None, busnr: int) -> PciBus | None:
+        bus = tree.pci_alloc_bus(self, parent, busnr)
+        if bus is not None:
+            bus.devices, bus.children = _BusList(self, bus), _BusList(self, bus)
+        return bus
+
+    namespace = {each.__name__: each for each in (device_initialize, pci_release_dev,
+                                                  pci_alloc_bus)}
     return cast("type[Kernel]", type(tree.__name__, (tree,), namespace))
 
 

@@ -12,6 +12,7 @@ from pcimodel.err import (PCI_ERS_RESULT_CAN_RECOVER, PCI_ERS_RESULT_DISCONNECT,
                           Err)
 from pcimodel.fixes.collect_then_lock import CollectThenLock
 from pcimodel.fixes.defer_vf_add import DeferVfAdd
+from pcimodel.locking import down_read
 from pcimodel.pci import pci_channel_io_frozen, pci_channel_io_normal
 from pcimodel.workqueue import WorkStruct
 
@@ -247,6 +248,29 @@ class OneReferenceTooMany(CollectThenLock):
     def aer_get_pci_dev(self, dev, devices):
         devices.append(self.get_device(self.get_device(dev)))
         return 0
+
+
+# -- the lists of buses ------------------------------------------------------------------------
+
+
+class AddsWithoutTheSemaphore:
+    def pci_device_add(self, dev, bus):
+        self.device_initialize(dev)
+        dev.release = self.pci_release_dev
+        dev.state_saved = False
+        self.pci_init_capabilities(dev)
+        bus.devices.append(dev)
+        dev.match_driver = False
+        self.device_add(dev)
+
+
+class RemovesUnderTheSemaphoreForReaders:
+    def pci_destroy_dev(self, dev):
+        if dev.kobj_parent is not None:
+            self.device_del(dev)
+            with down_read(self.pci_bus_sem):
+                dev.bus.devices.remove(dev)
+            self.put_device(dev)
 
 
 # -- SR-IOV ------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import pytest
 from ending_programs import random_program
 from lock_programs import program
 
-from harness import explore
+from harness import Verdict, explore
 from harness.checker.search import search
 from harness.methods.predict import predict
 from harness.programs.threads import scenario_of
@@ -16,7 +16,7 @@ SEEDS = (0, 1, 2, 7, 10, 12, 13, 15, 23, 24, 25, 31, 36, 39, 44, 46, 51)
 def words(tested):
     """Return the gravest word of all states, and of all schedules."""
     result = explore(scenario_of(tested), strategy="dfs", all=True, max_schedules=5_000)
-    assert result.coverage["complete"]
+    assert result.coverage["complete"] and str(result)
     return search(tested).verdict, str(result.verdict)
 
 
@@ -57,3 +57,12 @@ def test_engine_says_violation_in_the_coverage_of_explore():
 def test_random_program_ends_on_real_threads_in_the_word_of_the_engine(seed):
     word, on_threads = words(random_program(seed))
     assert word == on_threads == str(predict(scenario_of(random_program(seed))).verdict)
+
+
+@pytest.mark.parametrize("text", ["t: lock a\nu: lock a; unlock a",
+                                  "t: trylock a 1; lock b; unlock b\nu: lock b; unlock b"])
+def test_the_picture_has_no_column_for_a_role_that_did_nothing_yet(text):
+    """The second had begun, which is a step but no row: a column as wide as its widest row."""
+    result = explore(scenario_of(program(text)))
+    assert result.verdict is Verdict.VIOLATION
+    assert f"\nt\n{'-' * 100}\n" in str(result)

@@ -11,13 +11,15 @@ from lock_programs import bare, predict_program, program, reasons, statuses
 from permit_worlds import compare, random_world
 
 from benchmarks import checking
-from harness import Completion, Mutex, RWSemaphore, Verdict, explore, predict
+from harness import (Completion, Mutex, RWSemaphore, Verdict, explore, force, predict,
+                     replay)
 from harness.checker.search import search
 from harness.lockorder.feasibility import as_cycle
 from harness.lockorder.graph import Leg
 from harness.lockorder.held_stacks import Place
 from harness.lockorder.record import Record
 from harness.methods import exhaust
+from harness.report.result import commands
 
 STUCK = Verdict.DEADLOCK, Verdict.HANG
 
@@ -340,6 +342,70 @@ def nobody_else_completes():
 def test_what_no_clean_run_shows_is_found(world):
     assert explore(world, engine=False).verdict in STUCK
     assert predict(world).verdict in STUCK
+
+
+def second_permit():
+    """There is a permit for each; but while the first is half done, the second takes both."""
+    permit, lock, mind, half = Completion("permit"), Mutex("m"), Mutex("mind"), []
+    permit.complete()
+    permit.complete()
+
+    def first():
+        with mind:
+            half.append(True)
+        with mind:
+            half.clear()
+        section(given(permit), held(lock))()
+
+    def second():
+        with mind:
+            now = bool(half)
+        section(*[given(permit)] * now, held(lock), given(permit))()
+
+    return {"first": first, "second": second}
+
+
+def taken_by_a_third():
+    """There is a permit for each; but while the first is half done, the third takes one for good.
+    """
+    permit, lock, mind, half = Completion("permit"), Mutex("m"), Mutex("mind"), []
+    permit.complete()
+    permit.complete()
+
+    def first():
+        with mind:
+            half.append(True)
+        with mind:
+            half.clear()
+        section(given(permit), held(lock))()
+
+    def third():
+        with mind:
+            now = bool(half)
+        if now:
+            permit.wait()
+
+    return {"first": first, "second": section(held(lock), given(permit)), "third": third}
+
+
+@pytest.mark.parametrize("world", [second_permit, taken_by_a_third])
+def test_what_happened_in_a_schedule_is_not_called_impossible(world):
+    assert explore(world, engine=False).verdict in STUCK
+    result = predict(world)
+    assert (result.verdict, set(statuses(result).values())) == (Verdict.DEADLOCK, {"forced"})
+    assert "cannot happen" not in str(result)
+    assert result.predictions[0].as_dict()["proved"] is False
+
+
+@pytest.mark.parametrize("world", [second_permit, taken_by_a_third, half_done])
+def test_what_a_schedule_alone_showed_has_a_token_that_shows_it_again(world):
+    """Forcing would say `not-reached`: it starts from clean runs."""
+    result = predict(world)
+    result.again, result.next = "predict it", "force it"
+    assert commands(result) == ["Again: predict it",
+                                f"Replay: python -m harness replay {result.replay}"]
+    assert force(world).verdict is Verdict.NOT_REACHED
+    assert replay(result.replay, world).verdict in STUCK
 
 
 @pytest.mark.parametrize("text", [
