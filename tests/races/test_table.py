@@ -134,9 +134,9 @@ def test_json_says_method_machine_and_command_of_each_cell(capsys):
 @pytest.mark.parametrize("name, machine, forgotten, again", [
     ("probe-vs-aer", "shared-slot", "0000:01:00.1",
      "python -m pcimodel force probe-vs-aer --fix mine.py:FirstOnly --machine shared-slot"),
-    ("vf-driver-load", "two-ports", "0000:01:10.0",
-     "python -m pcimodel explore vf-driver-load --fix mine.py:FirstOnly --strategy pct "
-     "--seed 2017 --max-schedules 2")])
+    ("vf-driver-load", "shared-slot", "0000:01:00.1",
+     "python -m pcimodel explore vf-driver-load --fix mine.py:FirstOnly --machine shared-slot "
+     "--strategy pct --seed 2017 --max-schedules 2")])
 def test_what_forcing_on_the_first_machine_does_not_show_is_marked_and_shown_again(
         name, machine, forgotten, again, here, capsys):
     status, out, _ = run_main(capsys, "--scenario", name, "--fix", "mine.py:FirstOnly")
