@@ -19,6 +19,7 @@ from ..locks.callsite import function_name, short_path
 from ..locks.node import Node
 from ..meetings.one_by_one import OneByOne
 from ..runtime.free_run import FreeRun
+from ..runtime.reach import elements, is_of
 from ..runtime.scenario import Scenario
 from ..runtime.verdict import Finding, Verdict
 from ..runtime.workers import Workers
@@ -81,26 +82,26 @@ def in_reach(world: Scenario) -> list[Outside]:
         if id(thing) in seen:
             continue
         seen[id(thing)] = thing
-        if isinstance(thing, PRIMITIVES):
+        if is_of(thing, *PRIMITIVES):
             found[id(thing)] = Outside(kind_of(thing), name, where)
-        elif not isinstance(thing, (Node, types.ModuleType, type)):
+        elif not is_of(thing, Node, types.ModuleType, type):
             todo.extend(_parts(thing, name, where))
     return list(found.values())
 
 
 def _parts(thing: Any, name: str, where: str) -> Iterator[tuple[Any, str, str]]:
     """Yield what *thing* leads to, each with its name and place."""
-    if isinstance(thing, types.MethodType):
+    if is_of(thing, types.MethodType):
         code = getattr(thing.__func__, "__code__", None)
         if code is not None and is_followed(code):
             yield thing.__self__, "self", _where(code)
         else:    # of the standard library: `name` is how the role gets at it
             yield thing.__self__, name, where
         thing = thing.__func__
-    if isinstance(thing, functools.partial):
+    if is_of(thing, functools.partial):
         yield from ((part, name, where) for part in (thing.func, *thing.args,
                                                      *thing.keywords.values()))
-    elif isinstance(thing, types.FunctionType):
+    elif is_of(thing, types.FunctionType):
         code = thing.__code__
         if not is_followed(code):
             return
@@ -111,11 +112,11 @@ def _parts(thing: Any, name: str, where: str) -> Iterator[tuple[Any, str, str]]:
         yield from ((thing.__globals__[used], used, place) for used in sorted(names)
                     if used in thing.__globals__)
         yield from ((value, name, place) for value in thing.__defaults__ or ())
-    elif isinstance(thing, dict):
-        yield from ((value, f"{name}[{key!r}]" if isinstance(key, (str, int)) else f"{name}[...]",
-                     where) for key, value in list(thing.items()))
-    elif isinstance(thing, (list, tuple, set, frozenset, deque)):
-        yield from ((value, f"{name}[...]", where) for value in list(thing))
+    elif is_of(thing, dict):
+        yield from ((value, f"{name}[{key!r}]" if type(key) in (str, int) else f"{name}[...]",
+                     where) for key, value in list(dict.items(thing)))
+    elif is_of(thing, list, tuple, set, frozenset, deque):
+        yield from ((value, f"{name}[...]", where) for value in elements(thing))
     else:
         place = f"{type(thing).__name__}, {where.rpartition(', ')[2]}" if where else ""
         for key in _attributes(thing):

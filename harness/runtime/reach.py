@@ -25,7 +25,7 @@ _HOLDING = {"threading", "weakref"}    # modules of others whose objects may hol
 Found = tuple[Any, str, bool]    # an object, its path, whether that is the same in every run
 
 
-def _is(thing: Any, *kinds: type) -> bool:
+def is_of(thing: Any, *kinds: type) -> bool:
     """Say whether *thing* is one of *kinds*; `isinstance` might ask *thing* itself."""
     return not set(kinds).isdisjoint(type(thing).__mro__)
 
@@ -58,22 +58,22 @@ class Roots:
         if id(function) in self._seen:
             return
         self._seen.add(id(function))
-        if _is(function, functools.partial):
+        if is_of(function, functools.partial):
             self._function(function.func)
             self._weak += _parameters(function)
-        elif _is(function, types.MethodType):
+        elif is_of(function, types.MethodType):
             self._things.append(function.__self__)
             self._function(function.__func__)
             self._methods(type(function.__self__))
-        elif _is(function, types.FunctionType) and not _is_foreign(function):
+        elif is_of(function, types.FunctionType) and not _is_foreign(function):
             self._weak += _defaults(function)
             for name, value in [*_closure(function), *_globals(function)]:
-                if _is(value, types.FunctionType, types.MethodType, functools.partial):
+                if is_of(value, types.FunctionType, types.MethodType, functools.partial):
                     self._function(value)
-                elif not _is(value, *_PLAIN):
+                elif not is_of(value, *_PLAIN):
                     self._meanings.setdefault(name, {})[id(value)] = value, name, True
-                    self._methods(value if _is(value, type) else type(value))
-        elif callable(function) and not _is(function, type):
+                    self._methods(value if is_of(value, type) else type(value))
+        elif callable(function) and not is_of(function, type):
             self._things.append(function)    # an object with that method
             self._methods(type(function))
 
@@ -81,7 +81,7 @@ class Roots:
         if not _is_foreign(owner) and owner.__module__ != "builtins":
             for member in list(vars(owner).values()):
                 self._function(getattr(member, "__func__", member)
-                               if _is(member, classmethod, staticmethod) else member)
+                               if is_of(member, classmethod, staticmethod) else member)
 
     def _selves(self) -> Iterator[Found]:
         """Yield the objects whose methods are roles, by their types."""
@@ -101,11 +101,11 @@ def _globals(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
     """Yield the variables of modules that *function* uses."""
     used = [function.__code__]
     for code in used:
-        used += [const for const in code.co_consts if _is(const, types.CodeType)]
+        used += [const for const in code.co_consts if is_of(const, types.CodeType)]
     names = dict.fromkeys(name for code in used for name in code.co_names)
     for name in names:
         value = function.__globals__.get(name)
-        if _is(value, types.ModuleType):
+        if is_of(value, types.ModuleType):
             inside = vars(value)
             yield from ((f"{name}.{other}", inside[other]) for other in names
                         if other in inside and not _is_foreign(inside[other]))
@@ -115,13 +115,13 @@ def _globals(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
 
 def _is_foreign(thing: Any) -> bool:
     """Say whether *thing* is code of others, or a lock's, in which nothing is to be found."""
-    if _is(thing, types.ModuleType):
+    if is_of(thing, types.ModuleType):
         return True
-    if _is(thing, Node, types.BuiltinFunctionType):
-        return not _is(thing, Node)
-    is_code = _is(thing, type, types.FunctionType)
+    if is_of(thing, Node, types.BuiltinFunctionType):
+        return not is_of(thing, Node)
+    is_code = is_of(thing, type, types.FunctionType)
     module = (thing if is_code else type(thing)).__module__
-    package = module.partition(".")[0] if _is(module, str) else ""
+    package = module.partition(".")[0] if is_of(module, str) else ""
     return package in _FOREIGN and (is_code or package not in _HOLDING)
 
 
@@ -145,25 +145,25 @@ def _parameters(partial: functools.partial[Any]) -> Iterator[Found]:
 def children(thing: Any, path: str, sure: bool) -> list[Found]:
     """Return what hangs at *thing*, with the path to it."""
     found: list[Found] = []
-    if _is(thing, weakref.WeakValueDictionary, weakref.WeakKeyDictionary):
+    if is_of(thing, weakref.WeakValueDictionary, weakref.WeakKeyDictionary):
         thing = object.__getattribute__(thing, "data")
-    if _is(thing, dict):
+    if is_of(thing, dict):
         for number, (key, value) in enumerate(list(dict.items(thing))):
             key, value = _referent(key), _referent(value)
             text = _key(key)
             found.append((value, f"{path}[{text or number}]", sure and text != ""))
-    elif _is(thing, list, tuple, set, frozenset, deque):
+    elif is_of(thing, list, tuple, set, frozenset, deque):
         fields = type(thing).__dict__.get("_fields", ())
-        for i, value in enumerate(_elements(thing)):
+        for i, value in enumerate(elements(thing)):
             end = f".{fields[i]}" if i < len(fields) else f"[{i}]"
-            found.append((value, f"{path}{end}", sure and _is(thing, tuple)))
-    elif _is(thing, types.FunctionType):
+            found.append((value, f"{path}{end}", sure and is_of(thing, tuple)))
+    elif is_of(thing, types.FunctionType):
         found += [(value, name, False) for name, value in _closure(thing)]
-    elif _is(thing, types.MethodType):
+    elif is_of(thing, types.MethodType):
         found.append((thing.__self__, path, False))
-    elif _is(thing, functools.partial):
+    elif is_of(thing, functools.partial):
         found += _parameters(thing)
-    elif _is(thing, type):
+    elif is_of(thing, type):
         if not _is_foreign(thing):
             found += [(value, f"{path}.{name}", sure) for name, value in list(vars(thing).items())
                       if not name.startswith("__")]
@@ -173,12 +173,12 @@ def children(thing: Any, path: str, sure: bool) -> list[Found]:
 
 
 def _referent(thing: Any) -> Any:
-    return thing() if _is(thing, weakref.ref) else thing
+    return thing() if is_of(thing, weakref.ref) else thing
 
 
-def _elements(thing: Any) -> list[Any]:
+def elements(thing: Any) -> list[Any]:
     """Return the elements of a collection, by its own type: a subclass may do anything."""
-    base = next(base for base in (list, tuple, set, frozenset, deque) if _is(thing, base))
+    base = next(base for base in (list, tuple, set, frozenset, deque) if is_of(thing, base))
     try:
         return list(base.__iter__(thing))
     except RuntimeError:    # another thread changes it
@@ -191,12 +191,12 @@ def _attributes(thing: Any) -> Iterator[tuple[str, Any]]:
         inside = object.__getattribute__(thing, "__dict__")
     except AttributeError:
         inside = {}
-    if _is(inside, dict):
+    if is_of(inside, dict):
         yield from ((name, value) for name, value in list(dict.items(inside))
-                    if _is(name, str))
+                    if is_of(name, str))
     for base in type(thing).__mro__:
         for name, slot in list(vars(base).items()):
-            if _is(slot, types.MemberDescriptorType):
+            if is_of(slot, types.MemberDescriptorType):
                 with suppress(AttributeError):    # not set
                     yield name, slot.__get__(thing)
 
@@ -205,7 +205,7 @@ def _key(key: Any) -> str:
     """Return how a key is written, if it is written the same in every run; else ""."""
     if type(key) in _PLAIN:
         return repr(key)
-    if _is(key, Enum):
+    if is_of(key, Enum):
         return f"{type(key).__name__}.{key._name_}"
     if type(key) is tuple and key and all(map(_key, key)):
         return ", ".join(map(_key, key)) + ("," if len(key) == 1 else "")

@@ -496,19 +496,6 @@ def test_what_was_printed_before_is_printed_once(in_another_process):
         "", sorted(["before", *4 * ["built"], "2"]))
 
 
-def test_a_lock_of_a_kind_that_only_its_world_knows_is_an_error_with_a_reason():
-    """The numbers of locks go by kind."""
-    def world():
-        class Local(Mutex):
-            pass
-        lock = Local("lock")
-        return {name: lambda: lock.acquire() and lock.release() for name in ("one", "two")}
-
-    for fresh in (False, True):
-        result = explore(world, fresh=fresh)
-        assert (result.verdict, "Local" in str(result)) == (Verdict.ERROR, True), str(result)
-
-
 @pytest.mark.parametrize("strategy", ["dpor", "dfs", "bounded", "random", "pct"])
 def test_every_strategy_goes_to_a_process_of_its_own_and_comes_back(strategy, nothing_built):
     def seen(fresh):

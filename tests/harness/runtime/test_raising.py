@@ -400,7 +400,7 @@ def test_the_truth_value_of_a_lock_is_not_asked_for(tool):
 
 
 @pytest.mark.parametrize("turned, said", [(True, "DEADLOCK: 2 threads"),
-                                          (False, "CLEAN (all 2 schedules)")])
+                                          (False, "CLEAN (all 2 schedules")])
 def test_a_class_of_locks_may_be_made_in_each_world_anew(turned, said):
     """Its locks are the same in each schedule: no worlds differ."""
     def world():
