@@ -23,7 +23,6 @@ from typing import Any
 from ..locks import exits
 from ..locks.callsite import first_line
 from ..locks.errors import ScenarioError
-from ..runtime.process_state import settled
 from ..runtime.scenario import Scenario, build
 from ..runtime.workers import Workers
 from .controlled_run import ControlledRun
@@ -101,11 +100,10 @@ def keep(requests: int, results: int, page: mmap.mmap, scenario: Callable[..., A
 
 def _one(results: int, page: mmap.mmap, scenario: Callable[..., Any], data: bytes) -> None:
     """Do what *data* asks for in the first world of this process, and tell of it."""
-    context = settled(), Workers()    # never left: the process ends first
+    exits.install_forked()
+    workers = Workers()    # never left: the process ends first
     try:
         names, name, timeout, make, *request = loads(data)
-        context[0].__enter__()
-        workers = context[1].__enter__()
         world = build(scenario, name)
         if make is None:
             answer = dumps(_described(world))

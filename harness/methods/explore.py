@@ -87,7 +87,7 @@ def explore(scenario: Callable[[], Any], *, strategy: str = "dpor",
     if strategy in ("random", "pct"):
         loop.drawn["seed"] = seed
     ask = engine and strategy == "dpor" and not all
-    with Apart(scenario) as apart, workers_of_a_call(loop.so_far) as workers, \
+    with workers_of_a_call(loop.so_far) as workers, Apart(scenario) as apart, \
             progress_line(progress, loop.text) as update:
         loop.explore(lambda: loop.search(ask, update), workers, apart, fresh)
     return loop.result()
