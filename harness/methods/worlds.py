@@ -167,8 +167,14 @@ class Worlds:
             Differ: they are not the same.
         """
         if not self.final and not self._apart.why_not:
-            _, again, _ = self._apart.play(self, make)
-            self._compare(again.steps, run.steps, outcome, outcome)
+            try:
+                _, again, _ = self._apart.play(self, make)
+            except Died as died:
+                if self._apart.alone:
+                    raise
+                self.unseen = str(died)
+            else:
+                self._compare(again.steps, run.steps, outcome, outcome)
 
     def _look_at_spots(self) -> None:
         if not self.is_clean or self.schedules < 2 or self._apart.why_not:
@@ -205,7 +211,20 @@ class Worlds:
 
     def _explore_both(self, differ: Differ, search: Callable[[], None]) -> None:
         """Explore in processes of their own, then here once more; keep what is gravest."""
-        workers, before, why = self.where, self._state(), self._apart.why_not
+        before = self._state()
+        try:
+            self._explore_cold_and_warm(differ, search)
+        except Died as died:
+            self.lost(str(died), died.verdict)
+        if before["failing"] is not None and (self.failing is None or before["failing"].graveness
+                                              > self.failing.graveness):
+            self.tally.counts = before.pop("counts")
+            worlds = self.coverage.get("worlds", "differ")
+            vars(self).update(before)
+            self.coverage["worlds"] = worlds
+
+    def _explore_cold_and_warm(self, differ: Differ, search: Callable[[], None]) -> None:
+        workers, why = self.where, self._apart.why_not
         self.final = True
         alike = self._name_difference(differ)
         each, schedules = "", 0
@@ -226,10 +245,6 @@ class Worlds:
                 self.differs(differ.outcome, self.difference)
             each = f"differ; each schedule also as the first of its process ({schedules:,})" \
                 if schedules else "differ"
-        if before["failing"] is not None and (self.failing is None or before["failing"].graveness
-                                              > self.failing.graveness):
-            self.tally.counts = before.pop("counts")
-            vars(self).update(before)
         self.coverage["worlds"] = each
 
     def _explore_apart(self, search: Callable[[], None]) -> None:
