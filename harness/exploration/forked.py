@@ -14,12 +14,14 @@ import _thread
 import mmap
 import os
 import select
+import signal
 import struct
 import sys
+import threading
 import time
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -56,6 +58,23 @@ class Died(Exception):
 _LACKS = "a process of its own does not have the other threads of this one"
 
 
+@contextmanager
+def _ctrl_c_later() -> Iterator[None]:
+    """Let an interrupt come after the block: a process or descriptor in it would be forgotten."""
+    came: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before) or threading.current_thread() is not threading.main_thread():
+        yield    # it raises nothing here
+        return
+    try:
+        signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if came:
+            signal.raise_signal(signal.SIGINT)
+
+
 @dataclass
 class Apart:
     """Worlds of one scenario, each the first of its process, in place of `Workers`.
@@ -82,6 +101,15 @@ class Apart:
         for stream in (sys.stdout, sys.stderr):    # lest a child writes it once more
             with suppress(Exception):
                 stream.flush()
+        try:
+            with _ctrl_c_later():
+                self._fork()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _fork(self) -> None:
         self.alone = not _thread._count()    # those that `threading` does not know of, too
         page = mmap.mmap(-1, PAGE.size)
         requests, results = os.pipe(), os.pipe()
@@ -94,7 +122,7 @@ class Apart:
             page.close()
             for fd in (*requests, *results):
                 os.close(fd)
-            return self
+            return
         if not pid:
             with ending(1):
                 os.close(requests[1])
@@ -104,25 +132,20 @@ class Apart:
         self._requests, self._results = requests[1], results[0]
         os.close(requests[0])
         os.close(results[1])
-        return self
 
     def __exit__(self, *exc: object) -> None:
-        if not self._keeper:
-            return
-        try:
-            with suppress(OSError):
-                os.write(self._requests, HEAD.pack(0))
-            with suppress(OSError):
-                os.waitpid(self._keeper, 0)
-        except BaseException:    # interrupted: the keeper knows already
-            with suppress(OSError):
-                os.waitpid(self._keeper, 0)
-            raise
-        finally:
-            os.close(self._requests)
-            os.close(self._results)
-            self._page.close()
-            self._keeper = 0
+        if self._keeper:
+            with _ctrl_c_later():    # it ends at once: it kills a child under way
+                try:
+                    with suppress(OSError):
+                        os.write(self._requests, HEAD.pack(0))
+                    with suppress(OSError):
+                        os.waitpid(self._keeper, 0)
+                finally:
+                    os.close(self._requests)
+                    os.close(self._results)
+                    self._page.close()
+                    self._keeper = 0
 
     def play(self, world: World, make: Maker, *, full: bool = False, to_the_end: bool = False,
              deadline: float | None = None) -> tuple[Any, Any, Outcome]:

@@ -526,6 +526,25 @@ def test_ctrl_c_ends_the_process_of_the_schedule_under_way(ctrl_c_interrupts):
     assert (result.verdict, result.coverage["schedules"]) == (Verdict.INCONCLUSIVE, 1)
 
 
+@pytest.mark.parametrize("call", ["fork", "waitpid"])
+def test_ctrl_c_as_the_process_that_waits_begins_or_ends_leaves_nothing(
+        call, ctrl_c_interrupts, monkeypatch):
+    """The interrupt comes when there is a process that nobody knows of yet, or is about to wait."""
+    here, plain = os.getpid(), getattr(os, call)
+
+    def interrupted(*args):
+        result = plain(*args) if call == "fork" else None
+        if os.getpid() == here:
+            monkeypatch.undo()
+            os.kill(here, signal.SIGINT)
+        return result if call == "fork" else plain(*args)
+
+    monkeypatch.setattr(os, call, interrupted)
+    with pytest.raises(Interrupted) as caught:
+        explore(small_worlds.in_order)
+    assert caught.value.result.coverage["schedules"] == (0 if call == "fork" else 2)
+
+
 def test_other_threads_are_no_reason_to_warn(nothing_built, monkeypatch):
     """As Python 3.12 does where it forks a process with several threads."""
     here, fork = os.getpid(), os.fork
