@@ -24,6 +24,7 @@ from typing import Any
 from ..locks import exits
 from ..locks.callsite import first_line
 from ..locks.errors import ScenarioError
+from ..runtime.process_state import settled
 from ..runtime.scenario import Scenario, build
 from ..runtime.workers import Workers
 from .controlled_run import ControlledRun
@@ -115,7 +116,7 @@ def _one(results: int, page: mmap.mmap, scenario: Callable[..., Any], data: byte
 def _answer(page: mmap.mmap, scenario: Callable[..., Any], data: bytes) -> bytes:
     try:
         names, name, timeout, make, *request = loads(data)
-        with Workers() as workers:
+        with settled(), Workers() as workers:
             world = build(scenario, name)
             return dumps(_described(world) if make is None else
                          _play(world, workers, page, names, timeout, make, *request))

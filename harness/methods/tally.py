@@ -175,12 +175,22 @@ def workers_of_a_call(so_far: Callable[[Outcome | None], Result],
     """Yield the workers of a call; turn Ctrl-C into `Interrupted`.
 
     Args:
-        so_far: returns the result then, given where the run under way stood, if one was.
+        so_far: as `told_at_ctrl_c`.
         switch_interval: seconds between the interpreter's own thread switches meanwhile.
     """
+    with told_at_ctrl_c(so_far), settled(switch_interval), Workers() as workers:
+        yield workers
+
+
+@contextmanager
+def told_at_ctrl_c(so_far: Callable[[Outcome | None], Result]) -> Iterator[None]:
+    """Turn Ctrl-C in the block into `Interrupted`.
+
+    Args:
+        so_far: returns the result then, given where the run under way stood, if one was.
+    """
     try:
-        with settled(switch_interval), Workers() as workers:
-            yield workers
+        yield
     except KeyboardInterrupt as exc:
         raise Interrupted(so_far(getattr(exc, "outcome", None))) from None
 
