@@ -30,8 +30,8 @@ from ..runtime.verdict import Finding, Verdict, for_ever
 from ..runtime.workers import Workers
 from .kinds import OF_MUTEX, asks
 from .scheduled_run import Chooser, ControlledTask, ScheduledRun
-from .dependency import COMPLETE, COMPLETE_ALL, LOOK, STEP, STEP_UNNAMED
-from .stable_ids import Names
+from .dependency import COMPLETE, COMPLETE_ALL, LOOK, START, STEP, STEP_UNNAMED
+from .stable_ids import Names, after_start_of, start_of
 
 _UNNAMED = re.compile(r"Thread-\d+( \(|$)")    # the name of a thread that was given none
 _SPIN = 100              # steps of the same kind in a row that say so
@@ -114,6 +114,10 @@ class ControlledRun(ScheduledRun):
     def moves(self) -> int:
         return len(self.steps)
 
+    def saw_operation(self) -> bool:
+        return any(lock not in self.names.points and not isinstance(lock, thread_patch.ThreadEnd)
+                   for lock in self._lock_numbers)
+
     def is_late(self, now: float) -> bool:
         return super().is_late(now) and not self.findings
 
@@ -156,8 +160,8 @@ class ControlledRun(ScheduledRun):
 
     def _is_able(self, task: ControlledTask) -> bool:
         """Say whether *task* could go on if it were its turn."""
-        if task.ended or task.lock is None:
-            return not task.ended     # it has not begun yet
+        if task.ended or task.lock is None or isinstance(task.lock, str):
+            return not task.ended     # it has not begun yet, or stands at a step
         self.look_again(task)
         return bool(task.kind or task.give_up)
 
@@ -169,17 +173,24 @@ class ControlledRun(ScheduledRun):
 
     # -- in the roles' threads --------------------------------------------------------------
 
-    def begin(self, task: Task) -> None:
+    def begin(self, task: Any) -> None:
         """Begin *task*, whose turn to start has come."""
         self.last_task = task
         self._go_on()
+        self._start_at(task, start_of(task.key))
         super().begin(task)
 
-    def started(self, task: Task) -> None:
+    def started(self, task: Any) -> None:
         """Wait until the thread of *task*, just started, stands at its first stop or has ended."""
         starter: Any = current()
         starter.turn.wait()
         self.last_task = starter
+        self._start_at(starter, after_start_of(task.key))
+
+    def _start_at(self, task: Any, point: str) -> None:
+        """Stop *task* if this start is a point."""
+        if point in self.names.points:
+            self._pass_point(task, point, START)
 
     def disown(self, task: Task) -> None:
         """Forget a thread that could not be started."""

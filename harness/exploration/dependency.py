@@ -14,6 +14,8 @@ schedules and no locks, only kinds and who has what.
 - `harness.step`: those on one name are dependent, and one on no name is dependent on every other:
   it says that something is used, not what.
 - Whatever else roles may wait for: all dependent, but looks.
+- The start of a role, where it is a step, depends on steps of the roles that share something with
+  what comes before its first operation (`Names.starts`): on no lock, but by role and operation.
 """
 
 from __future__ import annotations
@@ -27,12 +29,12 @@ from ..locks.rwsem_policy import blocked_by
 (LOCK, UNLOCK, BUSY, GIVE_UP,
  READ, WRITE, UP_READ, UP_WRITE, QUEUE_READ, QUEUE_WRITE, READ_BUSY, WRITE_BUSY,
  SEM_GIVE_UP, LEAVE_QUEUE, PASS, PASS_ALL, COMPLETE, COMPLETE_ALL, REINIT, LOOK, ANY,
- STEP, STEP_UNNAMED) = range(1, 24)
+ STEP, STEP_UNNAMED, START) = range(1, 25)
 
 NAMES = dict(enumerate(
     ("lock", "unlock", "busy", "give up", "read", "write", "up_read", "up_write", "queue to read",
      "queue to write", "busy (read)", "busy (write)", "give up", "leave the queue", "pass", "pass",
-     "complete", "complete_all", "reinit", "look", "pass or change", "step", "step"), 1))
+     "complete", "complete_all", "reinit", "look", "pass or change", "step", "step", "start"), 1))
 
 QUEUEING = (QUEUE_READ, QUEUE_WRITE)
 STEPS = (STEP, STEP_UNNAMED)
@@ -64,11 +66,11 @@ _COMMUTING = (
     | {(PASS_ALL, PASS_ALL)})
 
 # kind -> the kinds it depends on, on one lock
-DEPENDS = tuple(frozenset(b for b in range(1, STEP_UNNAMED + 1) if (a, b) not in _COMMUTING)
-                for a in range(STEP_UNNAMED + 1))
+DEPENDS = tuple(frozenset(b for b in range(1, START + 1) if (a, b) not in _COMMUTING)
+                for a in range(START + 1))
 # kind -> the kinds it depends on, whatever each is on
 DEPENDS_ANYWHERE = tuple(frozenset({STEP_UNNAMED: STEPS, STEP: (STEP_UNNAMED,)}.get(a, ()))
-                         for a in range(STEP_UNNAMED + 1))
+                         for a in range(START + 1))
 
 
 def outcome(free: bool, ask: int, queued: bool, timed: bool) -> tuple[int, int]:

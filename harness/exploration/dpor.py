@@ -80,6 +80,7 @@ class Reduced(HappensBefore):
 
     def _enter(self, run: ControlledRun, moves: list[int]) -> bool:
         """Make the next node; False if all that can be done there is asleep."""
+        self.starts = run.names.starts
         sleep: dict[int, Taken] = {}
         tree: list[_Branch] = []
         if self._nodes:

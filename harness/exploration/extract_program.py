@@ -15,8 +15,8 @@ from ..checker.program import Op, Program
 from ..locks.operations import TAKEN, names
 from .controlled_run import ControlledRun
 from .dependency import (ASK_TRY, ASK_TRY_READ, ASK_TRY_WRITE, COMPLETE, COMPLETE_ALL, LOCK, NAMES,
-                         PASS, PASS_ALL, QUEUEING, READ, REINIT, STEPS, UNLOCK, UP_READ, UP_WRITE,
-                         WRITE)
+                         PASS, PASS_ALL, QUEUEING, READ, REINIT, START, STEPS, UNLOCK, UP_READ,
+                         UP_WRITE, WRITE)
 
 _OPERATIONS = {LOCK: "lock", READ: "down_read", WRITE: "down_write", UNLOCK: "unlock",
                UP_READ: "up_read", UP_WRITE: "up_write", PASS: "wait", PASS_ALL: "wait",
@@ -89,7 +89,7 @@ def _no_program(run: ControlledRun) -> str:
         return "it is not known of all locks who has them"
     if len(set(run.names.policies.values()) - {""}) > 1:
         return "the semaphores have several policies"
-    known = {*_OPERATIONS, *QUEUEING, *STEPS}
+    known = {*_OPERATIONS, *QUEUEING, START, *STEPS}
     for step in run.steps:
         if step.kind not in known or step.timed:
             what = "a request with a time limit" if step.timed else f"'{NAMES[step.kind]}'"

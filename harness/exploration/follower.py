@@ -29,10 +29,12 @@ from ..runtime.verdict import Outcome, Verdict
 from ..runtime.workers import Workers
 from .controlled_run import ControlledRun
 from .scheduled_run import ControlledTask
-from .dependency import COMPLETE_ALL, LOOK, QUEUEING, STEPS
+from .dependency import COMPLETE_ALL, LOOK, QUEUEING, START, STEPS
 from .forked import Apart, World
 from .stable_ids import Names
+from .start_points import TracedRun
 from .strategies import Strategy, ahead
+from .token import Moves
 
 # Another in each world; known only where events are recorded.
 _LEFT_OUT = re.compile(r"\b0x[0-9a-f]+\b|\(taken at [^)]*\)")
@@ -52,7 +54,7 @@ class Turn(NamedTuple):
 
 def is_operation(task: ControlledTask) -> bool:
     """Say whether *task* stands at what a recorder tells of: a request or a release."""
-    return task.ask not in (*STEPS, LOOK, COMPLETE_ALL)
+    return task.ask not in (START, *STEPS, LOOK, COMPLETE_ALL)
 
 
 class Follower(Strategy):
@@ -190,6 +192,26 @@ class Failure:
         return cls(verdict, _LEFT_OUT.sub("", outcome.gravest.text) if outcome.gravest else "")
 
 
+@dataclass
+class Failing:
+    """The first failing schedule of its verdict.
+
+    Attributes:
+        labels: who took its steps; None if it cannot be run again.
+        moves: the same, for a token.
+    """
+
+    failure: Failure
+    outcome: Outcome
+    labels: list[int] | None = None
+    moves: Moves | None = None
+
+    @property
+    def graveness(self) -> int:
+        """Larger is graver."""
+        return self.failure.verdict.graveness
+
+
 def witness(scenario: Scenario, program: Program, schedule: Iterable[Step],
             left_out: Callable[[Op], bool] = lambda op: False,
             counted: Callable[[ControlledTask], bool] = is_operation) -> Follower:
@@ -211,13 +233,14 @@ def witness(scenario: Scenario, program: Program, schedule: Iterable[Step],
 
 
 def follow(world: World, workers: Workers | Apart, labels: Sequence[int], full: bool = False,
-           strictly: bool = True) -> tuple[Any, Outcome]:
+           strictly: bool = True, traced: bool = False) -> tuple[Any, Outcome]:
     """Run the schedule of these labels in a fresh world; *full* records events, for a report.
 
     Returns:
         The run, or what was seen of it in another process, and what it came to.
     """
-    _, run, outcome = play(world, workers, following(world.names, labels, strictly), full)
+    make = following(world.names, labels, strictly)
+    _, run, outcome = play(world, workers, make, full, traced)
     return run, outcome
 
 
@@ -233,23 +256,25 @@ def _following(by: type[Follower], turns: list[Turn], strictly: bool, _: Scenari
 
 
 def play(world: World, workers: Workers | Apart, make: Callable[[Scenario], Any],
-         full: bool = False) -> tuple[Any, Any, Outcome]:
-    """Run one schedule in a fresh world, by the chooser that *make* returns for it.
+         full: bool = False, traced: bool = False) -> tuple[Any, Any, Outcome]:
+    """Run one schedule in a fresh world, by the chooser that *make* returns for it; *traced* shows
+    which starts are points.
 
     Returns:
         The chooser as it is after it, and as `follow`.
     """
     if isinstance(workers, Apart):
-        return workers.play(world, make, full=full)
+        return workers.play(world, make, full=full, traced=traced)
     scenario = build(world.scenario, world.name)
     chooser = make(scenario)
-    return chooser, *obey(world, scenario, workers, chooser, full)
+    return chooser, *obey(world, scenario, workers, chooser, full, traced)
 
 
 def obey(world: World, scenario: Scenario, workers: Workers, follower: Follower,
-         full: bool = False) -> tuple[ControlledRun, Outcome]:
+         full: bool = False, traced: bool = False) -> tuple[ControlledRun, Outcome]:
     """Run *scenario*, which is of *world*, as *follower* says."""
-    run = ControlledRun(scenario, follower, world.names, world.timeout, full=full)
+    kind = TracedRun if traced else ControlledRun
+    run = kind(scenario, follower, world.names, world.timeout, full=full)
     return run, run.play(workers)
 
 

@@ -148,8 +148,10 @@ class Apart:
                     self._keeper = 0
 
     def play(self, world: World, make: Maker, *, full: bool = False, to_the_end: bool = False,
-             deadline: float | None = None) -> tuple[Any, Any, Outcome]:
-        """Run the schedule of the chooser that *make* returns in a process of its own.
+             deadline: float | None = None,
+             traced: bool = False) -> tuple[Any, Any, Outcome]:
+        """Run the schedule of the chooser that *make* returns in a process of its own, *traced* if
+        it is to show which starts are points.
 
         The numbers in *world.names* become those that the other process knows.
 
@@ -160,7 +162,7 @@ class Apart:
             Died: the process ended before the schedule did, or waits for a thread it does not have.
             ScenarioError: its world could not be built.
         """
-        chooser, run, outcome = self._ask(world, make, full, to_the_end, deadline)
+        chooser, run, outcome = self._ask(world, make, full, to_the_end, deadline, traced)
         if not self.alone and outcome.gravest is not None and outcome.gravest.how == "timed out":
             raise Died(f"{_LACKS}: {outcome.gravest.text}", Verdict.INCONCLUSIVE)
         world.names = run.names

@@ -25,6 +25,9 @@ from .stable_ids import Taken
 from .strategies import Strategy, first_difference
 
 
+_NONE: dict[int, frozenset[tuple[int, int]]] = {}
+
+
 class Race(NamedTuple):
     """Step *later* could have come before step *earlier*.
 
@@ -55,6 +58,7 @@ class HappensBefore(Strategy):
         self.races: list[list[Race]] = []
         self.after: list[int] = []
         self.unknown: set[int] = set()
+        self.starts: dict[int, dict[int, frozenset[tuple[int, int]]]] = {}    # see `Names`
         self._before: list[int] = []          # the steps that happen before step i, with i itself
         self._of_role: dict[int, list[int]] = {}
         self._on_lock: dict[int, list[int]] = {}
@@ -89,7 +93,8 @@ class HappensBefore(Strategy):
         depends, unknown = DEPENDS[step.kind], step.lock in self.unknown
         here = self._here(step)
         for j in reversed(here):
-            if not before >> j & 1 and (unknown or self.steps[j].kind in depends):
+            if not before >> j & 1 and (unknown or self.steps[j].kind in depends
+                                        or self.steps[j].lock != step.lock):
                 before |= self._before[j]
         # Races first: `here`, and what comes after the steps there, are still without this one.
         races = self._find_races(i, step, needs, here)
@@ -108,11 +113,26 @@ class HappensBefore(Strategy):
 
     def _here(self, step: Taken) -> list[int]:
         """Return the steps on what *step* is on, in order; all it can depend on are among them."""
-        if step.kind not in STEPS:
-            return self._on_lock.get(step.lock, [])
-        return [i for i in self._harness_steps
-                if step.lock == (other := self.steps[i]).lock
-                or STEP_UNNAMED in (step.kind, other.kind)]
+        here = self._on_lock.get(step.lock, [])
+        if step.kind in STEPS:
+            here = [i for i in self._harness_steps
+                    if step.lock == (other := self.steps[i]).lock
+                    or STEP_UNNAMED in (step.kind, other.kind)]
+        return self._with_starts(step, here) if self.starts else here
+
+    def _with_starts(self, step: Taken, here: list[int]) -> list[int]:
+        """Return the steps *here*, and those that *step* may depend on by a start."""
+        role, steps = step.label >> 1, self.steps
+        others = [j for lock, roles in self.starts.items() if role in roles
+                  for j in self._on_lock.get(lock, ()) if self._by_start(steps[j], step)]
+        others += [j for other in self.starts.get(step.lock, ())
+                   for j in self._of_role.get(other, ()) if self._by_start(step, steps[j])]
+        return sorted({*others, *here}) if others else here
+
+    def _by_start(self, start: Taken, step: Taken) -> bool:
+        """Say whether *start*, if it is one, depends on *step*."""
+        apart = self.starts.get(start.lock, _NONE).get(step.label >> 1)
+        return apart is not None and (step.lock, step.ask) not in apart
 
     def _needs(self, role: int) -> int:
         """Return the steps that happen before the next step of *role* whatever it is."""
@@ -182,12 +202,15 @@ class HappensBefore(Strategy):
         return not self.dependent(first, step)
 
     def dependent(self, a: Taken, b: Taken) -> bool:
-        """Say whether two steps are of one role, or on one lock and not free to change places; of
-        those on no name, which are on every name, any two are not.
+        """Say whether two steps are of one role, or on one lock and not free to change places, or
+        one is a start that depends on the other; of steps on no name, which are on every name, any
+        two are not.
         """
-        return a.label >> 1 == b.label >> 1 or (
-            b.kind in DEPENDS[a.kind] or a.lock in self.unknown if a.lock == b.lock
-            else b.kind in DEPENDS_ANYWHERE[a.kind])
+        if a.label >> 1 == b.label >> 1 or (
+                b.kind in DEPENDS[a.kind] or a.lock in self.unknown if a.lock == b.lock
+                else b.kind in DEPENDS_ANYWHERE[a.kind]):
+            return True
+        return bool(self.starts) and (self._by_start(a, b) or self._by_start(b, a))
 
 
 def bits(mask: int) -> Iterable[int]:

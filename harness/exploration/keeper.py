@@ -29,6 +29,7 @@ from ..runtime.scenario import Scenario, build
 from ..runtime.workers import Workers
 from .controlled_run import ControlledRun
 from .seen_run import dumps, loads
+from .start_points import TracedRun
 from .stable_ids import Names
 
 HEAD = struct.Struct("=q")      # the length of what follows; 0 says that nothing will
@@ -129,10 +130,12 @@ def _answer(page: mmap.mmap, scenario: Callable[..., Any], data: bytes) -> bytes
 
 
 def _play(world: Scenario, workers: Workers, page: mmap.mmap, names: Names, timeout: float,
-          make: Maker, full: bool, to_the_end: bool, deadline: float | None) -> Any:
+          make: Maker, full: bool, to_the_end: bool, deadline: float | None,
+          traced: bool) -> Any:
     chooser = make(world)
-    run = _Told(page, world, _Noted(chooser, page), names, timeout, deadline, full=full,
-                to_the_end=to_the_end)
+    run = (_ToldTraced if traced else _Told)(
+        page, world, _Noted(chooser, page), names, timeout, deadline, full=full,
+        to_the_end=to_the_end)
     return chooser, run, run.play(workers)
 
 
@@ -140,7 +143,7 @@ def _described(world: Scenario) -> Scenario:
     return Scenario(dict.fromkeys(world.roles, _nothing),
                     invariants=dict.fromkeys(world.invariants, _nothing),
                     function_name=_no_name if world.function_name else None,
-                    title=dict(world.title), program=world.program)
+                    title=dict(world.title), program=world.program, inner_locks=world.inner_locks)
 
 
 def _nothing() -> None:
@@ -164,7 +167,7 @@ class _Noted:
         return label
 
 
-class _Told(ControlledRun):
+class _Telling(ControlledRun):
     """A run that leaves word of who begins."""
 
     def __init__(self, page: mmap.mmap, *args: Any, **more: Any) -> None:
@@ -174,3 +177,11 @@ class _Told(ControlledRun):
     def begin(self, task: Any) -> None:
         self._page[:] = PAGE.pack(task.label + 1, 0, 0)
         super().begin(task)
+
+
+class _Told(_Telling, ControlledRun):
+    """An ordinary run that does."""
+
+
+class _ToldTraced(_Telling, TracedRun):
+    """A traced one."""

@@ -28,13 +28,13 @@ from ..runtime.scenario import Scenario
 from ..runtime.verdict import Verdict
 from ..runtime.workers import Baton
 from .dependency import (ASK_LOCK, COMPLETE, COMPLETE_ALL, LOCK, NAMES, PASS, PASS_ALL, QUEUEING,
-                         READ, REINIT, STEP_UNNAMED, UNLOCK, UP_READ, UP_WRITE, WRITE, outcome)
+                         READ, REINIT, START, UNLOCK, UP_READ, UP_WRITE, WRITE, outcome)
 from .stable_ids import Names, Taken
 
 MOST_STEPS = 10_000      # of one schedule; a role that spins on a trylock goes on for ever
 _NOT_LOOKED = -1
 _GAINS = {LOCK: 1, READ: 1, WRITE: 1, UNLOCK: -1, UP_READ: -1, UP_WRITE: -1}
-_GAIN = tuple(_GAINS.get(kind, 0) for kind in range(STEP_UNNAMED + 1))   # locks held more by it
+_GAIN = tuple(_GAINS.get(kind, 0) for kind in range(START + 1))   # locks held more after a step
 _EXACT = (Mutex, RWSemaphore)    # of whose requests it is known what they come to
 _new = tuple.__new__
 

@@ -61,6 +61,7 @@ class SeenRun:
     deadlocked: list[SeenTask]
     cut: bool
     late: bool
+    starts: Any    # of a traced run, its `StartPoints`
 
 
 # -- from process to process -----------------------------------------------------------------------
@@ -84,8 +85,9 @@ class _Pickler(pickle.Pickler):
             verbs = {mode: obj.release_verb(mode) for mode in (EXCLUSIVE, SHARED, WAIT)}
             return SeenLock, (obj.name, str(obj), verbs)
         if isinstance(obj, ControlledRun):
+            starts = getattr(obj, "starts", None)    # found out now, if at all: it numbers locks
             return SeenRun, (obj.names, obj.steps, obj.tasks, obj.stuck, list(obj.deadlocked),
-                             bool(obj.cut), obj.late)
+                             bool(obj.cut), obj.late, starts)
         if isinstance(obj, LockClass):    # its order may be a local function; it equals its name
             return str, (str(obj),)
         return NotImplemented

@@ -6,7 +6,7 @@ one schedule to the next is known of numbers.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import NamedTuple
 
 from ..locks.completion import Completion
@@ -34,6 +34,16 @@ class Taken(NamedTuple):
     timed: bool = False
 
 
+def start_of(key: str) -> str:
+    """Return what stands for a lock where the start of a role, or thread, is a point."""
+    return f"start of {key}"
+
+
+def after_start_of(key: str) -> str:
+    """Return the same for what the role that started a thread does next."""
+    return f"after the start of {key}"
+
+
 class Names:
     """Numbers for roles and locks that mean the same in every schedule of one scenario.
 
@@ -49,6 +59,9 @@ class Names:
         unnamed: numbers of locks that were given no name.
         policies: of semaphores, by number.
         done: how often one could pass a completion at the start, by number.
+        points: the starts that are points of a schedule, as strings that stand for locks.
+        starts: the roles on whose steps each of these depends, with the operations (lock, request)
+            on which it does not; all by number.
     """
 
     def __init__(self) -> None:
@@ -58,7 +71,17 @@ class Names:
         self.done: dict[int, float] = {}
         self.unknown: set[int] = set()
         self.unnamed: set[int] = set()
+        self.points: tuple[str, ...] = ()
+        self.starts: dict[int, dict[int, frozenset[tuple[int, int]]]] = {}
         self._lock_numbers: dict[Hashable, int] = {}
+
+    def start_at(self, points: Mapping[str, Mapping[str, frozenset[tuple[int, int]]]]) -> None:
+        """Make starts points (see `start_of`), each with the keys of the roles on whose steps it
+        depends, and the operations of those, by number, on which it does not.
+        """
+        self.points = tuple(points)
+        self.starts = {self.lock(point): {self.role(key): apart for key, apart in roles.items()}
+                       for point, roles in points.items()}
 
     def role(self, key: str) -> int:
         """Return the number of a role."""

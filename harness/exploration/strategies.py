@@ -26,13 +26,14 @@ class Strategy:
     Attributes:
         complete: whether every schedule (or one of each class) was tried once `advance` is False.
         bound: what keeps it from being complete, in words.
+        drawn: it draws schedules, and never says that they are all.
         changed: how a role behaved differently under the same schedule, or "".
         restarted: whether the last `advance` forgot all schedules before, to begin anew.
     """
 
     name = ""
     complete = False
-    bound = ""
+    bound, drawn = "", False
     changed = ""
     restarted = False
 
@@ -168,7 +169,7 @@ class Random(Strategy):
     """At each stop any move, each as likely as the others."""
 
     name = "random"
-    bound = "schedules are drawn at random"
+    bound, drawn = "schedules are drawn at random", True
 
     def __init__(self, seed: int) -> None:
         self._draw = random.Random(seed).random
@@ -185,7 +186,7 @@ class PCT(Strategy):
     """
 
     name = "pct"
-    bound = "schedules are drawn at random"
+    bound, drawn = "schedules are drawn at random", True
 
     def __init__(self, seed: int, depth: int) -> None:
         self._random = random.Random(seed)

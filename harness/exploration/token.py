@@ -27,6 +27,7 @@ Schedule = list[str]   # role names, one for each lock operation passed
 _VERSION = 1
 _RENAMED = {"harness.notation:scenario": "harness.programs:scenario"}   # in older tokens
 _EXPLORED = 2    # version of a token whose schedule says who took each step, of `explore`
+_STARTS = 3      # the same, and says which starts are steps; in older ones none is
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,12 @@ class Moves:
         steps: (role, whether by giving up a timed request) each.
         digest: of the kinds of all steps, of what locks they were, and of what is asked for at the
             end; another one says that the code has changed.
+        points: the starts that are steps (`Names.points`).
     """
 
     steps: tuple[tuple[str, bool], ...]
     digest: int
+    points: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, run: ControlledRun) -> Moves:
@@ -54,7 +57,7 @@ class Moves:
         kinds = [(min(step.kind, STEP), shown[step.lock]) for step in run.steps]
         asked = [(task.key, task.ask, shown[task.lock_number])
                  for task in run.deadlocked or run.stuck]
-        return cls(steps, zlib.crc32(repr((kinds, asked)).encode()))
+        return cls(steps, zlib.crc32(repr((kinds, asked)).encode()), run.names.points)
 
 
 def schedule_of(events: Sequence[Event]) -> Schedule:
@@ -96,13 +99,15 @@ def schedule_of(events: Sequence[Event]) -> Schedule:
 def encode(reference: tuple[str, dict[str, Any]], seed: str, schedule: Schedule | Moves) -> str:
     """Return the token of one run; *seed* is that of a recorded one."""
     if isinstance(schedule, Moves):
-        version, seed = _EXPLORED, str(schedule.digest)
+        version, seed = _STARTS if schedule.points else _EXPLORED, str(schedule.digest)
         roles = list(dict.fromkeys(role for role, _ in schedule.steps))
         order = [2 * roles.index(role) + gives_up for role, gives_up in schedule.steps]
     else:
         version, roles = _VERSION, list(dict.fromkeys(schedule))
         order = [roles.index(role) for role in schedule]
     data = [version, *reference, seed, roles, order]
+    if version == _STARTS and isinstance(schedule, Moves):
+        data.append(schedule.points)
     packed = zlib.compress(json.dumps(data, separators=(",", ":")).encode(), 9)
     return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
@@ -115,21 +120,24 @@ def decode(token: str) -> tuple[tuple[str, dict[str, Any]], str, Schedule | Move
     """
     try:
         packed = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-        version, name, arguments, seed, roles, order = json.loads(zlib.decompress(packed))
+        version, name, arguments, seed, roles, order, *points = json.loads(zlib.decompress(packed))
         schedule: Schedule | Moves
         name = _RENAMED.get(name, name)
-        if version == _EXPLORED:
-            schedule = Moves(tuple([(roles[i >> 1], i & 1 == 1) for i in order]), int(seed))
+        explored = version in (_EXPLORED, _STARTS)
+        if explored:
+            points = points[0] if version == _STARTS else ()
+            schedule = Moves(tuple([(roles[i >> 1], i & 1 == 1) for i in order]), int(seed),
+                             tuple(points))
         else:
             schedule = [roles[i] for i in order]
         if not (isinstance(name, str) and isinstance(arguments, dict) and isinstance(seed, str)
-                and all(isinstance(role, str) for role in roles)):
+                and all(isinstance(text, str) for text in [*roles, *points])):
             raise TypeError
     except (binascii.Error, zlib.error, ValueError, TypeError, IndexError):
         raise ScenarioError("this is no replay token (was it cut short?)") from None
-    if version not in (_VERSION, _EXPLORED):
-        raise ScenarioError(f"this token is of version {version}, not {_VERSION} or {_EXPLORED}")
-    return (name, arguments), "" if version == _EXPLORED else seed, schedule
+    if version not in (_VERSION, _EXPLORED, _STARTS):
+        raise ScenarioError(f"this token is of version {version}, not {_VERSION} to {_STARTS}")
+    return (name, arguments), "" if explored else seed, schedule
 
 
 def token_of(scenario: Any, seed: str, events: Sequence[Event]) -> str:

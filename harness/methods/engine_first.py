@@ -49,7 +49,7 @@ class EngineFirst(Worlds):
 
     def ask_engine(self) -> bool:
         """Ask the fast engine; say whether real threads confirm a deadlock that it knows of."""
-        run, outcome = follow(self, self.where, (), strictly=False)
+        run, outcome = follow(self, self.where, (), strictly=False, traced=self.traces)
         if outcome.gravest is not None and outcome.gravest.how == "timed out":
             self.coverage["engine"] = "not asked: a role waits outside our locks"
             self.schedules += 1
@@ -58,7 +58,8 @@ class EngineFirst(Worlds):
             return True
         if outcome.findings:
             return False    # the search begins with it
-        self.record(run.steps)
+        if not self.learn(run):    # else schedules have more steps from here on
+            self.record(run.steps)
         own = self.world.program if self.world is not None else run.scenario.program
         program = OUTSIDE_USED if outcome.outside else own or program_of(run)
         if isinstance(program, str):

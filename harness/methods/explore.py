@@ -17,14 +17,14 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from ..exploration.controlled_run import ControlledRun
 from ..exploration.dpor import Reduced
-from ..exploration.follower import Failure, follow, shrink
+from ..exploration.follower import Failing, Failure, follow, shrink
 from ..exploration.forked import Apart
+from ..exploration.start_points import TracedRun
 from ..exploration.strategies import DepthFirst, Strategy, first_difference
 from ..exploration.token import Moves, encode
 from ..exploration.ways import check_strategy, way_of
@@ -33,9 +33,10 @@ from ..runtime.process_state import settled
 from ..runtime.scenario import Scenario, build, name_of, reference_of
 from ..runtime.verdict import Finding, Outcome, Verdict, counted
 from ..runtime.workers import Workers
+from .ctrl_c import told_at_ctrl_c
 from .engine_first import CUT_SHORT, EngineFirst
-from .tally import (OUTSIDE_USED, TIMEOUT, Tally, check_arguments, progress_line, result_of,
-                    told_at_ctrl_c)
+from .outside import nothing_seen, used_beside
+from .tally import OUTSIDE_USED, TIMEOUT, Tally, check_arguments, progress_line, result_of
 from .worlds import ONCE
 
 SCHEDULES = 1000     # of a strategy that draws them, when neither schedules nor seconds are given
@@ -100,26 +101,6 @@ def _itself(strategy: Strategy, _: Scenario) -> Strategy:
     return strategy
 
 
-@dataclass
-class _Failing:
-    """The first failing schedule of its verdict.
-
-    Attributes:
-        labels: who took its steps; None if it cannot be run again.
-        moves: the same, for a token.
-    """
-
-    failure: Failure
-    outcome: Outcome
-    labels: list[int] | None = None
-    moves: Moves | None = None
-
-    @property
-    def graveness(self) -> int:
-        """Larger is graver."""
-        return self.failure.verdict.graveness
-
-
 class _Exploration(EngineFirst):
     """The state of one call of explore; arguments as there."""
 
@@ -132,7 +113,7 @@ class _Exploration(EngineFirst):
         self.name = name_of(scenario)
         self.tally = Tally(self.name, seconds)    # its time, and its counts of verdicts
         self.drawn: dict[str, int] = {}    # what makes the schedules that were drawn repeatable
-        self.failing: _Failing | None = None
+        self.failing: Failing | None = None
         self.world = None
         self.start_again()
 
@@ -149,6 +130,10 @@ class _Exploration(EngineFirst):
         late = False
         while not late:
             run, outcome = self._next()
+            self.tally.operated = self.tally.operated or outcome.operated
+            if not run.late and (self._all or not outcome.findings) and self.learn(run):
+                self.strategy = self.new_strategy()    # begin anew: starts are steps
+                continue
             if not run.late:
                 more = outcome.verdict is not Verdict.INCONCLUSIVE and self.strategy.advance(run)
                 update()
@@ -171,10 +156,11 @@ class _Exploration(EngineFirst):
         self.strategy.begin()
         if isinstance(self.where, Apart):
             self.strategy, run, outcome = self.where.play(
-                self, partial(_itself, self.strategy), to_the_end=self._all, deadline=deadline)
+                self, partial(_itself, self.strategy), to_the_end=self._all, deadline=deadline,
+                traced=self.traces)
             return run, outcome
-        run = ControlledRun(world, self.strategy, self.names, self.timeout, deadline,
-                            to_the_end=self._all)
+        kind = TracedRun if self.traces else ControlledRun
+        run = kind(world, self.strategy, self.names, self.timeout, deadline, to_the_end=self._all)
         return run, run.play(self.where)
 
     def _is_over(self, run: Any, outcome: Outcome) -> bool:
@@ -211,7 +197,7 @@ class _Exploration(EngineFirst):
         self.tally.counts[str(failure.verdict)] += 1
         self.kinds.add(failure)
         if failing is None or failure.verdict.graveness > failing.graveness:
-            self.failing = _Failing(failure, outcome, [step.label for step in run.steps],
+            self.failing = Failing(failure, outcome, [step.label for step in run.steps],
                                      Moves.of(run))
 
     def _runs_otherwise(self, run: Any, outcome: Outcome) -> bool:
@@ -233,7 +219,7 @@ class _Exploration(EngineFirst):
             return
         finding = Finding(Verdict.ERROR, "observed", f"{self.stopped}: {difference}")
         self.tally.counts[str(Verdict.ERROR)] += 1
-        self.failing = _Failing(
+        self.failing = Failing(
             Failure(Verdict.ERROR, difference),
             Outcome([finding], [], outcome.notes, outcome.stuck, seconds=outcome.seconds))
 
@@ -241,7 +227,7 @@ class _Exploration(EngineFirst):
         """Take note that a process ended in the middle of its schedule, which is *verdict*."""
         self.stopped = CUT_SHORT
         self.tally.counts[str(verdict)] += 1
-        self.failing = _Failing(Failure(verdict, text),
+        self.failing = Failing(Failure(verdict, text),
                                 Outcome([Finding(verdict, "observed", text)], []))
 
     # -- what was found -----------------------------------------------------------------------
@@ -289,13 +275,22 @@ class _Exploration(EngineFirst):
         outcome.outside = outcome.outside | self.tally.outside
         complete = not self.stopped and self.strategy.complete and not self.unseen and (
             failing is None or self._all)
-        if failing is None and not complete:
+        world, ours = self.world, self.tally.operated
+        if world is not None and (world.program is not None or world.inner_locks):
+            ours = True
+        elif ours:
+            outcome.notes += used_beside(self.starts.outside)
+        if failing is None and not ours and self.schedules and cut is None:
+            outcome.findings.append(nothing_seen(self.starts.outside))
+            complete = False
+        elif failing is None and not complete:
             why = "; ".join(filter(None, [self.stopped, self.strategy.bound]))
             why = why and f"not every schedule was tried: {why}"
             outcome = cut if cut is not None and cut.findings else outcome
             outcome.findings.append(Finding(
                 Verdict.INCONCLUSIVE, "observed",
                 f"nothing found, but {'; '.join(filter(None, [why, self.unseen]))}"))
+        outcome.notes += self.starts.shared
         if self.difference and not any(self.difference in found.text for found in outcome.findings):
             outcome.notes.append(f"Worlds differ: {self.difference}.")
         elif failing is None and complete and self.schedules == 1:
@@ -331,8 +326,6 @@ class _Exploration(EngineFirst):
         tried = self.strategy.fraction()
         words = [f"{self.schedules:,}{f' of {self._most:,}' if self._most else ''} schedules",
                  f"{self.schedules / elapsed:,.0f}/s", f"{self.longest} steps"]
-        if tried > 0:
-            words.append(f"about {self.schedules / tried:,.0f} in all")
-        words += [f"{n:,} {verdict}" for verdict, n in self.tally.counts.items()
-                  if verdict != "clean"]
+        words += [f"about {self.schedules / tried:,.0f} in all"] if tried > 0 else []
+        words += [f"{n:,} {word}" for word, n in self.tally.counts.items() if word != "clean"]
         return f"{self.name}: {', '.join(words)}"

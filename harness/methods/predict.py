@@ -81,6 +81,7 @@ def predict(scenario: Callable[[], Any], *, runs: int | None = None, seconds: fl
         session.hold_declared()
         if session.explore_further():
             session.take_observed()
+        call.look_beside(workers)
     result = session.result()
     result.unmatched = session.unmatched()
     if lockdep:

@@ -48,7 +48,9 @@ def replay(token: str, scenario: Callable[..., Any] | None = None, *,
                                                  began, replay=token)) as workers:
         world = build(scenario, name, None if explored else random.Random(seed))
         follower = _follower(schedule, world)
-        run = ControlledRun(world, follower, Names(), timeout, full=True, numbered=not explored,
+        names = Names()
+        names.start_at({point: {} for point in getattr(schedule, "points", ())})
+        run = ControlledRun(world, follower, names, timeout, full=True, numbered=not explored,
                             together=not explored)
         outcome = run.play(workers)
     changed = _changed(schedule, run, follower, outcome)

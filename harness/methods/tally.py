@@ -1,4 +1,4 @@
-"""What all calls that run a scenario share: sums, bounds, and how Ctrl-C ends them."""
+"""What all calls that run a scenario share: sums and bounds."""
 
 from __future__ import annotations
 
@@ -23,18 +23,13 @@ from ..runtime.process_state import settled
 from ..runtime.scenario import Scenario, build, name_of
 from ..runtime.verdict import Finding, Outcome, Verdict
 from ..runtime.workers import Workers
+from .ctrl_c import told_at_ctrl_c
+from .outside import in_reach_beside, nothing_seen, used_in
 
 TIMEOUT = 5.0
 OUTSIDE_USED = "a thread outside the run used its locks"
 DETECT = ("block", "timeout")
-
-
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during a call; `result` says who waited for whom at that moment."""
-
-    def __init__(self, result: Result) -> None:
-        super().__init__(f"interrupted during {result.scenario}")
-        self.result = result
+_GOOD = Verdict.CLEAN, Verdict.NOT_REACHED    # what says nothing if nothing was seen
 
 
 class Tally:
@@ -54,9 +49,11 @@ class Tally:
         self.scenario = scenario
         self.deadline = None if seconds is None else time.monotonic() + seconds
         self.counts: Counter[str] = Counter()
-        self.tried = 0
+        self.tried, self.operated = 0, False    # some run saw an operation of ours
         self.kept: Outcome | None = None
         self.world: Scenario | None = None
+        self.unseen: Finding | None = None    # that none did, and what was used instead
+        self.beside: list[str] = []           # what there is beside our locks, in words
         self.began = time.perf_counter()
         self._distinct: set[Any] = set()
         self.outside: dict[str, str] = {}    # see `Outcome`
@@ -82,6 +79,7 @@ class Tally:
         self.counts[str(outcome.verdict)] += 1
         self.tried += outcome.tried
         self.outside = outcome.outside | self.outside
+        self.operated = self.operated or outcome.operated
         if outcome.gravest is not None:
             self._distinct.add(_fingerprint(outcome.gravest))
         if self.kept is None or outcome.verdict.graveness > self.kept.verdict.graveness:
@@ -92,10 +90,12 @@ class Tally:
         """Return what the runs so far came to."""
         kept = self.kept or Outcome([], [])
         kept.outside = kept.outside | self.outside
+        if self.unseen is not None and kept.verdict in _GOOD:
+            kept.findings[:] = [self.unseen]
+        kept.notes += self.beside
         covered: dict[str, Any] = {"runs": self.runs}
         if self.runs > self.counts["clean"] and self.runs > 1:
-            covered["verdicts"] = dict(self.counts)
-            covered["distinct_reports"] = len(self._distinct)
+            covered |= {"verdicts": dict(self.counts), "distinct_reports": len(self._distinct)}
         if self.tried > self.runs:
             covered["runs_to_get_there"] = self.tried
         result = result_of(self.scenario, kept, covered | (coverage or {}), self.began, self.world,
@@ -128,6 +128,16 @@ class Call(Tally):
         """Make a fresh world, a random one if the scenario offers that."""
         return build(self.factory, self.scenario, rng)
 
+    def look_beside(self, workers: Workers) -> None:
+        """Find out what the roles use beside our locks, once the runs have ended."""
+        world = self.world
+        if world is None or world.program is not None or world.inner_locks:
+            return
+        if self.operated:
+            self.beside = in_reach_beside(world)
+        elif self.kept is not None and self.kept.verdict in _GOOD and not self.kept.stuck:
+            self.unseen = nothing_seen(used_in(self.build(), workers))
+
     def play(self, workers: Workers, world: Scenario, observers: Iterable[Observer]) -> Outcome:
         """Let the roles of *world* run."""
         return FreeRun(world, observers, self.detect, self.timeout, self.deadline).play(workers)
@@ -149,7 +159,7 @@ def result_of(scenario: str, outcome: Outcome, coverage: dict[str, Any], began: 
                   names=names, titles=world and world.title, **more)
 
 
-def repeat(tally: Tally, runs: int | None, once: Callable[[Workers], Outcome], *,
+def repeat(tally: Call, runs: int | None, once: Callable[[Workers], Outcome], *,
            at_least: int = 1, switch_interval: float | None = None,
            enough: Callable[[], bool] = lambda: False,
            more: Callable[[], dict[str, Any]] = dict) -> Result:
@@ -166,33 +176,16 @@ def repeat(tally: Tally, runs: int | None, once: Callable[[Workers], Outcome], *
         while (runs is None or tally.runs < runs) and (tally.runs < at_least or not tally.late):
             if once(workers).stuck or enough():
                 break   # each further run would leave one more thread that cannot be ended
+        tally.look_beside(workers)
     return tally.result(**more())
 
 
 @contextmanager
 def workers_of_a_call(so_far: Callable[[Outcome | None], Result],
                       switch_interval: float | None = None) -> Iterator[Workers]:
-    """Yield the workers of a call; turn Ctrl-C into `Interrupted`.
-
-    Args:
-        so_far: as `told_at_ctrl_c`.
-        switch_interval: seconds between the interpreter's own thread switches meanwhile.
-    """
+    """Yield the workers of a call; for the arguments see `told_at_ctrl_c` and `settled`."""
     with told_at_ctrl_c(so_far), settled(switch_interval), Workers() as workers:
         yield workers
-
-
-@contextmanager
-def told_at_ctrl_c(so_far: Callable[[Outcome | None], Result]) -> Iterator[None]:
-    """Turn Ctrl-C in the block into `Interrupted`.
-
-    Args:
-        so_far: returns the result then, given where the run under way stood, if one was.
-    """
-    try:
-        yield
-    except KeyboardInterrupt as exc:
-        raise Interrupted(so_far(getattr(exc, "outcome", None))) from None
 
 
 @contextmanager

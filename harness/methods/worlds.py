@@ -16,33 +16,25 @@ The file is long because it is one question, from the first doubt to the answer.
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import zip_longest
-from typing import Any, NamedTuple
+from typing import Any
 
-from ..exploration.dependency import NAMES
-from ..exploration.follower import Follower, follow, following, play
+from ..exploration.follower import follow
 from ..exploration.forked import Apart, Died
 from ..exploration.stable_ids import Names, Taken
+from ..exploration.start_points import StartPoints
 from ..exploration.strategies import Strategy, first_difference
-from ..locks.callsite import is_verb, place_of
 from ..runtime.scenario import Scenario, has_built, reference_of
 from ..runtime.verdict import Outcome, Verdict
 from ..runtime.workers import Workers
 from .tally import Tally
+from .what_differs import difference as words_of
+from .what_differs import done
 
 ONCE = "One schedule was run: what a role does by chance, or by the clock, was not seen."
 _SPOTS = 64      # from this schedule on, each whose number is a power of two is looked at again
 _FIRST, _LATER = "in the first world of a process", "in a later one"
-
-
-class _Done(NamedTuple):
-    """What was done in a schedule: role, operation, place, each; and who waits at its end."""
-
-    steps: list[tuple[str, str, str]]
-    waits: dict[str, tuple[str, str, str]]
 
 
 class Differ(Exception):
@@ -67,6 +59,7 @@ class Worlds:
         schedules, longest, stopped, coverage, failing, kinds, engine_said, watched: see `explore`.
         world: the last one that was built in this process.
         where: where schedules are run: the workers of this process, or processes of their own.
+        starts: which starts are points of a schedule.
         final: a difference from here on is one by chance, an error.
         difference: what was seen to differ, in words, or "".
         unseen: why what was seen proves nothing, or "".
@@ -82,12 +75,13 @@ class Worlds:
     world: Scenario | None
     where: Workers | Apart
     failing: Any
+    starts: StartPoints
     final = False
     difference = unseen = ""
 
     def start_again(self) -> None:
         """Forget every schedule."""
-        self.strategy, self.names = self.new_strategy(), Names()
+        self.strategy, self.names, self.starts = self.new_strategy(), Names(), StartPoints()
         self.schedules = self.longest = 0    # how many were run to their end; steps
         self.stopped = ""    # why it ended before there was nothing left to try
         self.coverage: dict[str, Any] = {}
@@ -132,6 +126,23 @@ class Worlds:
     def is_clean(self) -> bool:
         """Whether nothing was found and nothing is left to try."""
         return self.failing is None and not self.stopped and self.strategy.complete
+
+    @property
+    def traces(self) -> bool:
+        """Whether the next schedule is to show which starts are points: it is costly, and where
+        schedules of a model are drawn nothing rests on it.
+        """
+        is_model = self.world is not None and self.world.inner_locks
+        return not (self.starts.known or self.strategy.drawn and is_model)
+
+    def learn(self, run: Any) -> bool:
+        """Make starts points of schedules if *run*, traced, shows that; say whether any is."""
+        starts = getattr(run, "starts", None)
+        if starts is None or self.starts.known:
+            return False
+        self.starts = starts
+        self.names.start_at(starts.depends)
+        return bool(starts.depends)
 
     # -- noticing -------------------------------------------------------------------------------
 
@@ -276,60 +287,15 @@ class Worlds:
         chance: those of this process do one thing, and the first of a process another.
         """
         labels, apart = differ.labels, not self._apart.why_not
-        here, again = self._done(self.where, labels), self._done(self.where, labels)
-        first = self._done(self._apart, labels) if apart else here
-        self.difference = _difference(first, here, _FIRST, _LATER) or _difference(
+        here, again = done(self, self.where, labels), done(self, self.where, labels)
+        first = done(self, self._apart, labels) if apart else here
+        self.difference = words_of(first, here, _FIRST, _LATER) or words_of(
             here, again, "the first time", "the second") or differ.difference
         return here == again and (here != first or not apart)
 
-    def _done(self, where: Workers | Apart, labels: Sequence[int]) -> _Done:
-        placed, _, outcome = play(self, where, following(self.names, labels, False, _Placed), True)
-        states = outcome.gravest.roles if outcome.gravest is not None else ()
-        return _Done(placed.done, {state.role: (state.role, f"request of {state.wants}", state.at)
-                                   for state in states if state.wants})
-
 
 _FORGOTTEN = ("strategy", "names", "schedules", "longest", "stopped", "coverage", "failing",
-              "kinds", "engine_said", "watched")
-
-
-class _Placed(Follower):
-    """Follows a schedule, and keeps what was done, in words, and where."""
-
-    def __init__(self, *args: Any, **more: Any) -> None:
-        super().__init__(*args, **more)
-        self.done: list[tuple[str, str, str]] = []
-
-    def choose(self, run: Any, moves: list[int]) -> int:
-        label = super().choose(run, moves)
-        step, names = run.would(label), run.names
-        what = f"{NAMES[step.kind]} {names.shown[step.lock]}".rstrip()
-        self.done.append((names.roles[label >> 1], what, _place(run.by_label[label & ~1])))
-        return label
-
-
-def _place(task: Any) -> str:
-    """Return where the thread of *task* stands in the user's code, "" if it is nowhere there."""
-    frame: Any = sys._current_frames().get(task.thread.ident)
-    while frame is not None and is_verb(frame.f_code):
-        frame = frame.f_back
-    return place_of(frame.f_code, frame.f_lasti) if frame is not None else ""
-
-
-def _difference(before: _Done, after: _Done, first: str, then: str) -> str:
-    """Say where two lists of what was done differ first, or "" if they do not."""
-    for number, (one, other) in enumerate(zip_longest(before.steps, after.steps), 1):
-        if one != other:
-            role = (one or other)[0]
-            ended = role, "end", ""
-            return f"step {number} is {_said(one or before.waits.get(role, ended))} {first}, " \
-                   f"and {_said(other or after.waits.get(role, ended))} {then}"
-    return ""
-
-
-def _said(step: tuple[str, str, str]) -> str:
-    role, what, place = step
-    return f"{role}'s {what}{place and f' at {place}'}"
+              "kinds", "engine_said", "watched", "starts")
 
 
 def _habits(steps: Sequence[Taken]) -> set[tuple[Any, ...]]:

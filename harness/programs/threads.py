@@ -136,7 +136,7 @@ def sequence_of(operations: Sequence[Operation], locks: Mapping[str, tuple[str, 
         for operation, lock, *number in operations:
             method, *operands = _METHODS[operation]
             steps.append(task.step(method, real[lock], *operands, *number))
-        return Scenario({TASK: functools.partial(function, task, steps)})
+        return Scenario({TASK: functools.partial(function, task, steps)}, inner_locks=True)
 
     return _described(factory, scenario_name=name, reference=reference)
 

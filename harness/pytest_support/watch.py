@@ -19,6 +19,7 @@ from ..runtime.workers import GRACE
 from .watched_run import WatchedRun
 
 __tracebackhide__ = True    # of all that is here: what pytest shows is the test
+NO_LOCK = "harness_no_lock"    # the property of a watched test that took no lock of ours
 LONGEST = 10.0    # seconds that the lock order of one watched test is judged for, at most
 
 
@@ -80,6 +81,8 @@ def watched(item: pytest.Item, body: Callable[[], Any], baseline: Mapping[str, s
         if hasattr(item, "_excinfo"):
             item._excinfo = None   # of unittest, which keeps what unwound the test
         fail_with(item, run.observed(raised), command_of(item, "--predict "))
+    if not run.saw_operation():
+        item.user_properties.append((NO_LOCK, "yes"))
     now = time.monotonic()
     _, seconds = limits(alarm - now, LONGEST, LONGEST)
     predicted = run.predict(baseline, now + (seconds or 0))

@@ -114,12 +114,14 @@ class FreeRun(PlayedRun):
         leave()
 
     def step(self, task: Task, on: str) -> None:
+        self.looked = True
         self.ask_invariants(task)
         for hook in self.on_pause:
             hook(task)
         self.recorder.point(task, "step", on)
 
     def look(self, task: Task, lock: Any) -> None:
+        self.looked = True
         for hook in self.on_pause:
             hook(task)
         self.recorder.point(task, "look", lock)

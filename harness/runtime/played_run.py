@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from types import AsyncGeneratorType, CodeType, CoroutineType, GeneratorType
 from typing import Any
 
-from ..locks.callsite import pass_signal, place_of, user_traceback
+from ..locks.callsite import function_name, pass_signal, place_of, user_traceback
 from ..locks.node import OUTSIDE
 from ..locks.parking import enter, leave
 from ..locks.task import Maker, Task, Unwind, become, this_thread
@@ -23,6 +25,17 @@ from .verdict import Finding, Outcome, Verdict
 from .workers import GRACE, Workers
 
 SLICES = 4    # how finely the watcher looks within the timeout
+
+
+def not_begun(left: Any) -> CodeType | None:
+    """Return the code of a coroutine or generator that has not begun; None of anything else."""
+    if isinstance(left, CoroutineType) and inspect.getcoroutinestate(left) == inspect.CORO_CREATED:
+        left.close()    # else the interpreter complains of it, some time
+        return left.cr_code
+    if isinstance(left, GeneratorType) and inspect.getgeneratorstate(left) == inspect.GEN_CREATED:
+        return left.gi_code
+    begun = isinstance(left, AsyncGeneratorType) and (left.ag_running or left.ag_frame is None)
+    return left.ag_code if isinstance(left, AsyncGeneratorType) and not begun else None
 
 
 class PlayedRun(Run):
@@ -84,7 +97,8 @@ class PlayedRun(Run):
                                          detail=user_traceback(exc)))
         self.misnamed = {}
         return Outcome(self.findings, list(self.recorder.log), self.notes, silent=self.silent,
-                       outside=self.outside, scheduled=self.scheduled)
+                       outside=self.outside, scheduled=self.scheduled,
+                       operated=self.saw_operation())
 
     def locks_used(self) -> Iterable[Any]:
         """Return the locks that roles used."""
@@ -184,7 +198,7 @@ class PlayedRun(Run):
         this_thread.maker = Maker(getattr(task, "key", task.name), self.scenario.lock_names)
         try:
             self.begin(task)
-            call_role(function)
+            self._expect_nothing(task, call_role(function))
             self.ask_invariants(task)
         except Unwind:
             pass
@@ -198,6 +212,17 @@ class PlayedRun(Run):
         """Ask each of them what it says of the world as it is now, in the thread of *task*."""
         for invariants in self.invariants:
             invariants.look(task)
+
+    def _expect_nothing(self, task: Task, left: Any) -> None:
+        """Blame a role for what it returned if that is its work, and nobody has begun it."""
+        if (code := not_begun(left)) is not None:
+            kind = "an async generator" if isinstance(left, AsyncGeneratorType) \
+                else f"a {type(left).__name__}"
+            enter()
+            self.findings.append(self.finding(
+                Verdict.ERROR, "observed", f"{task.name} returned {kind} that nobody ran: "
+                f"{function_name(code)}, {place_of(code, 0)}"))
+            leave()
 
     def begin(self, task: Task) -> None:
         """Tell those that hear of it that *task* starts in the calling thread."""

@@ -40,6 +40,7 @@ def settled(switch_interval: float | None = None) -> Iterator[None]:
     if around is not None and around.watched:
         # A watched test: neither the call nor its threads are part of it.
         task.run = None   # type: ignore[assignment]
+        around.step(task, "")    # it is an operation of ours all the same
     try:
         with nullcontext() if switch_interval is None else _switching_every(switch_interval):
             yield

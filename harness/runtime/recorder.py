@@ -33,9 +33,9 @@ _FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$')
 _OURS = ("all_stacks", "quiescent")
 
 
-def call_role(function: Callable[[], Any]) -> None:
+def call_role(function: Callable[[], Any]) -> Any:
     """Run a role. The frame of this call is where every recorded call chain, and stack, ends."""
-    function()
+    return function()
 
 
 _BASE = call_role.__code__

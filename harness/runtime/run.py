@@ -43,6 +43,7 @@ class Run(RunOfTask):
     """One run: its tasks, its observers, what was found. See `RunOfTask` for the rest."""
 
     watched = over = False
+    looked = False    # a role looked, or was at a step, which nobody records
 
     def __init__(self, scenario: Scenario, observers: Iterable[Observer]) -> None:
         self.scenario = scenario
@@ -132,9 +133,19 @@ class Run(RunOfTask):
 
     def step(self, task: Task, on: str) -> None:
         """See *task* at a point of its own: see `step` of locks/task.py."""
+        self.looked = True
 
     def look(self, task: Task, lock: Any) -> None:
         """See *task* look whether *lock* is free, or a wait is over, without asking for it."""
+        self.looked = True
+
+    def saw_operation(self) -> bool:
+        """Say whether a role did anything that is ours: on a lock, a wait, a look, a step.
+
+        The threads of a role that start and end are none.
+        """
+        return self.looked or any(not isinstance(event[2], thread_patch.ThreadEnd)
+                                  for event in self.recorder.log)
 
     def tell(self, hooks: tuple[Any, ...], *what: Any) -> Any:
         """Call hooks that run with the guard held; one that raises must not keep it."""

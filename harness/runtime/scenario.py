@@ -38,6 +38,8 @@ class Scenario:
         title: role name -> a word on what it is, for the head of its column.
         lock_classes: what prediction is to know of classes of locks, each a `LockClass`.
         program: what the roles do with locks, as a `program.Program`, where that is all they do.
+        inner_locks: the roles are a model of something: locks of the standard library that they use
+            are part of it, and no report tells of them, nor of roles that take no lock.
         at: returns which of the program's operations a role, given by name, is at.
         lock_names: set by `build`: what locks that were given no name are called.
     """
@@ -51,6 +53,7 @@ class Scenario:
     lock_classes: Sequence[LockClass] = ()
     program: Any = None
     at: Callable[[str], int] | None = None
+    inner_locks: bool = False
     lock_names: NamesOfWorld | None = field(default=None, repr=False, compare=False)
     # Threads of the world that are no roles: the factory started them, or they each other.
     family: list[Member] = field(default_factory=list, init=False, repr=False, compare=False)

@@ -93,6 +93,7 @@ def scenario(name: str, kernel: str = "v4.14", fixes: Sequence[str] = (),
                 holds(world)
 
         return Scenario(roles, meet=_meetings(entry.meet, world.pf.name), check=check,
+                        inner_locks=True,
                         function_name=names, title=entry.titles or {},
                         lock_classes=world.lock_classes())
 

@@ -302,6 +302,15 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
 
+def _without_lock(stats: Any) -> list[str]:
+    """Say how many watched tests passed that took no lock of ours, if any did."""
+    unseen = sum("harness_no_lock" in dict(getattr(report, "user_properties", ()))
+                 for report in stats.get("passed", ()) if report.when == "call")
+    them = "it" if unseen == 1 else "them"
+    return [f"{unseen:,} test{'s' * (unseen != 1)} took no lock of harness, and --predict says "
+            f"nothing of {them}"] if unseen else []
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Repeat how to see each unexpected verdict again; show where an interrupted run stood."""
     again = {}
@@ -322,6 +331,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         lines = matched_nothing(unmatched, " in the tests that ran")
     if _unused_token(config):
         lines.append(f"{_REPLAY}: no test used the token: none that ran asked for its scenario")
+    lines += _without_lock(stats)
     if lines:
         terminalreporter.section("lock harness")
     for line in lines:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import explore
+from harness import Mutex, explore
 from harness.cli import cases, main
 from harness.programs.format import File
 from harness.report.result import Result
@@ -155,7 +155,7 @@ def test_a_search_that_met_its_bound_is_no_answer(judged, monkeypatch):
 
 def test_an_exploration_that_contradicts_the_engine_differs(judged, monkeypatch):
     monkeypatch.setattr(cases, "explore", lambda scenario, **how: explore(
-        lambda: {"p": lambda: None, "q": lambda: None}, engine=False))   # nothing locks: clean
+        lambda: {"p": Mutex("a").locked, "q": lambda: None}, engine=False))   # no two locks: clean
     _, _, (row, *_) = judged(a_program("deadlock"))
     assert (row["ok"], row["explored"], "CONTRADICT" in row["why"]) == (False, "clean", True)
 

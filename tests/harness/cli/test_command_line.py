@@ -208,8 +208,16 @@ def test_the_module_is_a_command(in_another_process):
         == (1, True, "")
 
 
+WAVE = """
+from harness import Mutex
+
+def world():
+    return {"mine": Mutex("a").locked}
+"""
+
+
 def test_the_current_directory_is_looked_at_first(in_another_process, tmp_path):
-    (tmp_path / "wave.py").write_text("def world():\n    return {'mine': lambda: None}\n")
+    (tmp_path / "wave.py").write_text(WAVE)
     done = in_another_process("-m", "harness", "run", "wave:world", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (
         0, "CLEAN (100 runs, no proof): nothing found\nwave:world: 100 runs\n\n"
@@ -221,7 +229,7 @@ def test_the_current_directory_is_looked_at_first_by_the_console_script_too(
     """A script's own folder, not the current one, is first on its path; and `wave` is in the
     library.
     """
-    (tmp_path / "wave.py").write_text("def world():\n    return {'mine': lambda: None}\n")
+    (tmp_path / "wave.py").write_text(WAVE)
     script = tmp_path / "bin" / "harness-script"
     script.parent.mkdir()
     script.write_text("import sys\nfrom harness.cli import main\nsys.exit(main())\n")

@@ -25,7 +25,10 @@ BY_HAND = {
     "beside": (programs.guarded_beside_own, 6),
     # Parent and child meet at the outer lock alone; whoever has it is done with both before.
     "handed on": (partial(programs.handed_on, "first"), 2),
-    "branching": (programs.branching, 2)}
+    # Both look at the list first, so starts are steps. Left first: two orders of the lock that it
+    # made. Right first: of one that the traced schedule did not know, so that left's start comes
+    # before, between or after what right does with it; before, there are two orders again.
+    "branching": (programs.branching, 6)}
 
 
 @pytest.mark.parametrize("name", BY_HAND)

@@ -21,7 +21,7 @@ from test_explore import never_both
 
 from harness import Mutex, Scenario, ScenarioError, Verdict, explore, replay
 from harness.exploration.token import decode
-from harness.methods.tally import Interrupted
+from harness.methods.ctrl_c import Interrupted
 from harness.runtime import scenario as scenarios
 from pcimodel.lab.scenarios import scenario as of_model
 

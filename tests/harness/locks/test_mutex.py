@@ -90,7 +90,8 @@ def test_argument_rules_are_those_of_a_plain_lock(arguments, inside):
     expected = error_of(threading.Lock())
     got = []
     if inside:
-        run(lambda: {"role": lambda: got.append(error_of(Mutex("a")))}, runs=1)
+        run(lambda: {"role": lambda: Mutex("a").locked() or got.append(error_of(Mutex("a")))},
+            runs=1)
     else:
         got.append(error_of(Mutex("a")))
     assert got == [expected]

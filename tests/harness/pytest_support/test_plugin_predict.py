@@ -625,3 +625,50 @@ def test_guard_survives_an_interrupt_of_the_thread_that_has_it(before_the_releas
     done = Completion("done")
     start_all([done.complete, done.wait])
     assert not parking._guard.locked()
+
+
+# -- tests that take no lock ----------------------------------------------------------------------
+
+
+def test_tests_that_took_no_lock_of_ours_are_counted(inner):
+    """A call of ours, or the fixture, is an operation; a failing test is told of anyway."""
+    test = """
+import threading
+from harness import Mutex, run, step
+
+def test_plain():
+    with threading.Lock():
+        pass
+
+def test_nothing():
+    pass
+
+def test_takes_one():
+    with Mutex("a"):
+        pass
+
+def test_a_thread_takes_one():
+    thread = threading.Thread(target=Mutex("a").locked)
+    thread.start()
+    thread.join()
+
+def test_call():
+    run(ordered)
+
+def test_fixture(lock_harness):
+    lock_harness.run(ordered)
+
+def test_fails():
+    assert False
+"""
+    result = inner(test, "--predict")
+    result.assert_outcomes(passed=6, failed=1)
+    result.stdout.fnmatch_lines(["2 tests took no lock of harness, and --predict says nothing of "
+                                 "them"])
+    result = inner(test)
+    assert "took no lock" not in result.stdout.str()
+
+
+def test_one_test_that_took_no_lock_is_counted_in_the_singular(inner):
+    result = inner("def test_nothing():\n    pass\n", "--predict")
+    result.stdout.fnmatch_lines(["1 test took no lock of harness, *"])

@@ -325,7 +325,7 @@ def test_locks_that_no_role_uses_are_not_of_the_run():
 
         return {"role": role}
 
-    assert run(world).outcome.notes == []
+    assert not any("used" in note for note in run(world).outcome.notes)
 
 
 @pytest.mark.parametrize("blocking", [True, False])
@@ -449,5 +449,5 @@ def test_a_thread_that_only_one_of_several_runs_saw_is_named():
 
         return {"role": role}
 
-    [note] = run(world, runs=3).outcome.notes
+    [note] = [note for note in run(world, runs=3).outcome.notes if " used a (" in note]
     assert "used a (once, at test_outsiders.py:" in note

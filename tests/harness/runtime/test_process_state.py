@@ -7,7 +7,7 @@ import threading
 import pytest
 import small_worlds
 
-from harness import ScenarioError, Verdict, run, stress
+from harness import ScenarioError, Verdict, run, step, stress
 from harness.runtime.process_state import settled
 
 needs_affinity = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
@@ -22,7 +22,7 @@ def state():
 @needs_affinity
 def test_a_call_runs_its_threads_on_one_cpu_of_those_allowed_and_puts_them_back():
     before, seen = os.sched_getaffinity(0), []
-    run(lambda: {"role": lambda: seen.append(os.sched_getaffinity(0))}, runs=1)
+    run(lambda: {"role": lambda: step() or seen.append(os.sched_getaffinity(0))}, runs=1)
     assert (seen, os.sched_getaffinity(0)) == ([{min(before)}], before)
 
 

@@ -63,8 +63,8 @@ def stand_still_outside():
         threads.append(threading.current_thread())
         gone.wait()
 
-    result = run(lambda: {"role": outside_our_locks}, observers=lambda: [LetsGo()], timeout=2,
-                 runs=1)
+    result = run(lambda: {"role": outside_our_locks, "other": Mutex("a").locked},
+                 observers=lambda: [LetsGo()], timeout=2, runs=1)
     gone.set()
     threads[0].join()
     return result
@@ -276,7 +276,8 @@ def test_a_thread_of_a_role_is_a_daemon_whatever_it_was_to_be():
         worker.start()
         worker.join()
 
-    assert (run(lambda: {"boss": boss}, runs=1).verdict, story) == (Verdict.CLEAN, [True])
+    assert (run(lambda: {"boss": boss, "other": Mutex("a").locked}, runs=1).verdict, story) \
+        == (Verdict.CLEAN, [True])
 
 
 # -- a release just as one begins to wait ----------------------------------------------------------

@@ -283,11 +283,14 @@ def test_the_end_of_the_process_is_refused_by_whatever_name_a_module_has_for_it(
 
 
 def test_a_child_that_a_role_forks_may_end_as_it_likes():
+    lock = Mutex("lock")
+
     def role():
         child = os.fork()
         if not child:
             os._exit(7)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        with lock:
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
     assert str(run(lambda: {"role": role}).verdict) == "clean"
 

@@ -151,7 +151,7 @@ def test_a_join_of_a_thread_outside_the_run_waits_as_ever():
         outsider.join()
         story.append("role")
 
-    result = run(lambda: {"role": role}, runs=1)
+    result = run(lambda: {"role": role, "other": Mutex("a").locked}, runs=1)
     assert (result.verdict, story) == (Verdict.CLEAN, ["outsider", "role"])
 
 
@@ -163,7 +163,7 @@ def test_starting_a_thread_twice_is_refused_as_ever():
         with pytest.raises(RuntimeError):
             thread.start()
 
-    result = run(lambda: {"role": role})
+    result = run(lambda: {"role": role, "other": Mutex("a").locked})
     assert result.verdict is Verdict.CLEAN, str(result)
 
 
@@ -222,5 +222,6 @@ def test_threads_started_outside_while_a_run_goes_on_are_left_alone():
 
     outside = threading.Thread(target=outsider)
     outside.start()
-    result = run(lambda: {"role": role})
-    assert (result.verdict, story, result.trace) == (Verdict.CLEAN, [False], [])
+    result = run(lambda: {"role": role, "other": lock.locked})
+    assert (result.verdict, story) == (Verdict.CLEAN, [False])
+    assert [event["event"] for event in result.trace] == ["look"]

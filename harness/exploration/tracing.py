@@ -1,0 +1,213 @@
+"""Tracing the roles of one run, instruction by instruction: what their stretches touch.
+
+The trace function is set in the threads of the roles, from the start of a role to its end; what was
+set there is put back. Code of the harness and of the standard library is not followed: what is
+handed to it counts as touched. A budget bounds what is traced; who uses it up has touched anything.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import queue
+import sys
+import sysconfig
+import threading
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..locks.callsite import function_name, is_verb, place_of
+from ..locks.task import Task
+from ..runtime.played_run import PlayedRun
+from .shadow_frame import KNOWN_PYTHON, Shadow
+from .stretches import ANY, READ, WRITE, Stretches
+
+MOST_EVENTS = 300_000    # of one traced schedule: about half a second
+_LIBRARY = tuple(path + os.sep for path in (
+    sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")))
+_PACKAGES = (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep)
+PRIMITIVES: tuple[type, ...] = (
+    type(threading.Lock()), type(threading.RLock()), threading.Condition, threading.Semaphore,
+    threading.Event, threading.Barrier, queue.Queue, queue.SimpleQueue)
+
+
+@dataclass(frozen=True)
+class Outside:
+    """A lock, or another means to wait, of the standard library that a role used."""
+
+    kind: str
+    text: str     # what the code calls it
+    place: str    # the function, or the class, that calls it so, and the line
+
+    def __str__(self) -> str:
+        return f"`{self.text}` ({self.kind}, {self.place})"
+
+
+def kind_of(thing: Any) -> str:
+    """Return what the documentation calls the class of one of `PRIMITIVES`."""
+    if isinstance(thing, PRIMITIVES[:2]):
+        return "threading.Lock" if isinstance(thing, PRIMITIVES[0]) else "threading.RLock"
+    return f"{type(thing).__module__.removeprefix('_')}.{type(thing).__name__}"
+
+
+@functools.lru_cache(4096)
+def is_followed(code: types.CodeType) -> bool:
+    """Say whether *code* is the user's: neither ours nor the standard library's."""
+    name = code.co_filename
+    if is_verb(code) or name.startswith("<frozen "):
+        return False
+    return not name.startswith(_LIBRARY) or any(part in name for part in _PACKAGES)
+
+
+class Tracer:
+    """What the threads of one run were seen to touch.
+
+    Attributes:
+        of: stretches by the key of a task.
+        outside: means to wait of the standard library that were used, by identity.
+        events: how many instructions were traced.
+        errors: faults of this tracer; who met one has touched anything.
+    """
+
+    def __init__(self) -> None:
+        self.of: dict[str, Stretches] = {}
+        self.outside: dict[int, Outside] = {}
+        self.keep: dict[int, Any] = {}
+        self.events = 0
+        self.errors: list[Exception] = []
+        self._before: dict[str, Any] = {}
+
+    def traced(self, code: types.CodeType) -> bool:
+        """Say whether frames of *code* are followed."""
+        return is_followed(code)
+
+    def used(self, thing: Any, text: str, code: types.CodeType, offset: int) -> None:
+        """Take note that a method of *thing* is called; of interest is what one can wait for."""
+        if isinstance(thing, PRIMITIVES) and id(thing) not in self.outside:
+            self.keep[id(thing)] = thing
+            where = f"{function_name(code)}, {place_of(code, offset)}"
+            self.outside[id(thing)] = Outside(kind_of(thing), text, where)
+
+    def begin(self, key: str, parent: str, functions: list[Any]) -> None:
+        """Trace the calling thread, which performs *key*; *functions* are known to be called."""
+        home = frozenset(function.__code__.co_filename for function in functions
+                         if isinstance(function, types.FunctionType))
+        stretches = self.of[key] = Stretches(key, parent, home=home)
+        if not KNOWN_PYTHON:
+            self._lose(stretches)
+            return
+        self._before[key] = sys.gettrace()
+        known = {function.__code__: function for function in functions
+                 if isinstance(function, types.FunctionType)}
+        shadows: dict[types.FrameType, Shadow] = {}
+        # From 3.12 on settrace asks whether any frame ever wanted this. Of one that never runs: an
+        # instruction of such a frame in a thread without a tracer ends the process (3.12.1).
+        never: Any = (None for _ in ())
+        never.gi_frame.f_trace_opcodes = True
+        sys.settrace(self._safely(stretches, functools.partial(
+            self._on_call, stretches, known, shadows)))
+
+    def end(self, key: str) -> None:
+        """Put back what traced the calling thread before."""
+        if key in self._before:
+            sys.settrace(self._before.pop(key))
+
+    def _lose(self, stretches: Stretches) -> None:
+        """Take it that anything is touched, and follow no further."""
+        stretches.lost = True
+        code = sys._getframe().f_code
+        stretches.touch(ANY, ("all", None), READ | WRITE, "anything", code, 0)
+
+    def _safely(self, stretches: Stretches, trace: Callable[..., Any]) -> Callable[..., Any]:
+        """Return *trace*, so that a fault of it is none of the traced code."""
+        def traced(frame: types.FrameType, event: str, arg: Any) -> Any:
+            try:
+                return trace(frame, event, arg)
+            except Exception as exc:
+                self.errors.append(exc)
+                self._lose(stretches)
+                return _let_go(frame)
+        return traced
+
+    def _on_call(self, stretches: Stretches, known: dict[types.CodeType, Any],
+                 shadows: dict[types.FrameType, Shadow], frame: types.FrameType, event: str,
+                 arg: Any) -> Any:
+        code = frame.f_code
+        back = frame.f_back
+        caller = shadows.get(back) if back is not None else None
+        if caller is not None:
+            caller.called()
+        if stretches.lost or not is_followed(code):
+            return None
+        function = known.get(code)
+        if caller is not None:
+            callee = getattr(caller.callee, "__func__", caller.callee)
+            if isinstance(callee, types.FunctionType) and callee.__code__ is code:
+                function = callee
+        shadow = shadows[frame] = Shadow(frame, stretches, function, caller, self)
+        trace = self._safely(stretches, functools.partial(
+            self._on_event, stretches, shadows, shadow))
+        frame.f_trace = trace
+        frame.f_trace_lines, frame.f_trace_opcodes = False, True
+        return trace
+
+    def _on_event(self, stretches: Stretches, shadows: dict[types.FrameType, Shadow],
+                  shadow: Shadow, frame: types.FrameType, event: str, arg: Any) -> Any:
+        if stretches.lost:
+            return _let_go(frame)
+        if event == "opcode":
+            self.events += 1
+            if self.events > MOST_EVENTS:
+                self._lose(stretches)
+                return _let_go(frame)
+            stretches.at(frame.f_code, frame.f_lasti)
+            shadow.step(frame.f_lasti)
+        elif event == "exception":
+            shadow.raised()
+        elif event == "return":
+            caller = shadow.caller
+            if caller is not None and getattr(getattr(
+                    caller.callee, "__func__", caller.callee), "__code__", None) is frame.f_code:
+                caller.returned(arg)
+            shadow.left()
+            shadows.pop(frame, None)
+            stretches.frames.setdefault(frame.f_code, []).append(
+                (shadow.function, frame.f_globals, dict(frame.f_locals)))
+            return _let_go(frame)    # a generator may be gone on with by whom nobody traces
+        return frame.f_trace
+
+
+def _let_go(frame: types.FrameType) -> None:
+    """Trace *frame* no further."""
+    if sys.version_info < (3, 13):    # there it would hold for all frames of the code
+        frame.f_trace_opcodes = False
+    frame.f_trace = None
+
+
+class Tracing(PlayedRun):
+    """What makes a run a traced one: to be put before its kind."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        self.tracer = Tracer()
+        super().__init__(*args, **more)
+
+    def begin(self, task: Task) -> None:
+        super().begin(task)
+        key, parent = getattr(task, "key", task.name), getattr(task, "parent", "")
+        self.tracer.begin(key, parent, _functions_of(
+            self.scenario.roles.get(key) or getattr(task.thread, "_target", None)))
+
+    def end(self, task: Task) -> None:
+        self.tracer.end(getattr(task, "key", task.name))
+        super().end(task)
+
+
+def _functions_of(thing: Any) -> list[Any]:
+    """Return the functions that a call of *thing* is known to lead to."""
+    found: list[Any] = []
+    while thing is not None and not any(thing is each for each in found):
+        found.append(getattr(thing, "__func__", thing))
+        thing = getattr(thing, "func", None) or getattr(thing, "__wrapped__", None)
+    return found
