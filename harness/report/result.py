@@ -22,6 +22,7 @@ WAITING = (Verdict.DEADLOCK, Verdict.HANG, Verdict.INCONCLUSIVE)   # who waits f
 AT_ONCE = {Verdict.DEADLOCK: "found at the moment of blocking, not by a timeout",
            Verdict.HANG: "known at once, not by a timeout"}
 _FEW = 5    # lines of a baseline that are named one by one
+A_PROOF = "a proof for the locks"    # what roles do to data between them is another matter
 TIMED_OUT = "timed out: the threads hung, nothing moved any more"
 
 
@@ -167,12 +168,12 @@ def basis(covered: dict[str, Any]) -> str:
     """Return what a clean verdict rests on: all schedules, or what is no proof."""
     runs = counted(covered.get("runs", 0), "run")
     if "schedules" in covered:
-        return f"all {counted(covered['schedules'], 'schedule')}"
+        return f"all {counted(covered['schedules'], 'schedule')}, {A_PROOF}"
     if "replayed_operations" in covered:
         return "one schedule replayed, no proof"
     if "cycles" in covered:
         gone = _gone_through(covered)
-        return f"judged from {runs}, {f'then {gone}' if gone else 'no proof'}"
+        return f"judged from {runs}{f'; then {gone}, {A_PROOF}' if gone else ', no proof'}"
     return f"{'a single run' if covered.get('runs') == 1 else runs}, no proof"
 
 
@@ -188,7 +189,7 @@ def nothing_new(result: Result) -> str:
     """Return what a clean verdict says: of every order, of the lock order, or of what was run."""
     covered = result.coverage
     if "schedules" in covered:
-        return "nothing fails in any order of the lock operations"
+        return "no order of the lock operations fails"
     if "cycles" not in covered:
         return "nothing found"
     proved = _gone_through(covered)
