@@ -20,7 +20,8 @@ from ..exploration.ways import STRATEGIES
 from ..locks.callsite import raised
 from ..locks.errors import ScenarioError
 from ..locks.rwsem_policy import POLICIES
-from ..methods.tally import DETECT, Interrupted, TIMEOUT
+from ..methods.ctrl_c import Interrupted
+from ..methods.tally import DETECT, TIMEOUT
 from ..report.result import Result
 
 

@@ -10,15 +10,18 @@ caller is gone; so none outlives the call.
 
 from __future__ import annotations
 
+import _thread
 import mmap
 import os
 import select
+import signal
 import struct
 import sys
 import threading
+import time
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -52,13 +55,34 @@ class Died(Exception):
         self.verdict = verdict
 
 
+_LACKS = "a process of its own does not have the other threads of this one"
+
+
+@contextmanager
+def _ctrl_c_later() -> Iterator[None]:
+    """Let an interrupt come after the block: a process or descriptor in it would be forgotten."""
+    came: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before) or threading.current_thread() is not threading.main_thread():
+        yield    # it raises nothing here
+        return
+    try:
+        signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if came:
+            signal.raise_signal(signal.SIGINT)
+
+
 @dataclass
 class Apart:
     """Worlds of one scenario, each the first of its process, in place of `Workers`.
 
     Attributes:
         why_not: why there are none, or "".
-        alone: the forked processes have every thread that this one had.
+        alone: the forked processes have every thread that this one had; if not, that one waits
+            there says nothing.
     """
 
     scenario: Callable[..., Any]
@@ -77,7 +101,16 @@ class Apart:
         for stream in (sys.stdout, sys.stderr):    # lest a child writes it once more
             with suppress(Exception):
                 stream.flush()
-        self.alone = threading.active_count() == 1
+        try:
+            with _ctrl_c_later():
+                self._fork()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _fork(self) -> None:
+        self.alone = not _thread._count()    # those that `threading` does not know of, too
         page = mmap.mmap(-1, PAGE.size)
         requests, results = os.pipe(), os.pipe()
         try:
@@ -89,7 +122,7 @@ class Apart:
             page.close()
             for fd in (*requests, *results):
                 os.close(fd)
-            return self
+            return
         if not pid:
             with ending(1):
                 os.close(requests[1])
@@ -99,25 +132,20 @@ class Apart:
         self._requests, self._results = requests[1], results[0]
         os.close(requests[0])
         os.close(results[1])
-        return self
 
     def __exit__(self, *exc: object) -> None:
-        if not self._keeper:
-            return
-        try:
-            with suppress(OSError):
-                os.write(self._requests, HEAD.pack(0))
-            with suppress(OSError):
-                os.waitpid(self._keeper, 0)
-        except BaseException:    # interrupted: the keeper knows already
-            with suppress(OSError):
-                os.waitpid(self._keeper, 0)
-            raise
-        finally:
-            os.close(self._requests)
-            os.close(self._results)
-            self._page.close()
-            self._keeper = 0
+        if self._keeper:
+            with _ctrl_c_later():    # it ends at once: it kills a child under way
+                try:
+                    with suppress(OSError):
+                        os.write(self._requests, HEAD.pack(0))
+                    with suppress(OSError):
+                        os.waitpid(self._keeper, 0)
+                finally:
+                    os.close(self._requests)
+                    os.close(self._results)
+                    self._page.close()
+                    self._keeper = 0
 
     def play(self, world: World, make: Maker, *, full: bool = False, to_the_end: bool = False,
              deadline: float | None = None,
@@ -131,10 +159,12 @@ class Apart:
             The chooser as it is after it, the run as a `SeenRun`, and the outcome.
 
         Raises:
-            Died: the process ended before the schedule did.
+            Died: the process ended before the schedule did, or waits for a thread it does not have.
             ScenarioError: its world could not be built.
         """
         chooser, run, outcome = self._ask(world, make, full, to_the_end, deadline, traced)
+        if not self.alone and outcome.gravest is not None and outcome.gravest.how == "timed out":
+            raise Died(f"{_LACKS}: {outcome.gravest.text}", Verdict.INCONCLUSIVE)
         world.names = run.names
         return chooser, run, outcome
 
@@ -156,8 +186,8 @@ class Apart:
                        f"{first_line(exc)}") from exc
         try:
             write(self._requests, data)
-            length, = HEAD.unpack(self._receive(HEAD.size))
-            answer = loads(self._receive(length))
+            length, = HEAD.unpack(self._receive(HEAD.size, world.timeout))
+            answer = loads(self._receive(length, world.timeout))
         except (EOFError, BrokenPipeError, struct.error):
             raise self._how(world.names) from None
         if isinstance(answer, ScenarioError):
@@ -166,14 +196,18 @@ class Apart:
             raise Died(f"a schedule could not be run in a process of its own: {answer}")
         return answer
 
-    def _receive(self, length: int) -> bytes:
-        poll, parts = select.poll(), []
+    def _receive(self, length: int, timeout: float) -> bytes:
+        poll, parts, began = select.poll(), [], time.monotonic()
         poll.register(self._results, select.POLLIN)
         while length:
             while not poll.poll(LOOK):
                 # A process that a role has left behind may keep the pipe open.
                 if self._has_ended() and not poll.poll(0):
                     raise EOFError
+                if not self.alone and time.monotonic() - began > timeout and not any(
+                        PAGE.unpack(self._page[:])):    # the world, which no run looks after yet
+                    self.why_not = f"{_LACKS}: its world was not built in {timeout:g} s"
+                    raise Died(self.why_not, Verdict.INCONCLUSIVE)
             part = os.read(self._results, min(length, 1 << 20))
             if not part:
                 raise EOFError

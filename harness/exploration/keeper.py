@@ -8,6 +8,7 @@ of its process and tells of it through another pipe, straight to the caller.
 from __future__ import annotations
 
 import errno
+import gc
 import mmap
 import os
 import pickle
@@ -69,6 +70,7 @@ def keep(requests: int, results: int, page: mmap.mmap, scenario: Callable[..., A
     """Fork a child for each schedule asked for, until told to end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)    # the caller's, who tells us
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    gc.freeze()    # what the caller left is the caller's to end
     poll = select.poll()
     poll.register(requests, select.POLLIN)
     head = read(requests, HEAD.size)
@@ -102,27 +104,29 @@ def keep(requests: int, results: int, page: mmap.mmap, scenario: Callable[..., A
 
 def _one(results: int, page: mmap.mmap, scenario: Callable[..., Any], data: bytes) -> None:
     """Do what *data* asks for in the first world of this process, and tell of it."""
-    context = settled(), Workers()    # never left: the process ends first
-    try:
-        names, name, timeout, make, *request = loads(data)
-        context[0].__enter__()
-        workers = context[1].__enter__()
-        world = build(scenario, name)
-        if make is None:
-            answer = dumps(_described(world))
-        else:
-            answer = dumps(_play(world, workers, page, names, timeout, make, *request))
-    except pickle.PicklingError as exc:
-        answer = dumps(first_line(exc))
-    except ScenarioError as exc:
-        answer = dumps(ScenarioError(str(exc)))
-    except BaseException:
-        answer = dumps(traceback.format_exc())
+    exits.install_forked()
+    answer = _answer(page, scenario, data)
+    gc.collect()    # what the world has on disk goes with it; cheap: `keep` froze all the rest
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()
     page[:] = PAGE.pack(0, 0, 1)    # first: when the caller has read it, its next request comes
     write(results, answer)
+
+
+def _answer(page: mmap.mmap, scenario: Callable[..., Any], data: bytes) -> bytes:
+    try:
+        names, name, timeout, make, *request = loads(data)
+        with settled(), Workers() as workers:
+            world = build(scenario, name)
+            return dumps(_described(world) if make is None else
+                         _play(world, workers, page, names, timeout, make, *request))
+    except pickle.PicklingError as exc:
+        return dumps(first_line(exc))
+    except ScenarioError as exc:
+        return dumps(ScenarioError(str(exc)))
+    except BaseException:
+        return dumps(traceback.format_exc())
 
 
 def _play(world: Scenario, workers: Workers, page: mmap.mmap, names: Names, timeout: float,

@@ -85,6 +85,12 @@ def uninstall() -> None:
             _replaced.uninstall()
 
 
+def install_forked() -> None:
+    """Refuse in this process, too, which the calling thread of a call under way forked."""
+    global _process
+    _process = os.getpid()
+
+
 class Refused:
     """Refuse to end the process while the block is under way."""
 

@@ -29,7 +29,8 @@ from ..runtime.verdict import Finding, Outcome, Verdict, counted
 from ..runtime.workers import Workers
 from .explore import explore
 from .judging import Judge
-from .tally import Call, Interrupted, Tally
+from .ctrl_c import Interrupted
+from .tally import Call, Tally
 
 MOST_STATES = 500_000    # of a program
 MOST_EVENTS = 8_000      # of real threads, in all schedules: a fraction of a second

@@ -29,12 +29,14 @@ from ..exploration.strategies import DepthFirst, Strategy, first_difference
 from ..exploration.token import Moves, encode
 from ..exploration.ways import check_strategy, way_of
 from ..report.result import Result
+from ..runtime.process_state import settled
 from ..runtime.scenario import Scenario, build, name_of, reference_of
 from ..runtime.verdict import Finding, Outcome, Verdict, counted
+from ..runtime.workers import Workers
+from .ctrl_c import told_at_ctrl_c
 from .engine_first import CUT_SHORT, EngineFirst
 from .outside import nothing_seen, used_beside
-from .tally import (OUTSIDE_USED, TIMEOUT, Tally, check_arguments, progress_line, result_of,
-                    workers_of_a_call)
+from .tally import OUTSIDE_USED, TIMEOUT, Tally, check_arguments, progress_line, result_of
 from .worlds import ONCE
 
 SCHEDULES = 1000     # of a strategy that draws them, when neither schedules nor seconds are given
@@ -88,7 +90,8 @@ def explore(scenario: Callable[[], Any], *, strategy: str = "dpor",
     if strategy in ("random", "pct"):
         loop.drawn["seed"] = seed
     ask = engine and strategy == "dpor" and not all
-    with Apart(scenario) as apart, workers_of_a_call(loop.so_far) as workers, \
+    # Forked when all is patched, or each process would do it again; before this one has one CPU.
+    with told_at_ctrl_c(loop.so_far), Workers() as workers, Apart(scenario) as apart, settled(), \
             progress_line(progress, loop.text) as update:
         loop.explore(lambda: loop.search(ask, update), workers, apart, fresh)
     return loop.result()

@@ -1,4 +1,4 @@
-"""What all calls that run a scenario share: sums, bounds, and how Ctrl-C ends them."""
+"""What all calls that run a scenario share: sums and bounds."""
 
 from __future__ import annotations
 
@@ -23,20 +23,13 @@ from ..runtime.process_state import settled
 from ..runtime.scenario import Scenario, build, name_of
 from ..runtime.verdict import Finding, Outcome, Verdict
 from ..runtime.workers import Workers
+from .ctrl_c import told_at_ctrl_c
 from .outside import in_reach_beside, nothing_seen, used_in
 
 TIMEOUT = 5.0
 OUTSIDE_USED = "a thread outside the run used its locks"
 DETECT = ("block", "timeout")
 _GOOD = Verdict.CLEAN, Verdict.NOT_REACHED    # what says nothing if nothing was seen
-
-
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during a call; `result` says who waited for whom at that moment."""
-
-    def __init__(self, result: Result) -> None:
-        super().__init__(f"interrupted during {result.scenario}")
-        self.result = result
 
 
 class Tally:
@@ -190,17 +183,9 @@ def repeat(tally: Call, runs: int | None, once: Callable[[Workers], Outcome], *,
 @contextmanager
 def workers_of_a_call(so_far: Callable[[Outcome | None], Result],
                       switch_interval: float | None = None) -> Iterator[Workers]:
-    """Yield the workers of a call; turn Ctrl-C into `Interrupted`.
-
-    Args:
-        so_far: returns the result then, given where the run under way stood, if one was.
-        switch_interval: seconds between the interpreter's own thread switches meanwhile.
-    """
-    try:
-        with settled(switch_interval), Workers() as workers:
-            yield workers
-    except KeyboardInterrupt as exc:
-        raise Interrupted(so_far(getattr(exc, "outcome", None))) from None
+    """Yield the workers of a call; for the arguments see `told_at_ctrl_c` and `settled`."""
+    with told_at_ctrl_c(so_far), settled(switch_interval), Workers() as workers:
+        yield workers
 
 
 @contextmanager

@@ -16,34 +16,25 @@ The file is long because it is one question, from the first doubt to the answer.
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import zip_longest
-from typing import Any, NamedTuple
+from typing import Any
 
-from ..exploration.dependency import NAMES
-from ..exploration.follower import Follower, follow, following, play
+from ..exploration.follower import follow
 from ..exploration.forked import Apart, Died
 from ..exploration.stable_ids import Names, Taken
 from ..exploration.start_points import StartPoints
 from ..exploration.strategies import Strategy, first_difference
-from ..locks.callsite import is_verb, place_of
 from ..runtime.scenario import Scenario, has_built, reference_of
 from ..runtime.verdict import Outcome, Verdict
 from ..runtime.workers import Workers
 from .tally import Tally
+from .what_differs import difference as words_of
+from .what_differs import done
 
 ONCE = "One schedule was run: what a role does by chance, or by the clock, was not seen."
 _SPOTS = 64      # from this schedule on, each whose number is a power of two is looked at again
 _FIRST, _LATER = "in the first world of a process", "in a later one"
-
-
-class _Done(NamedTuple):
-    """What was done in a schedule: role, operation, place, each; and who waits at its end."""
-
-    steps: list[tuple[str, str, str]]
-    waits: dict[str, tuple[str, str, str]]
 
 
 class Differ(Exception):
@@ -187,8 +178,14 @@ class Worlds:
             Differ: they are not the same.
         """
         if not self.final and not self._apart.why_not:
-            _, again, _ = self._apart.play(self, make)
-            self._compare(again.steps, run.steps, outcome, outcome)
+            try:
+                _, again, _ = self._apart.play(self, make)
+            except Died as died:
+                if self._apart.alone:
+                    raise
+                self.unseen = str(died)
+            else:
+                self._compare(again.steps, run.steps, outcome, outcome)
 
     def _look_at_spots(self) -> None:
         if not self.is_clean or self.schedules < 2 or self._apart.why_not:
@@ -225,7 +222,20 @@ class Worlds:
 
     def _explore_both(self, differ: Differ, search: Callable[[], None]) -> None:
         """Explore in processes of their own, then here once more; keep what is gravest."""
-        workers, before, why = self.where, self._state(), self._apart.why_not
+        before = self._state()
+        try:
+            self._explore_cold_and_warm(differ, search)
+        except Died as died:
+            self.lost(str(died), died.verdict)
+        if before["failing"] is not None and (self.failing is None or before["failing"].graveness
+                                              > self.failing.graveness):
+            self.tally.counts = before.pop("counts")
+            worlds = self.coverage.get("worlds", "differ")
+            vars(self).update(before)
+            self.coverage["worlds"] = worlds
+
+    def _explore_cold_and_warm(self, differ: Differ, search: Callable[[], None]) -> None:
+        workers, why = self.where, self._apart.why_not
         self.final = True
         alike = self._name_difference(differ)
         each, schedules = "", 0
@@ -246,10 +256,6 @@ class Worlds:
                 self.differs(differ.outcome, self.difference)
             each = f"differ; each schedule also as the first of its process ({schedules:,})" \
                 if schedules else "differ"
-        if before["failing"] is not None and (self.failing is None or before["failing"].graveness
-                                              > self.failing.graveness):
-            self.tally.counts = before.pop("counts")
-            vars(self).update(before)
         self.coverage["worlds"] = each
 
     def _explore_apart(self, search: Callable[[], None]) -> None:
@@ -281,60 +287,15 @@ class Worlds:
         chance: those of this process do one thing, and the first of a process another.
         """
         labels, apart = differ.labels, not self._apart.why_not
-        here, again = self._done(self.where, labels), self._done(self.where, labels)
-        first = self._done(self._apart, labels) if apart else here
-        self.difference = _difference(first, here, _FIRST, _LATER) or _difference(
+        here, again = done(self, self.where, labels), done(self, self.where, labels)
+        first = done(self, self._apart, labels) if apart else here
+        self.difference = words_of(first, here, _FIRST, _LATER) or words_of(
             here, again, "the first time", "the second") or differ.difference
         return here == again and (here != first or not apart)
-
-    def _done(self, where: Workers | Apart, labels: Sequence[int]) -> _Done:
-        placed, _, outcome = play(self, where, following(self.names, labels, False, _Placed), True)
-        states = outcome.gravest.roles if outcome.gravest is not None else ()
-        return _Done(placed.done, {state.role: (state.role, f"request of {state.wants}", state.at)
-                                   for state in states if state.wants})
 
 
 _FORGOTTEN = ("strategy", "names", "schedules", "longest", "stopped", "coverage", "failing",
               "kinds", "engine_said", "watched", "starts")
-
-
-class _Placed(Follower):
-    """Follows a schedule, and keeps what was done, in words, and where."""
-
-    def __init__(self, *args: Any, **more: Any) -> None:
-        super().__init__(*args, **more)
-        self.done: list[tuple[str, str, str]] = []
-
-    def choose(self, run: Any, moves: list[int]) -> int:
-        label = super().choose(run, moves)
-        step, names = run.would(label), run.names
-        what = f"{NAMES[step.kind]} {names.shown[step.lock]}".rstrip()
-        self.done.append((names.roles[label >> 1], what, _place(run.by_label[label & ~1])))
-        return label
-
-
-def _place(task: Any) -> str:
-    """Return where the thread of *task* stands in the user's code, "" if it is nowhere there."""
-    frame: Any = sys._current_frames().get(task.thread.ident)
-    while frame is not None and is_verb(frame.f_code):
-        frame = frame.f_back
-    return place_of(frame.f_code, frame.f_lasti) if frame is not None else ""
-
-
-def _difference(before: _Done, after: _Done, first: str, then: str) -> str:
-    """Say where two lists of what was done differ first, or "" if they do not."""
-    for number, (one, other) in enumerate(zip_longest(before.steps, after.steps), 1):
-        if one != other:
-            role = (one or other)[0]
-            ended = role, "end", ""
-            return f"step {number} is {_said(one or before.waits.get(role, ended))} {first}, " \
-                   f"and {_said(other or after.waits.get(role, ended))} {then}"
-    return ""
-
-
-def _said(step: tuple[str, str, str]) -> str:
-    role, what, place = step
-    return f"{role}'s {what}{place and f' at {place}'}"
 
 
 def _habits(steps: Sequence[Taken]) -> set[tuple[Any, ...]]:

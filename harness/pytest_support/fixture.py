@@ -27,7 +27,8 @@ from ..methods.predict import predict
 from ..methods.replay import replay
 from ..methods.run import race
 from ..methods.stress import RUNS, stress
-from ..methods.tally import Interrupted, TIMEOUT
+from ..methods.ctrl_c import Interrupted
+from ..methods.tally import TIMEOUT
 from ..report.diagram import proof
 from ..report.result import Result, matched_nothing
 from ..runtime.scenario import name_of, reference_of, takes_rng

@@ -17,7 +17,7 @@ import small_worlds
 from harness import Completion, Mutex, RWSemaphore, Scenario, ScenarioError, Verdict, replay, run
 from harness.exploration import scheduled_run
 from harness.methods import explore as explore_call
-from harness.methods.tally import Interrupted
+from harness.methods.ctrl_c import Interrupted
 from harness.exploration.ways import STRATEGIES
 from harness.methods.explore import explore
 from harness.runtime.workers import Workers

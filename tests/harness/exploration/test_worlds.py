@@ -1,12 +1,15 @@
 """explore: what outlives a world does not hide what only the first world of a process does."""
 
+import _thread
 import functools
+import gc
 import importlib.util
 import json
 import mmap
 import os
 import signal
 import sys
+import tempfile
 import threading
 import warnings
 
@@ -18,7 +21,7 @@ from test_explore import never_both
 
 from harness import Mutex, Scenario, ScenarioError, Verdict, explore, replay
 from harness.exploration.token import decode
-from harness.methods.tally import Interrupted
+from harness.methods.ctrl_c import Interrupted
 from harness.runtime import scenario as scenarios
 from pcimodel.lab.scenarios import scenario as of_model
 
@@ -379,36 +382,116 @@ def test_a_check_that_fails_in_the_first_world_of_a_process_alone_is_found(cold)
     assert (result.verdict, "nothing was kept" in str(result)) == (Verdict.VIOLATION, True)
 
 
-def test_a_process_with_other_threads_is_not_compared_with_one_that_has_them_not(cold):
-    """The role waits for a thread of the module, which a forked process does not have."""
-    asked, said, over = threading.Event(), threading.Event(), []
+@pytest.fixture(params=["threading", "_thread"])
+def ask(request):
+    """Return what asks a thread of this process, and returns when it has answered."""
+    asked, said, over, ended = threading.Event(), threading.Event(), [], threading.Event()
 
     def serve():
+        said.set()
         while not over:
             asked.wait()
             asked.clear()
             said.set()
+        ended.set()
 
-    server = threading.Thread(target=serve)
-    server.start()
+    def ask():
+        asked.set()
+        said.wait()
+        said.clear()
 
+    start = threading.Thread(target=serve).start if request.param == "threading" else \
+        functools.partial(_thread.start_new_thread, serve, ())
+    start()
+    said.wait()
+    said.clear()
+    yield ask
+    over.append(1)
+    asked.set()
+    ended.wait()
+
+
+def test_a_process_with_other_threads_is_not_compared_with_one_that_has_them_not(cold, ask):
+    """The role waits for a thread of the module, which a forked process does not have."""
     def world():
         lock = Mutex("lock")
 
         def asks():
             with lock:
-                asked.set()
-                said.wait()
-                said.clear()
+                ask()
 
         return {"asks": asks, "other": lambda: lock.acquire() and lock.release()}
 
     result = explore(world)
-    over.append(1)
-    asked.set()
-    server.join()
     assert (result.verdict, result.coverage["schedules"]) == (Verdict.CLEAN, 2)
     assert "would not have the other threads" in result.coverage["worlds"]
+
+
+@pytest.mark.parametrize("kind, verdict", [
+    ("correct", Verdict.INCONCLUSIVE), ("module_dict", Verdict.INCONCLUSIVE),
+    ("filled_by_the_other", Verdict.CLEAN)])
+@pytest.mark.parametrize("arguments", [{}, {"fresh": True}, {"engine": False}], ids=str)
+def test_a_forked_process_does_not_wait_for_threads_that_it_does_not_have(
+        kind, verdict, arguments, cold, ask):
+    """The factory asks one: the forked process would build its world for ever."""
+    def world():
+        ask()
+        return getattr(cold, kind)()
+
+    result = explore(world, timeout=0.05, **arguments)
+    assert result.verdict is (Verdict.INCONCLUSIVE if arguments.get("fresh") else verdict)
+    assert "does not have the other threads" in str(result) or "worlds" in result.coverage
+
+
+def test_a_role_that_waits_for_a_thread_its_process_does_not_have_is_no_hang(cold, ask):
+    """The program is correct. What it keeps lets the worlds differ."""
+    def world():
+        roles = cold.correct()
+        return {"asks": lambda: ask() or roles["one"](), "two": roles["two"]}
+
+    for fresh in (False, True):
+        result = explore(world, timeout=0.2, fresh=fresh)
+        assert result.verdict is Verdict.INCONCLUSIVE, str(result)
+        assert "does not have the other threads" in " ".join(str(result).split())
+
+
+def test_what_a_world_keeps_on_disk_goes_with_its_process(tmp_path, nothing_built):
+    """The roles refer to themselves: the collector of garbage has to find them."""
+    def world():
+        directory, roles = tempfile.TemporaryDirectory(dir=tmp_path), {}
+        lock = Mutex("lock")
+
+        def role():
+            with lock:
+                assert os.listdir(directory.name) == [] and roles
+        roles |= {"one": role, "two": role}
+        return roles
+
+    assert [explore(world, fresh=fresh).verdict for fresh in (True, False)] == 2 * [Verdict.CLEAN]
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_garbage_of_the_caller_is_not_ended_by_a_process_of_a_schedule(nothing_built):
+    ended, here = mmap.mmap(-1, 1), os.getpid()
+
+    class Garbage:
+        def __init__(self):
+            self.itself = self
+
+        def __del__(self):
+            if os.getpid() != here:
+                ended[0] = 1
+
+    gc.collect()
+    gc.disable()
+    try:
+        Garbage()
+        assert explore(small_worlds.in_order, fresh=True).verdict is Verdict.CLEAN
+    finally:
+        gc.enable()
+    gc.collect()
+    assert ended[0] == 0
 
 
 def test_a_world_that_cannot_be_built_is_refused_in_one_line():
@@ -441,6 +524,25 @@ def test_ctrl_c_ends_the_process_of_the_schedule_under_way(ctrl_c_interrupts):
         explore(world, fresh=True, engine=False)
     result = caught.value.result
     assert (result.verdict, result.coverage["schedules"]) == (Verdict.INCONCLUSIVE, 1)
+
+
+@pytest.mark.parametrize("call", ["fork", "waitpid"])
+def test_ctrl_c_as_the_process_that_waits_begins_or_ends_leaves_nothing(
+        call, ctrl_c_interrupts, monkeypatch):
+    """The interrupt comes when there is a process that nobody knows of yet, or is about to wait."""
+    here, plain = os.getpid(), getattr(os, call)
+
+    def interrupted(*args):
+        result = plain(*args) if call == "fork" else None
+        if os.getpid() == here:
+            monkeypatch.undo()
+            os.kill(here, signal.SIGINT)
+        return result if call == "fork" else plain(*args)
+
+    monkeypatch.setattr(os, call, interrupted)
+    with pytest.raises(Interrupted) as caught:
+        explore(small_worlds.in_order)
+    assert caught.value.result.coverage["schedules"] == (0 if call == "fork" else 2)
 
 
 def test_other_threads_are_no_reason_to_warn(nothing_built, monkeypatch):

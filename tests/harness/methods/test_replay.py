@@ -13,7 +13,7 @@ import small_worlds
 from harness import Mutex, RWSemaphore, Scenario, ScenarioError, Verdict, replay, stress
 from harness.exploration.token import decode, encode, schedule_of
 from harness.locks.task import Task
-from harness.methods.tally import Interrupted
+from harness.methods.ctrl_c import Interrupted
 from harness.runtime.recorder import Event
 
 A, B = Task("A"), Task("B")

@@ -11,7 +11,7 @@ import small_worlds
 
 from harness import Completion, Mutex, ScenarioError, Verdict, stress
 from harness.methods import stress as stress_loop, tally
-from harness.methods.tally import Interrupted
+from harness.methods.ctrl_c import Interrupted
 from harness.exploration.token import decode
 
 

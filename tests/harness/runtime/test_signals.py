@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from harness import Mutex, Scenario, explore, run
-from harness.methods.tally import Interrupted
+from harness.methods.ctrl_c import Interrupted
 
 
 class Alarm(BaseException):
