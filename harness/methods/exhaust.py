@@ -69,7 +69,8 @@ class Exhaustive(Judge):
     def knows_all(self) -> bool:
         if self.states is not None:
             return self.states.complete
-        return self.explored is not None and self.explored.verdict is Verdict.CLEAN
+        return self.explored is not None and self.explored.verdict is Verdict.CLEAN \
+            and not self.unlike
 
     @property
     def forced_waits(self) -> set[frozenset[tuple[str, str]]]:

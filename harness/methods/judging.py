@@ -38,6 +38,7 @@ class Judge:
         outside: roles waited for each other outside our locks.
         unread: groups that were not judged for lack of time.
         unsettled: what the engine says of a program and nothing else does.
+        unlike: how the worlds of this process differ, in words.
         matched: the cycles of the baseline that were met.
     """
 
@@ -51,7 +52,7 @@ class Judge:
         self.roles: set[str] = set()
         self.outside = False
         self.unread = 0
-        self.unsettled = ""
+        self.unsettled = self.unlike = ""
         self.matched: set[str] = set()
 
     @property
@@ -189,11 +190,12 @@ class Judge:
                      if prediction.status == FORCED and prediction.outcome is not None]
         self.tally.kept = max(outcomes, key=lambda outcome: outcome.verdict.graveness, default=None)
         result = self.tally.result(coverage=self.coverage())
-        if self.tally.outside and result.verdict is Verdict.CLEAN:
+        doubt = f"{OUTSIDE_USED}: what it does is in no prediction" if self.tally.outside \
+            else self.unlike and f"worlds differ: {self.unlike}"
+        if doubt and result.verdict is Verdict.CLEAN:
             result.verdict = Verdict.INCONCLUSIVE
             result.outcome.findings.append(Finding(
-                Verdict.INCONCLUSIVE, "observed", f"nothing found, but {OUTSIDE_USED}: what it "
-                f"does is in no prediction"))
+                Verdict.INCONCLUSIVE, "observed", f"nothing found, but {doubt}"))
         verdicts = [result.verdict, *(prediction.verdict for prediction in self.predictions)]
         if self.unread or self.unsettled or self.record is not None and self.record.too_many:
             verdicts.append(Verdict.INCONCLUSIVE)

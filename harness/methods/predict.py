@@ -137,9 +137,25 @@ class Session(Exhaustive):
             if runs is None and threads == "first" and set(lock_order.operations) - {*world.roles}:
                 ways += [(order, "last"), (order, "turns")]
             world = self.build()
+        self._look_again(ways[0], recorded)
         self._refused(tried, recorded)
         self.record = Record(recorded)
         self.search_states()
+
+    def _look_again(self, way: tuple[tuple[int, ...], str], recorded: list[LockOrder]) -> None:
+        """Let the roles go the first *way* once more, and record it if they do something else: what
+        outlives a world (a cache) then lets only the first one of a process do what it did.
+        """
+        if self.late or any(outcome.findings or outcome.stuck for outcome in self.observed):
+            return
+        again = LockOrder([])
+        self.play(self.build(), [OneByOne(*way), again])
+        before, after = recorded[0].operations, again.operations
+        roles = [role for role in before | after if before.get(role) != after.get(role)]
+        if roles:
+            recorded.append(again)
+            self.unlike = f"{' and '.join(roles)} did not do in a later world of this process " \
+                          f"what {'it' if len(roles) == 1 else 'they'} did in the first"
 
     def _refused(self, tried: set[str], recorded: list[LockOrder]) -> None:
         """Add to what is recorded what the roles do when what they try, or want within a time
@@ -319,9 +335,11 @@ class Session(Exhaustive):
                         "engine": self.unsettled}
         if self.explored is not None:
             n = counted(self.explored.coverage["schedules"], "schedule")
-            covered["explored"] = f"all {n}" if self.knows_all else f"{n}, not all"
+            covered["explored"] = f"all {n}" if self.knows_all else \
+                n if self.unlike else f"{n}, not all"
         covered |= {
             "runs_with_trylocks_refused": self.refusals,
             "outside_our_locks": "roles waited for each other there" if self.outside else "",
-            "declared_meeting": self.declared}
+            "declared_meeting": self.declared,
+            "worlds": f"differ: {self.unlike} (explore looks at both)" if self.unlike else ""}
         return {key: value for key, value in covered.items() if value}
