@@ -208,6 +208,28 @@ def _scenarios(amount: Amount) -> tuple[str, list[str]]:
     return said, differs
 
 
+def _starts(amount: Amount) -> tuple[str, list[str]]:
+    """Compare what is shared before first operations with the same behind steps, which are points.
+
+    In half of them some order must matter.
+    """
+    random_scenarios = oracle.module("random_scenarios")
+    differs: list[str] = []
+    done: list[tuple[int, int, list[str]]] = []
+    seeds = count(1 if amount.seed is None else amount.seed)
+    for _ in amount.cases(SCENARIOS, 3):
+        seed, case = next((seed, case) for seed in seeds
+                          if (case := random_scenarios.compare_early(seed)) is not None)
+        differs += [f"scenario {seed}: {line}" for line in case[2]]
+        done.append(case)
+    matters = sum(states > 1 for _, states, _ in done)
+    said = f"{len(done):,}; {sum(schedules for schedules, _, _ in done):,} schedules; in " \
+           f"{matters:,} the order decides how they end"
+    if len(done) >= SCENARIOS and matters < len(done) / 2:
+        differs.append("in too few the order matters")
+    return said, differs
+
+
 # -- prediction ------------------------------------------------------------------------------------
 
 
@@ -336,6 +358,7 @@ CHECKS: dict[str, tuple[str, Callable[[Amount], tuple[str, list[str]]]]] = {
     "programs": ("random programs", _programs),
     "scenarios": ("random Python scenarios", _scenarios),
     "permits": ("prediction of random worlds with permits", _permits),
+    "starts": ("what is shared before first operations", _starts),
     "pairs": ("prediction against the truth", _prediction),
     "one-call": ("deadlocks in one call leave nothing", _in_one_call),
     "calls": ("deadlocks in calls of their own leave nothing", _in_calls),

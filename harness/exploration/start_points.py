@@ -35,6 +35,7 @@ class StartPoints:
         known: a schedule was traced.
         depends: what `Names.start_at` takes.
         shared: what roles share before a first operation, in words.
+        keys: of the roles, and threads of theirs, that were traced.
         outside: what the roles of the traced schedule used beside our locks.
     """
 
@@ -42,11 +43,23 @@ class StartPoints:
     depends: dict[str, dict[str, frozenset[tuple[int, int]]]] = field(default_factory=dict)
     shared: list[str] = field(default_factory=list)
     outside: list[Outside] = field(default_factory=list)
+    keys: set[str] = field(default_factory=set)
+
+    def merged(self, other: StartPoints) -> StartPoints:
+        """Return what both say, of two schedules."""
+        depends = {point: dict(roles) for point, roles in self.depends.items()}
+        for point, roles in other.depends.items():
+            for key, apart in roles.items():
+                known = depends.setdefault(point, {})
+                known[key] = apart & known.get(key, apart)
+        return StartPoints(
+            True, depends, [*dict.fromkeys(self.shared + other.shared)],
+            [*dict.fromkeys(self.outside + other.outside)], self.keys | other.keys)
 
     @classmethod
     def of(cls, run: TracedRun) -> StartPoints:
         """Return what *run* shows."""
-        starts = cls(known=True)
+        starts = cls(known=True, keys={task.key for task in run.tasks})
         if run.scenario.program is None:    # else its roles are ours, and do nothing else
             starts.outside = [*run.tracer.outside.values()]
             for stretches in run.tracer.of.values():

@@ -131,8 +131,11 @@ class _Exploration(EngineFirst):
         while not late:
             run, outcome = self._next()
             self.tally.operated = self.tally.operated or outcome.operated
-            if not run.late and (self._all or not outcome.findings) and self.learn(run):
+            if not run.late and (self._all or not outcome.findings) and (
+                    self.learn(run) or self.learn_of_threads(run)):
                 self.strategy = self.new_strategy()    # begin anew: starts are steps
+                self.schedules = 0
+                self.tally.counts.clear()
                 continue
             if not run.late:
                 more = outcome.verdict is not Verdict.INCONCLUSIVE and self.strategy.advance(run)

@@ -138,11 +138,21 @@ class Worlds:
     def learn(self, run: Any) -> bool:
         """Make starts points of schedules if *run*, traced, shows that; say whether any is."""
         starts = getattr(run, "starts", None)
-        if starts is None or self.starts.known:
+        if starts is None:
             return False
-        self.starts = starts
-        self.names.start_at(starts.depends)
-        return bool(starts.depends)
+        before, self.starts = self.starts.depends, self.starts.merged(starts)
+        self.names.start_at(self.starts.depends)
+        return self.starts.depends != before
+
+    def learn_of_threads(self, run: Any) -> bool:
+        """Trace the schedule of *run* if it has threads that the traced one had not, as `learn`."""
+        keys = {task.key for task in run.tasks}
+        if not self.starts.known or keys <= self.starts.keys:
+            return False
+        self.starts.keys |= keys
+        labels = [step.label for step in run.steps]
+        again, _ = follow(self, self.where, labels, strictly=False, traced=True)
+        return self.learn(again)
 
     # -- noticing -------------------------------------------------------------------------------
 

@@ -50,8 +50,8 @@ STUCK = ("deadlock", "hang")
 class _Text:
     """Source text under construction, and which kinds of things are in it."""
 
-    def __init__(self, rng):
-        self.rng, self.lines, self.has = rng, [], Counter()
+    def __init__(self, rng, early):
+        self.rng, self.lines, self.has, self.early = rng, [], Counter(), early
         self.threads = 0
         self.pool = rng.sample(["a", "b", "c", "sem"], rng.choice([2, 2, 3]))
         self.guard = {name: rng.choice(["a", "b"]) for name in VARIABLES}
@@ -64,12 +64,18 @@ class _Text:
         self.lines.append("    " * depth + line)
 
 
-def source(seed):
+def source(seed, early=""):
     """Return the text of a module whose `world` returns roles and what tells the state; and what
     is in it.
+
+    Args:
+        early: "bare": what a role does before its first operation, and a parent between starting a
+            thread and its next, also looks at what others change at any time without a lock, once
+            between two operations; "stepped": the same, each after a step of its own, which makes
+            it the truth about "bare".
     """
     rng = random.Random(f"scenario {seed}")
-    text = _Text(rng)
+    text = _Text(rng, early)
     put = text.put
     put(0, "def world():")
     put(1, rng.choice(["a = Mutex()\n    b = Mutex()\n    c = Mutex()",
@@ -84,18 +90,23 @@ def source(seed):
         put(1, made)
     rooms = rng.choice(ROOM)
     roles = [f"r{i}" for i in range(1, len(rooms) + 1)]
-    for role in roles:
-        put(1, f"seen_{role}, seen_{role}_child = [], []")    # no lock orders what two see
+    everybody = *roles, *(f"{role}_child" for role in roles)
+    shared = [f"early_{each}" for each in everybody]
+    own = [f"seen_{each}" for each in everybody]
+    for each in own + shared:
+        put(1, f"{each} = []")
     for role, room in zip(roles, rooms):
         put(1, f"def {role}():")
         put(2, "nonlocal flag, count, late")
+        _early(text, role, 2, .8, [other for other in everybody if other != role])
         if rng.random() < .85 and room >= 4:
             text.has["nested"] += 1
             room -= _nested(text, role, 2, room, frozenset())
         _block(text, role, 2, room, frozenset())
+        put(2, f"seen_{role}.append('end')")
     rng.shuffle(roles)
-    put(1, f"def state(): return repr(({', '.join([*VARIABLES, *STEPPED])}, "
-           f"{', '.join(f'seen_{role}, seen_{role}_child' for role in sorted(roles))}))")
+    put(1, f"def state(): return repr(({', '.join([*VARIABLES, *STEPPED, *shared])}, "
+           f"{', '.join(own)}))")
     put(1, f"return {{{', '.join(f'{role!r}: {role}' for role in roles)}}}, state")
     return "\n".join(text.lines) + "\n", text.has
 
@@ -112,6 +123,23 @@ def _block(text, role, depth, room, held):
         used = _STATEMENTS[kind][2](text, role, depth, room, held)
         text.has[kind] += bool(used)
         room -= used or 1
+
+
+def _early(text, role, depth, likely, others=()):
+    """Put a change of what this role shares without a lock, or a look at what *others* share."""
+    if not text.early or text.rng.random() > likely:
+        return
+    whose = text.rng.choice([role, *others, *others])
+    if text.early == "stepped":
+        text.put(depth, f"step('early {whose}')")
+    if whose == role:
+        text.put(depth, f"early_{role}.append(1)")
+        return
+    text.put(depth, f"saw = len(early_{whose})")
+    text.put(depth, f"seen_{role}.append(saw)")
+    if text.rng.random() < .5:
+        text.put(depth, "if saw:")
+        _nested(text, role, depth + 1, 4, frozenset())
 
 
 def _inside(text, role, depth, room, held):
@@ -131,6 +159,7 @@ def _section(text, role, depth, room, held):
     if lock is None:
         return 0
     text.put(depth, f"with {lock}:")
+    _early(text, role, depth + 1, .4)
     return 2 + _inside(text, role, depth + 1, room - 2, held | {lock})
 
 
@@ -258,15 +287,17 @@ def _step_branch(text, role, depth, room, held):
 
 
 def _thread(text, role, depth, room, held):
-    if role.startswith("t") or text.threads:
+    if text.threads:
         return 0
     text.threads += 1
     text.put(depth, "def child():")
     text.put(depth + 1, "nonlocal flag, count, late")
+    _early(text, f"{role}_child", depth + 1, .8, [role])
     inside = text.rng.randint(1, max(room - 2, 1))
     _block(text, f"{role}_child", depth + 1, inside, frozenset())
     text.put(depth, "thread = Thread(target=child, name='child')")
     text.put(depth, "thread.start()")
+    _early(text, role, depth, .5, [f"{role}_child"])
     used = _inside(text, role, depth, room - 2 - inside, held)
     text.put(depth, "thread.join()")
     return used + inside + 2
@@ -296,10 +327,10 @@ _STATEMENTS = {
 BRANCHES = ("branch", "branch on a step", "look")
 
 
-def scenario(seed):
+def scenario(seed, early=""):
     """Return the factory of the scenario of *seed*; `state` of it tells of its last world."""
-    text, has = source(seed)
-    file = f"<scenario {seed}>"
+    text, has = source(seed, early)
+    file = f"<scenario {seed}{early and ' '}{early}>"
     linecache.cache[file] = len(text), None, text.splitlines(True), file
     import threading
 
@@ -398,3 +429,43 @@ def compare(seed, most=MOST):
     if not kinds and result.verdict.value in ("deadlock", "hang", "violation", "error"):
         differs.append(f"predict says {result.verdict}, the plain search clean")
     return case
+
+
+def all_endings(factory, **options):
+    """Return every state that a world of *factory* was left in by `explore`, and its result."""
+    found = set()
+
+    def made():
+        if hasattr(factory, "state"):
+            found.add(factory.state())
+        return factory()
+
+    made.scenario_name = factory.scenario_name
+    result = explore(made, all=True, engine=False, **options)
+    found.add(factory.state())
+    return found, result
+
+
+def compare_early(seed, most=MOST):
+    """Compare what explore makes of data shared before the first operation with the same scenario
+    in which a step stands before each access; None if it has more than *most* schedules.
+
+    Returns:
+        How many schedules, in how many states they end, and a line for each thing that disagrees.
+    """
+    truth, result = all_endings(scenario(seed, "stepped"), max_schedules=most)
+    if not result.coverage["complete"]:
+        return None
+    differs, number = [], 0
+    for strategy in ("dfs", "dpor"):
+        found, result = all_endings(scenario(seed, "bare"), strategy=strategy,
+                                    max_schedules=10 * most)
+        number = result.coverage["schedules"]
+        if not result.coverage["complete"]:
+            if strategy == "dpor":
+                differs.append(f"dpor does not come to an end: {result.coverage}")
+            continue
+        differs += [f"{strategy} misses {ending}" for ending in sorted(truth - found)[:3]]
+        differs += [f"{strategy} goes where no order leads: {ending}"
+                    for ending in sorted(found - truth)[:3]]
+    return number, len(truth), differs

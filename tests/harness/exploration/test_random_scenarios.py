@@ -28,6 +28,13 @@ def test_searches_and_prediction_agree_on_random_scenarios():
     assert min(sum(case.fails for case in done), sum(case.branches for case in done)) >= 4
 
 
+def test_what_is_shared_before_first_operations_ends_as_it_does_behind_steps():
+    done = [case for seed in range(1, 25)
+            if (case := random_scenarios.compare_early(seed, MOST)) is not None]
+    assert [line for *_, differs in done for line in differs] == []
+    assert sum(states > 1 for _, states, _ in done) >= len(done) / 2
+
+
 def failing_seed():
     """A scenario in which some schedule deadlocks, by luck of the seed: looked up, not assumed."""
     return next(case.seed for case in cases() if case.stuck)

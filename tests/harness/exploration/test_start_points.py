@@ -817,3 +817,39 @@ def test_who_waits_outside_while_another_stands_at_a_step_is_judged(shared):
     for thread in threads:
         thread.join()
     assert (result.verdict, result.how, box) == (Verdict.INCONCLUSIVE, "timed out", [])
+
+
+def started_in_a_branch():
+    """The thread is started only if the other role was first: not in the schedule traced first."""
+    flag, early = [], []
+    a, b, guard = Mutex("a"), Mutex("b"), Mutex("guard")
+
+    def child():
+        late = bool(early)
+        with a:
+            pass
+        if late:
+            with b, a:
+                pass
+
+    def starts():
+        with guard:
+            seen = bool(flag)
+        if seen:
+            thread = threading.Thread(target=child)
+            thread.start()
+            early.append(1)
+            with a, b:
+                pass
+            thread.join()
+
+    def sets():
+        with guard:
+            flag.append(1)
+
+    return {"starts": starts, "sets": sets}
+
+
+@pytest.mark.parametrize("strategy", ["dpor", "dfs"])
+def test_a_thread_that_the_traced_schedule_had_not_is_traced_when_it_comes(strategy):
+    assert explore(started_in_a_branch, strategy=strategy).verdict is Verdict.DEADLOCK
