@@ -9,6 +9,7 @@ The file is long because what a report says of code, and of what it raised, is f
 
 from __future__ import annotations
 
+import gc
 import opcode
 import os
 import re
@@ -267,3 +268,16 @@ def _code_of(handler: Any) -> CodeType | None:
     if code is None and callable(handler):
         code = getattr(type(handler).__call__, "__code__", None)
     return code if isinstance(code, CodeType) else None
+
+
+def frames_of_threads() -> dict[int, FrameType]:
+    """Return where each thread is, by identity. No collection may run meanwhile: before CPython
+    3.12 one that clears a `threading.local` waits for ever for what this call has (gh-106883).
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return sys._current_frames()
+    finally:
+        if enabled:
+            gc.enable()

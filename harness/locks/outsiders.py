@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterable
 from types import FrameType
 from typing import Any
 
-from .callsite import caller_at, capture
+from .callsite import caller_at, capture, frames_of_threads
 from .task import Task, this_thread
 
 SHOWN = 4      # locks that are named of one thread
@@ -128,7 +128,7 @@ class Outsiders:
         Args:
             waiting: tasks of the run: those for whom they wait may act, if they are not of it.
         """
-        idents = sys._current_frames()
+        idents = frames_of_threads()
         seen: set[Task] = set()
 
         def is_able(task: Task) -> bool:
@@ -175,7 +175,7 @@ class Outsiders:
             said[at or name] = (
                 f"Thread {name}{at and f' (started at {at})'} is outside the run and used "
                 f"{' and '.join(some)}: {_SAID}")
-        idents = sys._current_frames()
+        idents = frames_of_threads()
         for member in self._members:
             at = caller_at(idents.get(member.ident or 0), of_the_user=True)
             if at and member.is_alive and member.at not in said:

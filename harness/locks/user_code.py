@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from .callsite import caller_at, pass_signal, raised, shown
+from .callsite import caller_at, frames_of_threads, pass_signal, raised, shown
 from .errors import LockTaken, ScenarioError
 from .exits import Refused
 from .parking import expose, recover
@@ -100,7 +100,7 @@ class _AtRest(_Refusing):
     def contended(self, task: Task, again: bool) -> bool:
         """Refuse to wait for ever, but for a thread outside the run. Called with the guard held."""
         lock = task.waits_on
-        alive = sys._current_frames().keys() - {threading.get_ident()}
+        alive = frames_of_threads().keys() - {threading.get_ident()}
         owner = getattr(lock, "_owner", None)    # of a mutex: a thread outside by its identifier
         if task.timed or any(
                 blocker.run is None and (owner in alive if isinstance(owner, int) else

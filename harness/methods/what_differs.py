@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 from ..exploration.dependency import NAMES
 from ..exploration.follower import Follower, following, play
 from ..exploration.forked import Apart, World
-from ..locks.callsite import is_verb, place_of
+from ..locks.callsite import frames_of_threads, is_verb, place_of
 from ..runtime.workers import Workers
 
 
@@ -46,7 +45,7 @@ class _Placed(Follower):
 
 def _place(task: Any) -> str:
     """Return where the thread of *task* stands in the user's code, "" if it is nowhere there."""
-    frame: Any = sys._current_frames().get(task.thread.ident)
+    frame: Any = frames_of_threads().get(task.thread.ident)
     while frame is not None and is_verb(frame.f_code):
         frame = frame.f_back
     return place_of(frame.f_code, frame.f_lasti) if frame is not None else ""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
 from types import AsyncGeneratorType, CodeType, CoroutineType, GeneratorType
 from typing import Any
 
-from ..locks.callsite import function_name, pass_signal, place_of, user_traceback
+from ..locks.callsite import (function_name, frames_of_threads, pass_signal, place_of,
+                              user_traceback)
 from ..locks.node import OUTSIDE
 from ..locks.parking import enter, leave
 from ..locks.task import Maker, Task, Unwind, become, this_thread
@@ -153,7 +153,7 @@ class PlayedRun(Run):
         for task in self.tasks:
             if not task.ended:
                 ident = task.thread and task.thread.ident
-                frame = sys._current_frames().get(ident or 0)
+                frame = frames_of_threads().get(ident or 0)
                 where = f" at {place_of(frame.f_code, frame.f_lasti)}" if frame else ""
                 stuck.append(f"{task.name}{where}")
         return tuple(stuck)

@@ -3,6 +3,8 @@
 were not in proves nothing.
 """
 
+import gc
+import sys
 import threading
 import time
 from _thread import start_new_thread as begin
@@ -10,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from harness.locks import callsite
 from harness import (At, Completion, Meet, Mutex, RWSemaphore, Scenario, explore, force, predict,
                      replay, run, stress)
 from harness.exploration.scheduled_run import ScheduledRun
@@ -491,3 +494,11 @@ def test_a_thread_that_only_one_of_several_runs_saw_is_named():
 
     [note] = [note for note in run(world, runs=3).outcome.notes if " used a (" in note]
     assert "used a (once, at test_outsiders.py:" in note
+
+
+def test_nothing_is_collected_while_it_is_looked_where_threads_are(monkeypatch):
+    """A collection in there may wait for what the look itself has (CPython 3.11, gh-106883)."""
+    seen = []
+    monkeypatch.setattr(sys, "_current_frames", lambda: seen.append(gc.isenabled()) or {})
+    callsite.frames_of_threads()
+    assert (seen, gc.isenabled()) == ([False], True)
