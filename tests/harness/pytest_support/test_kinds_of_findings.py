@@ -188,7 +188,6 @@ def test_fixture_prints_each_kind(inner, pytester):
 
 
 BY_ITSELF = """
-import time
 import worlds_of_kinds as worlds
 
 def at_once(threads):
@@ -199,13 +198,13 @@ def at_once(threads):
 
 @pytest.mark.parametrize("world", WORLDS_IN_TURN)
 def test_in_turn(world):
-    done = []    # the roles follow each other, by what no lock of ours tells
+    roles = getattr(worlds, world)()    # they follow each other, by what no lock of ours tells
+    turns = [threading.Event() for _ in range(len(roles) + 1)]
+    turns[0].set()
     def after(number, role):
-        while len(done) < number:
-            time.sleep(0)
+        turns[number].wait()
         role()
-        done.append(number)
-    roles = getattr(worlds, world)()
+        turns[number + 1].set()
     at_once([threading.Thread(target=after, args=(number, role), name=name)
              for number, (name, role) in enumerate(roles.items())])
 

@@ -6,7 +6,6 @@ were not in proves nothing.
 import gc
 import sys
 import threading
-import time
 from _thread import start_new_thread as begin
 from concurrent.futures import ThreadPoolExecutor
 
@@ -42,8 +41,9 @@ def no_helper_is_left():
 
 
 def until(condition):
-    while not condition() and not over.is_set():
-        time.sleep(0)
+    """Look again and again: that a thread is parked in a lock, nobody tells."""
+    while not condition() and not over.wait(0.0005):
+        pass
 
 
 def taking(lock):
@@ -223,8 +223,7 @@ def test_a_hang_is_known_at_once_when_the_thread_that_holds_the_lock_has_ended(t
 
         def role():
             begun.set()
-            while thread.is_alive():
-                time.sleep(0)
+            thread.join()
             with a:
                 pass
 
