@@ -11,7 +11,6 @@ import functools
 import types
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from typing import Any
 
 from ..exploration.tracing import PRIMITIVES, Outside, Tracing, is_followed, kind_of
@@ -19,7 +18,7 @@ from ..locks.callsite import function_name, short_path
 from ..locks.node import Node
 from ..meetings.one_by_one import OneByOne
 from ..runtime.free_run import FreeRun
-from ..runtime.reach import elements, is_of
+from ..runtime.reach import attributes, closure, elements, is_of
 from ..runtime.scenario import Scenario
 from ..runtime.verdict import Finding, Verdict
 from ..runtime.workers import Workers
@@ -106,8 +105,7 @@ def _parts(thing: Any, name: str, where: str) -> Iterator[tuple[Any, str, str]]:
         if not is_followed(code):
             return
         place = _where(code)
-        for free, cell in zip(code.co_freevars, thing.__closure__ or (), strict=True):
-            yield from ((value, free, place) for value in _content(cell))
+        yield from ((value, free, place) for free, value in closure(thing))
         names = {used for each in _nested(code) for used in each.co_names}
         yield from ((thing.__globals__[used], used, place) for used in sorted(names)
                     if used in thing.__globals__)
@@ -119,30 +117,11 @@ def _parts(thing: Any, name: str, where: str) -> Iterator[tuple[Any, str, str]]:
         yield from ((value, f"{name}[...]", where) for value in elements(thing))
     else:
         place = f"{type(thing).__name__}, {where.rpartition(', ')[2]}" if where else ""
-        for key in _attributes(thing):
-            with suppress(AttributeError):    # an empty slot
-                yield object.__getattribute__(thing, key), f"{name}.{key}", place
-
-
-def _attributes(thing: Any) -> list[str]:
-    """Return the names of what an object has by itself; no code of its class is run."""
-    slots = [name for base in type(thing).__mro__ for name, value in base.__dict__.items()
-             if isinstance(value, types.MemberDescriptorType)]
-    try:
-        return [*object.__getattribute__(thing, "__dict__"), *slots]
-    except AttributeError:
-        return slots
+        yield from ((value, f"{name}.{key}", place) for key, value in attributes(thing))
 
 
 def _where(code: types.CodeType) -> str:
     return f"{function_name(code)}, {short_path(code.co_filename)}:{code.co_firstlineno}"
-
-
-def _content(cell: Any) -> list[Any]:
-    try:
-        return [cell.cell_contents]
-    except ValueError:    # it is empty
-        return []
 
 
 def _nested(code: types.CodeType) -> Iterator[types.CodeType]:

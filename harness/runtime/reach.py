@@ -67,7 +67,7 @@ class Roots:
             self._methods(type(function.__self__))
         elif is_of(function, types.FunctionType) and not _is_foreign(function):
             self._weak += _defaults(function)
-            for name, value in [*_closure(function), *_globals(function)]:
+            for name, value in [*closure(function), *_globals(function)]:
                 if is_of(value, types.FunctionType, types.MethodType, functools.partial):
                     self._function(value)
                 elif not is_of(value, *_PLAIN):
@@ -91,7 +91,8 @@ class Roots:
             yield thing, name, types_.count(name) == 1
 
 
-def _closure(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
+def closure(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
+    """Yield the variables of enclosing functions that *function* sees."""
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         with suppress(ValueError):    # not filled yet
             yield name, cell.cell_contents
@@ -158,7 +159,7 @@ def children(thing: Any, path: str, sure: bool) -> list[Found]:
             end = f".{fields[i]}" if i < len(fields) else f"[{i}]"
             found.append((value, f"{path}{end}", sure and is_of(thing, tuple)))
     elif is_of(thing, types.FunctionType):
-        found += [(value, name, False) for name, value in _closure(thing)]
+        found += [(value, name, False) for name, value in closure(thing)]
     elif is_of(thing, types.MethodType):
         found.append((thing.__self__, path, False))
     elif is_of(thing, functools.partial):
@@ -168,7 +169,7 @@ def children(thing: Any, path: str, sure: bool) -> list[Found]:
             found += [(value, f"{path}.{name}", sure) for name, value in list(vars(thing).items())
                       if not name.startswith("__")]
     elif type(thing) not in _PLAIN and not _is_foreign(thing):
-        found += [(value, f"{path}.{name}", sure) for name, value in _attributes(thing)]
+        found += [(value, f"{path}.{name}", sure) for name, value in attributes(thing)]
     return [one for one in found if type(one[0]) not in _PLAIN]
 
 
@@ -185,7 +186,7 @@ def elements(thing: Any) -> list[Any]:
         return []
 
 
-def _attributes(thing: Any) -> Iterator[tuple[str, Any]]:
+def attributes(thing: Any) -> Iterator[tuple[str, Any]]:
     """Yield the attributes of an object that are kept with it."""
     try:
         inside = object.__getattribute__(thing, "__dict__")
