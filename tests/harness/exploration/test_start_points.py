@@ -11,7 +11,7 @@ from explored import explored
 from harness import Completion, Mutex, RWSemaphore, Scenario, Verdict, explore, replay, step
 from harness.exploration import tracing
 from harness.exploration.dpor import Reduced
-from harness.exploration.start_points import TracedRun
+from harness.exploration.start_points import StartPoints, TracedRun
 from harness.exploration.token import decode
 
 STRATEGIES = ["dpor", "dfs", "bounded", "random", "pct"]
@@ -853,3 +853,15 @@ def started_in_a_branch():
 @pytest.mark.parametrize("strategy", ["dpor", "dfs"])
 def test_a_thread_that_the_traced_schedule_had_not_is_traced_when_it_comes(strategy):
     assert explore(started_in_a_branch, strategy=strategy).verdict is Verdict.DEADLOCK
+
+
+def test_what_two_schedules_show_is_taken_together():
+    """An operation is apart from a start only if no schedule showed that it is not."""
+    one = StartPoints(True, {"start a": {"b": frozenset({(1, 2), (3, 4)})}}, ["x"], [], {"a", "b"})
+    two = StartPoints(True, {"start a": {"b": frozenset({(1, 2)}), "c": frozenset()},
+                             "start c": {"a": frozenset()}}, ["x", "y"], [], {"c"})
+    both = one.merged(two)
+    assert both.depends == {"start a": {"b": frozenset({(1, 2)}), "c": frozenset()},
+                            "start c": {"a": frozenset()}}
+    assert (both.shared, both.keys) == (["x", "y"], {"a", "b", "c"})
+    assert one.depends["start a"]["b"] == {(1, 2), (3, 4)}
