@@ -3,6 +3,7 @@
 The four of the project's claim come with a declared meeting and, as `..._bare`, without one.
 """
 
+import os
 import sys
 import threading
 
@@ -176,7 +177,8 @@ def waits_outside():
         taken.set()
         while len(lock._waiters) < 2:
             pass
-        print("both are queued", file=sys.stderr, flush=True)
+        # Not print: if it has the lock of the stream when the interpreter ends, that aborts.
+        os.write(sys.stderr.fileno(), b"both are queued\n")
         threading.Event().wait()
 
     threading.Thread(target=outsider, daemon=True).start()
