@@ -344,48 +344,47 @@ def test_what_no_clean_run_shows_is_found(world):
     assert predict(world).verdict in STUCK
 
 
-def second_permit():
-    """There is a permit for each; but while the first is half done, the second takes both."""
-    permit, lock, mind, half = Completion("permit"), Mutex("m"), Mutex("mind"), []
-    permit.complete()
-    permit.complete()
+class TwoPermits:
+    """There is a permit for each role; `first`, which takes one, may be seen half done before."""
 
-    def first():
-        with mind:
-            half.append(True)
-        with mind:
-            half.clear()
-        section(given(permit), held(lock))()
+    def __init__(self):
+        self.permit, self.lock, self._mind = Completion("permit"), Mutex("m"), Mutex("mind")
+        self._half = False
+        self.permit.complete()
+        self.permit.complete()
+
+    def first(self):
+        for half in (True, False):
+            with self._mind:
+                self._half = half
+        section(given(self.permit), held(self.lock))()
+
+    def is_half_done(self):
+        with self._mind:
+            return self._half
+
+
+def second_permit():
+    """While the first is half done, the second takes both."""
+    world = TwoPermits()
 
     def second():
-        with mind:
-            now = bool(half)
-        section(*[given(permit)] * now, held(lock), given(permit))()
+        more = [given(world.permit)] * world.is_half_done()
+        section(*more, held(world.lock), given(world.permit))()
 
-    return {"first": first, "second": second}
+    return {"first": world.first, "second": second}
 
 
 def taken_by_a_third():
-    """There is a permit for each; but while the first is half done, the third takes one for good.
-    """
-    permit, lock, mind, half = Completion("permit"), Mutex("m"), Mutex("mind"), []
-    permit.complete()
-    permit.complete()
-
-    def first():
-        with mind:
-            half.append(True)
-        with mind:
-            half.clear()
-        section(given(permit), held(lock))()
+    """While the first is half done, the third takes one for good."""
+    world = TwoPermits()
 
     def third():
-        with mind:
-            now = bool(half)
-        if now:
-            permit.wait()
+        if world.is_half_done():
+            world.permit.wait()
 
-    return {"first": first, "second": section(held(lock), given(permit)), "third": third}
+    return {"first": world.first, "second": section(held(world.lock), given(world.permit)),
+            "third": third}
 
 
 @pytest.mark.parametrize("world", [second_permit, taken_by_a_third])

@@ -32,11 +32,11 @@ LOST_UPDATE = """
 alice            bob
 ----------------------------------------------------------------------------------------------------
 deposit()
-  step(balance)  at refusing_worlds.py:105
+  step(balance)  at refusing_worlds.py:106
                  deposit()
-                   step(balance)  at refusing_worlds.py:105
-                   step(balance)  at refusing_worlds.py:107
-  step(balance)  at refusing_worlds.py:107
+                   step(balance)  at refusing_worlds.py:106
+                   step(balance)  at refusing_worlds.py:108
+  step(balance)  at refusing_worlds.py:108
 """
 
 
