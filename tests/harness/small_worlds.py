@@ -3,7 +3,6 @@
 The four of the project's claim come with a declared meeting and, as `..._bare`, without one.
 """
 
-import os
 import sys
 import threading
 
@@ -170,6 +169,7 @@ def waits_outside():
     """Two roles that want what a thread outside the run holds for ever; it says so once both are
     queued.
     """
+    import os
     lock, taken = Mutex("lock"), threading.Event()
 
     def outsider():
@@ -177,7 +177,7 @@ def waits_outside():
         taken.set()
         while len(lock._waiters) < 2:
             pass
-        # Not print: if it has the lock of the stream when the interpreter ends, that aborts.
+        # Not print: with the lock of a buffered stream in a daemon thread the interpreter aborts.
         os.write(sys.stderr.fileno(), b"both are queued\n")
         threading.Event().wait()
 
