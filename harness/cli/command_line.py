@@ -25,6 +25,8 @@ def _parser() -> Any:
     command = commands.add_parser("replay", help="show a finding of stress again",
                                   allow_abbrev=False)
     command.add_argument("token", metavar="TOKEN")
+    command.add_argument("scenario", metavar="SCENARIO", nargs="?",
+                         help="the scenario, if the one that the token names is not to be used")
     options.add_run_options(command, "timeout", "json", "full")
     command = commands.add_parser("cases", allow_abbrev=False,
                                   help="judge every case of a file against what it expects")
@@ -45,12 +47,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         with options.json_file(args.json) as write:
             if args.command == "cases":
                 return show_cases(args.file, write, args.json == "-", args.timeout)
-            result = _call(args) if args.command != "replay" \
-                else replay(args.token, timeout=args.timeout)
+            result = _replay(args) if args.command == "replay" else _call(args)
             result.full = args.full
             return options.show(result, write, args.json == "-")
 
     return options.guarded("harness", body)
+
+
+def _replay(args: Any) -> Result:
+    scenario = None if args.scenario is None else load(args.scenario)
+    return replay(args.token, scenario, timeout=args.timeout)
 
 
 def _call(args: Any) -> Result:

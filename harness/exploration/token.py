@@ -8,26 +8,20 @@ the seed of its world.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..locks.errors import ScenarioError
 from ..locks.task import Task
 from ..runtime.recorder import Event
 from ..runtime.scenario import reference_of
 from .controlled_run import ControlledRun
 from .dependency import STEP
+from .token_data import EXPLORED, RECORDED, STARTS, Data, pack, unpack
 
 Schedule = list[str]   # role names, one for each lock operation passed
-_VERSION = 1
 _RENAMED = {"harness.notation:scenario": "harness.programs:scenario"}   # in older tokens
-_EXPLORED = 2    # version of a token whose schedule says who took each step, of `explore`
-_STARTS = 3      # the same, and says which starts are steps; in older ones none is
 
 
 @dataclass(frozen=True)
@@ -97,19 +91,19 @@ def schedule_of(events: Sequence[Event]) -> Schedule:
 
 
 def encode(reference: tuple[str, dict[str, Any]], seed: str, schedule: Schedule | Moves) -> str:
-    """Return the token of one run; *seed* is that of a recorded one."""
+    """Return the token of one run, "" if it is too long for one; *seed* is that of a recorded
+    one.
+    """
+    points: list[str] = []
     if isinstance(schedule, Moves):
-        version, seed = _STARTS if schedule.points else _EXPLORED, str(schedule.digest)
+        points, seed = [*schedule.points], str(schedule.digest)
         roles = list(dict.fromkeys(role for role, _ in schedule.steps))
         order = [2 * roles.index(role) + gives_up for role, gives_up in schedule.steps]
+        version = STARTS if points else EXPLORED
     else:
-        version, roles = _VERSION, list(dict.fromkeys(schedule))
+        version, roles = RECORDED, list(dict.fromkeys(schedule))
         order = [roles.index(role) for role in schedule]
-    data = [version, *reference, seed, roles, order]
-    if version == _STARTS and isinstance(schedule, Moves):
-        data.append(schedule.points)
-    packed = zlib.compress(json.dumps(data, separators=(",", ":")).encode(), 9)
-    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+    return pack(Data(version, *reference, seed, roles, order, points))
 
 
 def decode(token: str) -> tuple[tuple[str, dict[str, Any]], str, Schedule | Moves]:
@@ -118,26 +112,12 @@ def decode(token: str) -> tuple[tuple[str, dict[str, Any]], str, Schedule | Move
     Raises:
         ScenarioError: it is no token, or one of another version.
     """
-    try:
-        packed = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-        version, name, arguments, seed, roles, order, *points = json.loads(zlib.decompress(packed))
-        schedule: Schedule | Moves
-        name = _RENAMED.get(name, name)
-        explored = version in (_EXPLORED, _STARTS)
-        if explored:
-            points = points[0] if version == _STARTS else ()
-            schedule = Moves(tuple([(roles[i >> 1], i & 1 == 1) for i in order]), int(seed),
-                             tuple(points))
-        else:
-            schedule = [roles[i] for i in order]
-        if not (isinstance(name, str) and isinstance(arguments, dict) and isinstance(seed, str)
-                and all(isinstance(text, str) for text in [*roles, *points])):
-            raise TypeError
-    except (binascii.Error, zlib.error, ValueError, TypeError, IndexError):
-        raise ScenarioError("this is no replay token (was it cut short?)") from None
-    if version not in (_VERSION, _EXPLORED, _STARTS):
-        raise ScenarioError(f"this token is of version {version}, not {_VERSION} to {_STARTS}")
-    return (name, arguments), "" if explored else seed, schedule
+    data = unpack(token)
+    reference = _RENAMED.get(data.name, data.name), data.arguments
+    if data.version == RECORDED:
+        return reference, data.seed, [data.roles[i] for i in data.order]
+    steps = tuple([(data.roles[i >> 1], i & 1 == 1) for i in data.order])
+    return reference, "", Moves(steps, int(data.seed), tuple(data.points))
 
 
 def token_of(scenario: Any, seed: str, events: Sequence[Event]) -> str:

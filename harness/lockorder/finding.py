@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from ..locks.callsite import Chain
@@ -14,6 +13,7 @@ from ..locks.errors import ScenarioError
 from ..locks.node import ImpliedClass
 from ..locks.one_line import one_line
 from ..meetings.meet import Meet
+from ..runtime.text_file import read_text
 from ..runtime.verdict import Finding, Outcome, Verdict
 from .cycles import Group, reduced
 from .graph import Leg
@@ -157,11 +157,7 @@ def read_baseline(path: str) -> dict[str, str]:
     Raises:
         ScenarioError: the file cannot be read, or a line is not of that form.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ScenarioError(f"cannot read the baseline {path}: "
-                            f"{getattr(exc, 'strerror', None) or exc}") from None
+    lines = read_text(path, "the baseline").splitlines()
     return dict(_known_cycle(line, f"{path}:{number}") for number, line in enumerate(lines, 1)
                 if line.strip() and not line.startswith("#"))
 

@@ -160,6 +160,12 @@ def _traceback_of(exc: BaseException) -> TracebackType | None:
     return found
 
 
+def is_installed(path: str) -> bool:
+    """Say whether a file is of the standard library, or of an installed package."""
+    real = os.path.realpath(path)
+    return real.startswith(os.path.realpath(_PYTHON) + os.sep) or bool(_INSTALLED.search(real))
+
+
 def _is_of_python(path: str) -> bool:
     """Say whether a file is of the standard library, or of what imports modules."""
     return path.startswith("<frozen ") or (path.startswith(_PYTHON)

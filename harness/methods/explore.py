@@ -35,6 +35,7 @@ from ..runtime.verdict import Finding, Outcome, Verdict, counted
 from ..runtime.workers import Workers
 from .ctrl_c import told_at_ctrl_c
 from .engine_first import CUT_SHORT, EngineFirst
+from .replay import again as replay_again
 from .outside import nothing_seen, used_beside
 from .tally import OUTSIDE_USED, TIMEOUT, Tally, check_arguments, progress_line, result_of
 from .worlds import ONCE
@@ -272,8 +273,8 @@ class _Exploration(EngineFirst):
         if failing is not None and failing.moves is not None and not outcome.stuck:
             reference = reference_of(self.scenario)
             token = encode(reference or ("", {}), "", failing.moves)
-            again = f"python -m harness replay {token}" if reference is not None \
-                else f"harness.replay({token!r}, scenario)"
+            again = replay_again(token, reference[0]) if token and reference is not None \
+                else token and f"harness.replay({token!r}, scenario)"
         self.stopped = self.stopped or OUTSIDE_USED if self.tally.outside else self.stopped
         outcome.outside = outcome.outside | self.tally.outside
         complete = not self.stopped and self.strategy.complete and not self.unseen and (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import shlex
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -17,13 +18,11 @@ from ..exploration.controlled_run import ControlledRun
 from ..exploration.follower import NEXT, Follower, Turn
 from ..exploration.stable_ids import Names
 from ..exploration.token import Moves, Schedule, decode
-from ..locks.errors import ScenarioError
-from ..locks.user_code import call
-from ..programs.loading import load
+from ..programs.named import may_be_named, scenario_named
 from ..report.result import Result
 from ..runtime.scenario import Scenario, build, has_built, name_of
 from ..runtime.verdict import Finding, Outcome, Verdict
-from .tally import TIMEOUT, result_of, workers_of_a_call
+from .tally import TIMEOUT, check_arguments, result_of, workers_of_a_call
 
 NOT_BEGUN = Finding(Verdict.INCONCLUSIVE, "observed", "interrupted before it began")
 
@@ -33,15 +32,17 @@ def replay(token: str, scenario: Callable[..., Any] | None = None, *,
     """Run again what *token* recorded.
 
     Args:
-        scenario: the scenario, if it has no importable name.
+        scenario: the scenario, whatever the token names. Without it that is called: a token of a
+            stranger's may name functions of files in the current directory, nothing else.
 
     Raises:
         ScenarioError: the token or the scenario cannot be used.
         Interrupted: Ctrl-C; its `result` says where the run stood.
     """
-    (reference, arguments), seed, schedule = decode(token)
+    check_arguments(None, None, timeout, "block")
+    reference, seed, schedule = decode(token)
     if scenario is None:
-        scenario = _scenario(reference, arguments)
+        scenario = scenario_named(*reference)
     explored = isinstance(schedule, Moves)
     name, began, is_first = name_of(scenario), time.perf_counter(), not has_built(scenario)
     with workers_of_a_call(lambda cut: result_of(name, cut or Outcome([NOT_BEGUN], []), {"runs": 1},
@@ -67,16 +68,10 @@ def replay(token: str, scenario: Callable[..., Any] | None = None, *,
                      world, replay=token)
 
 
-def _scenario(reference: str, arguments: dict[str, Any]) -> Callable[..., Any]:
-    """Return the scenario that a token names."""
-    if not reference:
-        raise ScenarioError("this token names no scenario: call harness.replay(token, scenario)")
-    named = load(reference)
-    if not arguments:
-        return named
-    scenario: Callable[..., Any] = call(f"{reference} cannot be built as this token asks: it",
-                                        named, **arguments)
-    return scenario
+def again(token: str, reference: str) -> str:
+    """Return the command that replays *token*, which names *reference*."""
+    words = f" {shlex.quote(reference)}" if reference and not may_be_named(reference) else ""
+    return f"python -m harness replay {token}{words}"
 
 
 def _follower(schedule: Schedule | Moves, world: Scenario) -> Follower:

@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..exploration.token import token_of
+from ..exploration.token import decode, token_of
 from ..report.result import Result
 from ..runtime.verdict import Outcome
 from ..runtime.workers import Workers
 from .noise import Noise
+from .replay import again as replay_again
 from .tally import TIMEOUT, Call, progress_line, repeat
 
 RUNS = 1000              # when neither runs nor seconds are given
@@ -60,7 +61,7 @@ def stress(scenario: Callable[..., Any], *, runs: int | None = None, seconds: fl
         if call.kept is not None and finding is not None:
             token = token_of(scenario, kept_seed, call.kept.events[:finding.events])
         return {"coverage": {"seed": seed}, "replay": token,
-                "again": f"python -m harness replay {token}" if token else ""}
+                "again": replay_again(token, decode(token)[0][0]) if token else ""}
 
     def progress_text() -> str:
         rate = call.runs / (time.perf_counter() - call.began)

@@ -23,6 +23,7 @@ from ..checker.program import Program, unknown_operation
 from ..lockorder.lockdep import SUBCLASSES, TYPES
 from ..locks.errors import ScenarioError, unknown_name
 from ..locks.operations import ONLY_RECORDED
+from .for_tokens import from_token, json_path, text
 from .json_file import check_keys, get, read_json
 from .threads import Factory, Lines, OPERATIONS, Operation, Reference, scenario_of, sequence_of
 
@@ -130,6 +131,7 @@ def _reference(file: str, case: str, version: str, policy: str) -> Reference:
                                        "policy": policy}
 
 
+@from_token(file=json_path, case=text, version=text, policy=text)
 def scenario(file: str, case: str, version: str = "", policy: str = "writer") -> Factory:
     """Return the scenario factory of a version of a case of *file*: what replay tokens refer to."""
     return File(file).case(case).scenario(version, policy)

@@ -10,6 +10,7 @@ from json import decoder, scanner
 from typing import Any
 
 from ..locks.errors import ScenarioError, unknown_name
+from ..runtime.text_file import read_text
 
 # Remarks that any object may have, beside what it says.
 REMARKS = ("title", "note", "notes", "comment", "why", "what", "source", "sources", "url", "commit",
@@ -73,13 +74,9 @@ def get(raw: dict[str, Any], key: str, kind: type, where: str, default: Any = _R
 
 def read_json(path: str) -> Any:
     """Return what the JSON file *path* says, each list with its line."""
+    text = read_text(path)
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            return parse(file.read())
-    except OSError as exc:
-        raise ScenarioError(f"cannot read {path}: {exc.strerror}") from None
-    except UnicodeDecodeError:
-        raise ScenarioError(f"{path} is no JSON: it is not text in UTF-8") from None
+        return parse(text)
     except json.JSONDecodeError as exc:
         raise ScenarioError(f"{path} is no JSON: {exc.msg} at line {exc.lineno}, column "
                             f"{exc.colno}") from None

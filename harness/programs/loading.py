@@ -1,4 +1,4 @@
-"""From what a command line names, MODULE:NAME or FILE.json, to a scenario."""
+"""From what a command line names, MODULE:NAME, FILE.py:NAME or FILE.json, to a scenario."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .format import load_case
 
 def load(reference: str, policy: str | None = None) -> Callable[[], Any]:
     """Return the scenario factory that *reference* names: MODULE:NAME, looked up in the current
-    directory first, or FILE.json with a case (see format.py).
+    directory first, the same as FILE.py:NAME, or FILE.json with a case (see format.py).
 
     Args:
         policy: of the reader/writer locks of a case of a file; a module makes its own locks.
@@ -31,19 +31,51 @@ def load(reference: str, policy: str | None = None) -> Callable[[], Any]:
         return load_case(reference, policy)
     if policy is not None:
         raise ScenarioError(f"a policy goes with FILE.json only: {reference} makes its own locks")
-    module_name, colon, attribute = reference.partition(":")
-    if not colon or not module_name or not attribute:
-        raise ScenarioError(f"{reference!r} is not of the form MODULE:NAME")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    module_name, _, attribute = reference.rpartition(":")
+    if not module_name or not attribute:
+        raise ScenarioError(f"{shown(reference)} is not of the form MODULE:NAME, FILE.py:NAME or "
+                            f"FILE.json")
+    module_name = _module_of(module_name)
+    reference = f"{module_name}:{attribute}"
+    here_first()
     with Refused():
-        target = _import(module_name)
+        target = imported(module_name)
         factory: Callable[[], Any] = call(f"{reference} cannot be looked up: it", _find, target,
                                           reference, attribute)
         return factory
 
 
-def _import(module_name: str) -> Any:
+def here_first() -> None:
+    """Let modules be looked for in the current directory, too: before all others, if it was not on
+    the path.
+    """
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+
+
+def _module_of(name: str) -> str:
+    """Return the name of the module that *name* means: it is that, or the path of its file."""
+    parts = name.split(".")
+    by_path = "/" in name or os.sep in name
+    if parts[-1] == "py" and not by_path:
+        by_path = os.path.isfile(name) or not os.path.isfile(os.path.join(*parts) + ".py")
+    if by_path:
+        if not name.endswith(".py") or not os.path.isfile(name):
+            raise ScenarioError(f"there is no Python file {shown(name)}")
+        parts = os.path.relpath(name.removesuffix(".py")).split(os.sep)
+    if not all(map(str.isidentifier, parts)):
+        raise ScenarioError(f"{shown(name)} is no module of the current directory: go where it can "
+                            f"be imported, and give MODULE:NAME" if by_path else
+                            f"{shown(name)} is not the name of a module")
+    return ".".join(parts)
+
+
+def imported(module_name: str) -> Any:
+    """Return the module of that name.
+
+    Raises:
+        ScenarioError: there is none, or it cannot be imported.
+    """
     try:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as exc:

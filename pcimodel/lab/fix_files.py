@@ -9,9 +9,13 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-from harness.locks.callsite import first_line, raised_at
+from harness.locks.callsite import first_line, is_installed, raised_at
 from harness.locks.errors import ScenarioError, unknown_name
+from harness.programs.for_tokens import texts
+from harness.programs.named import defines, may_be_named
+from harness.runtime.text_file import MOST_SOURCE, read_text
 
 from ..fixes import FIXES
 
@@ -40,12 +44,29 @@ def fix_named(name: str) -> type:
     return fix
 
 
+def fixes_here(names: Any) -> str:
+    """Rule for what a token gives: fixes of the laboratory, or of files below the current
+    directory.
+    """
+    if texts(names):
+        return texts(names)
+    for name in names:
+        place, _, attribute = name.rpartition(":")
+        if place.endswith(".py"):
+            path, here = os.path.realpath(place), os.path.realpath(os.getcwd())
+            is_here = path.startswith(os.path.join(here, "")) and not is_installed(path) \
+                and defines(path, attribute)
+        else:
+            is_here = not place or may_be_named(name)
+        if not is_here:
+            return f"and {name!r} is not in a file of the current directory"
+    return ""
+
+
 def _from_file(place: str) -> ModuleType:
     path = Path(place)
-    try:
-        changed = path.stat().st_mtime_ns
-    except OSError as exc:
-        raise ScenarioError(f"cannot read the fix in {place}: {exc.strerror}") from None
+    read_text(place, "the fix in", MOST_SOURCE)    # it is a file, not a pipe
+    changed = path.stat().st_mtime_ns
     return _loaded(str(path.resolve()), place, changed)
 
 

@@ -14,12 +14,14 @@ from functools import lru_cache
 from typing import Any
 
 from harness import At, Meet, Scenario
+from harness.locks.errors import unknown_name
+from harness.programs.for_tokens import from_token, text
 
 from ..fixes import apply
 from ..kernel import Kernel
 from ..trees import TREES
 from . import worlds
-from .fix_files import fix_named
+from .fix_files import fix_named, fixes_here
 from .invariants import (at_rest, disk_is_back, error_is_recovered, pf_is_bound, pf_is_unbound,
                          vf_driver_is_bound, vfs_are_disabled, vfs_are_enabled, vfs_were_enabled)
 from .machines import setup_of
@@ -68,6 +70,7 @@ def _entry(name: str, **fields: Any) -> Callable[[Any], Any]:
     return register
 
 
+@from_token(name=text, kernel=text, fixes=fixes_here, policy=text, machine=text)
 def scenario(name: str, kernel: str = "v4.14", fixes: Sequence[str] = (),
              policy: str = "writer", machine: str | None = None) -> Callable[..., Scenario]:
     """Return the factory of a scenario on *kernel* with *fixes*, for the harness.
@@ -76,8 +79,10 @@ def scenario(name: str, kernel: str = "v4.14", fixes: Sequence[str] = (),
         machine: the name of a machine; None: the default one, random ones under stress.
 
     Raises:
-        KeyError, ValueError: unknown names, or fixes that do not fit or exclude each other.
+        ScenarioError, ValueError: unknown names, or fixes that do not fit or exclude each other.
     """
+    if name not in SCENARIOS:
+        raise unknown_name("unknown scenario", name, list(SCENARIOS))
     entry, tree = SCENARIOS[name], tree_with(kernel, fixes)
     setup_of(machine)
     names = _kernel_names(tree)    # type: ignore[arg-type]    # python/mypy#11469
@@ -110,8 +115,10 @@ def tree_with(kernel: str, fixes: Sequence[str]) -> type[Kernel]:
     """Return the tree of that name with *fixes*, each by its name or as FILE.py:NAME.
 
     Raises:
-        KeyError, ValueError: unknown names, or fixes that do not fit or exclude each other.
+        ScenarioError, ValueError: unknown names, or fixes that do not fit or exclude each other.
     """
+    if kernel not in TREES:
+        raise unknown_name("unknown kernel", kernel, list(TREES))
     for name in fixes:
         if fixes.count(name) > 1:
             raise ValueError(f"fix {name!r} is given twice")

@@ -1,6 +1,7 @@
 """What some of these tests need of the process they run in, and what several look at."""
 
 import signal
+from pathlib import Path
 
 import pytest
 import small_worlds
@@ -23,3 +24,9 @@ def stressed():
     """
     return {name: stress(getattr(small_worlds, name), runs=200, seed=seed)
             for seed, name in enumerate(("abba", "philosophers", "nested_read", "handoff"), 1)}
+
+
+@pytest.fixture
+def beside_the_worlds(monkeypatch):
+    """Go where small_worlds.py is: a token may name what is in the current directory."""
+    monkeypatch.chdir(Path(small_worlds.__file__).parent)

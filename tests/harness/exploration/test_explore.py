@@ -457,6 +457,7 @@ def test_an_account_that_refuses_what_is_free_is_an_internal_error(monkeypatch):
 # -- the fast engine -------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("beside_the_worlds")
 @pytest.mark.parametrize("world", [
     small_worlds.abba, small_worlds.philosophers, small_worlds.nested_read, small_worlds.handoff])
 def test_the_engine_s_shortest_way_to_a_deadlock_is_confirmed_on_real_threads(world):
@@ -621,6 +622,7 @@ def essence(result):
     return result.verdict, sorted(map(str, result.cycle))
 
 
+@pytest.mark.usefixtures("beside_the_worlds")
 @pytest.mark.parametrize("world", [small_worlds.abba, small_worlds.nested_read,
                                    small_worlds.handoff])
 @pytest.mark.parametrize("strategy", ["dpor", "random"])

@@ -82,11 +82,67 @@ def test_a_token_that_is_none_is_refused_in_one_line(token):
     assert str(caught.value) and "\n" not in str(caught.value)
 
 
+def plain(text):
+    """Return a token of *text*, whatever it is."""
+    return base64.urlsafe_b64encode(zlib.compress(text.encode(), 9)).decode()
+
+
+DATA = {"version": 1, "name": "m:n", "arguments": {}, "seed": "1/0", "roles": ["A", "B"],
+        "order": [0, 1]}
+
+
+@pytest.mark.parametrize("part, value", [
+    ("version", True), ("version", 1.0), ("version", "1"), ("version", [1]), ("version", -1),
+    ("version", 10**4000), ("name", None), ("name", ["m:n"]), ("name", "m" * 5001),
+    ("arguments", []), ("arguments", None), ("seed", 1), ("seed", None), ("seed", "1" * 5001),
+    ("roles", "AB"), ("roles", ["A", 1]), ("roles", ["A", "A"]), ("roles", ["A", "\ud800"]),
+    ("roles", {"A": 1}), ("roles", ["r" * 5001, "B"]), ("roles", list(map(str, range(10001)))),
+    ("order", [2]), ("order", [-1]), ("order", [True]), ("order", [0.0]), ("order", ["0"]),
+    ("order", "01"), ("order", {"0": 1}), ("order", [10**30]), ("order", [[0]]),
+    ("order", [float("nan")]), ("order", [0] * 250_001)])
+def test_every_part_of_a_token_is_of_its_type_range_and_size(part, value):
+    with pytest.raises(ScenarioError) as caught:
+        decode(packed([*{**DATA, part: value}.values()]))
+    assert str(caught.value).startswith("this ") and len(str(caught.value)) < 100
+
+
+@pytest.mark.parametrize("part, value", [
+    ("seed", "1/0"), ("seed", ""), ("seed", "-1"), ("seed", str(2**32)), ("seed", "\u0663"),
+    ("seed", "1" * 5000), ("order", [4]), ("points", "AB"), ("points", [1]), ("points", None)])
+def test_every_part_of_a_token_of_explore_is_so_too(part, value):
+    good = {**DATA, "version": 3, "seed": "7", "order": [3], "points": []}
+    assert decode(packed([*good.values()]))[2].steps == (("B", True),)
+    with pytest.raises(ScenarioError, match="no replay token"):
+        decode(packed([*{**good, part: value}.values()]))
+
+
+@pytest.mark.parametrize("text", [
+    "[" * 100_000, "[" * 500 + "]" * 500, "[1,\"m:n\",{\"a\":1,\"a\":2},\"1\",[],[]]",
+    "[1,\"m:n\",{\"a\":NaN},\"1\",[],[]]", "[1,\"m:n\",{},\"1\",[],[" + "9" * 5000 + "]]",
+    json.dumps([*DATA.values()]) + " " * 4_000_000, "0", "\"text\"", "{}"])
+def test_what_a_token_unpacks_to_is_bounded_json(text):
+    with pytest.raises(ScenarioError, match="no replay token"):
+        decode(plain(text))
+
+
+def test_a_token_is_one_string_of_its_letters_and_line_breaks_of_a_mail_do_no_harm():
+    assert decode(f" {GOOD[:9]}\n{GOOD[9:]}\n") == decode(GOOD)
+    for wrong in (f"{GOOD[:9]}%{GOOD[9:]}", f"{GOOD}AAAA", "A" * 1_000_001, GOOD.encode(), None, 5):
+        with pytest.raises(ScenarioError, match="token"):
+            decode(wrong)
+
+
+def test_a_schedule_that_is_longer_than_a_token_may_be_has_none():
+    assert encode(("m:n", {}), "1/0", ["A"] * 250_000)
+    assert encode(("m:n", {}), "1/0", ["A"] * 250_001) == ""
+
+
 def essence(result):
     """Return what a replay must show again: the cycle, who waits where for what."""
     return result.verdict, sorted(map(str, result.cycle))
 
 
+@pytest.mark.usefixtures("beside_the_worlds")
 @pytest.mark.parametrize("name", ["abba", "philosophers", "nested_read", "handoff"])
 def test_a_finding_of_stress_is_shown_again_ten_times_out_of_ten(name, stressed):
     result = stressed[name]
@@ -95,6 +151,7 @@ def test_a_finding_of_stress_is_shown_again_ten_times_out_of_ten(name, stressed)
     assert [essence(one) for one in again] == [essence(result)] * 10
 
 
+@pytest.mark.usefixtures("beside_the_worlds")
 @pytest.mark.parametrize("name", ["abba", "philosophers", "nested_read", "handoff"])
 def test_every_run_of_stress_can_be_shown_again(name):
     """Twelve seeds, the first finding of each: also those whose threads recorded crosswise."""
@@ -105,11 +162,13 @@ def test_every_run_of_stress_can_be_shown_again(name):
             assert essence(again) == essence(result), f"seed {seed}\n{result}\n\n{again}"
 
 
+@pytest.mark.usefixtures("beside_the_worlds")
 def test_a_replay_gives_the_same_report_every_time(stressed):
     reports = {str(replay(stressed["handoff"].replay)) for _ in range(10)}
     assert len(reports) == 1, "\n\n".join(reports)
 
 
+@pytest.mark.usefixtures("beside_the_worlds")
 @pytest.mark.parametrize("order", [("left", "right"), ("right", "left")])
 def test_requests_of_a_deadlock_wait_in_the_order_of_the_token_and_are_counted(order):
     """Both take their first lock, left before right; then they ask in either order."""

@@ -90,6 +90,7 @@ def test_of_a_long_schedule_the_last_rows_are_shown_and_how_many_come_before():
     assert "(after 22 earlier events, which --full shows)" in text    # 62 steps
 
 
+@pytest.mark.usefixtures("beside_the_worlds")
 def test_a_replay_draws_the_steps_as_the_exploration_did():
     found = explored(refusing_worlds.lost_update)
     again = replay(found.replay)
@@ -342,6 +343,7 @@ def test_in_a_token_a_wait_that_ran_out_is_one_operation():
         (ALICE, "lock_release", LOCK))) == ["alice", "bob", "alice"]
 
 
+@pytest.mark.usefixtures("beside_the_worlds")
 @pytest.mark.parametrize("name", ["trylock", "timeout", "semaphore"])
 def test_a_recorded_run_with_refusals_replays_to_the_same_deadlock(name):
     world = getattr(refusing_worlds, name)

@@ -93,6 +93,7 @@ def test_of_all_clean_headlines_that_of_every_schedule_alone_is_said_to_be_a_pro
     assert not [said for said in {**CLEAN, **OPEN} if "fear" in said]
 
 
+@pytest.mark.usefixtures("beside_the_worlds")
 def test_a_replay_that_fails_no_more_is_headed_as_one_schedule():
     token = encode(("small_worlds:in_order", {}), "1", ["first"] * 4 + ["second"] * 4)
     assert headline(replay(token)) == \

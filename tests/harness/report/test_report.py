@@ -163,6 +163,7 @@ def test_a_deadlock_that_was_waited_for_says_so_and_shows_stacks():
     assert "Thread left (most recent call first):" in text and " in park" in text
 
 
+@pytest.mark.usefixtures("beside_the_worlds")
 def test_a_replay_that_was_left_says_where():
     token = encode(("small_worlds:in_order", {}), "1", ["second", "third", "second"])
     result = replay(token)

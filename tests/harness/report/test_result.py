@@ -180,6 +180,7 @@ def test_repr_of_a_result_and_of_all_that_hangs_on_it_is_one_short_line(tool, wo
     assert long == []
 
 
+@pytest.mark.usefixtures("beside_the_worlds")
 def test_repr_of_a_result_says_the_verdict_and_what_was_covered():
     assert repr(explore(small_worlds.in_order)).startswith(
         "<Result clean, small_worlds:in_order: 2 schedules; ")

@@ -8,12 +8,15 @@ import pickle
 import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from harness import (Completion, LockClass, Mutex, Observer, RWSemaphore, Scenario, ScenarioError,
                      explore, force, predict, replay, run, step, stress)
 from harness.exploration.token import encode
+from harness.programs.for_tokens import from_token
+from harness.programs.for_tokens import from_token
 
 
 class Unspeakable(Exception):
@@ -433,11 +436,13 @@ def test_lock_classes_that_are_none_refuse_the_scenario():
             predict(lambda given=given: Scenario({"role": print}, lock_classes=given))
 
 
+@from_token(a=lambda value: "")
 def made(**arguments):
     sys.exit(0)
 
 
-def test_a_token_whose_scenario_cannot_be_made_is_refused_in_one_line():
+def test_a_token_whose_scenario_cannot_be_made_is_refused_in_one_line(monkeypatch):
+    monkeypatch.chdir(Path(__file__).parent)
     with pytest.raises(ScenarioError, match=r"as this token asks: it raised SystemExit\(0\), at "):
         replay(encode((f"{__name__}:made", {"a": 1}), "1/0", ["role"]))
 
