@@ -6,6 +6,8 @@ import json
 import os
 import sys
 import threading
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -71,6 +73,34 @@ def test_broken_explorer_fails_the_check_of_programs(monkeypatch):
     monkeypatch.setattr(Reduced, "_pending", lambda self: [])
     [differs] = checking._programs(checking.Amount(0.001))[1]
     assert "the reduced search finds other classes" in differs
+
+
+def test_blind_engine_fails_the_check_of_programs(monkeypatch):
+    monkeypatch.setattr(oracle, "random_programs", lambda seed: iter([[recovery()]]))
+    plain = checking.search
+    monkeypatch.setattr(checking, "search", lambda program: replace(plain(program), deadlocks=()))
+    [differs] = checking._programs(checking.Amount(0.001))[1]
+    assert "the engine says" in differs
+
+
+@pytest.mark.parametrize("scale, counterpart", [(1, "check_all"), (0.001, "check")])
+def test_wrong_prediction_fails_its_check(scale, counterpart, monkeypatch):
+    differential = oracle.module("differential")
+    wrong = ["it is wrong"]
+    monkeypatch.setattr(differential, counterpart,
+                        lambda *_: wrong if counterpart == "check_all" else ({}, wrong))
+    assert set(checking._prediction(checking.Amount(scale))[1]) == {"it is wrong"}
+
+
+@pytest.mark.parametrize("check, compare, answer", [
+    ("_scenarios", "compare", SimpleNamespace(
+        seed=1, differs=["it is wrong"], has={}, fails=True, branches=True, stuck=0, plain=1,
+        reduced=1)),
+    ("_starts", "compare_early", (1, 2, ["it is wrong"]))])
+def test_other_ends_fail_their_check(check, compare, answer, monkeypatch):
+    monkeypatch.setattr(oracle.module("random_scenarios"), compare, lambda seed: answer)
+    differs = getattr(checking, check)(checking.Amount(0.001, seed=1))[1]
+    assert differs and all(line.endswith("it is wrong") for line in differs)
 
 
 def test_check_that_fails_is_status_1_and_shows_what_differs(monkeypatch, capsys):

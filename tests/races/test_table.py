@@ -9,13 +9,16 @@ import sys
 import threading
 from collections import Counter
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
 from harness import Verdict, explore, force, replay, stress
+from harness.report.result import Result
+from harness.runtime.verdict import Finding, Outcome
 from pcimodel.__main__ import main
 from pcimodel.fixes import FIXES
-from pcimodel.lab.compare import compare
+from pcimodel.lab.compare import SCHEDULES, compare, judge
 from pcimodel.lab.machines import DEFAULT, MACHINES
 from pcimodel.lab.scenarios import SCENARIOS, scenario
 from pcimodel.lab.table import render
@@ -284,3 +287,33 @@ def test_a_cell_whose_schedules_did_not_come_to_their_end_says_so(name, monkeypa
     _, cell = compare([name], "v4.14", ["collect-then-lock"], timeout=5, policy="writer")
     assert (cell.result.verdict, cell.method) == (Verdict.INCONCLUSIVE, "explore")
     assert "inconclusive a run could not be brought to its end" in render([cell])
+
+
+def came_to(verdict):
+    found = [] if verdict is Verdict.CLEAN else [Finding(verdict, "observed", "x")]
+    schedules = 0 if verdict is Verdict.INCONCLUSIVE else SCHEDULES
+    return Result("x", verdict, "observed", {"runs": 1, "schedules": schedules},
+                  Outcome(found, []), 0.0)
+
+
+@pytest.mark.parametrize("forced, drawn, shown", [
+    ("not-reached", "deadlock", "deadlock"), ("not-reached", "clean", "not-reached"),
+    ("inconclusive", "violation", "violation"), ("inconclusive", "clean", "inconclusive"),
+    ("not-reached", "inconclusive", "inconclusive"), ("deadlock", "clean", "deadlock"),
+    ("clean", "error", "error"), ("violation", "clean", "violation")])
+def test_a_cell_is_the_gravest_of_what_was_forced_and_drawn(forced, drawn, shown):
+    def ask(method, machine):
+        return came_to(Verdict(forced if method == "force" else drawn))
+
+    question = SimpleNamespace(scenario="probe-vs-aer", ask=ask)
+    assert str(judge(question, [DEFAULT, "another"]).result.verdict) == shown
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_every_scenario_looks_at_its_world_at_the_end(name):
+    assert scenario(name)().check is not None
+
+
+@pytest.mark.parametrize("policy", ["fair", "reader"])
+def test_a_token_keeps_the_policy(policy):
+    assert scenario("probe-vs-aer", policy=policy).reference[1]["policy"] == policy

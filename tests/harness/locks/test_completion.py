@@ -41,6 +41,13 @@ def test_complete_all_lets_every_wait_pass_until_reinit():
     assert (passed, done.done(), done.wait(timeout=0.01)) == ([True, True, True], False, False)
 
 
+def test_reinit_takes_back_what_was_completed_once():
+    done = Completion("done")
+    done.complete()
+    done.reinit()
+    assert (done.done(), done.wait(timeout=0)) == (False, False)
+
+
 def test_a_thread_outside_any_run_waits_until_it_is_completed():
     done, story = Completion("done"), []
     thread = threading.Thread(target=lambda: story.append(done.wait()))

@@ -143,3 +143,14 @@ def test_using_it(request, lock_harness):
 def test_not_using_it(request):
     assert request.node.get_closest_marker("thread_unsafe") is None
 """).assert_outcomes(passed=2)
+
+
+def test_baseline_of_an_ini_file_is_beside_it(inner, pytester, monkeypatch):
+    pytester.makeini("[pytest]\nharness_baseline = known.txt\n")
+    pytester.path.joinpath("known.txt").write_text("a -> b -> a  # a ticket\n")
+    below = pytester.mkdir("below")
+    below.joinpath("test_below.py").write_text("def test_it(lock_harness): pass")
+    monkeypatch.chdir(below)
+    result = inner("", str(below / "test_below.py"))
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines([f"lock harness: baseline {pytester.path}/known.txt (ini option *)"])

@@ -203,3 +203,10 @@ def test_yes(lock_harness):
     result.assert_outcomes(passed=1, failed=4)
     said = "VIOLATION: the check at the end failed: it returned False: lambda at test_it.py:13:*"
     result.stdout.fnmatch_lines([said] * 4)
+
+
+def test_search_that_was_cut_is_no_pass(inner):
+    inner("""
+def test_it(lock_harness):
+    lock_harness.explore(ordered, strategy="dfs", max_schedules=1)
+""").assert_outcomes(failed=1)

@@ -1,0 +1,191 @@
+"""What explore keeps of its schedules: the finding shown, counts, tokens, who gives up, switches."""
+
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from harness import Completion, Mutex, Scenario, Verdict, explore, replay
+from harness.exploration.strategies import PCT
+
+
+def once(lock):
+    def role():
+        with lock:
+            pass
+    return role
+
+
+def test_the_first_of_equally_grave_findings_is_shown():
+    """Both orders fail; that of the roles as they are named comes first."""
+    def world():
+        seen, a = [], Mutex("a")
+
+        def appends(name):
+            def role():
+                with a:
+                    seen.append(name)
+            return role
+
+        def check():
+            raise KeyError("".join(seen))
+
+        return Scenario({name: appends(name) for name in "xy"}, check=check)
+
+    assert "xy" in explore(world, strategy="dfs", all=True).finding.text
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_shorter_schedule_fails_in_the_same_way(seed):
+    """Most schedules fail, in one of two ways: that which was found is shown again ten times."""
+    def world():
+        a, order = Mutex("a"), []
+
+        def twice(name):
+            def role():
+                for _ in range(2):
+                    with a:
+                        order.append(name)
+            return role
+
+        def check():
+            if order == [1, 2, 1, 2]:
+                raise KeyError("crosswise")
+            if order not in ([1, 1, 2, 2], [2, 2, 1, 1]):
+                raise KeyError("other")
+
+        return Scenario({"one": twice(1), "two": twice(2)}, check=check)
+
+    result = explore(world, strategy="random", seed=seed)
+    assert result.verdict is Verdict.ERROR and result.coverage["replayed"] == "10 of 10"
+
+
+def test_schedules_and_verdicts_add_up_where_the_search_begins_again():
+    """Two locks of one name, made in threads, are known less well than it seemed."""
+    def world():
+        def child():
+            once(Mutex("same"))()
+
+        def role():
+            thread = threading.Thread(target=child)
+            lock = Mutex("same")
+            thread.start()
+            once(lock)()
+            thread.join()
+
+        def check():
+            raise KeyError("always")
+
+        return Scenario({"x": role}, check=check)
+
+    covered = explore(world, all=True, engine=False).coverage
+    assert sum(covered["verdicts"].values()) == covered["schedules"]
+
+
+def test_who_gave_up_once_may_have_the_next():
+    def world():
+        a, c, got = Mutex("a"), Mutex("c"), []
+
+        def one():
+            if a.acquire(timeout=1):
+                a.release()
+            got.append(c.acquire(timeout=1))
+            if got[0]:
+                c.release()
+
+        def check():
+            assert got == [True]
+
+        return Scenario({"one": one, "two": once(a)}, check=check)
+
+    assert explore(world, engine=False).verdict is Verdict.CLEAN
+
+
+def test_switches_of_those_who_end_or_wait_are_free():
+    """Three that take a, then b. No switch but at an end: 3! = 6 orders.
+
+    With one more switch x is left where another can go on: between its locks, or with b in hand.
+    Between them, to y: first x (3), y (2), then x or z (2), or after another (3 * 2): 18. With b,
+    to y, which comes to b: then x, or z, which comes to b as well, and in both cases y or z (4
+    orders of each of 3 * 2), or after another (3 * 2): 30.
+    """
+    def world():
+        a, b = Mutex("a"), Mutex("b")
+
+        def role():
+            once(a)()
+            once(b)()
+
+        return dict.fromkeys("xyz", role)
+
+    assert explore(world, strategy="bounded", preemptions=0).coverage["schedules"] == 6
+    assert explore(world, strategy="bounded", preemptions=1).coverage["schedules"] == 6 + 18 + 30
+
+
+def test_token_of_a_schedule_that_gives_up_is_followed():
+    def world():
+        a, b, c = Mutex("a"), Mutex("b"), Mutex("c")
+
+        def one():
+            with c:
+                if not a.acquire(timeout=1):
+                    raise KeyError("it gave up")
+                a.release()
+
+        def two():
+            with a:
+                once(b)()
+
+        return {"one": one, "two": two}
+
+    found = explore(world)
+    again = replay(found.replay, world)
+    assert (found.verdict, again.verdict, again.outcome.notes) == (Verdict.ERROR, Verdict.ERROR, [])
+
+
+def violates(name):
+    def world():
+        a = Mutex(name)
+
+        def role():
+            once(a)()
+            raise KeyError("spoon")
+
+        return {"role": role}
+    return world
+
+
+def waits_last_for(last):
+    def world():
+        locks, never, c = {name: Mutex(name) for name in "ab"}, Completion("never"), Mutex("c")
+
+        def one():
+            with locks["a"], locks["b"]:
+                never.wait()
+
+        def two():
+            with c:
+                locks[last].acquire()
+
+        return {"one": one, "two": two}
+    return world
+
+
+@pytest.mark.parametrize("world", [violates, waits_last_for], ids=["takes", "waits for"])
+def test_token_says_that_the_locks_are_others(world):
+    again = replay(explore(world("a")).replay, world("b"))
+    assert any("the steps are others" in note for note in again.outcome.notes)
+    again = replay(explore(world("a")).replay, world("a"))
+    assert not any("the steps are others" in note for note in again.outcome.notes)
+
+
+def test_who_falls_is_below_all_and_priorities_are_drawn_anew():
+    """Depth 2: one falls; of a first schedule, whose length is not known, at its first step."""
+    way, run = PCT(seed=1, depth=2), SimpleNamespace(steps=[], tasks=[1, 2, 3])
+    way.begin()
+    assert (way._priority, way._falls) == ({}, {0})
+    first = way.choose(run, [0, 2, 4])
+    lowest = min(way._priority, key=way._priority.get)
+    assert lowest != first and way._priority[lowest] < 0
+    way.begin()
+    assert way._priority == {}

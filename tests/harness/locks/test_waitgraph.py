@@ -1,0 +1,30 @@
+"""Who waits for whom: the way from a waiting thread back to itself."""
+
+from harness.locks.waitgraph import find_cycle
+
+
+class Waiting:
+    """A task that waits for what it is itself: a lock whose blockers are `others`."""
+
+    timed, mode = False, ""
+
+    def __init__(self):
+        self.waits_on, self.others = self, []
+
+    def blockers(self, task, mode):
+        return self.others
+
+
+def test_of_two_ways_back_the_shorter_is_shown():
+    """a waits for b and c; b for a; c for d, and d for a."""
+    a, b, c, d = (Waiting() for _ in range(4))
+    a.others, b.others, c.others, d.others = [c, b], [a], [d], [a]
+    assert find_cycle(a) == [a, b]
+    a.others = [b, c]
+    assert find_cycle(a) == [a, b]
+
+
+def test_who_waits_for_a_cycle_is_not_of_it():
+    a, b, c = (Waiting() for _ in range(3))
+    a.others, b.others, c.others = [b], [c], [b]
+    assert find_cycle(a) is None

@@ -1,0 +1,106 @@
+"""What a point of a meeting says, what force says of one that is missed, and what it counts."""
+
+import pytest
+
+from harness import At, Completion, Meet, Mutex, Scenario, Verdict, force
+
+
+def takes(*locks):
+    def role():
+        for lock in locks:
+            with lock:
+                pass
+    return role
+
+
+def nested(first, second):
+    def role():
+        with first:
+            with second:
+                pass
+    return role
+
+
+def test_the_function_of_a_point_counts():
+    """One asks for a twice; only late() is the point, which two waits for."""
+    stories = []
+
+    def world():
+        a, b, story = Mutex("a"), Mutex("b"), []
+
+        def early():
+            with a:
+                story.append("early")
+
+        def late():
+            with a:
+                story.append("late")
+
+        def two():
+            with b:
+                story.append("two")
+
+        return Scenario({"one": lambda: (early(), late()), "two": two},
+                        meet=Meet(At("two", b), At("one", a, function="late")),
+                        check=lambda: stories.append(story))
+
+    force(world)
+    assert stories == [["early", "two", "late"]]
+
+
+def test_of_orders_that_all_miss_the_first_says_why():
+    def world():
+        a, b = Mutex("a"), Mutex("b")
+        return Scenario({"one": takes(a), "two": takes(b)},
+                        meet=Meet(At("one", a, holding=b), At("two", b, holding=a)))
+
+    result = force(world)
+    assert result.verdict is Verdict.NOT_REACHED and "in the first, one ended" in result.finding.text
+
+
+def test_a_meeting_waits_for_one_whose_limit_runs_out():
+    def world():
+        a, b, never = Mutex("a"), Mutex("b"), Completion("never")
+
+        def two():
+            never.wait(timeout=0.01)
+            with b:
+                pass
+
+        return Scenario({"one": takes(a), "two": two}, meet=Meet(At("one", a), At("two", b)))
+
+    result = force(world)
+    assert (result.verdict, result.coverage) == (Verdict.CLEAN, {"runs": 1})
+
+
+def test_who_waited_before_and_has_it_now_is_no_row():
+    def world():
+        a, b, c = Mutex("a"), Mutex("b"), Mutex("c")
+        return Scenario(
+            {"zero": takes(c), "one": lambda: (takes(c)(), nested(a, b)()), "two": nested(b, a)},
+            meet=[Meet(At("zero", c), At("one", c)),
+                  Meet(At("one", b, holding=a), At("two", a, holding=b))])
+
+    result = force(world)
+    assert result.verdict is Verdict.DEADLOCK and "had to wait" not in str(result)
+
+
+def test_runs_after_the_first_meet_at_once():
+    """Three runs to find where the roles meet, and one for each run after that."""
+    def world():
+        a, b = Mutex("a"), Mutex("b")
+        return {"one": nested(a, b), "two": nested(b, a)}
+
+    assert force(world, runs=5).coverage["runs_to_get_there"] == 3 + 4
+
+
+@pytest.mark.parametrize("worlds, reports", [(("ab", "cd"), 2), (("ab", "ab"), 1)])
+def test_deadlocks_on_other_locks_are_other_reports(worlds, reports):
+    names = iter(worlds * 2)
+
+    def world():
+        a, b = map(Mutex, next(names))
+        return Scenario({"one": nested(a, b), "two": nested(b, a)},
+                        meet=Meet(At("one", b, holding=a), At("two", a, holding=b)))
+
+    assert force(world, runs=4).coverage["distinct_reports"] == reports

@@ -1,0 +1,290 @@
+"""Who is blamed for what, in which order, and how far the trace of a run goes."""
+
+import threading
+from itertools import pairwise
+
+import pytest
+
+from harness import (At, Completion, Meet, Mutex, Observer, RWSemaphore, Scenario, Verdict, force,
+                     predict, run)
+from harness.runtime import recorder
+from harness.runtime.verdict import Finding, Outcome
+
+# The gravest first: the order of the table of verdicts.
+GRAVEST_FIRST = ["deadlock", "hang", "violation", "error", "predicted", "not-reached",
+                 "inconclusive", "clean"]
+
+
+def nested(first, second):
+    def role():
+        with first:
+            with second:
+                pass
+    return role
+
+
+def crossed(check=None, **more):
+    a, b = Mutex("a"), Mutex("b")
+    return Scenario({**more, "one": nested(a, b), "two": nested(b, a)}, check=check,
+                    meet=Meet(At("one", b, holding=a), At("two", a, holding=b)))
+
+
+@pytest.mark.parametrize("graver, other", [*pairwise(GRAVEST_FIRST)])
+def test_the_graver_verdict_is_the_outcome_wherever_it_stands(graver, other):
+    one, two = (Finding(Verdict(word), "observed", word) for word in (graver, other))
+    assert Verdict(graver).graveness > Verdict(other).graveness
+    assert Outcome([one, two], []).gravest is Outcome([two, one], []).gravest is one
+
+
+def test_every_verdict_has_its_place():
+    assert sorted(GRAVEST_FIRST) == sorted(map(str, Verdict))
+
+
+def test_of_equally_grave_findings_the_first_is_the_outcome():
+    one, two = (Finding(Verdict.ERROR, "observed", word) for word in ("first", "second"))
+    assert Outcome([one, two], []).gravest is one
+
+
+def test_the_end_of_a_world_is_not_checked_after_a_deadlock():
+    asked = []
+    result = force(lambda: crossed(check=lambda: asked.append("asked")))
+    assert (result.verdict, asked) == (Verdict.DEADLOCK, [])
+
+
+class Ended(Observer):
+    """Set `of` once the role *name* has ended."""
+
+    def __init__(self, name):
+        self.name, self.of = name, threading.Event()
+
+    def role_end(self, task):
+        if task.name == self.name:
+            self.of.set()
+
+
+def clumsy():
+    raise KeyError("spoon")
+
+
+@pytest.fixture
+def run_after_the_clumsy():
+    """Return a function that runs what a role does once *name* has raised, on a lock."""
+    def call(after, name="clumsy", other="other"):
+        seen = []
+
+        def world():
+            lock = Mutex("lock")
+
+            def role():
+                seen[-1].of.wait()
+                after(lock)
+
+            return {name: clumsy, other: role}
+
+        def observers():
+            seen.append(Ended(name))
+            return seen[-1:]
+
+        return run(world, observers=observers)
+
+    return call
+
+
+def test_the_trace_ends_at_the_finding(run_after_the_clumsy):
+    def takes(lock):
+        with lock:
+            pass
+
+    result = run_after_the_clumsy(takes)
+    assert (result.verdict, [event for event in result.trace if event["lock"] == "lock"]) == (
+        Verdict.ERROR, [])
+
+
+@pytest.mark.parametrize("name, other", [("clumsy", "keeper"), ("r10", "r1"), ("r1", "r10")])
+def test_each_role_is_blamed_for_its_own(name, other, run_after_the_clumsy):
+    """Also where the name of one begins as that of the other."""
+    found = run_after_the_clumsy(Mutex.acquire, name, other).findings
+    assert [each["verdict"] for each in found] == ["violation", "error"]
+    assert f"{other} " in found[0]["text"] and f"{name} " in found[1]["text"]
+
+
+def test_what_is_held_at_the_end_is_released_last_first():
+    told = []
+
+    class Tell(Observer):
+        def lock_release(self, task, lock, mode):
+            told.append(lock.name)
+
+    def world():
+        a, b = Mutex("a"), Mutex("b")
+        return {"role": lambda: (a.acquire(), b.acquire())}
+
+    run(world, observers=lambda: [Tell()])
+    assert told == ["b", "a"]
+
+
+def test_a_release_gives_back_what_was_taken_last():
+    """Of two reads the first is still held: the place in the report is its own."""
+    def world():
+        sem, never = RWSemaphore("sem", policy="reader"), Completion("never")
+
+        def role():
+            sem.down_read()
+            sem.down_read()
+            sem.up_read()
+            never.wait()
+
+        return {"role": role}
+
+    [state] = run(world).finding.roles
+    [hold] = [hold for hold in state.holds if hold.lock == "sem"]
+    assert hold.at.endswith(f":{world.__code__.co_firstlineno + 4}")
+
+
+def test_a_lock_that_is_held_is_not_destroyed():
+    def world():
+        lock = Mutex("lock")
+
+        def role():
+            with lock:
+                lock.destroy()
+
+        return {"role": role}
+
+    assert run(world).verdict is Verdict.VIOLATION
+
+
+def test_who_waits_with_a_limit_is_told_so():
+    def world():
+        return crossed(timed=lambda: Completion("never").wait(timeout=3600))
+
+    states = {state.role: state.state for state in force(world).finding.roles}
+    assert states["timed"] == "waits with a time limit"
+
+
+def test_a_nested_request_is_nested_alone():
+    """The next one of the class is not: the two make a cycle of one class."""
+    def world():
+        first, inner, second = (Mutex(f"c{i}", lock_class="c") for i in range(3))
+
+        def role():
+            with first:
+                inner.acquire(nested=1, why="because")
+                inner.release()
+                with second:
+                    pass
+
+        return {"role": role}
+
+    assert len(predict(world).predictions) == 1
+
+
+def test_a_record_has_a_limit(monkeypatch):
+    monkeypatch.setattr(recorder, "LIMIT", 10)
+
+    def world():
+        a = Mutex("a")
+
+        def role():
+            for _ in range(20):
+                with a:
+                    pass
+
+        return {"role": role}
+
+    assert len(run(world).outcome.log) == 10
+
+
+def test_unnamed_locks_of_roles_are_called_alike_in_every_run():
+    names = []
+
+    def world():
+        def role():
+            lock = Mutex()
+            names.append(lock.name)
+            with lock:
+                pass
+
+        return {"role": role}
+
+    run(world, runs=2)
+    assert len(names) == 2 and len(set(names)) == 1
+
+
+def test_by_is_asked_anew_each_time():
+    """Who brings what the waiter waits for is known after it began to wait."""
+    seen = []
+
+    class Waits(Observer):
+        def __init__(self):
+            self.on_done = threading.Event()
+
+        def lock_contended(self, task, lock, mode):
+            if lock.name == "done":
+                self.on_done.set()
+
+    def world():
+        lock, done, who = Mutex("lock"), Completion("done"), [None]
+
+        def waiter():
+            with lock:
+                done.wait(by=lambda: who[0])
+
+        def bringer():
+            seen[-1].on_done.wait()
+            who[0] = "bringer"
+            with lock:
+                done.complete()
+
+        return {"waiter": waiter, "bringer": bringer}
+
+    def observers():
+        seen.append(Waits())
+        return seen[-1:]
+
+    assert run(world, observers=observers).verdict is Verdict.DEADLOCK
+
+
+def test_who_has_ended_is_not_named_as_who_ends_a_wait():
+    def world():
+        done, gate = Completion("done"), Completion("gate")
+
+        def waiter():
+            gate.wait(by="bringer")
+            done.wait(by="bringer")
+
+        return {"bringer": gate.complete, "waiter": waiter}
+
+    result = run(world)
+    assert (result.verdict, "bringer is to end the wait" in str(result)) == (Verdict.HANG, False)
+
+
+def test_a_writer_waits_for_every_reader():
+    """The reader that came first goes on; the second wants what the writer has."""
+    def world():
+        sem, lock, never = RWSemaphore("sem"), Mutex("lock"), Completion("never")
+        first_in, second_in = Completion("first in"), Completion("second in")
+
+        def first():
+            with sem.down_read():
+                first_in.complete()
+                never.wait(timeout=3600)
+
+        def second():
+            first_in.wait(by="first")
+            with sem.down_read():
+                second_in.complete()
+                with lock:
+                    pass
+
+        def writer():
+            with lock:
+                second_in.wait(by="second")
+                with sem.down_write():
+                    pass
+
+        return {"first": first, "second": second, "writer": writer}
+
+    result = run(world)
+    assert (result.verdict, {each["role"] for each in result.cycle}) == (
+        Verdict.DEADLOCK, {"second", "writer"})
