@@ -26,6 +26,7 @@ from ..runtime.process_state import aside
 from ..runtime.recorder import all_stacks
 from ..runtime.run import unwind
 from ..runtime.scenario import Scenario
+from ..runtime.standstill import Standstill
 from ..runtime.verdict import Finding, Verdict, for_ever
 from ..runtime.workers import Workers
 from .kinds import OF_MUTEX, asks
@@ -34,7 +35,6 @@ from .dependency import COMPLETE, COMPLETE_ALL, LOOK, START, STEP, STEP_UNNAMED
 from .stable_ids import Names, after_start_of, start_of
 
 _UNNAMED = re.compile(r"Thread-\d+( \(|$)")    # the name of a thread that was given none
-_SPIN = 100              # steps of the same kind in a row that say so
 
 
 class ControlledRun(ScheduledRun):
@@ -42,7 +42,6 @@ class ControlledRun(ScheduledRun):
 
     Attributes:
         cut: whether it was ended before its end: by the chooser, or for its length.
-        late: whether it was ended by the deadline.
         stuck: the roles that could not go on at the end, if it is no clean end.
         deadlocked: those of them that wait for each other.
 
@@ -59,10 +58,10 @@ class ControlledRun(ScheduledRun):
                  deadline: float | None = None, full: bool = False,
                  to_the_end: bool = False, numbered: bool = False,
                  together: bool = False) -> None:
-        self.late = False
         self.stuck: list[ControlledTask] = []
         self.deadlocked: tuple[ControlledTask, ...] = ()
         self.workers: Any = None
+        self._asks_outside = False    # nobody can go on, but for who is outside the run
         self._full = self.reported = full
         self._numbered, self._together = numbered, together
         super().__init__(scenario, chooser, names, timeout, deadline, to_the_end)
@@ -122,38 +121,44 @@ class ControlledRun(ScheduledRun):
         return super().is_late(now) and not self.findings
 
     def cut_short(self) -> None:
-        self.cut = self.late = True
+        self.cut = True
         enter()
         if not self.unwinding and self.unfinished:
             self._let_all_go()
         leave()
 
-    def judge_silence(self, now: float) -> bool:
-        if now - self.moved < self.timeout:
-            return False
-        aside(self._judge_standstill)
-        return True
+    def at_large(self) -> list[Task]:
+        # Who stands at a stop may be choosing, or on its way to wait there.
+        return [] if self._asks_outside else [task for task in self.tasks if not task.ended]
 
-    def _judge_standstill(self) -> None:
+    def judge_silence(self, looks: Standstill) -> bool:
+        if not looks.hangs and not looks.still_runs:
+            return False
+        aside(lambda: self._judge_standstill(looks))
+        return self.unwinding
+
+    def _judge_standstill(self, looks: Standstill) -> None:
         """Name the role that does not come back: it waits, or works, outside our locks."""
         stacks = all_stacks(self.tasks)
-        verdict, text = self._standstill()    # before the guard is taken: it looks at locks, too
+        verdict, text = self._standstill(looks)    # it looks at locks, which takes the guard, too
         enter()
-        if not self.unwinding and self.unfinished:
+        if not self.unwinding and self.unfinished and self.moves == looks.moves:
             self.show_waits()
             self.stop(self.finding(verdict, "timed out", f"nothing moved for {self.timeout:g} s"
                                    f"{text}{self.who_may_act()}", stacks))
         leave()
 
-    def _standstill(self) -> tuple[Verdict, str]:
+    def _standstill(self, looks: Standstill) -> tuple[Verdict, str]:
         outside = next((task for task in self.tasks if (self.arriving or task is self.last_task)
                         and task.lock is None and not task.ended), None)
         able = [task.name for task in self.tasks if task is not outside and self._is_able(task)]
-        if outside is None:
+        if outside is None and not looks.running:
             return Verdict.HANG, " and no cycle explains it"
-        text = f": {outside.name} waits outside our locks, or computes,"
+        text = f", but {looks}" if looks.running or outside is None else \
+            f": {outside.name} waits outside our locks"
         if not able:
-            return Verdict.HANG, f"{text} and no other role can go on"
+            return (Verdict.INCONCLUSIVE, text) if looks.running else (
+                Verdict.HANG, f"{text} and no other role can go on")
         return Verdict.INCONCLUSIVE, (
             f"{text} while {' and '.join(able)} {'is' if len(able) == 1 else 'are'} held back; "
             f"such waits cannot be explored")
@@ -294,6 +299,7 @@ class ControlledRun(ScheduledRun):
                 break
             for task in blocked:
                 task.waits_on = None
+            self._asks_outside = True
             leave()
             time.sleep(0.001)     # the timeout judges, if it comes to that
             enter()
@@ -301,6 +307,7 @@ class ControlledRun(ScheduledRun):
                                               for task in blocked)
             leave()
             if free:
+                self._asks_outside = False
                 for task in blocked:
                     self.look_again(task)
                 return False
@@ -322,17 +329,9 @@ class ControlledRun(ScheduledRun):
         self.cut = True
         if why:
             self.findings.append(self.finding(Verdict.INCONCLUSIVE, "observed",
-                                              f"{why}{self._spinning()}"))
+                                              f"{why}{self.spinning()}"))
         self._let_all_go()
         leave()
-
-    def _spinning(self) -> str:
-        """Say who takes the same step again and again, if somebody does."""
-        last = self.steps[-_SPIN:]
-        if len(last) < _SPIN or len({(step.label, step.kind, step.lock) for step in last}) > 2:
-            return ""
-        role, lock = self.names.roles[last[-1].label >> 1], self.names.shown[last[-1].lock]
-        return f": {role} asks for {lock} again and again, which may go on for ever"
 
     def stop(self, finding: Finding) -> None:
         """Keep *finding* and let every role go. Called with the guard held."""

@@ -32,6 +32,7 @@ from .dependency import (ASK_LOCK, COMPLETE, COMPLETE_ALL, LOCK, NAMES, PASS, PA
 from .stable_ids import Names, Taken
 
 MOST_STEPS = 10_000      # of one schedule; a role that spins on a trylock goes on for ever
+_SPIN = 100              # steps of the same kind in a row that say so
 _NOT_LOOKED = -1
 _GAINS = {LOCK: 1, READ: 1, WRITE: 1, UNLOCK: -1, UP_READ: -1, UP_WRITE: -1}
 _GAIN = tuple(_GAINS.get(kind, 0) for kind in range(START + 1))   # locks held more after a step
@@ -304,3 +305,11 @@ class ScheduledRun(PlayedRun):
     def end_here(self, why: str) -> None:
         """End the schedule: the chooser asks for it (*why* is ""), or it is too long."""
         raise NotImplementedError
+
+    def spinning(self) -> str:
+        """Say who takes the same step again and again, if somebody does."""
+        last = self.steps[-_SPIN:]
+        if len(last) < _SPIN or len({(step.label, step.kind, step.lock) for step in last}) > 2:
+            return ""
+        role, lock = self.names.roles[last[-1].label >> 1], self.names.shown[last[-1].lock]
+        return f": {role} asks for {lock} again and again, which may go on for ever"

@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Any
 
 from ..runtime import thread_patch
+from ..runtime.standstill import Standstill
 from .controlled_run import ControlledRun
 from .scheduled_run import ControlledTask
 from .dependency import START
@@ -25,6 +26,7 @@ from .tracing import Outside, Tracing
 from .untaken import add_untaken
 
 MOST_SHOWN = 3    # shared things of one pair that are named
+PATIENCE = 1.0     # seconds without a step after which a schedule is traced no further
 
 
 @dataclass
@@ -109,9 +111,20 @@ class TracedRun(Tracing, ControlledRun):
         """Which starts are points, by what was traced."""
         return StartPoints.of(self)
 
+    _gave_up = False    # it goes on without a trace
+
     @property
     def moves(self) -> int:
-        return len(self.steps) + self.tracer.events    # it is slow, but it moves
+        return len(self.steps) + self._gave_up
+
+    def judge_silence(self, looks: Standstill) -> bool:
+        """Judge as ever who waits; of one who runs the trace, which is slow, may be the cause."""
+        if not looks.still_runs or self._gave_up:
+            return super().judge_silence(looks)
+        if looks.silence >= PATIENCE:
+            self._gave_up = True
+            self.tracer.give_up()
+        return False
 
     def started(self, task: Any) -> None:
         super().started(task)

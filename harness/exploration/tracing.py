@@ -90,6 +90,10 @@ class Tracer:
             where = f"{function_name(code)}, {place_of(code, offset)}"
             self.outside[id(thing)] = Outside(kind_of(thing), text, where)
 
+    def give_up(self) -> None:
+        """Take it that the budget is used up."""
+        self.events = MOST_EVENTS
+
     def begin(self, key: str, parent: str, functions: list[Any]) -> None:
         """Trace the calling thread, which performs *key*; *functions* are known to be called."""
         home = frozenset(function.__code__.co_filename for function in functions

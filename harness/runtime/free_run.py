@@ -15,11 +15,12 @@ from ..locks.parking import enter, leave, pause, unpark
 from ..locks.task import Task
 from ..locks.waitgraph import any_cycle, blockers, find_cycle
 from .observer import Observer, overridden
-from .played_run import SLICES, PlayedRun
+from .played_run import PlayedRun
 from .process_state import aside
 from .recorder import all_stacks
 from .run import unwind
 from .scenario import Scenario
+from .standstill import Standstill
 from .verdict import Finding, Verdict, for_ever
 from .workers import Workers
 
@@ -55,20 +56,26 @@ class FreeRun(PlayedRun):
     def cut_short(self) -> None:
         self._judge(Verdict.INCONCLUSIVE, "the time given was up while roles still ran")
 
-    def judge_silence(self, now: float) -> bool:
-        silence = now - self.moved
-        if silence < self.timeout / SLICES:
+    def at_large(self) -> list[Task]:
+        return [task for task in self.tasks if not task.ended and (not task.parked or task.timed)]
+
+    def judge_silence(self, looks: Standstill) -> bool:
+        if looks.silence <= looks.slice:    # a look that came late is one slice
             return False
         self.silent = True
-        if silence < self.timeout:
+        if looks.silence < self.timeout:
             aside(lambda: self._ask_to_let_go(self._on_standstill))
             return False
-        if aside(lambda: self._ask_to_let_go(self.on_idle)):   # who is held may be the cause
-            self.moved = now
+        if not looks.hangs and not looks.still_runs:
             return False
-        aside(lambda: self._judge(Verdict.HANG, f"nothing moved for {self.timeout:g} s and no "
-                                                f"cycle explains it"))
-        return True
+        if aside(lambda: self._ask_to_let_go(self.on_idle)):   # who is held may be the cause
+            looks.begin_again()
+            return False
+        verdict, text = (Verdict.INCONCLUSIVE, f", but {looks}") if looks.running else (
+            Verdict.HANG, " and no cycle explains it")
+        aside(lambda: self._judge(verdict, f"nothing moved for {self.timeout:g} s{text}",
+                                  looks.moves))
+        return self.unwinding
 
     def _ask_to_let_go(self, hooks: tuple[Any, ...]) -> bool:
         """Call *hooks* of observers that hold roles back; say whether one let a role go."""
@@ -77,11 +84,13 @@ class FreeRun(PlayedRun):
         leave()
         return let_go
 
-    def _judge(self, verdict: Verdict, text: str) -> None:
-        """End the run: with the deadlock there is, else with *verdict*."""
+    def _judge(self, verdict: Verdict, text: str, moves: int = -1) -> None:
+        """End the run: with the deadlock there is, else with *verdict*; not if there were more than
+        so many *moves* since.
+        """
         stacks = all_stacks(self.tasks)
         enter()
-        if not self.unwinding and self.unfinished:
+        if not self.unwinding and self.unfinished and moves in (-1, self.moves):
             cycle = any_cycle([task for task in self.tasks if blockers(task)])
             waiting, may_act = self._waiting_for_ever(), self.who_may_act()
             if waiting and not may_act and verdict is Verdict.INCONCLUSIVE:

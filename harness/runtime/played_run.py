@@ -21,10 +21,9 @@ from .process_state import aside
 from .recorder import call_role
 from .run import Run
 from .scenario import Scenario
+from .standstill import Reading, Standstill, readings
 from .verdict import Finding, Outcome, Verdict
 from .workers import GRACE, Workers
-
-SLICES = 4    # how finely the watcher looks within the timeout
 
 
 def not_begun(left: Any) -> CodeType | None:
@@ -42,19 +41,19 @@ class PlayedRun(Run):
     """Start the roles, watch that something moves, take the workers back.
 
     Args:
-        timeout: seconds in which nothing moved, after which what there is is judged.
+        timeout: seconds of a standstill, after which what there is is judged.
         deadline: when the run is cut short, by time.monotonic(); None for never.
         to_the_end: a broken invariant does not end the run.
     """
 
     scheduled = False    # the order was chosen
+    late = False      # it was ended by the deadline
     cut = False       # it was ended before its end: the check of the world would say nothing
     silent = False    # nothing moved for a while though roles ran: they waited outside our locks
 
     def __init__(self, scenario: Scenario, observers: Iterable[Observer], timeout: float,
                  deadline: float | None, to_the_end: bool = False) -> None:
         self.timeout, self.deadline = timeout, deadline
-        self.moved = 0.0    # when something was last seen to move
         self.outside: dict[str, str] = {}    # see `Outsiders.used`
         self._done = threading.Lock()
         self._done.acquire()
@@ -121,31 +120,42 @@ class PlayedRun(Run):
         """End the run because its time is up."""
         raise NotImplementedError
 
-    def judge_silence(self, now: float) -> bool:
-        """Do what a silence of ``now - self.moved`` seconds asks for; say whether it was judged."""
+    def at_large(self) -> Iterable[Task]:
+        """Return the tasks that may do something by themselves: all but those that wait for what
+        these do.
+        """
+        raise NotImplementedError
+
+    def judge_silence(self, looks: Standstill) -> bool:
+        """Do what the silence that was seen asks for; say whether it was judged."""
         raise NotImplementedError
 
     def _watch(self) -> None:
-        """Wait until every role has ended; judge when nothing has moved for the timeout."""
-        last = -1
-        while not self._done.acquire(True, self._patience()):
+        """Wait until every role has ended; judge what stands still."""
+        looks = Standstill(self.timeout, time.monotonic())
+        while not self._done.acquire(True, self._patience(looks)):
             now = time.monotonic()
-            if self.moves != last:
-                last, self.moved = self.moves, now
+            looks.look(now, self.moves, self._read)
             if self.is_late(now):
+                self.late = True
                 aside(self.cut_short)
                 break
-            if self.judge_silence(now):
+            if self.judge_silence(looks):
                 break
         else:
             return
-        self._done.acquire(True, min(GRACE, self.timeout))
+        # They get a while to end in, by the same measure.
+        looks = Standstill(min(GRACE, self.timeout), time.monotonic())
+        while looks.silence < looks.limit and not self._done.acquire(True, looks.slice):
+            looks.look(time.monotonic(), 0, self._read)
 
-    def _patience(self) -> float:
+    def _read(self) -> dict[Task, Reading]:
+        return readings(self.at_large())
+
+    def _patience(self, looks: Standstill) -> float:
         """Return how long to wait before the next look, in seconds."""
-        # Never long: a signal that arrives just before the wait begins is seen only after it.
-        left = self.timeout if self.deadline is None else self.deadline - time.monotonic()
-        return min(self.timeout / SLICES, 0.5, max(0.0, left))
+        left = looks.limit if self.deadline is None else self.deadline - time.monotonic()
+        return min(looks.slice, max(0.0, left))
 
     def _stuck(self) -> tuple[str, ...]:
         """Return who has not ended, each with where it is."""
