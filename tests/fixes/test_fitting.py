@@ -127,7 +127,7 @@ def test_a_function_that_nobody_would_call_is_refused(cls, said):
     (None, "is None, and in v4.14 it is a function"),
     (5, "is 5, and"),
     (type("Inner", (), {}), "is a class"),
-], ids=str)
+], ids=lambda value: str(value).partition(" at ")[0])
 def test_a_function_that_cannot_be_called_as_the_kernels_is_refused(member, said):
     assert said in refusal(fix(broadcast_error_message=member))
 

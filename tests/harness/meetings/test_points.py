@@ -55,7 +55,8 @@ def test_of_orders_that_all_miss_the_first_says_why():
                         meet=Meet(At("one", a, holding=b), At("two", b, holding=a)))
 
     result = force(world)
-    assert result.verdict is Verdict.NOT_REACHED and "in the first, one ended" in result.finding.text
+    assert result.verdict is Verdict.NOT_REACHED
+    assert "in the first, one ended" in result.finding.text
 
 
 def test_a_meeting_waits_for_one_whose_limit_runs_out():

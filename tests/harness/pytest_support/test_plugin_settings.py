@@ -153,4 +153,4 @@ def test_baseline_of_an_ini_file_is_beside_it(inner, pytester, monkeypatch):
     monkeypatch.chdir(below)
     result = inner("", str(below / "test_below.py"))
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines([f"lock harness: baseline {pytester.path}/known.txt (ini option *)"])
+    result.stdout.fnmatch_lines([f"*: baseline {pytester.path}/known.txt (ini option *)"])

@@ -119,7 +119,8 @@ def test_false_is_no_and_none_and_true_are_yes(tool, shape):
                 assert "it returned False: " in str(result) and "test_asking.py:" in str(result)
 
 
-@pytest.mark.parametrize("answer", [0, 1, "", "wrong", [], [3], {}, 0.0, object()], ids=repr)
+@pytest.mark.parametrize("answer", [0, 1, "", "wrong", [], [3], {}, 0.0, object()],
+                         ids=lambda answer: repr(answer).partition(" at ")[0])
 def test_any_other_answer_is_an_error_that_names_it_and_its_place(answer):
     def answers():
         return answer

@@ -16,7 +16,6 @@ from harness import (Completion, LockClass, Mutex, Observer, RWSemaphore, Scenar
                      explore, force, predict, replay, run, step, stress)
 from harness.exploration.token import encode
 from harness.programs.for_tokens import from_token
-from harness.programs.for_tokens import from_token
 
 
 class Unspeakable(Exception):
