@@ -1,4 +1,4 @@
-"""What explore keeps of its schedules: the finding shown, counts, tokens; who gives up; switches."""
+"""What explore keeps of its schedules: the finding shown, counts and tokens; who gives up."""
 
 import threading
 from types import SimpleNamespace
