@@ -18,7 +18,7 @@ import time
 from typing import Any
 
 from ..locks.mutex import Mutex
-from ..locks.parking import enter, leave
+from ..locks.parking import guarded
 from ..locks.task import WAIT, Expired, Task, Unwind, current
 from ..locks.waitgraph import any_cycle
 from ..runtime import thread_patch
@@ -122,10 +122,9 @@ class ControlledRun(ScheduledRun):
 
     def cut_short(self) -> None:
         self.cut = True
-        enter()
-        if not self.unwinding and self.unfinished:
-            self._let_all_go()
-        leave()
+        with guarded:
+            if not self.unwinding and self.unfinished:
+                self._let_all_go()
 
     def at_large(self) -> list[Task]:
         # Who stands at a stop may be choosing, or on its way to wait there.
@@ -141,12 +140,11 @@ class ControlledRun(ScheduledRun):
         """Name the role that does not come back: it waits, or works, outside our locks."""
         stacks = all_stacks(self.tasks)
         verdict, text = self._standstill(looks)    # it looks at locks, which takes the guard, too
-        enter()
-        if not self.unwinding and self.unfinished and self.moves == looks.moves:
-            self.show_waits()
-            self.stop(self.finding(verdict, "timed out", f"nothing moved for {self.timeout:g} s"
-                                   f"{text}{self.who_may_act()}", stacks))
-        leave()
+        with guarded:
+            if not self.unwinding and self.unfinished and self.moves == looks.moves:
+                self.show_waits()
+                self.stop(self.finding(verdict, "timed out", f"nothing moved for {self.timeout:g} s"
+                                       f"{text}{self.who_may_act()}", stacks))
 
     def _standstill(self, looks: Standstill) -> tuple[Verdict, str]:
         outside = next((task for task in self.tasks if (self.arriving or task is self.last_task)
@@ -199,10 +197,9 @@ class ControlledRun(ScheduledRun):
 
     def disown(self, task: Task) -> None:
         """Forget a thread that could not be started."""
-        enter()
-        task.ended = True
-        self.unfinished -= 1
-        leave()
+        with guarded:
+            task.ended = True
+            self.unfinished -= 1
 
     def _go_on(self) -> None:
         if self.unwinding:
@@ -270,13 +267,12 @@ class ControlledRun(ScheduledRun):
             self._stop_untimed(task, thread_end, COMPLETE_ALL)
         if len(task.held) != task.due >= 0 and not self.unwinding:
             self.refused(task)
-        enter()
-        task.lock = None
-        self.leave_run(task)
-        # Nobody hands over to one that has ended: after this its baton stays free for the next run.
-        task.turn.go = False
-        last = not self.unfinished
-        leave()
+        with guarded:
+            task.lock = None
+            self.leave_run(task)
+            # Nobody hands over to one that has ended: its baton stays free for the next run.
+            task.turn.go = False
+            last = not self.unfinished
         if last:
             self.name_completion()
             self._done.release()
@@ -289,28 +285,29 @@ class ControlledRun(ScheduledRun):
         """Judge that nobody can go on; return False if a thread outside let one after all."""
         blocked = self.chooser.came_to_wait([task for task in self.tasks if not task.ended])
         while True:
-            enter()
-            if self.unwinding:    # the timeout has judged
-                leave()
-                return True
-            for task in blocked:
-                task.waits_on = task.lock
-            if any_cycle(blocked) or not self.outsiders.may_act(self, blocked):
-                break
-            for task in blocked:
-                task.waits_on = None
-            self._asks_outside = True
-            leave()
+            with guarded:
+                if self.unwinding:    # the timeout has judged
+                    return True
+                for task in blocked:
+                    task.waits_on = task.lock
+                if any_cycle(blocked) or not self.outsiders.may_act(self, blocked):
+                    self._judge(blocked)
+                    return True
+                for task in blocked:
+                    task.waits_on = None
+                self._asks_outside = True
             time.sleep(0.001)     # the timeout judges, if it comes to that
-            enter()
-            free = not self.unwinding and any(task.lock.is_free_for(task, task.mode)
-                                              for task in blocked)
-            leave()
+            with guarded:
+                free = not self.unwinding and any(task.lock.is_free_for(task, task.mode)
+                                                  for task in blocked)
             if free:
                 self._asks_outside = False
                 for task in blocked:
                     self.look_again(task)
                 return False
+
+    def _judge(self, blocked: list[ControlledTask]) -> None:
+        """End the run, since none of *blocked* can go on. Called with the guard held."""
         self.stuck = blocked
         for task in blocked:
             self.note_wait(task)
@@ -321,17 +318,14 @@ class ControlledRun(ScheduledRun):
         else:
             self.stop(self.finding(Verdict.HANG, "observed", for_ever(len(blocked)),
                                    all_stacks(self.tasks) if self._together else ""))
-        leave()
-        return True
 
     def end_here(self, why: str) -> None:
-        enter()
-        self.cut = True
-        if why:
-            self.findings.append(self.finding(Verdict.INCONCLUSIVE, "observed",
-                                              f"{why}{self.spinning()}"))
-        self._let_all_go()
-        leave()
+        with guarded:
+            self.cut = True
+            if why:
+                self.findings.append(self.finding(Verdict.INCONCLUSIVE, "observed",
+                                                  f"{why}{self.spinning()}"))
+            self._let_all_go()
 
     def stop(self, finding: Finding) -> None:
         """Keep *finding* and let every role go. Called with the guard held."""

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from ..checker.answer import Step
 from ..checker.program import Op, Program
-from ..locks.parking import enter, leave
+from ..locks.parking import guarded
 from ..runtime.scenario import Scenario, build
 from ..runtime.verdict import Outcome, Verdict
 from ..runtime.workers import Workers
@@ -111,9 +111,8 @@ class Follower(Strategy):
                 return self._goes(task, label)
             if at_request and task is not None:
                 self._waiting.add(turn)
-                enter()
-                run.note_wait(task)
-                leave()
+                with guarded:
+                    run.note_wait(task)
             elif self._strictly:
                 self._note(run, turn)
                 self._length = self.passed

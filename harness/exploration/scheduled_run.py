@@ -19,9 +19,9 @@ from typing import Any, Protocol
 
 from ..locks.completion import Completion
 from ..locks.mutex import Mutex
-from ..locks.parking import enter, leave
+from ..locks.parking import enter, guarded, leave
 from ..locks.rwsem import RWSemaphore
-from ..locks.task import EXCLUSIVE, Task
+from ..locks.task import EXCLUSIVE, Task, Unwind
 from ..runtime import thread_patch
 from ..runtime.played_run import PlayedRun
 from ..runtime.scenario import Scenario
@@ -129,7 +129,12 @@ class ScheduledRun(PlayedRun):
         task.kind = _NOT_LOOKED
         task.since = len(self.steps)
         begins = self.unstarted or self.arriving or task.starter is not None
-        heir = self.heir_of(task) if begins else self._next()
+        try:
+            heir = self.heir_of(task) if begins else self._next()
+        except BaseException as exc:    # at the edge of the stack, say: who goes next is not known
+            self.failed(task, exc)
+            self.end_here("")
+            raise Unwind from None
         if heir is task:
             return
         if heir is not None:
@@ -146,10 +151,9 @@ class ScheduledRun(PlayedRun):
             starter, task.starter = task.starter, None
             return None if starter.ended else starter
         if self.arriving:    # roles that began together come to their first stops
-            enter()
-            self.arriving -= 1
-            is_last = not self.arriving
-            leave()
+            with guarded:
+                self.arriving -= 1
+                is_last = not self.arriving
             return self._next() if is_last else None
         return self.unstarted.popleft() if self.unstarted else self._next()
 
@@ -170,13 +174,13 @@ class ScheduledRun(PlayedRun):
         for task in self.tasks if isinstance(lock, Completion) else ():
             if thread_patch.end_of(task.thread) is lock:
                 known = f"end of {task.key}"
-        enter()    # roles that began together may both be here
-        number = self._lock_numbers[lock] = self.names.lock(known)
-        if self.reported:
-            str(lock)    # it has its name from the first on, as in a replay of the schedule
-        if self._seen_numbers.setdefault(number, lock) is not lock and not isinstance(lock, str):
-            self.names.unknown.add(number)
-        leave()
+        with guarded:    # roles that began together may both be here
+            number = self._lock_numbers[lock] = self.names.lock(known)
+            if self.reported:
+                str(lock)    # it has its name from the first on, as in a replay of the schedule
+            known = self._seen_numbers.setdefault(number, lock)
+            if known is not lock and not isinstance(lock, str):
+                self.names.unknown.add(number)
         return number
 
     def locks_used(self) -> Iterable[Any]:
@@ -230,8 +234,10 @@ class ScheduledRun(PlayedRun):
             task.kind = 0 if lock.blockers(task, EXCLUSIVE) else LOCK
             return
         enter()
-        free = lock.is_free_for(task, task.mode)
-        leave()
+        try:
+            free = lock.is_free_for(task, task.mode)
+        finally:
+            leave()
         task.kind, task.give_up = outcome(free, task.ask, task.queued, gives_up)
         if task.kind == PASS and lock.passes == float("inf"):
             task.kind = PASS_ALL
@@ -249,11 +255,10 @@ class ScheduledRun(PlayedRun):
         self._changed = number = task.lock_number
         self.steps.append(_new(Taken, (label, number, kind, task.ask, task.timed)))
         if kind in QUEUEING:
-            enter()
-            lock.queue.append((task, task.mode))
-            task.queued = True
-            self.note_wait(task)
-            leave()
+            with guarded:
+                lock.queue.append((task, task.mode))
+                task.queued = True
+                self.note_wait(task)
             return False
         if task.queued:
             self._leave_queue(task)
@@ -272,21 +277,19 @@ class ScheduledRun(PlayedRun):
 
     def _leave_queue(self, task: ControlledTask) -> None:
         if task.queued:
-            enter()
-            task.lock.queue.remove((task, task.mode))
-            task.queued = False
-            leave()
+            with guarded:
+                task.lock.queue.remove((task, task.mode))
+                task.queued = False
 
     def refused(self, task: ControlledTask) -> None:
         """Say that what was granted was not so: the account and the real lock disagree."""
         task.due = len(task.held)
         if not self.unwinding:
             step = next(step for step in reversed(self.steps) if step.label == task.label)
-            enter()
-            lock = next(lock for lock, n in self._lock_numbers.items() if n == step.lock)
-            self.stop_for_disagreement(task, lock, f"{task.name} was to do '{NAMES[step.kind]}' "
-                                                   f"and the real lock did otherwise")
-            leave()
+            with guarded:
+                lock = next(lock for lock, n in self._lock_numbers.items() if n == step.lock)
+                self.stop_for_disagreement(task, lock, f"{task.name} was to do "
+                                           f"'{NAMES[step.kind]}' and the real lock did otherwise")
 
     def stop_for_disagreement(self, task: Any, lock: Any, text: str) -> None:
         """Stop: the account of a lock and the real lock are at odds. Called with the guard held."""

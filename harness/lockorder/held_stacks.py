@@ -10,7 +10,7 @@ from ..checker.program import Op
 from ..locks.callsite import Chain, pass_signal
 from ..locks.node import LockClass, Node
 from ..locks.one_line import one_line
-from ..locks.parking import enter, leave
+from ..locks.parking import guarded
 from ..locks.task import Task
 from ..locks.user_code import Quiet
 
@@ -129,7 +129,6 @@ def in_order(task: Task, known: LockClass, held: Node, wanted: Node) -> bool:
         return bool(Quiet().call(what, known.order, held, wanted))
     except BaseException as exc:    # not left to the role, which may swallow it
         pass_signal(exc)
-        enter()
-        task.run.complain(what, exc)
-        leave()
+        with guarded:
+            task.run.complain(what, exc)
         return False

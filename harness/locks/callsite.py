@@ -29,6 +29,7 @@ Call = tuple[CodeType, int]
 # Calls, innermost first, as one flat tuple (code, offset, code, ...): one object for each event.
 Chain = tuple[Any, ...]
 
+_enable, _disable, _isenabled = gc.enable, gc.disable, gc.isenabled    # they may be others later
 _HARNESS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _PACKAGE = os.path.dirname(os.path.abspath(rwlock.__file__)) + os.sep
 _PYTHON = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
@@ -280,10 +281,10 @@ def frames_of_threads() -> dict[int, FrameType]:
     """Return where each thread is, by identity. No collection may run meanwhile: before CPython
     3.12 one that clears a `threading.local` waits for ever for what this call has (gh-106883).
     """
-    enabled = gc.isenabled()
-    gc.disable()
+    enabled = _isenabled()
+    _disable()
     try:
         return sys._current_frames()
     finally:
         if enabled:
-            gc.enable()
+            _enable()

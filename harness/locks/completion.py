@@ -9,7 +9,7 @@ from typing import Any
 from .callsite import shown
 from .node import Node, ask, ended_wait, grant, refused, wait
 from .outsiders import listeners, saw, wait_outside
-from .parking import enter, leave
+from .parking import afterwards, enter, leave
 from .task import Task, WAIT, current
 from .user_code import Quiet
 
@@ -32,19 +32,34 @@ class Completion(Node):
     def complete(self) -> None:
         """Let one wait pass: the one that came first, else the next to come."""
         self._tell_release("complete")
-        enter()
-        if self._waiters:
-            grant(self._waiters.popleft())
-        else:
-            self._done += 1
-        leave()
+        self._let_one_pass()
+
+    def _let_one_pass(self) -> None:
+        interrupts = enter()
+        try:
+            if interrupts:
+                afterwards(self._let_one_pass)
+            elif self._waiters:
+                grant(self._waiters.popleft())
+            else:
+                self._done += 1
+        finally:
+            leave()
 
     def complete_all(self) -> None:
         """Let every wait pass, from now on."""
         self._tell_release("set")
-        enter()
-        self.finish()
-        leave()
+        self._let_all_pass()
+
+    def _let_all_pass(self) -> None:
+        interrupts = enter()
+        try:
+            if interrupts:
+                afterwards(self._let_all_pass)
+            else:
+                self.finish()
+        finally:
+            leave()
 
     def finish(self) -> None:
         """Do what `complete_all` does. Called with the guard held."""
@@ -99,22 +114,28 @@ class Completion(Node):
             self._by.pop(task, None)
         if not granted:
             return refused(task, self, WAIT)
-        for hook in task.run.on_acquired:
-            hook(task, self, WAIT)
+        try:
+            for hook in task.run.on_acquired:
+                hook(task, self, WAIT)
+        except BaseException:    # to whoever hears of it the wait did not end
+            self._let_one_pass()
+            raise
         return True
 
     def _wait(self, task: Task, timeout: float | None) -> bool:
         enter()
-        if self._done > 0:
-            self._done -= 1
+        try:
+            if self._done > 0:
+                self._done -= 1
+                return True
+            self._waiters.append(task)
+            try:
+                return wait(task, self, WAIT, -1 if timeout is None else max(timeout, 0))
+            finally:
+                if task in self._waiters:
+                    self._waiters.remove(task)
+        finally:
             leave()
-            return True
-        self._waiters.append(task)
-        granted = wait(task, self, WAIT, -1 if timeout is None else max(timeout, 0))
-        if task in self._waiters:
-            self._waiters.remove(task)
-        leave()
-        return granted
 
     def expects(self, task: Task) -> Any:
         """Return by whom *task*, which waits, said that it is ended; None if it named nobody."""

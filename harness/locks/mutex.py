@@ -18,7 +18,7 @@ from typing import Any
 from .errors import ForeignRelease, HeldLockFreed, RecursiveAcquire, ReleaseWithoutHold
 from .node import Guard, Node, OUTSIDE, ask, drop, grant, nested_request, refused, wait
 from .outsiders import by_ident, listeners, saw, wait_outside
-from .parking import enter, leave
+from .parking import afterwards, enter, leave
 from .task import EXCLUSIVE, Task, this_thread
 
 get_ident = threading.get_ident
@@ -163,23 +163,33 @@ class Mutex(Node):
                     return refused(task, self, EXCLUSIVE)
                 if not self._lock.acquire(True, timeout):
                     return False
-        self._owner = task
-        task.held.append((self, EXCLUSIVE, task.chain))
-        for hook in run.on_acquired:
-            hook(task, self, EXCLUSIVE)
+        try:
+            self._owner = task
+            task.held.append((self, EXCLUSIVE, task.chain))
+            for hook in run.on_acquired:
+                hook(task, self, EXCLUSIVE)
+        except BaseException:
+            if self._owner is task:    # whoever hears of it does not have the lock
+                drop(task, self)
+                self._owner = None
+                self._lock.release()
+                self._hand_over()
+            raise
         return True
 
     def _contend(self, task: Task, timeout: float) -> bool:
         enter()
-        if task.run.over:   # no longer parked here: nobody may look for waiters
+        try:
+            if task.run.over:   # no longer parked here: nobody may look for waiters
+                return False
+            self._waiters.append(task)
+            try:
+                return self._lock.acquire(False) or wait(task, self, EXCLUSIVE, timeout)
+            finally:
+                if task in self._waiters:
+                    self._waiters.remove(task)
+        finally:
             leave()
-            return False
-        self._waiters.append(task)
-        granted = self._lock.acquire(False) or wait(task, self, EXCLUSIVE, timeout)
-        if task in self._waiters:
-            self._waiters.remove(task)
-        leave()
-        return granted
 
     def _release(self) -> None:
         """Release inside a run, or refuse."""
@@ -204,12 +214,16 @@ class Mutex(Node):
             self._hand_over()
 
     def _hand_over(self) -> None:
-        enter()
-        if self._waiters and self._lock.acquire(False):
-            heir = self._waiters.popleft()
-            self._owner = heir
-            grant(heir)
-        leave()
+        interrupts = enter()
+        try:
+            if interrupts:
+                afterwards(self._hand_over)
+            elif self._waiters and self._lock.acquire(False):
+                heir = self._waiters.popleft()
+                self._owner = heir
+                grant(heir)
+        finally:
+            leave()
 
     def __repr__(self) -> str:
         state = "locked" if self._lock.locked() else "unlocked"

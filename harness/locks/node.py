@@ -281,7 +281,12 @@ def wait(task: Task, node: Node, mode: str, timeout: float, again: bool = False)
         if task.interrupt is not None:
             return False
         task.waits_on, task.mode, task.timed = node, mode, timeout >= 0
-        if not run.contended(task, again):
+        try:
+            goes_on = run.contended(task, again)
+        except BaseException:
+            task.waits_on = None
+            raise
+        if not goes_on:
             task.waits_on = None
             return False
     woken = False

@@ -17,12 +17,13 @@ with the package.
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 from .errors import ForeignRelease, HeldLockFreed, ReleaseWithoutHold, ScenarioError
 from .node import Guard, Node, OUTSIDE, ask, drop, ended_wait, nested_request, refused
 from .outsiders import listeners, saw, wait_outside
-from .parking import enter, leave
+from .parking import afterwards, enter, leave, refuse_to_wait
 from .task import EXCLUSIVE, SHARED, Task, this_thread
 from .rwsem_inner import InnerLock, Request
 from .rwsem_policy import POLICIES, blocked_by
@@ -138,8 +139,7 @@ class RWSemaphore(Node):
         if task.run is not None:
             if not answer:
                 return refused(task, self, mode)
-            for hook in task.run.on_acquired:
-                hook(task, self, mode)
+            self._tell_acquired(task, mode)
         return answer
 
     def _try_once(self, task: Task, mode: str) -> bool | None:
@@ -149,13 +149,12 @@ class RWSemaphore(Node):
             if self.blockers(task, mode):
                 return False
             hold = self._new_hold[mode]()
-            task.request = Request(self, mode, self.queue, may_park=False)   # the guard is held
-            if not hold.acquire(False):
+            request = Request(self, mode, self.queue, may_park=False)   # the guard is held
+            if not self._call_package(task, request, hold.acquire, False):
                 return None
             self._add(task, mode, hold)
             return True
         finally:
-            task.request = None
             leave()
 
     def _acquire_in_run(self, task: Task, mode: str, timeout: float) -> bool:
@@ -164,24 +163,44 @@ class RWSemaphore(Node):
         hold = self._new_hold[mode]()
         request = Request(self, mode, self.queue, may_park=True)
         enter()
-        if not self._observed:
-            # From the first use in a run on, releases look for roles that wait.
-            self._observed = True
-            for inner in self._inner:
-                inner.release = inner.observed_release
-        task.request = request
-        acquired = hold.acquire(True, timeout)
-        task.request = None
-        if request.queued:
-            self.queue.remove((task, mode))
-        if acquired:
-            self._add(task, mode, hold)
-        leave()
+        try:
+            if not self._observed:
+                # From the first use in a run on, releases look for roles that wait.
+                self._observed = True
+                for inner in self._inner:
+                    inner.release = inner.observed_release
+            acquired = self._call_package(task, request, hold.acquire, True, timeout)
+            if request.queued:
+                self.queue.remove((task, mode))
+            if acquired:
+                self._add(task, mode, hold)
+        finally:
+            leave()
         if not acquired:
             return refused(task, self, mode)
-        for hook in task.run.on_acquired:
-            hook(task, self, mode)
+        self._tell_acquired(task, mode)
         return True
+
+    def _call_package(self, task: Task, request: Request, call: Any, *how: Any) -> Any:
+        """Call into the package. With the guard, but never in the middle of such a call."""
+        if task.request is not None:
+            refuse_to_wait()
+        task.request = request
+        try:
+            return call(*how)
+        finally:
+            task.request = None
+
+    def _tell_acquired(self, task: Task, mode: str) -> None:
+        try:
+            for hook in task.run.on_acquired:
+                hook(task, self, mode)
+        except BaseException:
+            # Whoever hears of it does not have the lock.
+            if self._writer is task if mode == EXCLUSIVE else task in self._readers:
+                drop(task, self)
+                self._release(task, mode)
+            raise
 
     def _add(self, task: Task, mode: str, hold: Any) -> None:
         if mode == EXCLUSIVE:
@@ -224,11 +243,18 @@ class RWSemaphore(Node):
         for hook in task.run.on_release:
             hook(task, self, mode)
         drop(task, self)
-        enter()
-        task.request = Request(self, mode, self.queue, may_park=False)
-        self._take_hold(task, mode).release()
-        task.request = None
-        leave()
+        self._release(task, mode)
+
+    def _release(self, task: Task, mode: str) -> None:
+        interrupts = enter()
+        try:
+            if interrupts:
+                afterwards(partial(self._release, task, mode))
+            else:
+                request = Request(self, mode, self.queue, may_park=False)
+                self._call_package(task, request, self._take_hold(task, mode).release)
+        finally:
+            leave()
 
     def _take_hold(self, task: Task, mode: str) -> Any:
         """Take the latest hold of *task* out of the account."""

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from .node import Node, grant, wait
-from .parking import enter, leave
+from .parking import afterwards, enter, leave, without_guard
 from .task import Task, this_thread
 
 
@@ -34,23 +34,24 @@ class InnerLock:
         if request is None:
             return self._wait_outside(task, timeout)
         if not request.may_park:
-            leave()   # a thread outside the run is inside the package: a moment, always
-            self._raw.acquire()
-            enter()
-            return True
+            without_guard(self._raw.acquire)   # a thread outside the run is inside the package: a
+            return True                        # moment, always
         self._waiters.append(task)
-        # Queue first, look again after: a thread outside the run may have released in between.
-        if self._try(False):
-            self._waiters.remove(task)
-            return True
-        again = request.queued
-        if not again:
-            request.queued = True
-            request.queue.append((task, request.mode))
-        if wait(task, request.semaphore, request.mode, timeout, again):
-            return True
-        if task in self._waiters:
-            self._waiters.remove(task)
+        try:
+            # Queue first, look again after: a thread outside the run may have released in between.
+            if self._try(False):
+                return True
+            again = request.queued
+            if not again:
+                request.queued = True
+                request.queue.append((task, request.mode))
+            if wait(task, request.semaphore, request.mode, timeout, again):
+                return True
+        except BaseException as exc:    # the package must not see it: it would never recover
+            task.interrupt = exc
+        finally:
+            if task in self._waiters:
+                self._waiters.remove(task)
         request.may_park = False
         return False
 
@@ -70,17 +71,22 @@ class InnerLock:
 
     def observed_release(self) -> None:
         """Release, and pass the lock to the first role that waits: from the first run on."""
-        has_guard = this_thread.task.request is not None
         # Released before the look: who waits has queued before it tried the lock (`_contended`), so
         # it has the lock, or is seen here.
         self._raw.release()
         if self._waiters:
-            if not has_guard:
-                enter()
-            if self._waiters and self._try(False):
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        within = this_thread.task.request is not None    # of a section that called the package
+        interrupts = enter() and not within
+        try:
+            if interrupts:
+                afterwards(self._pass_on)
+            elif self._waiters and self._try(False):
                 grant(self._waiters.popleft())
-            if not has_guard:
-                leave()
+        finally:
+            leave()
 
 
 @dataclass(slots=True)

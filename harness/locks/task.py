@@ -64,6 +64,8 @@ class RunOfTask(Protocol):
     def disown(self, task: Task) -> None: ...     # it could not be started: forget it
     # Run *function* as *task* in the calling thread, to its end.
     def perform(self, task: Task, function: Callable[[], Any]) -> None: ...
+    # End the run, and *task* with it: what we did for it in the calling thread raised *exc*.
+    def lose(self, task: Task, exc: BaseException) -> None: ...
 
 
 @dataclass(slots=True, weakref_slot=True, eq=False, repr=False)
@@ -122,6 +124,29 @@ class Maker:
         self.named: dict[tuple[str, str | None], int] | None = None if key is None else {}
 
 
+class _Made:
+    """An attribute of a thread that is made at its first use.
+
+    No `__init__` of a `threading.local`: what interrupts that finds an object half made. Here what
+    interrupts the making makes it, once.
+    """
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, thread: Any, owner: type) -> Any:
+        return vars(thread).setdefault(self._name, self._make())
+
+
+def _outsider() -> Task:
+    # Not current_thread(): it would leave a dummy behind for a thread of `_thread`.
+    thread = threading._active.get(threading.get_ident())   # type: ignore[attr-defined]
+    return Task(thread.name if thread is not None else "a thread", thread=thread)
+
+
 class _ThisThread(threading.local):
     """The task of the calling thread; a thread that never entered a run gets an outsider's.
 
@@ -129,12 +154,9 @@ class _ThisThread(threading.local):
     for each role of it, so that every run counts them alike.
     """
 
-    def __init__(self) -> None:
-        # Not current_thread(): it would leave a dummy behind for a thread of `_thread`.
-        thread = threading._active.get(threading.get_ident())   # type: ignore[attr-defined]
-        self.maker = Maker()
-        self.family: Any = None    # threads that this one starts are noted here: see outsiders.py
-        self.task = Task(thread.name if thread is not None else "a thread", thread=thread)
+    family: Any = None    # threads that this one starts are noted here: see outsiders.py
+    maker: Maker = _Made(Maker)      # type: ignore[assignment]
+    task: Task = _Made(_outsider)    # type: ignore[assignment]
 
 
 this_thread = _ThisThread()

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from .callsite import caller_at, frames_of_threads, pass_signal, raised, shown
 from .errors import LockTaken, ScenarioError
 from .exits import Refused
-from .parking import expose, recover
+from .parking import recover
 from .task import WAIT, Task, become, current
 
 
@@ -71,6 +71,8 @@ class _Refusing:
 
     def perform(self, task: Task, function: Callable[[], Any]) -> None:
         function()
+
+    def lose(self, task: Task, exc: BaseException) -> None: ...
 
     def contended(self, task: Task, again: bool) -> bool: return False
     def find(self, who: Any) -> Task | None: return None
@@ -150,16 +152,11 @@ def call_at_rest(what: str, function: Callable[..., Any], *args: Any) -> Any:
         LockTaken: it waits for what will not come; else what it raises.
     """
     asked = Quiet(_AtRest())
-    me = threading.get_ident()
-    if me != threading.main_thread().ident:
-        return asked.call(what, function, *args)
-    asked._task.signals = True
-    before = expose(me)    # a handler may raise while it has the guard
+    asked._task.signals = threading.get_ident() == threading.main_thread().ident
     try:
         return asked.call(what, function, *args)
     finally:
         recover()
-        expose(before)
 
 
 # -- locks of a class that a user wrote ------------------------------------------------------------

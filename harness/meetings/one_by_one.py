@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from ..locks.node import unique_name
-from ..locks.parking import enter, leave, pause, unpark
+from ..locks.parking import guarded, pause, unpark
 from ..locks.task import Expired, Task
 from ..runtime.observer import Observer
 from ..runtime.scenario import Scenario
@@ -31,6 +31,8 @@ class OneByOne(Observer):
     whoever has not gone on for longest, at each request. If a role waits outside our locks for one
     that is held back, everybody goes.
     """
+
+    orders = True
 
     def __init__(self, order: Sequence[int], threads: str = "first") -> None:
         self._order = order
@@ -78,10 +80,9 @@ class OneByOne(Observer):
     def _wait_turn(self, task: Task) -> None:
         run = self._run
         if not self._free and (self._ready or run.running - run.timed > 1):
-            enter()
-            self._ready.append(task)
-            pause(task)
-            leave()
+            with guarded:
+                self._ready.append(task)
+                pause(task)
 
 
 class Refusal(Observer):
@@ -145,18 +146,16 @@ class Meetings(OneByOne):
         super().lock_acquire(task, lock, mode)
         for point in self._points:
             if not task.trylock and point.is_reached(task, lock, mode):
-                enter()
-                self._arrive(point.role, task)
-                leave()
+                with guarded:
+                    self._arrive(point.role, task)
 
     def lock_contended(self, task: Task, lock: Any, mode: str) -> None:
         self._next_goes(task)
 
     def lock_acquired(self, task: Task, lock: Any, mode: str) -> None:
         if self._going:
-            enter()
-            self._next_goes(task)
-            leave()
+            with guarded:
+                self._next_goes(task)
 
     def role_end(self, task: Task) -> None:
         self._next_goes(task)

@@ -14,7 +14,7 @@ from ..locks.callsite import nameless
 from ..locks.errors import LockMisuse
 from ..locks.mutex import Mutex
 from ..locks.node import Node
-from ..locks.parking import enter, leave, unpark
+from ..locks.parking import guarded, unpark
 from ..locks.task import EXCLUSIVE, SHARED, Task, Unwind, current
 from ..locks.rwsem import RWSemaphore
 from .locks import (ESCAPING, ActiveReferences, Cancellers, Completers, Flag, ProgramCompletion,
@@ -106,15 +106,14 @@ class Interpreter:
         # Told before it is decided: the event lets others go on, and it may begin meanwhile. Under
         # the guard it neither begins, nor begins to wait, between the look and the interrupt.
         self._cancel.complete_all()
-        enter()
-        self.cancelled = self.cancelled or not self.begun.passes
-        if self.cancelled:
-            for task in self.tasks(current()):
-                task.interrupt = Unwind()    # it goes no further, if it waits or is about to
-                if task.waits_on is not None:
-                    unpark(task)
-            self.ended.finish()    # after `tasks`, which has none of a thread that is over
-        leave()
+        with guarded:
+            self.cancelled = self.cancelled or not self.begun.passes
+            if self.cancelled:
+                for task in self.tasks(current()):
+                    task.interrupt = Unwind()    # it goes no further, if it waits or is about to
+                    if task.waits_on is not None:
+                        unpark(task)
+                self.ended.finish()    # after `tasks`, which has none of a thread that is over
         if self.cancelled and self._awaited_by > 1:
             self.ended.complete_all()
         return self.cancelled

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from ..locks.completion import Completion
 from ..locks.mutex import Mutex
 from ..locks.node import ask, grant, wait
-from ..locks.parking import enter, leave
+from ..locks.parking import guarded
 from ..locks.task import EXCLUSIVE, Task, WAIT, current
 from ..locks.rwsem import RWSemaphore
 from ..locks.waitgraph import OneOf
@@ -83,21 +83,20 @@ class ProgramMutex(Mutex):
         flag = self._unless.get(task)
         if flag is None:
             return super()._contend(task, timeout)
-        enter()
-        # Queued before the lock is tried: a release frees the lock first and looks for waiters
-        # after, so either it sees the waiter or the waiter sees the lock free.
-        self._waiters.append(task)
-        taken = self._lock.acquire(False)
-        # The guard is held from here to the wait. Who sets the flag completes it under the guard
-        # and looks at `escaping` after: it sees this entry, or the flag is seen to be set here.
-        if not taken and not flag.when_set.passes:
-            is_owner = self._owner is task    # then it can only go on for the flag's sake
-            flag.escaping[task] = self
-            taken = wait(task, self, EXCLUSIVE, -1) and self._owner is task and not is_owner
-            del flag.escaping[task]
-        if task in self._waiters:
-            self._waiters.remove(task)
-        leave()
+        with guarded:
+            # Queued before the lock is tried: a release frees the lock first and looks for waiters
+            # after, so either it sees the waiter or the waiter sees the lock free.
+            self._waiters.append(task)
+            taken = self._lock.acquire(False)
+            # The guard is held from here to the wait. Who sets the flag completes it under the
+            # guard and looks at `escaping` after: it sees this entry, or the flag is seen set here.
+            if not taken and not flag.when_set.passes:
+                is_owner = self._owner is task    # then it can only go on for the flag's sake
+                flag.escaping[task] = self
+                taken = wait(task, self, EXCLUSIVE, -1) and self._owner is task and not is_owner
+                del flag.escaping[task]
+            if task in self._waiters:
+                self._waiters.remove(task)
         return taken
 
     def give_up(self, task: Task) -> None:
@@ -223,10 +222,9 @@ class Flag:
             self.when_clear.reinit()
         self.when_set.complete_all()    # before the look at `escaping`: see `ProgramMutex._contend`
         if self.escaping:
-            enter()
-            for task, mutex in list(self.escaping.items()):
-                mutex.give_up(task)
-            leave()
+            with guarded:
+                for task, mutex in list(self.escaping.items()):
+                    mutex.give_up(task)
 
     def clear(self) -> None:
         """Clear it."""

@@ -26,13 +26,13 @@ from ..locks import exits
 from ..locks.callsite import first_line, function_name
 from ..locks.errors import RecursiveAcquire
 from ..locks.mutex import Mutex
-from ..locks.parking import enter, expose, leave, recover, unpark
+from ..locks.parking import guarded, recover, unpark
 from ..locks.task import Maker, Task, Unwind, WAIT, become, current, this_thread
 from ..locks.waitgraph import find_cycle
 from ..methods.tally import Tally
 from ..report.diagram import proof
 from ..report.result import Result
-from ..runtime import thread_patch
+from ..runtime import collector, thread_patch
 from ..runtime.recorder import call_role, place
 from ..runtime.run import Run
 from ..runtime.scenario import Scenario
@@ -79,18 +79,18 @@ class WatchedRun(Run):
             Unwind: it was part of a deadlock.
         """
         __tracebackhide__ = True
-        me, exposed = self._me, -1
+        me = self._me
         before = [getattr(me, name) for name in _KEPT]
         thread_patch.install()
         exits.install()
+        collector.install()
         try:
             me.signals = me.thread is threading.main_thread()
-            if me.signals:
-                exposed = expose(threading.get_ident())
             me.name, me.run, me.held = ROLE, self, []
             for hook in self.on_start:
                 hook(me)
-            call_role(body)
+            with collector.automatic():
+                call_role(body)
         except BaseException:
             recover()
             self.waits = self._who_waits()
@@ -101,8 +101,7 @@ class WatchedRun(Run):
             for name, value in zip(_KEPT, before):
                 setattr(me, name, value)
             me.request = None
-            if exposed != -1:
-                expose(exposed)
+            collector.uninstall()
             exits.uninstall()
             thread_patch.uninstall()
             for task in self._unwound:
@@ -113,15 +112,14 @@ class WatchedRun(Run):
         """Let everybody go on as if there were no run."""
         me = self._me
         self._let_go(me)
-        enter()
-        self.over = True
-        self.on_acquire = self.on_contended = self.on_acquired = self.on_release = ()
-        self.on_refused = ()
-        self.on_start = self.on_thread = self.on_end = ()
-        for task in self.tasks:
-            if isinstance(task.waits_on, Mutex):
-                unpark(task)   # to wait outside: once no run is under way nobody looks for it here
-        leave()
+        with guarded:
+            self.over = True
+            self.on_acquire = self.on_contended = self.on_acquired = self.on_release = ()
+            self.on_refused = ()
+            self.on_start = self.on_thread = self.on_end = ()
+            for task in self.tasks:
+                if isinstance(task.waits_on, Mutex):
+                    unpark(task)   # to wait outside: soon nobody looks for it here
 
     def _let_go(self, task: Task) -> None:
         """Release what *task*, the caller's, holds still if it was unwound; else keep it, as held
@@ -157,10 +155,9 @@ class WatchedRun(Run):
 
     def _end(self, task: Task) -> None:
         self._let_go(task)
-        enter()
-        self.leave_run(task)
-        self.tasks.remove(task)   # a test may start any number
-        leave()
+        with guarded:
+            self.leave_run(task)
+            self.tasks.remove(task)   # a test may start any number
 
     def disown(self, task: Task) -> None:
         """Forget a thread that could not be started."""
@@ -222,11 +219,11 @@ class WatchedRun(Run):
 
     def _who_waits(self) -> str:
         """Return who waits for whom, or "" if nobody does, now that the body has raised."""
-        enter()
-        waiting = any(task.waits_on is not None for task in self.tasks)
-        finding = self.finding(Verdict.INCONCLUSIVE, "observed", "")
-        last = next((event for event in reversed(self.recorder.log) if event[0] is self._me), None)
-        leave()
+        with guarded:
+            waiting = any(task.waits_on is not None for task in self.tasks)
+            finding = self.finding(Verdict.INCONCLUSIVE, "observed", "")
+            last = next((event for event in reversed(self.recorder.log)
+                         if event[0] is self._me), None)
         lines = proof(finding) if waiting else []
         if last is not None and last[1] == "lock_contended" and not self._me.timed:
             lines.append(f"{ROLE} waited for {last[2]} ({last[3]}) at {place(last[4])}")

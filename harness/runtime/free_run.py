@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..locks.parking import enter, leave, pause, unpark
+from ..locks.parking import guarded, pause, unpark
 from ..locks.task import Task
 from ..locks.waitgraph import any_cycle, blockers, find_cycle
 from .observer import Observer, overridden
@@ -79,9 +79,8 @@ class FreeRun(PlayedRun):
 
     def _ask_to_let_go(self, hooks: tuple[Any, ...]) -> bool:
         """Call *hooks* of observers that hold roles back; say whether one let a role go."""
-        enter()
-        let_go = not self.unwinding and any([self.tell((hook,)) for hook in hooks])
-        leave()
+        with guarded:
+            let_go = not self.unwinding and any([self.tell((hook,)) for hook in hooks])
         return let_go
 
     def _judge(self, verdict: Verdict, text: str, moves: int = -1) -> None:
@@ -89,15 +88,15 @@ class FreeRun(PlayedRun):
         so many *moves* since.
         """
         stacks = all_stacks(self.tasks)
-        enter()
-        if not self.unwinding and self.unfinished and moves in (-1, self.moves):
-            cycle = any_cycle([task for task in self.tasks if blockers(task)])
-            waiting, may_act = self._waiting_for_ever(), self.who_may_act()
-            if waiting and not may_act and verdict is Verdict.INCONCLUSIVE:
-                verdict, text = Verdict.HANG, for_ever(len(waiting))   # time would change nothing
-            self.stop(self.deadlock(cycle, "timed out", stacks) if cycle else self.finding(
-                verdict, "timed out", f"{text}{may_act}", stacks))
-        leave()
+        with guarded:
+            if not self.unwinding and self.unfinished and moves in (-1, self.moves):
+                cycle = any_cycle([task for task in self.tasks if blockers(task)])
+                waiting, may_act = self._waiting_for_ever(), self.who_may_act()
+                if waiting and not may_act and verdict is Verdict.INCONCLUSIVE:
+                    # Time would change nothing.
+                    verdict, text = Verdict.HANG, for_ever(len(waiting))
+                self.stop(self.deadlock(cycle, "timed out", stacks) if cycle else self.finding(
+                    verdict, "timed out", f"{text}{may_act}", stacks))
 
     # -- in the roles' threads -------------------------------------------------------------
 
@@ -108,19 +107,18 @@ class FreeRun(PlayedRun):
 
     def _start_together(self, task: Task) -> None:
         """Wait at the start barrier; the last to arrive opens it, in the order of the roles."""
-        enter()
-        self._starting -= 1
-        if self._starting:
-            pause(task)
-        else:
-            held_back = [held for hook in self._hold_back
-                         for held in self.tell((hook,), self.tasks) or ()]
-            for other in self.tasks:
-                if other not in held_back:
-                    unpark(other)
-            if task in held_back:
+        with guarded:
+            self._starting -= 1
+            if self._starting:
                 pause(task)
-        leave()
+            else:
+                held_back = [held for hook in self._hold_back
+                             for held in self.tell((hook,), self.tasks) or ()]
+                for other in self.tasks:
+                    if other not in held_back:
+                        unpark(other)
+                if task in held_back:
+                    pause(task)
 
     def step(self, task: Task, on: str) -> None:
         self.looked = True
@@ -177,13 +175,12 @@ class FreeRun(PlayedRun):
     def end(self, task: Task) -> None:
         if task.held:
             self.release_held(task)
-        enter()
-        self.leave_run(task)
-        if not self.unfinished:
-            self._done.release()
-        elif self.running <= self.timed:
-            self.quiescent()
-        leave()
+        with guarded:
+            self.leave_run(task)
+            if not self.unfinished:
+                self._done.release()
+            elif self.running <= self.timed:
+                self.quiescent()
 
     def stop(self, finding: Finding) -> None:
         """Keep *finding* and let every role go. Called with the guard held."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..locks.callsite import raised, shown, user_traceback
 from ..locks.errors import ScenarioError
-from ..locks.parking import enter, leave
+from ..locks.parking import guarded
 from ..locks.task import Expired, Task, Unwind, current
 from ..locks.user_code import Quiet, call
 from .observer import Observer
@@ -59,14 +59,12 @@ class Guest(Observer):
         except (Unwind, Expired):
             raise
         except BaseException as exc:
-            guarded, run = _HOOKS[hook], self._run
-            if not guarded:
-                enter()
-            if not run.unwinding:
-                run.stop(run.finding(Verdict.ERROR, "observed", f"{what} {raised(exc)}",
-                                     user_traceback(exc)))
-            if not guarded:
-                leave()
+            run = self._run
+            with guarded:    # some hooks have it already
+                if not run.unwinding:
+                    run.stop(run.finding(Verdict.ERROR, "observed", f"{what} {raised(exc)}",
+                                         user_traceback(exc)))
+            if not _HOOKS[hook]:
                 raise Unwind from None
 
 

@@ -20,6 +20,8 @@ class Observer:
     take no lock; whatever it raises is an `error`, and ends the run.
     """
 
+    orders = False    # it decides who goes on: collections would come elsewhere in each run
+
     def attach(self, run: Any) -> None:
         """Learn the run, before any role starts."""
 

@@ -1,4 +1,7 @@
-"""A run whose roles are performed by workers, from their start to the outcome."""
+"""A run whose roles are performed by workers, from their start to the outcome.
+
+The file is long because each way in which such a run may end, by our own fault too, is here.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,17 @@ import inspect
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext, suppress
 from types import AsyncGeneratorType, CodeType, CoroutineType, GeneratorType
 from typing import Any
 
-from ..locks.callsite import (function_name, frames_of_threads, pass_signal, place_of,
+from ..locks.callsite import (function_name, frames_of_threads, pass_signal, place_of, raised,
                               user_traceback)
 from ..locks.node import OUTSIDE
-from ..locks.parking import enter, leave
+from ..locks.parking import guarded
 from ..locks.task import Maker, Task, Unwind, become, this_thread
 from ..locks.user_code import call_at_rest
+from . import collector
 from .asking import Invariants, ask, failure
 from .observer import Observer
 from .process_state import aside
@@ -70,7 +75,7 @@ class PlayedRun(Run):
         """
         began = time.perf_counter()
         try:
-            with self.outsiders:
+            with self.outsiders, nullcontext() if self.orders else collector.automatic():
                 self.start_roles(workers)
                 self._watch()
                 self.outside = self.outsiders.used(self.locks_used)
@@ -86,6 +91,8 @@ class PlayedRun(Run):
             raise
         if not self.findings and not self.cut and self.scenario.check is not None:
             self._check(self.scenario.check)
+        if not stuck:
+            self._collect()
         outcome = self._outcome()
         outcome.stuck, outcome.seconds = stuck, time.perf_counter() - began
         return outcome
@@ -106,6 +113,11 @@ class PlayedRun(Run):
     def start_roles(self, workers: Workers) -> None:
         """Assign the roles to workers, and let the run begin."""
         raise NotImplementedError
+
+    @property
+    def orders(self) -> bool:
+        """Whether an order is chosen, in which nothing may come by itself."""
+        return self.scheduled or any(observer.orders for observer in self.observers)
 
     @property
     def moves(self) -> int:
@@ -178,17 +190,28 @@ class PlayedRun(Run):
 
     def _abandon(self, workers: Workers) -> None:
         """Unwind because the caller is being interrupted; keep what a report needs."""
-        enter()
-        if not self.unwinding and self.unfinished:
-            self.show_waits()
-            self.stop(self.finding(Verdict.INCONCLUSIVE, "observed", "interrupted"))
-        leave()
+        with guarded:
+            if not self.unwinding and self.unfinished:
+                self.show_waits()
+                self.stop(self.finding(Verdict.INCONCLUSIVE, "observed", "interrupted"))
         if self.unfinished:
             self._done.acquire(True, GRACE)
         workers.finish(self.tasks)
 
     def show_waits(self) -> None:
         """Let it be seen who waits for what. Called with the guard held, before all are let go."""
+
+    def _collect(self) -> None:
+        """Collect what garbage is due, of this and of earlier worlds."""
+        generation = collector.due()
+        if generation < 0:
+            return
+        try:
+            call_at_rest("a finalizer", collector.collect, generation)
+        except BaseException as exc:
+            pass_signal(exc)
+            self.findings.append(self.finding(Verdict.ERROR, "observed", f"a finalizer, run when "
+                                              f"every role had ended, {raised(exc)}"))
 
     def _check(self, check: Callable[[], Any]) -> None:
         """Ask the scenario whether the world is as it should be when all have ended."""
@@ -205,18 +228,34 @@ class PlayedRun(Run):
     def perform(self, task: Task, function: Callable[[], Any]) -> None:
         """Run one role in the calling thread, from its start to its end."""
         before = become(task)
-        this_thread.maker = Maker(getattr(task, "key", task.name), self.scenario.lock_names)
         try:
-            self.begin(task)
-            self._expect_nothing(task, call_role(function))
-            self.ask_invariants(task)
-        except Unwind:
-            pass
-        except BaseException as exc:
-            self.failed(task, exc)
-        finally:
+            this_thread.maker = Maker(getattr(task, "key", task.name), self.scenario.lock_names)
+            try:
+                self.begin(task)
+                self._expect_nothing(task, call_role(function))
+                self.ask_invariants(task)
+            except Unwind:
+                pass
+            except BaseException as exc:
+                self.failed(task, exc)
             self.end(task)
+        except BaseException as exc:
+            self.lose(task, exc)
+        finally:
             become(before)
+
+    def lose(self, task: Task, exc: BaseException) -> None:
+        """End the run, and *task* with it: what we did for it in this thread raised *exc*."""
+        with guarded:
+            self.stop(Finding(Verdict.ERROR, "observed", f"internal error of the harness, at work "
+                              f"for {task.name}: it {raised(exc)}", detail=user_traceback(exc)))
+            if not task.ended:
+                self.leave_run(task)
+        for lock, mode, _ in reversed(list(task.held)):
+            with suppress(BaseException):
+                lock.release_hold(mode)
+        if not self.unfinished and self._done.locked():
+            self._done.release()
 
     def ask_invariants(self, task: Task) -> None:
         """Ask each of them what it says of the world as it is now, in the thread of *task*."""
@@ -228,11 +267,10 @@ class PlayedRun(Run):
         if (code := not_begun(left)) is not None:
             kind = "an async generator" if isinstance(left, AsyncGeneratorType) \
                 else f"a {type(left).__name__}"
-            enter()
-            self.findings.append(self.finding(
-                Verdict.ERROR, "observed", f"{task.name} returned {kind} that nobody ran: "
-                f"{function_name(code)}, {place_of(code, 0)}"))
-            leave()
+            with guarded:
+                self.findings.append(self.finding(
+                    Verdict.ERROR, "observed", f"{task.name} returned {kind} that nobody ran: "
+                    f"{function_name(code)}, {place_of(code, 0)}"))
 
     def begin(self, task: Task) -> None:
         """Tell those that hear of it that *task* starts in the calling thread."""

@@ -15,6 +15,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from ..locks.errors import ScenarioError
+from ..locks.parking import recover
 from ..locks.task import current
 
 
@@ -83,6 +84,7 @@ def aside(step: Callable[[], Any]) -> Any:
     there, it would never be given up. An interrupt that comes while *step* is under way does not
     cut it short; it is raised when it has ended.
     """
+    recover()    # an interrupt may have kept this thread from giving the guard up
     once, done = threading.Lock(), threading.Semaphore(0)
     answers: list[Any] = []
     errors: list[BaseException] = []

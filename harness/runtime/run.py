@@ -17,12 +17,12 @@ from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any
 
-from ..locks.callsite import first_line, is_a, raised, raised_at, user_traceback
+from ..locks.callsite import first_line, is_a, pass_signal, raised, raised_at, user_traceback
 from ..locks.completion import Completion
 from ..locks.errors import HeldAtEnd, LockMisuse, ProcessExit
 from ..locks.node import OUTSIDE
 from ..locks.outsiders import Outsiders, by_ident
-from ..locks.parking import enter, leave
+from ..locks.parking import guarded
 from ..locks.task import RunOfTask, Task, Unwind, current
 from . import thread_patch
 from .observer import Observer, overridden
@@ -83,13 +83,12 @@ class Run(RunOfTask):
 
     def adopt(self, thread: threading.Thread, name: str) -> Task:
         """Make a thread that a role is about to start part of the run."""
-        enter()
-        task = self.new_task(self.unique(self._stable(name)), thread)
-        self.tasks.append(task)
-        self.running += 1
-        self.unfinished += 1
-        self.tell(self.on_thread, current(), task)
-        leave()
+        with guarded:
+            task = self.new_task(self.unique(self._stable(name)), thread)
+            self.tasks.append(task)
+            self.running += 1
+            self.unfinished += 1
+            self.tell(self.on_thread, current(), task)
         return task
 
     def unique(self, name: str) -> str:
@@ -122,12 +121,12 @@ class Run(RunOfTask):
     def leave_run(self, task: Task) -> None:
         """Take note that *task* has ended. Called with the guard held."""
         task.ended = True
+        self.running -= 1
+        self.unfinished -= 1
         self.tell(self.on_end, task)
         thread_end = thread_patch.end_of(task.thread)
         if thread_end is not None:
             thread_end.finish()   # those who join the thread go on
-        self.running -= 1
-        self.unfinished -= 1
 
     # -- what tasks tell ------------------------------------------------------------------
 
@@ -153,7 +152,8 @@ class Run(RunOfTask):
         try:
             for hook in hooks:
                 answer = hook(*what)
-        except Exception as exc:
+        except BaseException as exc:
+            pass_signal(exc)
             if not self.unwinding:
                 text = f"an observer {raised(exc)}"
                 self.stop(self.finding(Verdict.ERROR, "observed", text, user_traceback(exc)))
@@ -171,11 +171,10 @@ class Run(RunOfTask):
         Args:
             verdict: ERROR if it cannot be said whether it is broken.
         """
-        enter()
-        if not self.unwinding:
-            note = self.findings.append if goes_on else self.stop
-            note(self.finding(verdict, "observed", text, detail))
-        leave()
+        with guarded:
+            if not self.unwinding:
+                note = self.findings.append if goes_on else self.stop
+                note(self.finding(verdict, "observed", text, detail))
 
     def failed(self, task: Task, exc: BaseException) -> None:
         """Take note that *task* raised."""
@@ -187,21 +186,19 @@ class Run(RunOfTask):
         if is_a(exc, LockMisuse):
             verdict, headline = Verdict.VIOLATION, type(exc).headline
             text = f"{task.name} {_BROKE}: {first_line(exc)}, at {raised_at(exc)}"
-        enter()
-        self.findings.append(self.finding(verdict, "observed", text, user_traceback(exc),
-                                          headline=headline))
-        leave()
+        with guarded:
+            self.findings.append(self.finding(verdict, "observed", text, user_traceback(exc),
+                                              headline=headline))
 
     def release_held(self, task: Task) -> None:
         """Release what *task*, the caller's, holds at its end; if it just returned, blame it."""
         left = " and ".join(f"{lock} (taken at {place(chain)})" for lock, _, chain in task.held)
         text = f"{task.name} {_BROKE}: {HeldAtEnd.__name__}: it ended holding {left}"
-        enter()
-        blamed = any(finding.text.startswith(f"{task.name} ") for finding in self.findings)
-        if not blamed and not self.unwinding:
-            self.findings.append(self.finding(Verdict.VIOLATION, "observed", text,
-                                              headline=HeldAtEnd.headline))
-        leave()
+        with guarded:
+            blamed = any(finding.text.startswith(f"{task.name} ") for finding in self.findings)
+            if not blamed and not self.unwinding:
+                self.findings.append(self.finding(Verdict.VIOLATION, "observed", text,
+                                                  headline=HeldAtEnd.headline))
         for lock, mode, _ in reversed(list(task.held)):
             try:
                 lock.release_hold(mode)
@@ -210,6 +207,10 @@ class Run(RunOfTask):
                 self.on_release = ()
                 with suppress(BaseException):    # of a lock whose class has a release of its own
                     lock.release_hold(mode)
+
+    def lose(self, task: Task, exc: BaseException) -> None:
+        """End the run, and *task* with it: what we did for it in this thread raised *exc*."""
+        raise NotImplementedError
 
     # -- findings; called with the guard held ---------------------------------------------
 

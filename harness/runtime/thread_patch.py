@@ -89,10 +89,10 @@ def _start(thread: threading.Thread) -> None:
         _plain_start(thread)
         return
     task = run.adopt(thread, thread.name)
-    body = thread.run
-    thread._harness_end = ThreadEnd(task)   # type: ignore[attr-defined]
-    thread.run = lambda: run.perform(task, body)   # type: ignore[method-assign]
     try:
+        body = thread.run
+        thread._harness_end = ThreadEnd(task)   # type: ignore[attr-defined]
+        thread.run = lambda: run.perform(task, body)   # type: ignore[method-assign]
         thread.daemon = thread.daemon or not run.watched
         _plain_start(thread)
     except BaseException:

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..locks import exits
 from ..locks.task import RunOfTask, Task
-from . import thread_patch
+from . import collector, thread_patch
 
 GRACE = 1.0   # seconds a role gets to end once everything is unwound
 _ONE = (1).to_bytes(8, "little")
@@ -67,7 +67,10 @@ class _Worker:
             job, self.job = self.job, None
             if job is not None:
                 run, task, function = job
-                run.perform(task, function)
+                try:
+                    run.perform(task, function)
+                except BaseException as exc:    # a thread of ours is none of the scenario's
+                    run.lose(task, exc)
                 del job, run, task, function   # keep nothing of the world alive
         if self._alone:
             with self._ending:
@@ -92,9 +95,11 @@ class Workers:
     def __enter__(self) -> Workers:
         thread_patch.install()
         exits.install()
+        collector.install()
         return self
 
     def __exit__(self, *exc: object) -> None:
+        collector.uninstall()
         exits.uninstall()
         thread_patch.uninstall()
         for worker in self._workers:

@@ -612,16 +612,15 @@ def test_guard_survives_an_interrupt_of_the_thread_that_has_it(before_the_releas
     """A handler raises while the exposed thread has the guard, or just after it gave it up; who
     comes next finds it, and in the end it is free for all.
     """
-    exposed = parking.expose(threading.get_ident())
-    try:
+    def is_interrupted():
         parking.enter()
         if not before_the_release:
             parking.leave()
-        parking.enter()     # as on the way out of what was interrupted
-        parking.leave()
-        parking.recover()
-    finally:
-        parking.expose(exposed)
+
+    is_interrupted()
+    parking.enter()     # as on the way out of what was interrupted
+    parking.leave()
+    parking.recover()
     done = Completion("done")
     start_all([done.complete, done.wait])
     assert not parking._guard.locked()
