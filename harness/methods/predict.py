@@ -128,7 +128,9 @@ class Session(Exhaustive):
             tried.update(lock_order.tried)
             self.roles.update(world.roles)
             self.outside = self.outside or outcome.silent
-            self.observed.append(self.tally.add(outcome, world))
+            self.tally.add(outcome, world)
+            if not (outcome.cut_off and self.observed):    # else it says nothing
+                self.observed.append(outcome)
             if self.tally.kept is outcome:
                 self.kept_order = order, threads
             if self.late or outcome.stuck:

@@ -36,8 +36,7 @@ def run(scenario: Callable[[], Any], *, runs: int | None = None, seconds: float 
 
     Args:
         runs, seconds: of both the first that is reached ends it. A run that the time cuts short
-            counts if there is no other, or if a role of it is left that could not be ended, as
-            `inconclusive`.
+            counts, as `inconclusive`, only if there is no other.
         timeout: seconds in which no lock was taken or released, after which what there is is
             judged.
         detect: "block" looks for a cycle at the moment a thread begins to wait; "timeout" lets the
@@ -66,9 +65,7 @@ def race(scenario: Callable[[], Any], *, runs: int | None, seconds: float | None
         world, number = call.build(), call.runs
         noise = Noise(f"run/{number}", MANNERS[number % len(MANNERS)])
         outcome = call.play(workers, world, [*invited(observers), noise])
-        if call.counts_as_run(outcome):
-            call.add(outcome, world)
-        return outcome
+        return call.add(outcome, world)
 
     def enough() -> bool:
         found = call.runs > call.counts["clean"]

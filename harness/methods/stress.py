@@ -49,10 +49,9 @@ def stress(scenario: Callable[..., Any], *, runs: int | None = None, seconds: fl
         run_seed = f"{seed}/{call.runs}"
         world = call.build(random.Random(run_seed))
         outcome = call.play(workers, world, [Noise(run_seed)])
-        if call.counts_as_run(outcome):
-            call.add(outcome, world)
-            if call.kept is outcome:
-                kept_seed = run_seed
+        call.add(outcome, world)
+        if call.kept is outcome:
+            kept_seed = run_seed
         update()
         return outcome
 

@@ -57,6 +57,7 @@ class Tally:
         self.began = time.perf_counter()
         self._distinct: set[Any] = set()
         self.outside: dict[str, str] = {}    # see `Outcome`
+        self.left: tuple[str, ...] = ()      # roles of a run that was cut off, which cannot be ended
 
     @property
     def runs(self) -> int:
@@ -68,14 +69,13 @@ class Tally:
         """Whether the time is up."""
         return self.deadline is not None and time.monotonic() >= self.deadline
 
-    def counts_as_run(self, outcome: Outcome) -> bool:
-        """Say whether a run that came to *outcome* counts: not if the time was up in the middle of
-        it, unless there is no other, or a role is left that could not be ended.
-        """
-        return outcome.verdict is not Verdict.INCONCLUSIVE or not self.runs or bool(outcome.stuck)
-
     def add(self, outcome: Outcome, world: Scenario) -> Outcome:
-        """Count one run, and return it."""
+        """Count one run, and return it. One that the end of the time cut off says nothing, unless
+        there is no other: who is left of it is named, and that is all.
+        """
+        if outcome.cut_off and outcome.verdict is Verdict.INCONCLUSIVE and self.runs:
+            self.left += outcome.stuck
+            return outcome
         self.counts[str(outcome.verdict)] += 1
         self.tried += outcome.tried
         self.outside = outcome.outside | self.outside
@@ -90,6 +90,7 @@ class Tally:
         """Return what the runs so far came to."""
         kept = self.kept or Outcome([], [])
         kept.outside = kept.outside | self.outside
+        kept.stuck = tuple(dict.fromkeys(kept.stuck + self.left))
         if self.unseen is not None and kept.verdict in _GOOD:
             kept.findings[:] = [self.unseen]
         kept.notes += self.beside

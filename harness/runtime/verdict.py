@@ -117,6 +117,7 @@ class Outcome:
     scheduled: bool = False  # somebody chose who goes when: the order is the story
     # Uses of its locks by threads outside: a sentence each, by thread.
     outside: dict[str, str] = field(default_factory=dict)
+    cut_off: bool = False    # the time given was up before its end
     operated: bool = True    # an operation of ours was seen: on a lock, a wait, a look, a step
 
     def __repr__(self) -> str:

@@ -13,7 +13,8 @@ import types
 import pytest
 import small_worlds
 
-from harness import Completion, Mutex, Scenario, ScenarioError, run, step, stress
+from harness import (At, Completion, Meet, Mutex, Scenario, ScenarioError, force, predict, run, step,
+                     stress)
 from harness.cli import main
 from harness.methods import noise, run as run_module, stress as stress_module, tally
 from harness.methods.noise import MANNERS, Manner, Noise
@@ -103,7 +104,7 @@ def test_a_run_that_the_time_cuts_counts_if_there_is_no_other(clean, verdict, mo
 
 
 @pytest.mark.parametrize("tool", [run, stress])
-def test_a_run_that_the_time_cuts_counts_if_a_role_of_it_cannot_be_ended(tool, monkeypatch):
+def test_a_run_that_the_time_cuts_decides_nothing_though_a_role_of_it_cannot_be_ended(tool, monkeypatch):
     """Two runs are clean, in the third a role waits at a lock that is none of ours."""
     gone, threads, builds = threading.Lock(), [], []
 
@@ -122,9 +123,52 @@ def test_a_run_that_the_time_cuts_counts_if_a_role_of_it_cannot_be_ended(tool, m
     with gone:
         result = tool(world, seconds=600, timeout=20)
     threads[0].join()
-    assert (result.verdict, result.coverage["verdicts"]) == (
-        "inconclusive", {"clean": 2, "inconclusive": 1})
+    assert (result.verdict, result.coverage["runs"]) == ("clean", 2)
     assert "Outside our locks, and left running: role at test_run.py:" in str(result)
+
+
+@pytest.mark.parametrize("tool, complete, verdict", [
+    (force, 0, "inconclusive"), (force, 2, "clean"), (predict, 0, "inconclusive"),
+    (predict, 1, "clean")])
+def test_what_the_time_cuts_of_other_calls_decides_nothing_either(tool, complete, verdict,
+                                                                  monkeypatch):
+    """After so many complete runs comes one in which a role cannot go on before the time is up."""
+    lock, builds = Mutex("lock"), []
+
+    def takes(wanted):
+        with wanted:
+            pass
+
+    def world():
+        builds.append(1)
+        wanted = lock if len(builds) > complete else Mutex("lock")
+        roles = {"asker": lambda: takes(wanted), "other": lambda: takes(Mutex("its own"))}
+        return Scenario(roles, meet=Meet(At("asker", "lock"), At("other", "its own"))) \
+            if tool is force else roles
+
+    monkeypatch.setattr(FreeRun, "is_late", lambda self, now: len(builds) > complete
+                        and not self.running and not self._starting)
+    monkeypatch.setattr(tally.Tally, "late", property(lambda self: len(builds) > complete))
+    monkeypatch.setattr(played_run, "GRACE", 20)
+    with lock:
+        result = tool(world, runs=3, seconds=600, timeout=20)
+    assert (result.verdict, result.coverage["runs"]) == (verdict, max(1, complete)), str(result)
+    if not complete:
+        assert "the time given was up while roles still ran" in str(result)
+
+
+@pytest.mark.parametrize("tool", [run, stress])
+def test_runs_that_come_to_no_answer_by_themselves_are_counted(tool):
+    """Else as many as were asked for would never be there: a role asks in vain, and is ended."""
+    lock = Mutex("lock")
+
+    def asks():
+        while not lock.acquire(False):
+            pass
+
+    with lock:
+        result = tool(lambda: {"asks": asks}, runs=2, timeout=0.05)
+    assert (result.verdict, result.coverage["runs"]) == ("inconclusive", 2)
 
 
 @pytest.mark.parametrize("tool", [run, stress])
