@@ -14,7 +14,7 @@ import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from typing import Any
 
@@ -26,7 +26,7 @@ from harness.exploration.dpor import Reduced
 from harness.exploration.strategies import DepthFirst
 from harness.runtime.process_state import settled
 
-from . import oracle, permits
+from . import oracle, permits, stopping
 from .measure import scaled
 from .worlds import dining, on_threads
 
@@ -34,6 +34,8 @@ PROGRAMS = 1000
 SCENARIOS = 300
 DEADLOCKS = 10_000
 CALLS = 500              # each of one deadlock, shown, simplified and run again
+STOPS = 100              # calls that are stopped
+CROWDS = 5
 SETTLED = 5              # memory counts from a fifth on: by then nothing is new
 BYTES = 4                # a deadlock that memory may grow by; what is left of one takes 16 or more
 AT_LEAST = 32 * 1024     # bytes that it may grow by in any case
@@ -354,12 +356,21 @@ def _always() -> dict[str, Callable[[], None]]:
     return {"left": role(0), "right": role(1)}
 
 
+def _stops(amount: Amount) -> tuple[str, list[str]]:
+    """Stop processes in the middle of calls, and let many calls share a processor."""
+    half = replace(amount, seconds=amount.seconds and amount.seconds / 2)
+    said, wrong = stopping.stops(half.cases(STOPS, 2), amount.seed)
+    crowded, more = stopping.side_by_side(half.cases(CROWDS, 0))
+    return f"{said}; {stopping.SIDE_BY_SIDE} at a time {crowded}", wrong + more
+
+
 CHECKS: dict[str, tuple[str, Callable[[Amount], tuple[str, list[str]]]]] = {
     "programs": ("random programs", _programs),
     "scenarios": ("random Python scenarios", _scenarios),
     "permits": ("prediction of random worlds with permits", _permits),
     "starts": ("what is shared before first operations", _starts),
     "pairs": ("prediction against the truth", _prediction),
+    "stops": ("processes that are stopped, or get no processor", _stops),
     "one-call": ("deadlocks in one call leave nothing", _in_one_call),
     "calls": ("deadlocks in calls of their own leave nothing", _in_calls),
 }

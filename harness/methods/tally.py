@@ -57,7 +57,7 @@ class Tally:
         self.began = time.perf_counter()
         self._distinct: set[Any] = set()
         self.outside: dict[str, str] = {}    # see `Outcome`
-        self.left: tuple[str, ...] = ()      # roles of a run that was cut off, which cannot be ended
+        self.left: tuple[str, ...] = ()      # who is left of a run that was cut off
 
     @property
     def runs(self) -> int:

@@ -13,8 +13,8 @@ import types
 import pytest
 import small_worlds
 
-from harness import (At, Completion, Meet, Mutex, Scenario, ScenarioError, force, predict, run, step,
-                     stress)
+from harness import (At, Completion, Meet, Mutex, Scenario, ScenarioError, force, predict, run,
+                     step, stress)
 from harness.cli import main
 from harness.methods import noise, run as run_module, stress as stress_module, tally
 from harness.methods.noise import MANNERS, Manner, Noise
@@ -104,7 +104,7 @@ def test_a_run_that_the_time_cuts_counts_if_there_is_no_other(clean, verdict, mo
 
 
 @pytest.mark.parametrize("tool", [run, stress])
-def test_a_run_that_the_time_cuts_decides_nothing_though_a_role_of_it_cannot_be_ended(tool, monkeypatch):
+def test_a_run_that_the_time_cuts_decides_nothing_whoever_is_left_of_it(tool, monkeypatch):
     """Two runs are clean, in the third a role waits at a lock that is none of ours."""
     gone, threads, builds = threading.Lock(), [], []
 
