@@ -6,15 +6,20 @@ failure. A check that finds something wrong ends with 1.
 
 from __future__ import annotations
 
+from harness.cli import process
+
+if process.is_program("benchmarks"):
+    process.begin()    # before the rest is imported, which takes a while
+
 import argparse
 import os
 import platform
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from harness.cli import options
+from harness.cli import options, output
 
 from . import checking, exploring, forcing, honesty, locking, peers, predicting
 from .measure import Row
@@ -23,7 +28,11 @@ QUICK = 0.1   # the scale of --quick
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return its exit status."""
+    """Run the command line; return its exit status. The command itself ends with it."""
+    return process.perform("benchmarks", argv, _work)
+
+
+def _work(argv: Sequence[str] | None) -> int:
     parser = options.parser("benchmarks", "Measure what the tools cost, against the goals.")
     parser.add_argument("--json", metavar="FILE",
                         help="write the result as JSON to FILE, or - for stdout")
@@ -43,31 +52,35 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--seed and --seconds say how much to --check")
 
     def body() -> int:
-        with options.json_file(args.json) as write:
+        with output.json_file(args.json) as write:
             if args.check is not None:
                 amount = checking.Amount(scale, args.seed, args.seconds)
-                return _check(amount, args.check, write, args.json == "-")
+                return _check(amount, args.check, write)
             measured = _measure(scale)
-            if args.json != "-":
-                print(_text(measured))
+            if not write.quiet:
+                output.say(_text(measured))
             write({**measured, "rows": [row.as_dict() for row in measured["rows"]]})
         return 0
 
-    return options.guarded("benchmarks", body)
+    return output.guarded("benchmarks", body)
 
 
-def _check(amount: checking.Amount, names: list[str], write: Callable[[dict[str, Any]], None],
-           quiet: bool) -> int:
+def _check(amount: checking.Amount, names: list[str], write: output.Writer) -> int:
     """Run the checks, and say what each comes to as it ends; return the exit status."""
-    done = []
+    done: list[checking.Check] = []
+
+    def sums() -> dict[str, Any]:
+        failed = sum(not check.ok for check in done)
+        return {**_where(amount.scale), "checks": [check.as_dict() for check in done],
+                "passed": len(done) - failed, "failed": failed}
+
+    write.so_far = sums
     for check in checking.checks(amount, names):
         done.append(check)
-        if not quiet:
-            print(check, flush=True)
-    failed = sum(not check.ok for check in done)
-    write({**_where(amount.scale), "checks": [check.as_dict() for check in done],
-           "passed": len(done) - failed, "failed": failed})
-    return 1 if failed else 0
+        if not write.quiet:
+            output.say(check)
+    write(sums())
+    return 0 if all(check.ok for check in done) else 1
 
 
 def _scale(text: str) -> float:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from harness.cli import process
+
+if process.is_program("pcimodel"):
+    process.begin()    # before the rest is imported, which takes a while
+
 import shlex
 import sys
 import textwrap
@@ -10,12 +15,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness import Result, ScenarioError
-from harness.cli import options
+from harness.cli import options, output
 from harness.cli.commands import add_commands, add_help_command, perform, show_help
+from harness.cli.output import say
 from harness.locks.errors import unknown_name
+from harness.methods.ctrl_c import Interrupted
 
 from .fixes import FIXES
-from .lab.compare import compare
+from .lab.compare import Cell, compare
 from .lab.machines import MACHINES, setup_of
 from .lab.scenarios import SCENARIOS, scenario, tree_with
 from .lab.table import render
@@ -52,14 +59,18 @@ def _add_kernel_options(command: Any) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return its exit status."""
+    """Run the command line; return its exit status. The command itself ends with it."""
+    return process.perform("pcimodel", argv, _work)
+
+
+def _work(argv: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     # The comparison is the main job: its name may be left out.
     if not words or words[0].startswith("-") and words[0] not in ("-h", "--help", "--version"):
         words.insert(0, "compare")
     args = _parser().parse_args(words)
     body = {"list": _list, "compare": _compare, "help": _help}.get(args.command, _one)
-    return options.guarded("pcimodel", lambda: body(args))
+    return output.guarded("pcimodel", lambda: body(args))
 
 
 def _help(args: Any) -> int:
@@ -72,13 +83,13 @@ def _list(args: Any) -> int:
              "kernels": {name: _first_line(tree) for name, tree in TREES.items()},
              "fixes": {name: _first_line(fix) for name, fix in FIXES.items()},
              "machines": {name: setup.summary for name, setup in MACHINES.items()}}
-    with options.json_file(args.json) as write:
-        for title, entries in known.items() if args.json != "-" else ():
-            print(f"{title}:")
+    with output.json_file(args.json) as write:
+        for title, entries in () if write.quiet else known.items():
+            say(f"{title}:")
             width = max(map(len, entries)) + 2
             for name, summary in entries.items():
-                print(textwrap.fill(summary, 100, initial_indent=f"  {name.ljust(width)}",
-                                    subsequent_indent=" " * (width + 2)))
+                say(textwrap.fill(summary, 100, initial_indent=f"  {name.ljust(width)}",
+                                  subsequent_indent=" " * (width + 2)))
         write(known)
     return 0
 
@@ -110,17 +121,30 @@ def _compare(args: Any) -> int:
         except ValueError as exc:
             refused[fix] = str(exc)
     began = time.perf_counter()
-    with options.json_file(args.json) as write:
-        cells = compare(names, args.kernel, [fix for fix in fixes if fix not in refused],
-                        timeout=args.timeout, policy=args.policy or "writer",
-                        machine=args.machine, options=options.given(args, "timeout"))
-        seconds = round(time.perf_counter() - began, 3)
-        if args.json != "-":
-            print(render(cells, refused))
-        write({"kernel": args.kernel, "fixes": fixes, "refused": refused, "seconds": seconds,
-               "cells": [cell.as_dict() for cell in cells]})
+    cells: list[Cell] = []
+
+    def done() -> dict[str, Any]:
+        return {"kernel": args.kernel, "fixes": fixes, "refused": refused,
+                "seconds": round(time.perf_counter() - began, 3),
+                "cells": [cell.as_dict() for cell in cells]}
+
+    with output.json_file(args.json) as write:
+        write.so_far = done
+        try:
+            compare(names, args.kernel, [fix for fix in fixes if fix not in refused],
+                    timeout=args.timeout, policy=args.policy or "writer", machine=args.machine,
+                    options=options.given(args, "timeout"), cells=cells)
+            table = render(cells, refused)
+        except KeyboardInterrupt:
+            if cells and not write.quiet:    # what was done is not lost
+                say(f"{render(cells, refused, finished=False)}\n\ninterrupted")
+            raise KeyboardInterrupt from None
+        sums = done()
+        if not write.quiet:
+            say(table)
+        write(sums)
     for why in refused.values():
-        print(f"pcimodel: {why}", file=sys.stderr)
+        output.complain(f"pcimodel: {why}")
     return 2 if refused else 0
 
 
@@ -133,21 +157,29 @@ def _one(args: Any) -> int:
         tree_with(args.kernel, args.fixes)
     except ValueError as exc:
         raise ScenarioError(str(exc)) from None
-    with options.json_file(args.json) as write:
+    with output.json_file(args.json) as write:
         results: list[Result] = []
+
+        def so_far() -> dict[str, Any]:
+            gravest = max(results, key=lambda result: result.verdict.graveness)
+            return {**gravest.as_dict(), "results": [result.as_dict() for result in results]}
+
         try:
             for name in names:
                 results.append(_result(args, name, len(names)))
-        except KeyboardInterrupt:
-            print("\n\n".join(map(str, results)))   # what was done is not lost
+        except KeyboardInterrupt as exc:
+            if results and not write.quiet:    # what was done is not lost
+                say("\n\n".join(map(str, results)))
+            results += [exc.result] if every and isinstance(exc, Interrupted) else []
+            write.so_far = so_far if every and results else None
             raise
-        gravest = max(results, key=lambda result: result.verdict.graveness)
-        if every:
-            if args.json != "-":
-                print("\n\n".join(map(str, results)))
-            write({**gravest.as_dict(), "results": [result.as_dict() for result in results]})
-            return gravest.verdict.exit_status
-        return options.show(gravest, write, args.json == "-")
+        if not every:
+            return output.show(results[0], write)
+        sums = so_far()
+        if not write.quiet:
+            say("\n\n".join(map(str, results)))
+        write(sums)
+        return max(results, key=lambda result: result.verdict.graveness).verdict.exit_status
 
 
 def _result(args: Any, name: str, of: int) -> Result:

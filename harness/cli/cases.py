@@ -10,7 +10,7 @@ validator's rules (lockdep.py), headline included.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from ..checker.search import search
@@ -22,6 +22,7 @@ from ..methods.tally import TIMEOUT
 from ..programs.format import Case, File, ProgramCase, ValidatorCase, Version
 from ..report.result import Result
 from ..runtime.verdict import Verdict, counted
+from .output import Writer, say
 
 HANGS = (str(Verdict.DEADLOCK), str(Verdict.HANG))
 MOST_SCHEDULES = 5_000    # explored of one version
@@ -105,8 +106,7 @@ def judge_validator_case(case: ValidatorCase) -> Row:
             "expected_report": case.expected_report, "report": headline}
 
 
-def show_cases(path: str, write: Callable[[dict[str, Any]], None], to_stdout: bool,
-               timeout: float = TIMEOUT) -> int:
+def show_cases(path: str, write: Writer, timeout: float = TIMEOUT) -> int:
     """Print a line for each case of the file *path*, unless JSON goes to stdout; write the JSON;
     return the exit status: 1 if any case differs.
 
@@ -118,15 +118,21 @@ def show_cases(path: str, write: Callable[[dict[str, Any]], None], to_stdout: bo
     width = max(len(name) for case in cases for name in (
         [case.name] if isinstance(case, ValidatorCase)
         else [f"{case.name}:{version}" for version in case.versions]))
-    rows = []
+    rows: list[Row] = []
+
+    def done() -> dict[str, Any]:
+        failed = sum(not row["ok"] for row in rows)
+        return {"file": path, "cases": rows, "passed": len(rows) - failed, "failed": failed,
+                "seconds": round(time.perf_counter() - began, 6)}
+
+    write.so_far = done
     for row in judge_all(cases, timeout):
         rows.append(row)
-        if not to_stdout:
-            print(f"{row['name']:<{width}}  {row['expected']:<8}  {row['got']:<8}  "
-                  f"{'ok' if row['ok'] else 'DIFFERS':<7}  {row['why']}".rstrip(), flush=True)
-    failed = sum(not row["ok"] for row in rows)
-    if not to_stdout:
-        print(f"\n{path}: {len(rows)} cases, {len(rows) - failed} as expected, {failed} differ")
-    write({"file": path, "cases": rows, "passed": len(rows) - failed,
-           "failed": failed, "seconds": round(time.perf_counter() - began, 6)})
-    return 1 if failed else 0
+        if not write.quiet:
+            say(f"{row['name']:<{width}}  {row['expected']:<8}  {row['got']:<8}  "
+                  f"{'ok' if row['ok'] else 'DIFFERS':<7}  {row['why']}".rstrip())
+    sums = done()
+    if not write.quiet:
+        say(f"\n{path}: {len(rows)} cases, {sums['passed']} as expected, {sums['failed']} differ")
+    write(sums)
+    return 1 if sums["failed"] else 0

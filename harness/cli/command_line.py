@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from . import options
+from . import options, output
 from ..methods.replay import replay
 from ..programs.loading import load
 from ..report.result import Result
@@ -44,14 +44,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.command == "help":
             return show_help("harness", args.topic)
         options.check_output(args)
-        with options.json_file(args.json) as write:
+        with output.json_file(args.json) as write:
             if args.command == "cases":
-                return show_cases(args.file, write, args.json == "-", args.timeout)
+                return show_cases(args.file, write, args.timeout)
             result = _replay(args) if args.command == "replay" else _call(args)
             result.full = args.full
-            return options.show(result, write, args.json == "-")
+            return output.show(result, write)
 
-    return options.guarded("harness", body)
+    return output.guarded("harness", body)
 
 
 def _replay(args: Any) -> Result:

@@ -21,6 +21,7 @@ from ..methods.run import run
 from ..methods.stress import stress
 from ..report.result import Result
 from .options import OPTIONS, add_run_options, given
+from .output import say
 
 
 class Command(NamedTuple):
@@ -79,7 +80,8 @@ def perform(args: Any, scenario: Callable[[], Any], again: Callable[[str], str],
     if args.command == "explore":    # in Python any seed will do where nothing is drawn
         check_strategy(args.strategy, seed=args.seed)
     if args.command in ("stress", "explore"):
-        return command.function(scenario, progress=sys.stderr.isatty(), **keywords)
+        progress = sys.stderr is not None and sys.stderr.isatty()
+        return command.function(scenario, progress=progress, **keywords)
     if args.command == "force":
         keywords["runs"] = keywords["runs"] or 1
     result = command.function(scenario, **keywords)
@@ -111,15 +113,15 @@ def show_help(package: str, topic: str | None, more: str = "") -> int:
              for page in sorted(folder.iterdir(), key=lambda page: page.name)
              if page.name.endswith(".md")}
     if topic is None:
-        print(f"Pages, printed by `python -m {package} help TOPIC`:\n")
+        say(f"Pages, printed by `python -m {package} help TOPIC`:\n")
         width = max(map(len, pages))
         for name, text in pages.items():
             title = text.partition("\n")[0].partition(": ")[2]
-            print(f"  {name:<{width}}  {title}")
+            say(f"  {name:<{width}}  {title}")
         if more:
-            print(f"\n{more}")
+            say(f"\n{more}")
     elif topic in pages:
-        print(pages[topic], end="")
+        say(pages[topic], end="")
     else:
         raise unknown_name("there is no page", topic, list(pages))
     return 0

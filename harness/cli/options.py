@@ -1,35 +1,33 @@
-"""What the command lines of `harness` and `pcimodel` share: options, output, exit statuses.
-
-Bad input and bad usage end with status 2 and one clear line on standard error; Ctrl-C with the
-report so far and 130.
-"""
+"""The options that the command lines of `harness` and `pcimodel` share."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn
 
 from ..exploration.ways import STRATEGIES
-from ..locks.callsite import raised
 from ..locks.errors import ScenarioError
 from ..locks.rwsem_policy import POLICIES
-from ..methods.ctrl_c import Interrupted
 from ..methods.tally import DETECT, TIMEOUT
-from ..report.result import Result
+from .output import complain, say
 
 
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, without the usage in front of it."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
+        complain(f"{self.prog}: {message}")
+        self.exit(2)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if file is sys.stdout:
+            say(message, end="")
+        else:    # argparse's own way ends without a word where nothing can be printed
+            complain(message.removesuffix("\n"))
 
 
 def parser(prog: str, description: str) -> argparse.ArgumentParser:
@@ -118,76 +116,22 @@ def given(args: argparse.Namespace, *names: str) -> str:
 
 
 def check_output(args: argparse.Namespace) -> None:
-    """Refuse what is asked of a report that is not printed."""
-    if args.json == "-" and getattr(args, "full", False):
+    """Refuse what is asked of a report that is not printed, and to write over what is read."""
+    path = args.json
+    if path == "-" and getattr(args, "full", False):
         raise ScenarioError("--full is of the report, and --json - prints none")
+    if path is None or path == "-":
+        return
+    for key, value in vars(args).items():
+        for word in value if isinstance(value, list) else [value]:
+            parts = str(word).split(":")    # FILE, or FILE:NAME
+            for name in [":".join(parts[:n]) for n in range(1, len(parts) + 1)]:
+                if key != "json" and _is_same(name, path):
+                    raise ScenarioError(f"--json {path} would write over {name}, which is read")
 
 
-@contextmanager
-def json_file(path: str | None) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Make sure that *path* can be written before the work begins; yield what writes to it.
-
-    What stands in the file stays until there is a result.
-    """
-    file = None if path == "-" else path
-    new = file is not None and not os.path.exists(file)
-    if file is not None:
-        _save(file, "a", "")
-
-    def write(data: dict[str, Any]) -> None:
-        nonlocal new
-        if path == "-":
-            print(json.dumps(data, indent=1))
-        elif file is not None:
-            _save(file, "w", json.dumps(data, indent=1) + "\n")
-            new = False
-
+def _is_same(name: str, path: str) -> bool:
     try:
-        yield write
-    except Interrupted as exc:
-        if file is not None:
-            write(exc.result.as_dict())
-        raise
-    finally:
-        if new and file is not None:   # and left empty: it would look like a result
-            os.unlink(file)
-
-
-def _save(path: str, mode: str, text: str) -> None:
-    try:
-        with open(path, mode, encoding="utf-8") as file:
-            file.write(text)
-    except OSError as exc:
-        raise ScenarioError(f"cannot write {path}: {exc.strerror}") from None
-
-
-def show(result: Result, write: Callable[[dict[str, Any]], None], to_stdout: bool) -> int:
-    """Print the report, unless JSON goes to stdout; write the JSON; return the exit status."""
-    if not to_stdout:
-        print(result)
-    write(result.as_dict())
-    return result.verdict.exit_status
-
-
-def guarded(prog: str, body: Callable[[], int]) -> int:
-    """Run *body*; turn bad input, Ctrl-C and a closed pipe into their exit statuses."""
-    try:
-        status = body()
-        sys.stdout.flush()
-        return status
-    except ScenarioError as exc:
-        print(f"{prog}: {exc}", file=sys.stderr)
-        return 2
-    except Interrupted as exc:
-        print(f"\n{exc.result}\n\ninterrupted", flush=True)
-        return 130
-    except SystemExit as exc:    # nothing of ours ends so: a status of its author's choice is none
-        print(f"{prog}: {raised(exc)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # Python flushes stdout again on its way out; give it somewhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return os.path.isfile(name) and os.path.samefile(name, path)
+    except OSError:
+        return False

@@ -87,10 +87,19 @@ def line_of(code: CodeType, lasti: int) -> int:
     return code.co_firstlineno
 
 
+def here() -> str:
+    """Return the working directory; "" if it was deleted."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
+
+
 def short_path(path: str) -> str:
     """Return *path* relative to the working directory, or to the import path it was found on."""
-    for root in sorted({os.getcwd(), *map(os.path.abspath, filter(None, sys.path))},
-                       key=len, reverse=True):
+    home = here()
+    roots = {os.path.normpath(os.path.join(home, root)) for root in (home, *sys.path) if root}
+    for root in sorted(roots, key=len, reverse=True):
         if path.startswith(root + os.sep):
             return path[len(root) + 1:]
     return path

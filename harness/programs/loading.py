@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from ..locks.callsite import pass_signal, raised, raised_at, shown
+from ..locks.callsite import here, pass_signal, raised, raised_at, shown
 from ..locks.errors import ScenarioError
 from ..locks.exits import Refused
 from ..locks.user_code import call
@@ -49,8 +49,8 @@ def here_first() -> None:
     """Let modules be looked for in the current directory, too: before all others, if it was not on
     the path.
     """
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    if here() not in ("", *sys.path):    # "": it was deleted
+        sys.path.insert(0, here())
 
 
 def _module_of(name: str) -> str:
@@ -62,7 +62,7 @@ def _module_of(name: str) -> str:
     if by_path:
         if not name.endswith(".py") or not os.path.isfile(name):
             raise ScenarioError(f"there is no Python file {shown(name)}")
-        parts = os.path.relpath(name.removesuffix(".py")).split(os.sep)
+        parts = os.path.relpath(name.removesuffix(".py"), here() or os.sep).split(os.sep)
     if not all(map(str.isidentifier, parts)):
         raise ScenarioError(f"{shown(name)} is no module of the current directory: go where it can "
                             f"be imported, and give MODULE:NAME" if by_path else

@@ -20,7 +20,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import FunctionType
 from typing import Any
 
-from ..locks.callsite import is_installed, shown
+from ..locks.callsite import here, is_installed, shown
 from ..locks.errors import ScenarioError
 from ..locks.exits import Refused
 from ..locks.user_code import call
@@ -128,7 +128,9 @@ def file_of(module: str) -> str:
     """Return the real path of the file of the current directory that Python imports as *module*, ""
     if that is another one. Nothing is imported for it.
     """
-    place, expected = os.path.realpath(os.getcwd()), ""
+    if not here():    # it was deleted
+        return ""
+    place, expected = os.path.realpath(here()), ""
     folders: Any = None
     *packages, _ = parts = module.split(".")
     for i, part in enumerate(parts):

@@ -119,16 +119,21 @@ class Cell:
 
 
 def compare(names: Sequence[str], kernel: str, fixes: Sequence[str], *, timeout: float,
-            policy: str, machine: str | None = None, options: str = "") -> list[Cell]:
+            policy: str, machine: str | None = None, options: str = "",
+            cells: list[Cell] | None = None) -> list[Cell]:
     """Fill the table: *names* of scenarios by the plain tree and each of *fixes*.
 
     Args:
+        cells: gets each as it is filled, for when this is interrupted; it is returned.
         machine: the only one; None: all of them.
         options: those of the command line that belong into the commands that show a cell again.
     """
     machines = [machine] if machine else list(MACHINES)
-    return [judge(Question(name, kernel, fix, policy, timeout, options), machines)
-            for name in names for fix in (None, *fixes)]
+    cells = [] if cells is None else cells
+    for name in names:
+        for fix in (None, *fixes):
+            cells.append(judge(Question(name, kernel, fix, policy, timeout, options), machines))
+    return cells
 
 
 def judge(question: Question, machines: Sequence[str]) -> Cell:

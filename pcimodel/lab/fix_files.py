@@ -11,9 +11,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from harness.locks.callsite import first_line, is_installed, raised_at
+from harness.locks.callsite import first_line, here, is_installed, raised_at
 from harness.locks.errors import ScenarioError, unknown_name
 from harness.programs.for_tokens import texts
+from harness.programs.loading import here_first
 from harness.programs.named import defines, may_be_named
 from harness.runtime.text_file import MOST_SOURCE, read_text
 
@@ -53,9 +54,9 @@ def fixes_here(names: Any) -> str:
     for name in names:
         place, _, attribute = name.rpartition(":")
         if place.endswith(".py"):
-            path, here = os.path.realpath(place), os.path.realpath(os.getcwd())
-            is_here = path.startswith(os.path.join(here, "")) and not is_installed(path) \
-                and defines(path, attribute)
+            root = os.path.join(os.path.realpath(here()), "") if here() else ""    # it was deleted
+            is_here = bool(root) and (path := os.path.realpath(place)).startswith(root) \
+                and not is_installed(path) and defines(path, attribute)
         else:
             is_here = not place or may_be_named(name)
         if not is_here:
@@ -78,7 +79,7 @@ def _loaded(path: str, place: str, changed: int) -> ModuleType:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module    # dataclasses look their module up there
-    _here_first()
+    here_first()
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as exc:
@@ -88,7 +89,7 @@ def _loaded(path: str, place: str, changed: int) -> ModuleType:
 
 
 def _imported(place: str) -> ModuleType:
-    _here_first()
+    here_first()
     try:
         return importlib.import_module(place)
     except ModuleNotFoundError as exc:
@@ -97,11 +98,6 @@ def _imported(place: str) -> ModuleType:
         raise _broken(place, exc) from None
     except (Exception, SystemExit) as exc:
         raise _broken(place, exc) from None
-
-
-def _here_first() -> None:
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
 
 
 def _broken(place: str, exc: BaseException) -> ScenarioError:

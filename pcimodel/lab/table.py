@@ -14,13 +14,17 @@ from harness.runtime.verdict import counted
 from .compare import SCHEDULES, Cell
 from .machines import DEFAULT
 
+NOT_FILLED = "-"       # what stands in a cell where the table was interrupted
 REFUSED = "refused"    # what stands in the column of a fix that does not fit
 
 
-def render(cells: Sequence[Cell], refused: Mapping[str, str] | None = None) -> str:
+def render(cells: Sequence[Cell], refused: Mapping[str, str] | None = None,
+           finished: bool = True) -> str:
     """Return the table, the diagram of the first deadlock, and why each fix that left one did.
 
     Args:
+        finished: ask for what other policies change, too; else there may be cells that were not
+            filled.
         refused: fix -> why it has no cells.
     """
     refused = refused or {}
@@ -33,7 +37,8 @@ def render(cells: Sequence[Cell], refused: Mapping[str, str] | None = None) -> s
         parts.append(f"{first.scenario} on {_column(first)}:\n\n{picture}")
     parts.append(_what_fixes_leave(cells))
     parts.append(_found_elsewhere(cells))
-    parts.append(_what_policies_change(cells))
+    if finished:
+        parts.append(_what_policies_change(cells))
     parts.append(_legend(cells))
     return "\n\n".join(filter(None, parts))
 
@@ -54,7 +59,8 @@ def _table(cells: Sequence[Cell], refused: Mapping[str, str]) -> str:
     heads = [fix or cells[0].question.kernel for fix in columns] + list(refused)
     names = list(dict.fromkeys(cell.scenario for cell in cells))
     elsewhere = [cell for cell in cells if cell.elsewhere]
-    rows = [[_word(cell, elsewhere) for cell in cells if cell.scenario == name]
+    words = {(cell.scenario, cell.fix): _word(cell, elsewhere) for cell in cells}
+    rows = [[words.get((name, fix), NOT_FILLED) for fix in columns]
             + [REFUSED for _ in refused] for name in names]
     first = max(map(len, names)) + 2
     widths = [max(len("inconclusive"), *map(len, column)) + 2
