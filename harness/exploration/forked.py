@@ -25,6 +25,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ..locks import afresh
 from ..locks.callsite import first_line
 from ..locks.errors import ScenarioError
 from ..runtime.scenario import Scenario
@@ -116,7 +117,7 @@ class Apart:
         try:
             with warnings.catch_warnings():    # that other threads may hold locks: not ours
                 warnings.simplefilter("ignore", DeprecationWarning)
-                pid = os.fork()
+                pid = afresh.fork()
         except OSError as exc:
             self.why_not = f"no process could be forked: {exc.strerror}"
             page.close()

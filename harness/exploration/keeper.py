@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from ..locks import exits
+from ..locks import afresh, exits
 from ..locks.callsite import first_line
 from ..locks.errors import ScenarioError
 from ..runtime.process_state import settled
@@ -78,7 +78,7 @@ def keep(requests: int, results: int, page: mmap.mmap, scenario: Callable[..., A
         data = read(requests, *HEAD.unpack(head))
         page[:] = PAGE.pack(0, 0, 0)
         try:
-            child = os.fork()
+            child = afresh.fork()
         except OSError as exc:
             page[:] = PAGE.pack(0, 0, -(exc.errno or errno.EAGAIN))
             return

@@ -10,7 +10,7 @@ from .callsite import shown
 from .node import Node, ask, ended_wait, grant, refused, wait
 from .outsiders import listeners, saw, wait_outside
 from .parking import afterwards, enter, leave
-from .task import Task, WAIT, current
+from .task import Task, WAIT, current, present
 from .user_code import Quiet
 
 
@@ -39,7 +39,7 @@ class Completion(Node):
         try:
             if interrupts:
                 afterwards(self._let_one_pass)
-            elif self._waiters:
+            elif present(self._waiters):
                 grant(self._waiters.popleft())
             else:
                 self._done += 1

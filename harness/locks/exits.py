@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from . import afresh
 from .callsite import caller_at
 from .errors import ProcessExit
 from .replaced import Replaced
@@ -25,7 +26,7 @@ from .task import current
 plain_exit = os._exit    # for our own processes
 _NAMES = "_exit", "execv", "execve"    # the others of `os` call these
 
-_lock = threading.Lock()
+_lock = afresh.module_lock()
 _under_way = 0
 _process = 0                     # in which they are refused
 _callers: list[int] = []         # threads with a call under way
@@ -79,6 +80,8 @@ def uninstall() -> None:
     """Count one less; with the last one, put the functions of the interpreter back."""
     global _under_way
     with _lock:
+        if not _under_way:    # this process was forked in the middle of the call
+            return
         _under_way -= 1
         _callers.remove(threading.get_ident())
         if not _under_way:
@@ -89,6 +92,16 @@ def install_forked() -> None:
     """Refuse in this process, too, which the calling thread of a call under way forked."""
     global _process
     _process = os.getpid()
+
+
+@afresh.in_child
+def _forget() -> None:
+    """Refuse nothing in a process that somebody forked."""
+    global _under_way
+    if not afresh.is_ours() and _under_way:
+        _under_way = 0
+        _callers.clear()
+        _replaced.uninstall()
 
 
 class Refused:

@@ -227,6 +227,9 @@ class Node:
         """Say whether *task* can have this in *mode* now. Called with the guard held."""
         return not self.blockers(task, mode)
 
+    def held_outside(self) -> None:
+        """Take note that the calling thread, which holds it, is in no run any more."""
+
     def _tell_look(self) -> None:
         """Let the run know that the caller looks at this: others may change what it sees."""
         task = this_thread.task

@@ -18,6 +18,7 @@ from collections.abc import Callable, Collection, Iterable
 from types import FrameType
 from typing import Any
 
+from . import afresh
 from .callsite import caller_at, capture, frames_of_threads
 from .task import Task, this_thread
 
@@ -26,6 +27,12 @@ MOST = 1000    # pairs of a thread and a lock that are kept of one run
 
 listeners: list[Outsiders] = []
 by_ident: dict[int, Task] = {}    # those that used a lock while somebody listened
+
+
+@afresh.in_child
+def _forget() -> None:
+    listeners.clear()
+    by_ident.clear()
 
 
 class Member:

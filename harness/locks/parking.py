@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import gc
 import operator
-import os
 import sys
 import threading
 from collections import deque
@@ -30,13 +29,14 @@ from itertools import compress
 from types import FrameType
 from typing import Any
 
+from . import afresh
 from .errors import LockTaken
 from .task import Task
 
 get_ident = threading.get_ident
 _plain_enable, _plain_disable = gc.enable, gc.disable
 
-_guard = threading.Lock()
+_guard = afresh.module_lock()
 _woken: deque[Task] = deque()
 _owner = 0      # identifier of the thread that has the guard; 0 if nobody has, or is about to
 _depth = 0      # how many sections of that thread began in the middle of another
@@ -163,10 +163,10 @@ def collect_automatically(on: bool) -> None:
         _plain_disable()
 
 
+@afresh.in_child
 def _begin_afresh() -> None:
     """Forget, in a forked process, what threads do that it does not have."""
     global _owner, _depth, _main
-    _guard._at_fork_reinit()   # type: ignore[attr-defined]
     _woken.clear()
     _later[:] = []
     _mains.clear()
@@ -174,10 +174,6 @@ def _begin_afresh() -> None:
     _main = get_ident()
     if _automatic:
         _plain_enable()    # whoever had the guard is not here
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_afresh)
 
 
 def recover() -> None:

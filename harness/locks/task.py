@@ -8,17 +8,21 @@ whose task has no run.
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from . import afresh
 from .errors import ScenarioError
 from .one_line import one_line
 
 EXCLUSIVE, SHARED, WAIT = "exclusive", "shared", "wait"
 NOT_NESTED = 0, ""
 
+_OURS = f"{__name__.partition('.')[0]}."
 _serials = itertools.count(1)
 
 
@@ -165,6 +169,34 @@ this_thread = _ThisThread()
 def current() -> Task:
     """Return the task of the calling thread."""
     return this_thread.task
+
+
+_first = 0    # serial number of the first task of this process
+
+
+@afresh.in_child
+def _leave_run() -> None:
+    """Be outside any run, in a process that the calling thread, of a role perhaps, forked."""
+    global _first
+    task = this_thread.task
+    task.serial = _first = next(_serials)
+    if task.run is not None:
+        task.run = None    # type: ignore[assignment]
+        for lock, _, _ in task.held:
+            lock.held_outside()
+        task.held, task.waits_on, task.signals = [], None, False
+        trace = sys.gettrace()
+        if getattr(trace, "__module__", "").startswith(_OURS):
+            sys.settrace(None)
+    if not afresh.is_ours():
+        this_thread.maker, this_thread.family = Maker(), None
+
+
+def present(waiters: deque[Task]) -> deque[Task]:
+    """Return *waiters* without those that another process has, from which this one was forked."""
+    while waiters and waiters[0].serial < _first:
+        del waiters[0]
+    return waiters
 
 
 def become(task: Task) -> Task:

@@ -139,6 +139,9 @@ class Quiet:
                 raise
         finally:
             become(before)
+            if self._task.run is None:    # a process that *function* forked, outside any run
+                self._task.run = run
+                before.run = None
         if run.refused is not None:
             refused, run.refused = run.refused, None
             raise refused

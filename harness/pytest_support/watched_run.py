@@ -128,8 +128,8 @@ class WatchedRun(Run):
         for lock, mode, _ in reversed(list(task.held)):
             if task in self._unwound:
                 lock.release_hold(mode)
-            elif isinstance(lock, Mutex):
-                lock._owner = threading.get_ident()
+            else:
+                lock.held_outside()
         task.held = []
 
     # -- its threads ----------------------------------------------------------------------

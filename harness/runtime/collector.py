@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import gc
 import operator
-import os
 import sys
 import threading
 import time
@@ -21,16 +20,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from ..locks import parking
+from ..locks import afresh, parking
 from ..locks.replaced import Replaced
 from ..locks.task import NOT_NESTED, Task, Unwind, this_thread
 
 _SHARE = 20    # a full collection may take one part in so many of the time
 
 _plain_enable, _plain_isenabled = gc.enable, gc.isenabled
-_lock = threading.RLock()    # a finalizer may call `gc.disable` in the middle of this
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_lock._at_fork_reinit)   # type: ignore[attr-defined]
+# A finalizer may call `gc.disable` in the middle of this.
+_lock = afresh.module_lock(threading.RLock())
 _calls = 0          # under way
 _off = 0            # of those: in which it must not work by itself
 _wanted = True      # the process wants it to
@@ -110,16 +108,33 @@ def uninstall() -> None:
     """Count one less; with the last one, it works again if the process wants it to."""
     global _calls, _off
     with _lock:
+        if not _calls:    # this process was forked in the middle of the call
+            return
         _calls -= 1
         _off -= 1
         _apply()
         if not _calls:
-            _replaced.uninstall()
-            if sys.unraisablehook is _hook:
-                sys.unraisablehook = _hook_before
-            for callback in (_begins, _ends):
-                with suppress(ValueError):    # it was taken out
-                    gc.callbacks.remove(callback)
+            _put_back()
+
+
+def _put_back() -> None:
+    _replaced.uninstall()
+    if sys.unraisablehook is _hook:
+        sys.unraisablehook = _hook_before
+    for callback in (_begins, _ends):
+        with suppress(ValueError):    # it was taken out
+            gc.callbacks.remove(callback)
+
+
+@afresh.in_child
+def _forget() -> None:
+    """Leave the collector alone in a process that somebody forked."""
+    global _calls, _off
+    if not afresh.is_ours() and _calls:
+        _calls = _off = 0
+        _kept.clear()
+        _apply()
+        _put_back()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
+from ..locks import afresh
 from ..locks.errors import ScenarioError
 from ..locks.parking import recover
 from ..locks.task import current
@@ -53,9 +54,7 @@ def settled(switch_interval: float | None = None) -> Iterator[None]:
                 os.sched_setaffinity(0, allowed)
 
 
-_intervals_lock = threading.Lock()
-if hasattr(os, "register_at_fork"):    # another thread may have it at the fork
-    os.register_at_fork(after_in_child=_intervals_lock._at_fork_reinit)   # type: ignore[attr-defined]
+_intervals_lock = afresh.module_lock()
 _intervals: list[float] = []    # what was set as each call under way began
 
 
@@ -69,9 +68,19 @@ def _switching_every(seconds: float) -> Iterator[None]:
         yield
     finally:
         with _intervals_lock:
-            latest = _intervals.pop()    # of the last call under way: what there was before all
-            if not _intervals:
+            # Of the last call under way: what there was before all. None is left in a process
+            # that was forked in the middle.
+            latest = _intervals.pop() if _intervals else None
+            if latest is not None and not _intervals:
                 sys.setswitchinterval(latest)
+
+
+@afresh.in_child
+def _forget() -> None:
+    """Put back what a call changes, in a process that somebody forked."""
+    if not afresh.is_ours() and _intervals:
+        sys.setswitchinterval(_intervals[0])
+        _intervals.clear()
 
 
 PATIENCE = 3.0   # seconds that a step gets to end after an interrupt

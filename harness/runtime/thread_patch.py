@@ -9,12 +9,12 @@ did, and with the last run they are put back.
 from __future__ import annotations
 
 import _thread
-import os
 import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
+from ..locks import afresh
 from ..locks.callsite import caller_at, shown
 from ..locks.completion import Completion
 from ..locks.mutex import set_active
@@ -33,9 +33,7 @@ class ThreadEnd(Completion):
         self.task = task
 
 
-_install_lock = threading.Lock()
-if hasattr(os, "register_at_fork"):    # another thread may have it at the fork
-    os.register_at_fork(after_in_child=_install_lock._at_fork_reinit)   # type: ignore[attr-defined]
+_install_lock = afresh.module_lock()
 _runs = 0
 _plain_start = threading.Thread.start
 plain_join = threading.Thread.join
@@ -68,14 +66,29 @@ def uninstall() -> None:
     """Count one less; with the last one, put the interpreter's own functions back."""
     global _runs
     with _install_lock:
+        if not _runs:    # this process was forked in the middle of the call
+            return
         _runs -= 1
         if not _runs:
-            if threading.Thread.start is _start:
-                threading.Thread.start = _plain_start   # type: ignore
-            if threading.Thread.join is _join:
-                threading.Thread.join = plain_join      # type: ignore
-            _replaced.uninstall()
-            set_active(False)
+            _put_back()
+
+
+def _put_back() -> None:
+    if threading.Thread.start is _start:
+        threading.Thread.start = _plain_start   # type: ignore
+    if threading.Thread.join is _join:
+        threading.Thread.join = plain_join      # type: ignore
+    _replaced.uninstall()
+    set_active(False)
+
+
+@afresh.in_child
+def _forget() -> None:
+    """Let threads be threads in a process that somebody forked."""
+    global _runs
+    if not afresh.is_ours() and _runs:
+        _runs = 0
+        _put_back()
 
 
 def _start(thread: threading.Thread) -> None:

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from ..locks import exits
+from ..locks import afresh, exits
+from ..locks.errors import ScenarioError
 from ..locks.task import RunOfTask, Task
 from . import collector, thread_patch
 
@@ -27,6 +28,7 @@ class Baton:
 
     def __init__(self) -> None:
         self.go = False    # handed over and not taken yet: wake-ups for earlier waits do not count
+        _batons.add(self)
         if hasattr(os, "eventfd"):
             self._read = self._write = os.eventfd(0, os.EFD_CLOEXEC)
         else:
@@ -45,9 +47,24 @@ class Baton:
 
     def close(self) -> None:
         """Give its descriptors back."""
-        for end in {self._read, self._write}:
+        _batons.discard(self)
+        ends = {self._read, self._write}
+        self._read = self._write = -1
+        for end in ends:
             with suppress(OSError):
                 os.close(end)
+
+
+_batons: set[Baton] = set()    # that are open
+
+
+@afresh.in_child
+def _close_batons() -> None:
+    """Leave the batons to the threads of the process that this one was forked from: whoever reads
+    here takes what was written there.
+    """
+    for baton in list(_batons):
+        baton.close()
 
 
 class _Worker:
@@ -70,7 +87,11 @@ class _Worker:
                 try:
                     run.perform(task, function)
                 except BaseException as exc:    # a thread of ours is none of the scenario's
+                    if task.run is None:
+                        raise
                     run.lose(task, exc)
+                if task.run is None:
+                    return    # of a process that the role forked: with its only thread it ends
                 del job, run, task, function   # keep nothing of the world alive
         if self._alone:
             with self._ending:
@@ -91,6 +112,7 @@ class Workers:
         self._busy: list[tuple[Task, _Worker]] = []
         self._batons: list[Baton] = []
         self._lent: list[Baton] = []
+        self._process = os.getpid()
 
     def __enter__(self) -> Workers:
         thread_patch.install()
@@ -115,6 +137,9 @@ class Workers:
 
         Its thread is called *name* meanwhile; "" leaves the one it has, which costs less.
         """
+        if os.getpid() != self._process:
+            raise ScenarioError("this process was forked in the middle of a call of harness, which "
+                                "goes on in the other process alone")
         if len(self._busy) == len(self._workers):
             self._workers.append(_Worker())
         worker = self._workers[len(self._busy)]
