@@ -26,7 +26,7 @@ from harness.exploration.dpor import Reduced
 from harness.exploration.strategies import DepthFirst
 from harness.runtime.process_state import settled
 
-from . import oracle, permits, stopping
+from . import mutating, oracle, permits, stopping
 from .measure import scaled
 from .worlds import dining, on_threads
 
@@ -255,6 +255,14 @@ def _permits(amount: Amount) -> tuple[str, list[str]]:
     return permits.compared(amount.cases(permits.WORLDS, 3), amount.seed)
 
 
+def _tokens(amount: Amount) -> tuple[str, list[str]]:
+    return mutating.tokens(amount.cases(mutating.TOKENS, 3), amount.seed)
+
+
+def _files(amount: Amount) -> tuple[str, list[str]]:
+    return mutating.files(amount.cases(mutating.FILES, 3), amount.seed)
+
+
 # -- what is left behind ---------------------------------------------------------------------------
 
 
@@ -371,6 +379,8 @@ CHECKS: dict[str, tuple[str, Callable[[Amount], tuple[str, list[str]]]]] = {
     "starts": ("what is shared before first operations", _starts),
     "pairs": ("prediction against the truth", _prediction),
     "stops": ("processes that are stopped, or get no processor", _stops),
+    "tokens": ("mutated tokens", _tokens),
+    "files": ("mutated files of lock programs", _files),
     "one-call": ("deadlocks in one call leave nothing", _in_one_call),
     "calls": ("deadlocks in calls of their own leave nothing", _in_calls),
 }

@@ -59,9 +59,10 @@ def test_checks_say_a_line_each_and_pass(capsys, tmp_path):
     file = tmp_path / "checks.json"
     assert main(["--check", "--scale", "0.001", "--json", str(file)]) == 0
     done = json.loads(file.read_text())
-    assert [line[:3] for line in capsys.readouterr().out.splitlines()] == ["ok "] * 8
+    assert [line[:3] for line in capsys.readouterr().out.splitlines()] == \
+        ["ok "] * len(checking.CHECKS)
     assert (done["passed"], done["failed"], [check["ok"] for check in done["checks"]]) == (
-        8, 0, [True] * 8)
+        len(checking.CHECKS), 0, [True] * len(checking.CHECKS))
 
 
 def test_broken_explorer_fails_the_check_of_programs(monkeypatch):

@@ -5,34 +5,19 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import sys
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, NoReturn
+from typing import Any
 
 from ..exploration.ways import STRATEGIES
 from ..locks.errors import ScenarioError
 from ..locks.rwsem_policy import POLICIES
 from ..methods.tally import DETECT, TIMEOUT
-from .output import complain, say
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage in front of it."""
-
-    def error(self, message: str) -> NoReturn:
-        complain(f"{self.prog}: {message}")
-        self.exit(2)
-
-    def _print_message(self, message: str, file: Any = None) -> None:
-        if file is sys.stdout:
-            say(message, end="")
-        else:    # argparse's own way ends without a word where nothing can be printed
-            complain(message.removesuffix("\n"))
+from .parser import Parser
 
 
 def parser(prog: str, description: str) -> argparse.ArgumentParser:
     """Return the parser of a command line, with --version."""
-    top = _Parser(prog=prog, description=description, allow_abbrev=False)
+    top = Parser(prog=prog, description=description, allow_abbrev=False)
     try:
         number = version("pci-lock-laboratory")
     except PackageNotFoundError:

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 from ..checker.answer import Step
 from ..checker.program import Op, Program
+from ..locks.one_line import printable
 from ..locks.parking import guarded
 from ..runtime.scenario import Scenario, build
 from ..runtime.verdict import Outcome, Verdict
@@ -167,10 +168,11 @@ class Follower(Strategy):
 
     def _note(self, run: ControlledRun, turn: Turn) -> None:
         """Keep the first turn that could not come."""
+        role = printable(turn.role)    # which a stranger may have written
         if turn.operation == NEXT:
-            why = f"step {len(run.steps) + 1} is {turn.role}'s, which cannot go on there"
+            why = f"step {len(run.steps) + 1} is {role}'s, which cannot go on there"
         else:
-            why = f"operation {self.passed + 1} is {turn.role}'s, which is not asking for anything"
+            why = f"operation {self.passed + 1} is {role}'s, which is not asking for anything"
         self.diverged = self.diverged or why
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
+from .one_line import printable
+
 
 class LockMisuse(RuntimeError):
     """A rule of locks was broken; inside a run the verdict is `violation`."""
@@ -63,7 +65,13 @@ class ProcessExit(BaseException):
 
 
 class ScenarioError(ValueError):
-    """A scenario, or what was asked of it, makes no sense; its text is one clear line."""
+    """A scenario, or what was asked of it, makes no sense; its text is one clear line.
+
+    What is wrong is often shown in it, and may be anything: see `printable`.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(printable(text))
 
 
 def unknown_name(what: str, name: str, known: Sequence[str]) -> ScenarioError:

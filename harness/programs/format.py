@@ -258,7 +258,7 @@ def _version(name: str, raw: dict[str, Any], suffix: str, locks: dict[str, Any],
             raise ScenarioError(f"{where}: thread {thread} has no operations")
         lines[thread] = [getattr(op, "line", 1) for op in ops] if isinstance(ops, list) else []
     flags = get(raw, f"init_flags{suffix}", list, where, [])
-    if not all(isinstance(flag, str) for flag in flags):
+    if not all(isinstance(flag, str) and flag.isprintable() for flag in flags):
         raise ScenarioError(f"{where}: flags are names, not {flags!r}")
     word = raw.get(f"expect{suffix}", expected)
     if word not in EXPECTED_OF_PROGRAM:
@@ -268,6 +268,10 @@ def _version(name: str, raw: dict[str, Any], suffix: str, locks: dict[str, Any],
         for index, op in enumerate(ops if isinstance(ops, list) else ()):
             if isinstance(op, list) and op and op[0] in ONLY_RECORDED:
                 raise unknown_operation(f"{where}: thread {thread}, operation {index}", op[0])
+            if isinstance(op, list) and not all(
+                    part.isprintable() for part in op if isinstance(part, str)):
+                raise ScenarioError(f"{where}: thread {thread}, operation {index}: {op!r} is not "
+                                    f"printable")
     try:
         program = Program(locks, threads, frozenset(flags), policy)
     except ScenarioError as exc:

@@ -42,6 +42,8 @@ def parse(text: str) -> Any:
         for name, times in Counter(name for name, _ in pairs).items():
             if times > 1:
                 raise ValueError(f"{name!r} stands twice in one object")
+            if not name.isprintable():
+                raise ValueError(f"a name must be printable, but {name!r} is not")
         return dict(pairs)
 
     reader: Any = json.JSONDecoder(object_pairs_hook=once)
@@ -69,6 +71,8 @@ def get(raw: dict[str, Any], key: str, kind: type, where: str, default: Any = _R
     if not isinstance(value, kind):
         raise ScenarioError(f"{where}: {key!r} is {value!r}, expected {_NAMED[kind]}" if key in raw
                             else f"{where} needs {key!r}, {_NAMED[kind]}")
+    if kind is str and not str(value).isprintable():
+        raise ScenarioError(f"{where}: {key!r} is {value!r}, which is not printable")
     return value
 
 

@@ -131,7 +131,6 @@ def test_bad_input_makes_no_json_file(capsys, tmp_path):
 
 ABBA = "small_worlds:abba"
 BAD = {
-    "no command": [],
     "unknown command": ["guess", ABBA],
     "no scenario": ["force"],
     "unknown module": ["force", "no_such_module:abba"],

@@ -204,7 +204,6 @@ def test_a_wrong_case_of_a_validator_is_said_with_its_operation(change, said, wr
     ({"Policy": "fair"}, "unknown key 'Policy'; did you mean 'policy'?"),
     ({"timeout": 1}, "unknown key 'timeout'; there are id, name, locks,"),
     ({"": 1}, "unknown key ''; "),
-    ({"\n": 1}, "unknown key '\\n'; "),
     ({"locks": {"A": {"kind": "mutex", "class": "C"}}},
      "lock A: unknown key 'class'; there are kind,"),
     ({"locks": {"A": {"what": "of the PF"}}}, "lock A needs 'kind', a name"),
@@ -226,6 +225,25 @@ def test_a_key_or_word_of_a_program_that_nobody_knows_is_refused(change, said, w
         load(path)
     assert said in str(caught.value) and str(caught.value).startswith(f"{path}: case 'c'")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("change", [
+    {"\n": 1}, {"locks": {"A\ud800": {"kind": "mutex"}}},
+    {"threads_before": {"\x1b[2J": [["lock", "A"]]}},
+    {"threads_before": {"p": [["set", "\0"]]}}, {"init_flags_before": ["\n"]},
+    {"threads_before": {"p": [["lock_unless", "A", "\u2028:0"]]}}, {"policy": "\ud800"},
+    {"variants": [{"name": "\ud800", "threads": {"p": [["set", "f"]]}, "expect": "ok"}]}])
+def test_what_a_report_would_print_is_printable_and_so_is_the_refusal(change, write):
+    with pytest.raises(ScenarioError) as caught:
+        File(write([a_case(**change)])).case()
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 1000
+
+
+def test_of_a_value_that_is_too_long_for_a_line_the_middle_is_left_out(write):
+    change = {"threads_before": {"p": [["lock", ["A" * 100_000]]]}}
+    with pytest.raises(ScenarioError, match=r" \.\.\. .* is not \[operation, ") as caught:
+        File(write([a_case(**change)])).case()
+    assert len(str(caught.value)) < 1000
 
 
 @pytest.mark.parametrize("change, said", [
