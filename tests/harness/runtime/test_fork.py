@@ -15,14 +15,15 @@ from functools import partial
 import pytest
 
 import harness
-from harness import Completion, Mutex, Observer, RWSemaphore, Scenario, ScenarioError, Verdict, explore, force, \
-    predict, run, stress
+from harness import Completion, Mutex, Observer, RWSemaphore, Scenario, ScenarioError, Verdict, \
+    explore, force, predict, run, stress
 from harness.locks import afresh, outsiders
 from harness.locks.task import Task, current
 from harness.runtime.workers import Baton
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-START, SWITCH = threading.Thread.start, sys.getswitchinterval()
+START, JOIN = threading.Thread.start, threading.Thread.join
+SWITCH = sys.getswitchinterval()
 LIMIT = 10.0    # seconds: a child that takes longer hangs
 
 
@@ -45,6 +46,7 @@ def status_of(child):
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     finally:
         timer.cancel()
+        JOIN(timer)
 
 
 def process_state():
