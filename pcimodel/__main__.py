@@ -22,6 +22,7 @@ from harness.locks.errors import unknown_name
 from harness.methods.ctrl_c import Interrupted
 
 from .fixes import FIXES
+from .lab.docstrings import docstring
 from .lab.compare import Cell, compare
 from .lab.machines import MACHINES, setup_of
 from .lab.scenarios import SCENARIOS, scenario, tree_with
@@ -95,7 +96,7 @@ def _list(args: Any) -> int:
 
 
 def _first_line(cls: type) -> str:
-    return (cls.__doc__ or "").strip().partition("\n")[0]
+    return docstring(cls).strip().partition("\n")[0]
 
 
 def _known(args: Any, names: Sequence[str]) -> None:

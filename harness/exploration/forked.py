@@ -14,20 +14,19 @@ import _thread
 import mmap
 import os
 import select
-import signal
 import struct
 import sys
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..locks import afresh
 from ..locks.callsite import first_line
 from ..locks.errors import ScenarioError
+from ..runtime import end_signals
 from ..runtime.scenario import Scenario
 from ..runtime.verdict import Outcome, Verdict
 from .keeper import HEAD, LOOK, PAGE, Maker, ending, keep, write
@@ -59,23 +58,6 @@ class Died(Exception):
 _LACKS = "a process of its own does not have the other threads of this one"
 
 
-@contextmanager
-def _ctrl_c_later() -> Iterator[None]:
-    """Let an interrupt come after the block: a process or descriptor in it would be forgotten."""
-    came: list[int] = []
-    before = signal.getsignal(signal.SIGINT)
-    if not callable(before) or threading.current_thread() is not threading.main_thread():
-        yield    # it raises nothing here
-        return
-    try:
-        signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if came:
-            signal.raise_signal(signal.SIGINT)
-
-
 @dataclass
 class Apart:
     """Worlds of one scenario, each the first of its process, in place of `Workers`.
@@ -103,14 +85,15 @@ class Apart:
             with suppress(Exception):
                 stream.flush()
         try:
-            with _ctrl_c_later():
-                self._fork()
+            handlers = end_signals.of_a_child()
+            with end_signals.later():    # else a process or descriptor would be forgotten
+                self._fork(handlers)
         except BaseException:
             self.__exit__()
             raise
         return self
 
-    def _fork(self) -> None:
+    def _fork(self, handlers: dict[int, Any]) -> None:
         self.alone = not _thread._count()    # those that `threading` does not know of, too
         page = mmap.mmap(-1, PAGE.size)
         requests, results = os.pipe(), os.pipe()
@@ -128,7 +111,7 @@ class Apart:
             with ending(1):
                 os.close(requests[1])
                 os.close(results[0])
-                keep(requests[0], results[1], page, self.scenario)
+                keep(requests[0], results[1], page, self.scenario, handlers)
         self._keeper, self._page = pid, page
         self._requests, self._results = requests[1], results[0]
         os.close(requests[0])
@@ -136,7 +119,7 @@ class Apart:
 
     def __exit__(self, *exc: object) -> None:
         if self._keeper:
-            with _ctrl_c_later():    # it ends at once: it kills a child under way
+            with end_signals.later():    # it ends at once: it kills a child under way
                 try:
                     with suppress(OSError):
                         os.write(self._requests, HEAD.pack(0))

@@ -24,6 +24,7 @@ from typing import Any
 from ..locks import afresh, exits
 from ..locks.callsite import first_line
 from ..locks.errors import ScenarioError
+from ..runtime import end_signals
 from ..runtime.process_state import settled
 from ..runtime.scenario import Scenario, build
 from ..runtime.workers import Workers
@@ -66,9 +67,15 @@ def ending(status: int) -> Iterator[None]:
         exits.plain_exit(status)
 
 
-def keep(requests: int, results: int, page: mmap.mmap, scenario: Callable[..., Any]) -> None:
-    """Fork a child for each schedule asked for, until told to end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)    # the caller's, who tells us
+def keep(requests: int, results: int, page: mmap.mmap, scenario: Callable[..., Any],
+         handlers: dict[int, Any]) -> None:
+    """Fork a child for each schedule asked for, until told to end.
+
+    Args:
+        handlers: what handles signals in a child.
+    """
+    for number in end_signals.ENDING:    # the caller's, who tells us
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     gc.freeze()    # what the caller left is the caller's to end
     poll = select.poll()
@@ -85,6 +92,8 @@ def keep(requests: int, results: int, page: mmap.mmap, scenario: Callable[..., A
         if not child:
             with ending(1):
                 os.close(requests)
+                for number, handler in handlers.items():
+                    signal.signal(number, handler)
                 _one(results, page, scenario, data)
                 exits.plain_exit(0)
         ended, status = 0, 0

@@ -123,7 +123,8 @@ def without_assertions(scenario: Any, optimized: bool = not __debug__) -> list[s
     """Return what is to be said of the check and the invariants where Python leaves out `assert`.
 
     Which of them asserts cannot be told: the compiled code keeps no trace of it, and where a call
-    leads is not to be read off the source. So all are named.
+    leads is not to be read off the source. So all are named but those that say of themselves, by an
+    attribute `without_assert`, that they raise in another way.
 
     Args:
         optimized: it does.
@@ -131,6 +132,8 @@ def without_assertions(scenario: Any, optimized: bool = not __debug__) -> list[s
     asked = {f"invariant {name!r}": function for name, function in scenario.invariants.items()}
     if scenario.check is not None:
         asked["the check at the end"] = scenario.check
+    asked = {what: function for what, function in asked.items()
+             if not getattr(function, "without_assert", False)}
     if not optimized or not asked:
         return []
     names = "; ".join(f"{what} ({described(function)})" for what, function in asked.items())

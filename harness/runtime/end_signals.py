@@ -74,6 +74,15 @@ def status() -> int:
     return 128 + (_came or signal.SIGINT)
 
 
+def of_a_child() -> dict[int, Any]:
+    """Return what handles all but Ctrl-C in a process that a command forks: what would in a call
+    from Python.
+    """
+    found = {number: signal.getsignal(number) for number in ENDING if number != signal.SIGINT}
+    return {number: signal.SIG_DFL if handler in (told, at_once) else handler
+            for number, handler in found.items() if handler is not None}
+
+
 @contextmanager
 def later() -> Iterator[None]:
     """Let what comes in the block come after it: something in it would be forgotten. The block must

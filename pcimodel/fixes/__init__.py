@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import cast
 
 from ..kernel import Kernel
@@ -42,6 +43,13 @@ def apply(tree: type[Kernel], fixes: Sequence[str] | Mapping[str, type]) -> type
         named[name] = cls
     if not named:
         return tree
+    return _with(tree, tuple(named.items()))    # type: ignore[arg-type]    # python/mypy#11469
+
+
+@lru_cache(maxsize=32)    # a class takes 35 KB: those of fixes that are edited come and go
+def _with(tree: type[Kernel], fixes: tuple[tuple[str, type], ...]) -> type[Kernel]:
+    """Return the class of a tree and fixes that fit; the same for the same."""
+    named = dict(fixes)
     name = "+".join([tree.name, *named])
     try:
         return cast("type[Kernel]", type(name, (*named.values(), tree), {"name": tree.name}))

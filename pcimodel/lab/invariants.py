@@ -17,6 +17,12 @@ from .journal import STAGES, Journal
 from .worlds import World, affected, unlocked_changes
 
 
+def must(hold: object, text: str) -> None:
+    """Assert; an assert statement would not with `python -O`, and everything would be clean."""
+    if not hold:
+        raise AssertionError(text)
+
+
 def at_rest(world: World) -> None:
     """Assert what holds of the PF and its registers, of references, of every callback, and of the
     lists of buses (KERNEL.md 10: I1 for changes, I2, I6, I12 to I16).
@@ -26,7 +32,7 @@ def at_rest(world: World) -> None:
     _pf_is_consistent(world)
     _references_are_balanced(world)
     for line in world.kernel.dmesg:
-        assert "WARNING: refcount_t" not in str(line), str(line)
+        must("WARNING: refcount_t" not in str(line), str(line))
     _callbacks_are_legal(world.journal)
 
 
@@ -39,16 +45,16 @@ def _pf_is_consistent(world: World) -> None:
     enabled = bool(pf.config.read(sriov.pos + PCI_SRIOV_CTRL, 2) & PCI_SRIOV_CTRL_VFE)
     register = pf.config.read(sriov.pos + PCI_SRIOV_NUM_VF, 2)
     number = sriov.num_VFs
-    assert number == register, f"num_VFs is {number}, the register NumVFs {register}"
-    assert enabled == bool(number), f"num_VFs is {number}, but VF Enable is {enabled}"
-    assert len(vfs) <= number <= len(vfs) + failed, \
-        f"num_VFs is {number}, but {len(vfs)} VFs exist and {failed} failures were logged"
+    must(number == register, f"num_VFs is {number}, the register NumVFs {register}")
+    must(enabled == bool(number), f"num_VFs is {number}, but VF Enable is {enabled}")
+    must(len(vfs) <= number <= len(vfs) + failed,
+         f"num_VFs is {number}, but {len(vfs)} VFs exist and {failed} failures were logged")
     for vf in vfs:
-        assert vf.config.responds, f"{vf.name} is a device, but gone from the hardware"
+        must(vf.config.responds, f"{vf.name} is a device, but gone from the hardware")
     expected = 1 + (pf.driver is not None) + len(vfs)
-    assert pf.refcount == expected, \
-        f"{pf.name} has {pf.refcount} references: expected 1 for its creation, " \
-        f"{int(pf.driver is not None)} for its driver, {len(vfs)} for its VFs"
+    must(pf.refcount == expected,
+         f"{pf.name} has {pf.refcount} references: expected 1 for its creation, "
+         f"{int(pf.driver is not None)} for its driver, {len(vfs)} for its VFs")
 
 
 def _references_are_balanced(world: World) -> None:
@@ -56,12 +62,12 @@ def _references_are_balanced(world: World) -> None:
     for dev in listed:
         if not pci_is_bridge(dev) and dev is not world.pf:
             expected = 1 + (dev.driver is not None)
-            assert dev.refcount == expected, \
-                f"{dev.name} has {dev.refcount} references: expected 1 for its creation, " \
-                f"{int(dev.driver is not None)} for its driver"
+            must(dev.refcount == expected,
+                 f"{dev.name} has {dev.refcount} references: expected 1 for its creation, "
+                 f"{int(dev.driver is not None)} for its driver")
     for gone in world.devices():
         if isinstance(gone, PciDev) and gone not in listed:
-            assert gone.freed, f"{gone.name} was removed, but {gone.refcount} references keep it"
+            must(gone.freed, f"{gone.name} was removed, but {gone.refcount} references keep it")
 
 
 def _callbacks_are_legal(journal: Journal) -> None:
@@ -72,13 +78,13 @@ def _callbacks_are_legal(journal: Journal) -> None:
         if what == "probe" and value == 0:
             bound.add(dev)
         elif what == "remove":
-            assert dev in bound, f"the driver of {dev.name} was removed twice"
+            must(dev in bound, f"the driver of {dev.name} was removed twice")
             bound.remove(dev)
             had -= {(dev, stage) for stage in STAGES}
         elif what in STAGES:
-            assert dev in bound, f"{what} was called for {dev.name}, which had no driver any more"
-            assert locked, f"{what} was called for {dev.name} without its device lock"
-            assert (dev, what) not in had, f"{what} was called twice for {dev.name}"
+            must(dev in bound, f"{what} was called for {dev.name}, which had no driver any more")
+            must(locked, f"{what} was called for {dev.name} without its device lock")
+            must((dev, what) not in had, f"{what} was called twice for {dev.name}")
             had.add((dev, what))
 
 
@@ -89,8 +95,8 @@ def pf_is_bound(world: World) -> None:
     """The driver that was loaded for the PF was probed once, and has it."""
     pf = world.pf
     probes = [noted.value for noted in world.journal.about(pf) if noted.what == "probe"]
-    assert probes == [0], f"the PF's driver was probed {len(probes)} times (returned {probes})"
-    assert pf.driver is world.pf_driver, f"{pf.name} is not bound to its driver"
+    must(probes == [0], f"the PF's driver was probed {len(probes)} times (returned {probes})")
+    must(pf.driver is world.pf_driver, f"{pf.name} is not bound to its driver")
 
 
 def pf_is_unbound(world: World) -> None:
@@ -99,8 +105,8 @@ def pf_is_unbound(world: World) -> None:
     """
     _write_succeeded(world, "unbind")
     removed = [noted for noted in world.journal.about(world.pf) if noted.what == "remove"]
-    assert world.pf.driver is None, f"{world.pf.name} is still bound"
-    assert len(removed) == 1, f"the PF's driver was removed {len(removed)} times"
+    must(world.pf.driver is None, f"{world.pf.name} is still bound")
+    must(len(removed) == 1, f"the PF's driver was removed {len(removed)} times")
     _no_vf_is_left(world)
 
 
@@ -113,7 +119,7 @@ def vfs_are_enabled(world: World) -> None:
         _no_vf_is_left(world)
         return
     vfs, expected = world.vfs(), number - len(world.unreadable_vfs)
-    assert len(vfs) == expected, f"{number} VFs were enabled, and {len(vfs)} exist"
+    must(len(vfs) == expected, f"{number} VFs were enabled, and {len(vfs)} exist")
     _vfs_are_bound(world)
 
 
@@ -130,7 +136,7 @@ def vfs_are_disabled(world: World) -> None:
 
 def vf_driver_is_bound(world: World) -> None:
     """Each VF is bound to the driver that was loaded."""
-    assert world.vf_driver is not None, "the VFs' driver was not loaded"
+    must(world.vf_driver is not None, "the VFs' driver was not loaded")
     _vfs_are_bound(world)
 
 
@@ -138,18 +144,19 @@ def disk_is_back(world: World) -> None:
     """The rescan found the disk that was taken out, and its driver has it."""
     name = world.other_name
     found = [dev for dev in world.kernel.for_each_pci_dev() if dev.name == name]
-    assert len(found) == 1, f"{name} is there {len(found)} times after the rescan"
-    assert found[0].driver is not None, f"{name} was found, and has no driver"
+    must(len(found) == 1, f"{name} is there {len(found)} times after the rescan")
+    must(found[0].driver is not None, f"{name} was found, and has no driver")
 
 
 def _enabled(world: World) -> int | None:
     """Return how many VFs the driver was to enable; None if that rightly failed."""
     asked = world.journal.last("enable")
-    assert asked is not None, "the PF's driver was never asked to enable VFs"
+    if asked is None:
+        raise AssertionError("the PF's driver was never asked to enable VFs")
     number, err = asked.value
     if err and world.unreadable_vfs:
         return None
-    assert err == 0, f"pci_enable_sriov({number}) returned {err}"
+    must(err == 0, f"pci_enable_sriov({number}) returned {err}")
     _write_succeeded(world, "sriov_numvfs")
     return int(number)
 
@@ -157,20 +164,20 @@ def _enabled(world: World) -> int | None:
 def _write_succeeded(world: World, file: str) -> None:
     for what, _, value, _ in world.journal:
         if what == file:
-            assert value > 0, f"the write into {file} returned {value}"
+            must(value > 0, f"the write into {file} returned {value}")
 
 
 def _no_vf_is_left(world: World) -> None:
     left = [vf.name for vf in world.vfs()]
-    assert not left, f"VFs are left: {', '.join(left)}"
-    assert world.pf.sriov.num_VFs == 0, f"num_VFs is {world.pf.sriov.num_VFs}"
+    must(not left, f"VFs are left: {', '.join(left)}")
+    must(world.pf.sriov.num_VFs == 0, f"num_VFs is {world.pf.sriov.num_VFs}")
 
 
 def _vfs_are_bound(world: World) -> None:
     for vf in world.vfs() if world.vf_driver is not None else ():
-        assert vf.driver is world.vf_driver, f"{vf.name} is not bound to its driver"
+        must(vf.driver is world.vf_driver, f"{vf.name} is not bound to its driver")
         probes = sum(noted.what == "probe" for noted in world.journal.about(vf))
-        assert probes == 1, f"the driver of {vf.name} was probed {probes} times"
+        must(probes == 1, f"the driver of {vf.name} was probed {probes} times")
 
 
 # -- recovery ---------------------------------------------------------------------------------
@@ -201,16 +208,17 @@ def error_is_recovered(world: World) -> None:
     for dev in sorted(steady, key=lambda dev: dev.name):
         calls = [noted.what for noted in told if noted.dev is dev]
         expected = ["error_detected"] if may_fail and not resumed else complete
-        assert calls == expected or may_give_up and calls == complete[:len(calls)], \
-            f"{dev.name} was bound all the time and got {', '.join(calls) or 'no call'} in the " \
-            f"recovery; expected {', '.join(expected)}"
-        assert calls != complete or dev.error_state == pci_channel_io_normal, \
-            f"{dev.name} was resumed, and its channel is not normal"
+        must(calls == expected or may_give_up and calls == complete[:len(calls)],
+             f"{dev.name} was bound all the time and got {', '.join(calls) or 'no call'} in the "
+             f"recovery; expected {', '.join(expected)}")
+        must(calls != complete or dev.error_state == pci_channel_io_normal,
+             f"{dev.name} was resumed, and its channel is not normal")
     _stages_follow_each_other([noted.what for noted in told])
     state = pci_channel_io_frozen if fatal else pci_channel_io_normal
     for noted in told:
-        assert noted.what != "error_detected" or noted.value[0] == state, \
-            f"{noted.dev.name} was told of channel state {noted.value[0]}, not of {state}"
+        if noted.what == "error_detected":
+            must(noted.value[0] == state,
+                 f"{noted.dev.name} was told of channel state {noted.value[0]}, not of {state}")
     if fatal and resumed:
         _link_was_reset(world.journal)
 
@@ -243,13 +251,13 @@ def _bound_all_the_time(journal: Journal, devices: list[PciDev]) -> Iterator[Pci
 
 def _stages_follow_each_other(whats: list[str]) -> None:
     for earlier, later in zip(whats, whats[1:], strict=False):
-        assert STAGES.index(earlier) <= STAGES.index(later), \
-            f"{earlier} was called before the last {later} of the recovery"
+        must(STAGES.index(earlier) <= STAGES.index(later),
+             f"{earlier} was called before the last {later} of the recovery")
 
 
 def _link_was_reset(journal: Journal) -> None:
     whats = [noted.what for noted in journal]
     first_after = min(whats.index(stage) for stage in STAGES[1:] if stage in whats)
     last_told = max(i for i, what in enumerate(whats) if what == "error_detected")
-    assert "reset" in whats[last_told:first_after], \
-        "the error was fatal, and the link was not reset before drivers went on"
+    must("reset" in whats[last_told:first_after],
+         "the error was fatal, and the link was not reset before drivers went on")

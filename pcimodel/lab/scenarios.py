@@ -21,6 +21,7 @@ from ..fixes import apply
 from ..kernel import Kernel
 from ..trees import TREES
 from . import worlds
+from .docstrings import docstring
 from .fix_files import fix_named, fixes_here
 from .invariants import (at_rest, disk_is_back, error_is_recovered, pf_is_bound, pf_is_unbound,
                          vf_driver_is_bound, vfs_are_disabled, vfs_are_enabled, vfs_were_enabled)
@@ -65,7 +66,7 @@ def _entry(name: str, **fields: Any) -> Callable[[Any], Any]:
     summary.
     """
     def register(roles: Any) -> Any:
-        SCENARIOS[name] = Entry(" ".join(roles.__doc__.split()), roles, **fields)
+        SCENARIOS[name] = Entry(" ".join(docstring(roles).split()), roles, **fields)
         return roles
     return register
 
@@ -97,6 +98,7 @@ def scenario(name: str, kernel: str = "v4.14", fixes: Sequence[str] = (),
             for holds in (at_rest, *entry.ends):
                 holds(world)
 
+        check.without_assert = True   # type: ignore[attr-defined]    # see `must`
         return Scenario(roles, meet=_meetings(entry.meet, world.pf.name), check=check,
                         inner_locks=True,
                         function_name=names, title=entry.titles or {},
@@ -134,7 +136,7 @@ def _meetings(meet: Meet | Sequence[Meet] | None, pf: str) -> list[Meet]:
             for meeting in ([meet] if isinstance(meet, Meet) else meet or ())]
 
 
-@lru_cache
+@lru_cache(maxsize=32)
 def _kernel_names(tree: type) -> Callable[[Any], str]:
     """Return what reports call a function of *tree*: the name of its docstring's `Kernel:` line.
 
@@ -144,7 +146,7 @@ def _kernel_names(tree: type) -> Callable[[Any], str]:
     for cls in tree.__mro__:
         for function in vars(cls).values():
             code = getattr(function, "__code__", None)
-            found = re.search(r"Kernel:\s*(\w+)\(\)", getattr(function, "__doc__", None) or "")
+            found = re.search(r"Kernel:\s*(\w+)\(\)", docstring(function))
             if code is not None and found:
                 same = found[1].lstrip("_") == code.co_name.lstrip("_")
                 names[id(code)] = found[1] if same else ""

@@ -92,7 +92,7 @@ def test_list_is_one_json_object_where_that_is_wanted(capsys):
     (["--machine", "swich"], "unknown machine 'swich'; did you mean 'switch'?"),
     (["force", "probe-vs-aer", "--machine", "x86"], "unknown machine 'x86'; there are two-ports, "),
     (["force", "prob-vs-aer"], "did you mean 'probe-vs-aer'?"),
-    (["frobnicate"], "invalid choice: 'frobnicate'"),
+    (["frobnicate"], "unknown command 'frobnicate'"),
     (["force"], "required: SCENARIO"),
 ])
 def test_bad_input_is_one_line_and_status_2(words, said, capsys):

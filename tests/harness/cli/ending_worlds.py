@@ -93,3 +93,13 @@ def file_left_open():
 def stdout_replaced():
     sys.stdout = open(os.devnull, "w")    # noqa: SIM115
     return one_lock()
+
+
+def blocks_in_a_child():
+    lock = Mutex("lock")
+    lock.acquire()
+
+    def role():
+        print(os.getppid(), os.getpid(), file=sys.stderr, flush=True)
+        time.sleep(30)
+    return {"role": role, "other": lock.locked}
