@@ -21,6 +21,7 @@ from .steps import Machine
 from .stuck import Look
 
 CHUNK = 4096    # how many states are gone through between two looks at the clock
+FEW = 8         # threads: of more each state takes longer, and as many fewer are gone through
 
 
 def search(program: Program, *, max_states: int = 1_000_000, seconds: float | None = None,
@@ -28,7 +29,8 @@ def search(program: Program, *, max_states: int = 1_000_000, seconds: float | No
     """Go through the states of *program*, nearest first.
 
     Args:
-        max_states: give up when more have been found.
+        max_states: give up when more have been found; of a program of more than `FEW` threads when
+            the work was the same.
         seconds: give up when so much time has passed.
         first: stop at the nearest state in which threads wait for each other, even if others could
             still move. Without it all states are gone through.
@@ -43,7 +45,10 @@ class _Search:
 
     def __init__(self, machine: Machine, max_states: int, seconds: float | None,
                  first: bool) -> None:
-        self.machine, self.max_states, self.first = machine, max_states, first
+        self.machine, self.first = machine, first
+        many = max(FEW, len(machine.names))    # each state has a bit or more of each, to look at
+        self.max_states = max(1, max_states * FEW**2 // many**2)
+        self.chunk = max(1, CHUNK * FEW**2 // many**2)
         self.began = time.perf_counter()
         self.deadline = None if seconds is None else self.began + seconds
         self.look = Look(machine)
@@ -61,7 +66,7 @@ class _Search:
         while self.closed is None and self.done < min(len(known), self.max_states):
             if self.deadline is not None and time.perf_counter() >= self.deadline:
                 return
-            chunk = min(CHUNK, self.max_states - self.done)
+            chunk = min(self.chunk, self.max_states - self.done)
             self._go_through(islice(states, chunk), known)
             self.done = min(self.done + chunk, len(known))
         self.complete = self.closed is None and self.done == len(known)

@@ -137,6 +137,9 @@ def guarded(prog: str, body: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         complain("\ninterrupted")
         status = end_signals.status()
+    except MemoryError:
+        complain(f"{prog}: there is no more memory")
+        return 2
     except SystemExit as exc:    # nothing of ours ends so: a status of its author's choice is none
         complain(f"{prog}: {raised(exc)}")
         return 2

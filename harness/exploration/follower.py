@@ -25,7 +25,8 @@ from ..checker.answer import Step
 from ..checker.program import Op, Program
 from ..locks.one_line import printable
 from ..locks.parking import guarded
-from ..runtime.scenario import Scenario, build
+from ..runtime.building import build
+from ..runtime.scenario import Scenario
 from ..runtime.verdict import Outcome, Verdict
 from ..runtime.workers import Workers
 from .controlled_run import ControlledRun

@@ -26,7 +26,9 @@ from ..locks.callsite import first_line
 from ..locks.errors import ScenarioError
 from ..runtime import end_signals
 from ..runtime.process_state import settled
-from ..runtime.scenario import Scenario, build
+from ..runtime.building import build
+from ..runtime.scenario import Scenario
+from ..runtime.solo_run import Unfinished
 from ..runtime.workers import Workers
 from .controlled_run import ControlledRun
 from .seen_run import dumps, loads
@@ -126,12 +128,14 @@ def _one(results: int, page: mmap.mmap, scenario: Callable[..., Any], data: byte
 def _answer(page: mmap.mmap, scenario: Callable[..., Any], data: bytes) -> bytes:
     try:
         names, name, timeout, make, *request = loads(data)
-        with settled(), Workers() as workers:
+        with settled(), Workers(timeout) as workers:
             world = build(scenario, name)
             return dumps(_described(world) if make is None else
                          _play(world, workers, page, names, timeout, make, *request))
     except pickle.PicklingError as exc:
         return dumps(first_line(exc))
+    except Unfinished as exc:
+        return dumps(exc)
     except ScenarioError as exc:
         return dumps(ScenarioError(str(exc)))
     except BaseException:

@@ -21,7 +21,7 @@ from .controlled_run import ControlledRun
 from .scheduled_run import ControlledTask
 from .dependency import START
 from .stable_ids import Names, after_start_of, start_of
-from .stretches import Stretches, Touch, Touches, conflicts
+from .stretches import Stretches, Touch, Touches, conflicts, writes
 from .tracing import Outside, Tracing
 from .untaken import add_untaken
 
@@ -70,12 +70,16 @@ class StartPoints:
         return starts
 
     def _find(self, of: Mapping[str, Stretches], names: Names) -> None:
+        # Of many roles there are many pairs: most have nothing that one of both writes.
+        writers = [key for key, stretches in of.items() if writes(stretches.all)]
         for key, stretches in of.items():
             self._add(of, names, start_of(key), key, stretches.first,
-                      [other for other in of if key not in _line(of, other)])
+                      [other for other in (of if writes(stretches.first) else writers)
+                       if key not in _line(of, other)])
             for child, after in stretches.after.items():
                 self._add(of, names, after_start_of(child), key, after,
-                          [other for other in of if child in _line(of, other)])
+                          [other for other in (of if writes(after) else writers)
+                           if child in _line(of, other)])
 
     def _add(self, of: Mapping[str, Stretches], names: Names, point: str, key: str, ours: Touches,
              others: Iterable[str]) -> None:

@@ -121,6 +121,11 @@ class Stretches:
         self.open = [touches for touches in self.open if touches is not self.since.get(child)]
 
 
+def writes(touches: Touches) -> bool:
+    """Say whether one of *touches* writes."""
+    return any(touch.bits & WRITE for touch in touches.values())
+
+
 def conflicts(ours: Touches, theirs: Touches) -> Iterator[Touch]:
     """Yield the touches of *ours* that one of *theirs* may overlap, where one writes."""
     of_owner: dict[Any, list[tuple[Any, Touch]]] = {}

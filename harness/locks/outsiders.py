@@ -115,7 +115,8 @@ class Outsiders:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        listeners.remove(self)
+        if self in listeners:    # not in a process that was forked meanwhile
+            listeners.remove(self)
         if not listeners:
             by_ident.clear()
 

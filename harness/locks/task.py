@@ -50,6 +50,7 @@ class RunOfTask(Protocol):
     unwinding: bool    # there was a verdict, and every task is let go
     over: bool         # it has ended, threads of it go on: nobody is told any more, nobody parks
     watched: bool      # it is made of what a test does by itself
+    alone: bool        # no role runs: threads that are started are outside
 
     # *task* begins to wait, *again* if it was told before; False if it must unwind (guard).
     def contended(self, task: Task, again: bool) -> bool: ...

@@ -39,7 +39,7 @@ def call(what: str, function: Callable[..., Any], *args: Any, **more: Any) -> An
 class _Refusing:
     """The run of a task that must take no lock: see `RunOfTask`. Looking is free."""
 
-    watched = unwinding = over = False
+    watched = unwinding = over = alone = False
     running = timed = 0
     on_acquire: tuple[Callable[..., None], ...]
     on_acquired: tuple[Callable[..., None], ...] = ()

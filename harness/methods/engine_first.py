@@ -6,7 +6,6 @@ knows of in it is put on real threads by its shortest way: what they say decides
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import Any
 
@@ -19,6 +18,7 @@ from .tally import OUTSIDE_USED, Tally
 from .worlds import Worlds
 
 STATES = 200_000     # that the engine goes through: about a second
+MOST_THREADS = 100
 CUT_SHORT = "a schedule could not be run to its end"
 
 
@@ -62,12 +62,12 @@ class EngineFirst(Worlds):
             self.record(run.steps)
         own = self.world.program if self.world is not None else run.scenario.program
         program = OUTSIDE_USED if outcome.outside else own or program_of(run)
+        if not isinstance(program, str) and len(program.threads) > MOST_THREADS:
+            program = f"there are more than {MOST_THREADS} threads"    # it would not get to any end
         if isinstance(program, str):
             self.coverage["engine"] = f"not asked: {program}"
             return False
-        deadline = self.tally.deadline
-        left = None if deadline is None else max(deadline - time.monotonic(), 0.001)
-        answer = search(program, max_states=STATES, seconds=left)
+        answer = search(program, max_states=STATES, seconds=self.tally.seconds_left)
         every = "all " if answer.complete else ""
         self.coverage["engine"] = f"{answer.verdict} ({every}{counted(answer.states, 'state')})"
         self.engine_said = str(answer.verdict)

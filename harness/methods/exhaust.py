@@ -10,7 +10,6 @@ lockorder/feasibility.py.
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Mapping
 
 from ..checker.answer import Answer, Step, Stuck
@@ -84,7 +83,7 @@ class Exhaustive(Judge):
         """Go through the states of the scenario, if it is a program."""
         program = self.build().program
         if program is not None and not self.late:
-            self.states = search(program, max_states=MOST_STATES)
+            self.states = search(program, max_states=MOST_STATES, seconds=self.tally.seconds_left)
 
     def judge(self, candidate: Candidate) -> Judgement:
         judgement = super().judge(candidate)
@@ -146,12 +145,11 @@ class Exhaustive(Judge):
         if found or known or self.outside or self.late or world.program is not None:
             return False
         events = max(len(outcome.log) for outcome in self.observed)
-        deadline = self.tally.deadline
         try:
             self.explored = explored = explore(
                 self.call.factory, timeout=self.call.timeout,
                 max_schedules=MOST_EVENTS // max(events, 10) + 1,
-                seconds=None if deadline is None else max(deadline - time.monotonic(), 0.001))
+                seconds=self.tally.seconds_left)
         except Interrupted as exc:
             raise KeyboardInterrupt from exc
         # An error that no token shows again is that of a role which does not do the same twice.

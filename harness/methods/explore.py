@@ -30,14 +30,16 @@ from ..exploration.token import Moves, encode
 from ..exploration.ways import check_strategy, way_of
 from ..report.result import Result
 from ..runtime.process_state import settled
-from ..runtime.scenario import Scenario, build, name_of, reference_of
+from ..runtime.building import build
+from ..runtime.scenario import Scenario, name_of, reference_of
 from ..runtime.verdict import Finding, Outcome, Verdict, counted
 from ..runtime.workers import Workers
 from .ctrl_c import told_at_ctrl_c
 from .engine_first import CUT_SHORT, EngineFirst
 from .replay import again as replay_again
 from .outside import nothing_seen, used_beside
-from .tally import OUTSIDE_USED, TIMEOUT, Tally, check_arguments, progress_line, result_of
+from .tally import (OUTSIDE_USED, TIMEOUT, UNFINISHED, Tally, check_arguments, progress_line,
+                    result_of)
 from .worlds import ONCE
 
 SCHEDULES = 1000     # of a strategy that draws them, when neither schedules nor seconds are given
@@ -92,8 +94,8 @@ def explore(scenario: Callable[[], Any], *, strategy: str = "dpor",
         loop.drawn["seed"] = seed
     ask = engine and strategy == "dpor" and not all
     # Forked when all is patched, or each process would do it again; before this one has one CPU.
-    with told_at_ctrl_c(loop.so_far), Workers() as workers, Apart(scenario) as apart, settled(), \
-            progress_line(progress, loop.text) as update:
+    with told_at_ctrl_c(loop.so_far), Workers(timeout, loop.tally.deadline) as workers, \
+            Apart(scenario) as apart, settled(), progress_line(progress, loop.text) as update:
         loop.explore(lambda: loop.search(ask, update), workers, apart, fresh)
     return loop.result()
 
@@ -234,6 +236,15 @@ class _Exploration(EngineFirst):
         self.failing = Failing(Failure(verdict, text),
                                 Outcome([Finding(verdict, "observed", text)], []))
 
+    def unfinished(self, outcome: Outcome) -> None:
+        """Take note that a schedule could not begin, or its world not be checked."""
+        self.stopped, verdict = str(outcome.gravest and outcome.gravest.text), outcome.verdict
+        if verdict is not Verdict.INCONCLUSIVE and (
+                self.failing is None or verdict.graveness > self.failing.graveness):
+            outcome.notes.append(UNFINISHED)
+            self.tally.counts[str(verdict)] += 1
+            self.failing = Failing(Failure(verdict, self.stopped), outcome)
+
     # -- what was found -----------------------------------------------------------------------
 
     def confirm(self) -> None:
@@ -313,9 +324,9 @@ class _Exploration(EngineFirst):
             covered["distinct_reports"] = len(self.kinds)
         covered["longest"] = self.longest
         covered |= self.strategy.summary() | self.drawn | self.coverage
-        if failing is not None and self.world is not None and self.world.function_name \
-                and isinstance(self.where, Apart):    # its world was another process's
-            self.world = build(self.scenario, self.name)
+        if failing is not None and failing.moves is not None and self.world is not None \
+                and self.world.function_name and isinstance(self.where, Apart):
+            self.world = build(self.scenario, self.name)    # its world was another process's
         return result_of(self.name, outcome, covered, self.tally.began, self.world, again=again,
                          replay=token)
 

@@ -21,7 +21,7 @@ from ..lockorder.record import Cycle, Record
 from ..lockorder.splat import paragraphs
 from ..report.result import Result
 from ..runtime.verdict import Finding, Outcome, Verdict
-from .tally import OUTSIDE_USED, Tally
+from .tally import OUTSIDE_USED, Tally, gravest_of
 
 MOST_TRIED = 200         # cycles by instance that are judged for one finding
 
@@ -196,10 +196,9 @@ class Judge:
             result.verdict = Verdict.INCONCLUSIVE
             result.outcome.findings.append(Finding(
                 Verdict.INCONCLUSIVE, "observed", f"nothing found, but {doubt}"))
-        verdicts = [result.verdict, *(prediction.verdict for prediction in self.predictions)]
-        if self.unread or self.unsettled or self.record is not None and self.record.too_many:
-            verdicts.append(Verdict.INCONCLUSIVE)
-        result.verdict = max(verdicts, key=lambda verdict: verdict.graveness)
+        cut_off = self.unread or self.unsettled or self.record is not None and self.record.too_many
+        result.verdict = gravest_of(result, self.predictions,
+                                    *([Verdict.INCONCLUSIVE] if cut_off else []))
         for prediction in self.predictions:
             prediction.proved = self.knows_all
         result.predictions, result.splat = self.predictions, paragraphs

@@ -29,10 +29,11 @@ from ..meetings.one_by_one import OneByOne, Refusal, attempts, orders
 from ..lockorder.splat import paragraphs
 from ..report.result import Result
 from ..runtime.scenario import Scenario
+from ..runtime.solo_run import Unfinished
 from ..runtime.verdict import Finding, Outcome, Verdict, counted
 from ..runtime.workers import Workers
 from .exhaust import MOST_STATES, Exhaustive
-from .tally import TIMEOUT, Call, Tally, workers_of_a_call
+from .tally import TIMEOUT, Call, Tally, gravest_of, workers_of_a_call
 
 MOST_RUNS = 6            # clean runs, each in another order of start
 MOST_REFUSED = 5         # runs in which trylocks fail
@@ -62,26 +63,30 @@ def predict(scenario: Callable[[], Any], *, runs: int | None = None, seconds: fl
         ScenarioError: the scenario or an argument makes no sense.
         Interrupted: Ctrl-C; its `result` is what was found so far.
     """
-    call = Call(scenario, runs, seconds, timeout, detect)
-    known = checked_baseline(baseline)
+    call, known = Call(scenario, runs, seconds, timeout, detect), checked_baseline(baseline)
     session: Session | None = None
 
     def so_far(cut: Outcome | None) -> Result:
         result = call.so_far(cut)
         if session is not None:
             result.predictions, result.splat = session.predictions, paragraphs
+            result.verdict = gravest_of(result, session.predictions)
         return result
 
-    with workers_of_a_call(so_far) as workers:
+    with workers_of_a_call(so_far, timeout, call.deadline) as workers:
         session = Session(call, call, workers, known)
-        session.observe(runs)
-        session.conclude()
-        session.force_states()
-        session.take_observed()
-        session.hold_declared()
-        if session.explore_further():
+        try:
+            session.observe(runs)
+            session.conclude()
+            session.force_states()
             session.take_observed()
-        call.look_beside(workers)
+            session.hold_declared()
+            if session.explore_further():
+                session.take_observed()
+            call.look_beside(workers)
+        except Unfinished as exc:
+            call.add_unfinished(exc.outcome)
+            return so_far(None)
     result = session.result()
     result.unmatched = session.unmatched()
     if session.explored is not None:
@@ -214,9 +219,9 @@ class Session(Exhaustive):
         if prediction.reason:
             return
         program = self.build().program
-        answer = None
-        if program is not None:
-            answer = search(with_threads(program, prediction.writers), max_states=MOST_STATES)
+        answer = None if program is None else search(
+            with_threads(program, prediction.writers), max_states=MOST_STATES,
+            seconds=self.tally.seconds_left)
         if answer is not None and answer.complete \
                 and self.meets(answer, prediction.legs) is None:
             prediction.status = GUARDED
@@ -258,8 +263,7 @@ class Session(Exhaustive):
     def _observed_prediction(self, finding: Finding, outcome: Outcome) -> Prediction:
         """Return the prediction that a deadlock came true that nobody had predicted."""
         prediction = observed(finding, outcome, self.record)
-        reason = self.known_reason(prediction.key)
-        if reason is not None:
+        if (reason := self.known_reason(prediction.key)) is not None:
             prediction.status, prediction.reason = KNOWN, reason
         return prediction
 
@@ -275,10 +279,9 @@ class Session(Exhaustive):
             if self.late:
                 break
         self.declared = "ends in no deadlock"
-        if not meetings.all_reached and finding is None and not self.late:
-            missing = "; ".join(seen.check(listed(world.meet)))
-            if missing:
-                self.declared = f"was not reached: in no order of start {missing}"
+        if not meetings.all_reached and finding is None and not self.late and (
+                missing := "; ".join(seen.check(listed(world.meet)))):
+            self.declared = f"was not reached: in no order of start {missing}"
         if finding is not None and finding.verdict is Verdict.DEADLOCK:
             self.declared = "ends in a deadlock that was predicted"
             if self._observed_prediction(finding, outcome).status == KNOWN:

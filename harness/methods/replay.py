@@ -20,9 +20,11 @@ from ..exploration.stable_ids import Names
 from ..exploration.token import Moves, Schedule, decode
 from ..programs.named import may_be_named, scenario_named
 from ..report.result import Result
-from ..runtime.scenario import Scenario, build, has_built, name_of
+from ..runtime.building import build, has_built
+from ..runtime.scenario import Scenario, name_of
+from ..runtime.solo_run import Unfinished
 from ..runtime.verdict import Finding, Outcome, Verdict
-from .tally import TIMEOUT, check_arguments, result_of, workers_of_a_call
+from .tally import TIMEOUT, UNFINISHED, check_arguments, result_of, workers_of_a_call
 
 NOT_BEGUN = Finding(Verdict.INCONCLUSIVE, "observed", "interrupted before it began")
 
@@ -46,14 +48,18 @@ def replay(token: str, scenario: Callable[..., Any] | None = None, *,
     explored = isinstance(schedule, Moves)
     name, began, is_first = name_of(scenario), time.perf_counter(), not has_built(scenario)
     with workers_of_a_call(lambda cut: result_of(name, cut or Outcome([NOT_BEGUN], []), {"runs": 1},
-                                                 began, replay=token)) as workers:
-        world = build(scenario, name, None if explored else random.Random(seed))
-        follower = _follower(schedule, world)
-        names = Names()
-        names.start_at({point: {} for point in getattr(schedule, "points", ())})
-        run = ControlledRun(world, follower, names, timeout, full=True, numbered=not explored,
-                            together=not explored)
-        outcome = run.play(workers)
+                                                 began, replay=token), timeout) as workers:
+        try:
+            world = build(scenario, name, None if explored else random.Random(seed))
+            follower = _follower(schedule, world)
+            names = Names()
+            names.start_at({point: {} for point in getattr(schedule, "points", ())})
+            run = ControlledRun(world, follower, names, timeout, full=True, numbered=not explored,
+                                together=not explored)
+            outcome = run.play(workers)
+        except Unfinished as exc:
+            exc.outcome.notes.append(UNFINISHED)
+            return result_of(name, exc.outcome, {"runs": 0}, began, replay=token)
     changed = _changed(schedule, run, follower, outcome)
     if changed:
         note = f"the code has changed since this was recorded: {changed}"

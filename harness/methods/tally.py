@@ -1,4 +1,7 @@
-"""What all calls that run a scenario share: sums and bounds."""
+"""What all calls that run a scenario share: sums and bounds.
+
+The file is long because each call ends in one of few ways, and here it is said in which.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,9 @@ from ..runtime.free_run import FreeRun
 from ..runtime.function_names import names_of
 from ..runtime.observer import Observer
 from ..runtime.process_state import settled
-from ..runtime.scenario import Scenario, build, name_of
+from ..runtime.building import build
+from ..runtime.scenario import Scenario, name_of
+from ..runtime.solo_run import Unfinished
 from ..runtime.verdict import Finding, Outcome, Verdict
 from ..runtime.workers import Workers
 from .ctrl_c import told_at_ctrl_c
@@ -28,6 +33,7 @@ from .outside import in_reach_beside, nothing_seen, used_in
 
 TIMEOUT = 5.0
 OUTSIDE_USED = "a thread outside the run used its locks"
+UNFINISHED = "No role ran when this was found."
 DETECT = ("block", "timeout")
 _GOOD = Verdict.CLEAN, Verdict.NOT_REACHED    # what says nothing if nothing was seen
 
@@ -65,6 +71,11 @@ class Tally:
         return sum(self.counts.values())
 
     @property
+    def seconds_left(self) -> float | None:
+        """How many seconds there are left, hardly any if the time is up; None for no end."""
+        return None if self.deadline is None else max(self.deadline - time.monotonic(), 0.001)
+
+    @property
     def late(self) -> bool:
         """Whether the time is up."""
         return self.deadline is not None and time.monotonic() >= self.deadline
@@ -86,6 +97,14 @@ class Tally:
             self.kept, self.world = outcome, world
         return outcome
 
+    def add_unfinished(self, outcome: Outcome) -> None:
+        """Keep what a run that did not begin came to, unless the end of the time was why."""
+        if self.runs and self.late and outcome.verdict is Verdict.INCONCLUSIVE:
+            return
+        outcome.notes.append(UNFINISHED)
+        if self.kept is None or outcome.verdict.graveness > self.kept.verdict.graveness:
+            self.kept, self.world = outcome, None
+
     def result(self, coverage: dict[str, Any] | None = None, **more: Any) -> Result:
         """Return what the runs so far came to."""
         kept = self.kept or Outcome([], [])
@@ -101,7 +120,7 @@ class Tally:
             covered["runs_to_get_there"] = self.tried
         result = result_of(self.scenario, kept, covered | (coverage or {}), self.began, self.world,
                            **more)
-        if not self.runs:
+        if not self.runs and result.verdict is Verdict.CLEAN:
             result.verdict = Verdict.INCONCLUSIVE
         return result
 
@@ -160,6 +179,12 @@ def result_of(scenario: str, outcome: Outcome, coverage: dict[str, Any], began: 
                   names=names, titles=world and world.title, **more)
 
 
+def gravest_of(result: Result, predictions: Iterable[Any], *more: Verdict) -> Verdict:
+    """Return the gravest verdict of *result*, of *predictions*, and of *more*."""
+    verdicts: list[Verdict] = [result.verdict, *(each.verdict for each in predictions), *more]
+    return max(verdicts, key=lambda verdict: verdict.graveness)
+
+
 def repeat(tally: Call, runs: int | None, once: Callable[[Workers], Outcome], *,
            at_least: int = 1, switch_interval: float | None = None,
            enough: Callable[[], bool] = lambda: False,
@@ -173,19 +198,24 @@ def repeat(tally: Call, runs: int | None, once: Callable[[Workers], Outcome], *,
         enough: says after each run whether it shall be the last.
         more: returns what the result says beside the sums.
     """
-    with workers_of_a_call(lambda cut: tally.so_far(cut, **more()), switch_interval) as workers:
-        while (runs is None or tally.runs < runs) and (tally.runs < at_least or not tally.late):
-            if once(workers).stuck or enough():
-                break   # each further run would leave one more thread that cannot be ended
-        tally.look_beside(workers)
+    with workers_of_a_call(lambda cut: tally.so_far(cut, **more()), tally.timeout, tally.deadline,
+                           switch_interval) as workers:
+        try:
+            while (runs is None or tally.runs < runs) and (tally.runs < at_least or not tally.late):
+                if once(workers).stuck or enough():
+                    break   # each further run would leave one more thread that cannot be ended
+            tally.look_beside(workers)
+        except Unfinished as exc:
+            tally.add_unfinished(exc.outcome)
     return tally.result(**more())
 
 
 @contextmanager
-def workers_of_a_call(so_far: Callable[[Outcome | None], Result],
+def workers_of_a_call(so_far: Callable[[Outcome | None], Result], timeout: float,
+                      deadline: float | None = None,
                       switch_interval: float | None = None) -> Iterator[Workers]:
-    """Yield the workers of a call; for the arguments see `told_at_ctrl_c` and `settled`."""
-    with told_at_ctrl_c(so_far), settled(switch_interval), Workers() as workers:
+    """Yield the workers of a call; see `told_at_ctrl_c`, `Workers` and `settled`."""
+    with told_at_ctrl_c(so_far), settled(switch_interval), Workers(timeout, deadline) as workers:
         yield workers
 
 

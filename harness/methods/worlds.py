@@ -25,7 +25,9 @@ from ..exploration.forked import Apart, Died
 from ..exploration.stable_ids import Names, Taken
 from ..exploration.start_points import StartPoints
 from ..exploration.strategies import Strategy, first_difference
-from ..runtime.scenario import Scenario, has_built, reference_of
+from ..runtime.building import has_built
+from ..runtime.scenario import Scenario, reference_of
+from ..runtime.solo_run import Unfinished
 from ..runtime.verdict import Outcome, Verdict
 from ..runtime.workers import Workers
 from .tally import Tally
@@ -102,6 +104,10 @@ class Worlds:
         """Take note that a process ended in the middle of its schedule, which is *verdict*."""
         raise NotImplementedError
 
+    def unfinished(self, outcome: Outcome) -> None:
+        """Take note that a schedule could not begin, or its world not be checked."""
+        raise NotImplementedError
+
     def explore(self, search: Callable[[], None], workers: Workers, apart: Apart,
                 fresh: bool) -> None:
         """Let *search* explore: once, or twice more where worlds differ.
@@ -121,6 +127,8 @@ class Worlds:
                 self._explore_both(differ, search)
         except Died as died:
             self.lost(str(died), died.verdict)
+        except Unfinished as exc:
+            self.unfinished(exc.outcome)
 
     @property
     def is_clean(self) -> bool:

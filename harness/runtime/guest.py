@@ -6,6 +6,7 @@ It is not left to the role in whose thread the hook runs, which may swallow it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from ..locks.callsite import raised, shown, user_traceback
@@ -14,6 +15,7 @@ from ..locks.parking import guarded
 from ..locks.task import Expired, Task, Unwind, current
 from ..locks.user_code import Quiet, call
 from .observer import Observer
+from .watcher import alone
 from .verdict import Verdict
 
 _OURS = f"{__name__.partition('.')[0]}."
@@ -27,9 +29,10 @@ def invited(observers: Callable[[], Iterable[Observer]]) -> list[Observer]:
     """Return what *observers* returns, each as an observer that may raise.
 
     Raises:
+        Unfinished: it waits for ever.
         ScenarioError: it raises, or returns anything else.
     """
-    found = call("observers", lambda: list(observers()))
+    found = call("observers", alone, "observers", lambda: list(observers()))
     for observer in found:
         if not isinstance(observer, Observer):
             raise ScenarioError(f"observers: {shown(observer)} is no harness.Observer")
@@ -47,7 +50,8 @@ class Guest(Observer):
 
     def attach(self, run: Any) -> None:
         self._run = run
-        call(f"attach of observer {self._name}", self._guest.attach, run)
+        what = f"attach of observer {self._name}"
+        call(what, alone, what, partial(self._guest.attach, run))
 
     def _call(self, hook: str, args: tuple[Any, ...]) -> Any:
         task, what = current(), f"{hook} of observer {self._name}"

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext, suppress
+from functools import partial
 from types import AsyncGeneratorType, CodeType, CoroutineType, GeneratorType
 from typing import Any
 
@@ -26,9 +27,13 @@ from .process_state import aside
 from .recorder import call_role
 from .run import Run
 from .scenario import Scenario
+from .solo_run import Unfinished
 from .standstill import Reading, Standstill, readings
 from .verdict import Finding, Outcome, Verdict
+from .watcher import alone
 from .workers import GRACE, Workers
+
+THE_CHECK, A_FINALIZER = "the check at the end", "a finalizer"
 
 
 def not_begun(left: Any) -> CodeType | None:
@@ -73,7 +78,14 @@ class PlayedRun(Run):
 
         An exception that ends the call carries the outcome so far as its `outcome`.
         """
-        began = time.perf_counter()
+        began, roles = time.perf_counter(), len(self.tasks)
+        engaged = workers.engage(roles, self.deadline)
+        if engaged < roles:
+            self.late = True
+            self.cut_short()
+            self.findings[:] = [Finding(Verdict.INCONCLUSIVE, "observed", f"the time given was up "
+                                        f"when {engaged:,} of {roles:,} roles had a thread")]
+            return self._outcome()
         try:
             with self.outsiders, nullcontext() if self.orders else collector.automatic():
                 self.start_roles(workers)
@@ -207,20 +219,24 @@ class PlayedRun(Run):
         if generation < 0:
             return
         try:
-            call_at_rest("a finalizer", collector.collect, generation)
+            call_at_rest(A_FINALIZER, alone, A_FINALIZER, partial(collector.collect, generation))
+        except Unfinished as exc:
+            self.findings += exc.outcome.findings
         except BaseException as exc:
             pass_signal(exc)
-            self.findings.append(self.finding(Verdict.ERROR, "observed", f"a finalizer, run when "
-                                              f"every role had ended, {raised(exc)}"))
+            self.findings.append(self.finding(Verdict.ERROR, "observed", f"{A_FINALIZER}, run "
+                                              f"when every role had ended, {raised(exc)}"))
 
     def _check(self, check: Callable[[], Any]) -> None:
         """Ask the scenario whether the world is as it should be when all have ended."""
         try:
-            call_at_rest("the check at the end", ask, check)
+            call_at_rest(THE_CHECK, alone, THE_CHECK, partial(ask, check))
+        except Unfinished as exc:
+            self.findings += exc.outcome.findings
         except BaseException as exc:
             pass_signal(exc)
             verdict, text, detail = failure(exc, "failed")
-            self.findings.append(self.finding(verdict, "observed", f"the check at the end {text}",
+            self.findings.append(self.finding(verdict, "observed", f"{THE_CHECK} {text}",
                                               detail))
 
     # -- in the roles' threads -------------------------------------------------------------

@@ -114,6 +114,10 @@ def aside(step: Callable[[], Any]) -> Any:
             done.acquire(True, None if interrupt is None else PATIENCE)
             break
         except BaseException as exc:
+            if is_refused(exc):
+                body()    # there are no more threads: an interrupt may cut it short
+                done.acquire()
+                break
             interrupt = exc
             if answers or errors:
                 break
@@ -122,3 +126,9 @@ def aside(step: Callable[[], Any]) -> Any:
     if errors:
         raise errors[0]
     return answers[0]
+
+
+def is_refused(exc: BaseException) -> bool:
+    """Say whether *exc*, of the start of a thread, means that the system gives no more of them."""
+    return isinstance(exc, MemoryError) or \
+        isinstance(exc, RuntimeError) and str(exc).startswith("can't start new thread")

@@ -42,7 +42,7 @@ def unwind(task: Task, lock: Any, mode: str) -> None:
 class Run(RunOfTask):
     """One run: its tasks, its observers, what was found. See `RunOfTask` for the rest."""
 
-    watched = over = False
+    watched = over = alone = False
     looked = False    # a role looked, or was at a step, which nobody records
 
     def __init__(self, scenario: Scenario, observers: Iterable[Observer]) -> None:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import inspect
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..locks.callsite import pass_signal, raised, shown
+from ..locks.callsite import shown
 from ..locks.errors import ScenarioError, unknown_name
 from ..locks.node import LockClass
 from ..locks.one_line import one_line
 from ..locks.outsiders import Member
-from ..locks.task import Maker, this_thread
-from ..locks.user_code import call, text_of
+from ..locks.user_code import text_of
 from .asking import refuse_lazy
 from .world_names import NamesOfWorld
 
 Role = Callable[[], Any]
-_built: set[str] = set()    # modules of factories that have built a world in this process
 _LAZY = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
@@ -63,45 +60,7 @@ class Scenario:
                         if isinstance(self.roles, Mapping) else "of no roles")
 
 
-def build(factory: Callable[..., Any], name: str, rng: random.Random | None = None) -> Scenario:
-    """Call *factory* and return the scenario it describes.
-
-    Args:
-        rng: given to a factory with a parameter of that name, which then builds a random world.
-
-    Raises:
-        ScenarioError: what it returned is no scenario.
-    """
-    if not callable(factory):
-        raise ScenarioError(f"scenario {name} is {shown(factory)}, not a callable that returns "
-                            f"roles")
-    _built.add(_module_of(factory))
-    lock_names = NamesOfWorld(factory)
-    before, this_thread.maker = this_thread.maker, Maker("", lock_names)
-    members: list[Member] = []
-    this_thread.family = members
-    try:
-        world = factory(rng=rng) if rng is not None and takes_rng(factory) else factory()
-    except ScenarioError:
-        raise
-    except BaseException as exc:
-        pass_signal(exc)
-        tb = exc.__traceback__ if type(exc) is TypeError else None
-        if tb is not None and tb.tb_next is None:
-            raise ScenarioError(f"scenario {name} must be callable without arguments: "
-                                f"{exc}") from None
-        raise ScenarioError(f"scenario {name} could not build its world: it "
-                            f"{raised(exc)}") from exc
-    finally:
-        this_thread.maker, this_thread.family = before, None
-    scenario = world if isinstance(world, Scenario) else Scenario(world)
-    call(f"scenario {name}: reading what it returned", _check, scenario, name)
-    scenario.family, scenario.lock_names = members, lock_names
-    lock_names.of(scenario)
-    return scenario
-
-
-def _check(scenario: Scenario, name: str) -> None:
+def check(scenario: Scenario, name: str) -> None:
     """Refuse what is no scenario; let its names be strings, and nothing that looks like one."""
     if not isinstance(scenario.roles, Mapping) or not scenario.roles:
         raise ScenarioError(f"scenario {name} returned no roles: expected a mapping from role "
@@ -128,18 +87,6 @@ def _check(scenario: Scenario, name: str) -> None:
         scenario.title = {role: str.__str__(str(title)) for role, title in scenario.title.items()}
     _refuse_what_cannot_answer(scenario, name)
     _refuse_what_is_of_nothing(scenario, f"scenario {name}")
-
-
-def _module_of(factory: Any) -> str:
-    return getattr(getattr(factory, "func", factory), "__module__", None) or ""
-
-
-def has_built(factory: Any) -> bool:
-    """Say whether a world was built in this process by a factory of the module of *factory*.
-
-    What that module keeps from world to world may no longer be as it is in a fresh process.
-    """
-    return _module_of(factory) in _built
 
 
 def _refuse_what_cannot_answer(scenario: Scenario, name: str) -> None:

@@ -94,10 +94,10 @@ def _forget() -> None:
 def _start(thread: threading.Thread) -> None:
     run = current().run
     # A thread started before is refused by the interpreter, as ever.
-    if run is None or run.unwinding or run.over or thread.ident is not None:
-        members = family() if run is None else None
+    if run is None or run.alone or run.unwinding or run.over or thread.ident is not None:
+        members = family() if run is None or run.alone else None
         if members is not None and thread.ident is None:
-            thread._harness_family = members
+            thread._harness_family = members    # type: ignore[attr-defined]
             members.append(Member(thread.name, caller_at(sys._getframe(1)), thread))
         _plain_start(thread)
         return
@@ -108,7 +108,9 @@ def _start(thread: threading.Thread) -> None:
         thread.run = lambda: run.perform(task, body)   # type: ignore[method-assign]
         thread.daemon = thread.daemon or not run.watched
         _plain_start(thread)
-    except BaseException:
+    except BaseException:    # it may be started once more, and has no end to wait for
+        thread.run = body    # type: ignore[method-assign]
+        del thread._harness_end    # type: ignore[attr-defined]
         run.disown(task)
         raise
     run.started(task)
@@ -117,7 +119,8 @@ def _start(thread: threading.Thread) -> None:
 def _start_new(function: Callable[..., Any], *how: Any) -> int:
     """Start a thread past `threading`, and keep in mind that the world has it."""
     run = current().run
-    members = family() if run is None else getattr(getattr(run, "scenario", None), "family", None)
+    members = family() if run is None or run.alone \
+        else getattr(getattr(run, "scenario", None), "family", None)
     if members is None or not callable(function):
         return _plain_new(function, *how)
     member = Member(f"running {getattr(function, '__qualname__', shown(function))}",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -16,8 +17,11 @@ from ..locks import afresh, exits
 from ..locks.errors import ScenarioError
 from ..locks.task import RunOfTask, Task
 from . import collector, thread_patch
+from .verdict import counted
+from .watcher import NoThread, Watcher, thread_of_ours
 
 GRACE = 1.0   # seconds a role gets to end once everything is unwound
+_BESIDE = 2   # threads beside those of the roles: the one that called, and its watcher
 _ONE = (1).to_bytes(8, "little")
 
 
@@ -75,8 +79,11 @@ class _Worker:
         self.job: tuple[RunOfTask, Task, Callable[[], Any]] | None = None
         self._quit = self._alone = False
         self._ending = threading.Lock()    # it must not close what is being written to
-        self.thread = threading.Thread(target=self._loop, name="harness worker", daemon=True)
-        self.thread.start()
+        try:
+            self.thread = thread_of_ours(self._loop, "harness worker")
+        except BaseException:
+            self.baton.close()
+            raise
 
     def _loop(self) -> None:
         while not self._quit:
@@ -105,9 +112,14 @@ class _Worker:
 
 
 class Workers:
-    """The workers of one call: reused from run to run, ended when the call returns or raises."""
+    """The workers of one call: reused from run to run, ended when the call returns or raises.
 
-    def __init__(self) -> None:
+    Args:
+        timeout, deadline: of what the thread that called does between runs: see `Watcher`.
+    """
+
+    def __init__(self, timeout: float = 5.0, deadline: float | None = None) -> None:
+        self._watcher = Watcher(timeout, deadline)
         self._workers: list[_Worker] = []
         self._busy: list[tuple[Task, _Worker]] = []
         self._batons: list[Baton] = []
@@ -118,9 +130,11 @@ class Workers:
         thread_patch.install()
         exits.install()
         collector.install()
+        self._watcher.__enter__()
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self._watcher.__exit__()
         collector.uninstall()
         exits.uninstall()
         thread_patch.uninstall()
@@ -132,16 +146,37 @@ class Workers:
         for baton in [*self._batons, *(worker.baton for worker in self._workers)]:
             baton.close()
 
-    def assign(self, run: RunOfTask, task: Task, function: Callable[[], Any], name: str) -> Baton:
-        """Let a free worker perform *function* as *task* once it is handed the returned baton.
+    def engage(self, roles: int, deadline: float | None) -> int:
+        """Start the threads that as many *roles* need; return how many there are now, which are
+        fewer only if the *deadline* was met.
 
-        Its thread is called *name* meanwhile; "" leaves the one it has, which costs less.
+        Raises:
+            ScenarioError: the system does not give so many.
         """
         if os.getpid() != self._process:
             raise ScenarioError("this process was forked in the middle of a call of harness, which "
                                 "goes on in the other process alone")
-        if len(self._busy) == len(self._workers):
-            self._workers.append(_Worker())
+        while len(self._workers) < roles and (
+                deadline is None or len(self._workers) % 16 or time.monotonic() < deadline):
+            try:
+                self._workers.append(_Worker())
+            except OSError as exc:
+                raise ScenarioError(f"{counted(roles, 'role')} need {roles:,} descriptors, one "
+                                    f"each; the system gave {len(self._workers):,} "
+                                    f"({exc.strerror})") from None
+            except NoThread:
+                raise ScenarioError(
+                    f"{counted(roles, 'role')} need {roles + _BESIDE:,} threads; the system gave "
+                    f"{len(self._workers) + _BESIDE:,}") from None
+        return len(self._workers)
+
+    def assign(self, run: RunOfTask, task: Task, function: Callable[[], Any], name: str) -> Baton:
+        """Let a free worker perform *function* as *task* once it is handed the returned baton.
+
+        As many as there are roles must have been engaged.
+
+        Its thread is called *name* meanwhile; "" leaves the one it has, which costs less.
+        """
         worker = self._workers[len(self._busy)]
         worker.baton.go = False    # of the run before, when all were let go
         task.thread = worker.thread

@@ -5,7 +5,7 @@ import brute
 from harness.exploration.controlled_run import ControlledRun
 from harness.runtime.workers import Workers
 from harness.exploration.stable_ids import Names
-from harness.runtime.scenario import build
+from harness.runtime.building import build
 from harness.runtime.process_state import settled
 
 

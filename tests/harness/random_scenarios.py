@@ -21,7 +21,7 @@ from harness.exploration.dpor import Reduced
 from harness.exploration.stable_ids import Names
 from harness.exploration.strategies import DepthFirst
 from harness.runtime.process_state import settled
-from harness.runtime.scenario import build
+from harness.runtime.building import build
 from harness.runtime.workers import Workers
 
 MOST = 2500      # schedules of the plain search that a scenario may have

@@ -7,7 +7,7 @@ import pytest
 
 from harness import Mutex, RWSemaphore, Verdict, explore, replay
 from harness.exploration.stable_ids import Names
-from harness.runtime.scenario import build
+from harness.runtime.building import build
 
 # The registry is asked for twice by each of two roles, which makes six orders: in three the role of
 # x and y has both before the other's second (xxyy, xyxy, yxxy), and y may be taken either way

@@ -22,7 +22,7 @@ from test_explore import never_both
 from harness import Mutex, Scenario, ScenarioError, Verdict, explore, replay
 from harness.exploration.token import decode
 from harness.methods.ctrl_c import Interrupted
-from harness.runtime import scenario as scenarios
+from harness.runtime import building
 from pcimodel.lab.scenarios import scenario as of_model
 
 KINDS = [kind.__name__ for kind in warm_worlds.KINDS]
@@ -31,7 +31,7 @@ KINDS = [kind.__name__ for kind in warm_worlds.KINDS]
 @pytest.fixture
 def nothing_built(monkeypatch):
     """Let no world have been built in this process."""
-    monkeypatch.setattr(scenarios, "_built", set())
+    monkeypatch.setattr(building, "_built", set())
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from harness.lockorder.record import Record
 from harness.locks.node import LockClass
 from harness.meetings.one_by_one import OneByOne
 from harness.runtime.free_run import FreeRun
-from harness.runtime.scenario import build
+from harness.runtime.building import build
 from harness.runtime.workers import Workers
 
 

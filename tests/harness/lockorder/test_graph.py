@@ -14,7 +14,7 @@ from harness.locks.parking import Task
 from harness.lockorder.graph import LockOrder
 from harness.meetings.one_by_one import OneByOne
 from harness.runtime.free_run import FreeRun
-from harness.runtime.scenario import build
+from harness.runtime.building import build
 from harness.runtime.recorder import function
 
 X, S, W = "exclusive", "shared", "wait"

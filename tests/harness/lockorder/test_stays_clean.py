@@ -22,7 +22,7 @@ from harness.methods.predict import predict
 from harness.checker.program import Op, Program
 from harness.meetings.one_by_one import OneByOne
 from harness.runtime.free_run import FreeRun
-from harness.runtime.scenario import build
+from harness.runtime.building import build
 
 SAFE, HANGING = {}, {}
 

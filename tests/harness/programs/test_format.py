@@ -16,7 +16,8 @@ from harness.programs.threads import scenario_of
 from harness.programs.format import File, ProgramCase, ValidatorCase, load_case, scenario
 from harness.checker.program import Op, Program
 from harness.programs.loading import load
-from harness.runtime.scenario import build, name_of, reference_of
+from harness.runtime.building import build
+from harness.runtime.scenario import name_of, reference_of
 
 DATA = Path(__file__).parents[2] / "data"
 CORPUS, SELFTEST = str(DATA / "pci-deadlocks.json"), str(DATA / "locking-selftest.json")

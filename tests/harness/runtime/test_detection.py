@@ -12,7 +12,7 @@ import small_worlds
 from harness import At, Completion, Meet, Mutex, Observer, RWSemaphore, Scenario, Verdict, \
     force, run
 from harness.methods.ctrl_c import Interrupted
-from harness.runtime.scenario import build
+from harness.runtime.building import build
 from harness.locks.task import Unwind
 
 both_ways = pytest.mark.parametrize("detect", ["block", "timeout"])

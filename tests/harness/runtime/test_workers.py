@@ -24,6 +24,7 @@ def test_a_role_may_wake_another_whose_worker_has_ended_already():
             errors.append(exc)
 
     with Workers() as workers:
+        workers.engage(2, None)
         one = workers.assign(RUN, Task("late"), late, "")
         task = Task("heir")
         heir = workers.assign(RUN, task, lambda: None, "")

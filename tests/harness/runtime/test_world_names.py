@@ -11,7 +11,7 @@ import pytest
 
 from harness import Completion, Mutex, RWSemaphore, Scenario, run
 from harness.locks.task import this_thread
-from harness.runtime.scenario import build
+from harness.runtime.building import build
 
 GLOBAL, MANY = Mutex(), {"x": Mutex(), "y": Mutex()}
 Pair = namedtuple("Pair", "left right")
