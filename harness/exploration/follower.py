@@ -30,7 +30,7 @@ from ..runtime.scenario import Scenario
 from ..runtime.verdict import Outcome, Verdict
 from ..runtime.workers import Workers
 from .controlled_run import ControlledRun
-from .scheduled_run import ControlledTask
+from .scheduled_run import ControlledTask, TimeUp
 from .dependency import COMPLETE_ALL, LOOK, QUEUEING, START, STEPS
 from .forked import Apart, World
 from .stable_ids import Names
@@ -264,39 +264,41 @@ def play(world: World, workers: Workers | Apart, make: Callable[[Scenario], Any]
 
     Returns:
         The chooser as it is after it, and as `follow`.
+
+    Raises:
+        TimeUp: the deadline of *world* was met before its end.
     """
     if isinstance(workers, Apart):
-        return workers.play(world, make, full=full, traced=traced)
-    scenario = build(world.scenario, world.name)
-    chooser = make(scenario)
-    return chooser, *obey(world, scenario, workers, chooser, full, traced)
-
-
-def obey(world: World, scenario: Scenario, workers: Workers, follower: Follower,
-         full: bool = False, traced: bool = False) -> tuple[ControlledRun, Outcome]:
-    """Run *scenario*, which is of *world*, as *follower* says."""
-    kind = TracedRun if traced else ControlledRun
-    run = kind(scenario, follower, world.names, world.timeout, full=full)
-    return run, run.play(workers)
+        chooser, run, outcome = workers.play(world, make, full=full, traced=traced,
+                                             deadline=world.deadline)
+    else:
+        scenario = build(world.scenario, world.name)
+        chooser, kind = make(scenario), TracedRun if traced else ControlledRun
+        run = kind(scenario, chooser, world.names, world.timeout, world.deadline, full=full)
+        outcome = run.play(workers)
+    if run.late:
+        raise TimeUp
+    return chooser, run, outcome
 
 
 # -- making a failing schedule simple --------------------------------------------------------------
 
 
-def shrink(world: World, workers: Workers | Apart, labels: list[int], failure: Failure,
-           deadline: float | None = None) -> tuple[list[int], bool]:
+def shrink(world: World, workers: Workers | Apart, labels: list[int],
+           failure: Failure) -> tuple[list[int], bool]:
     """Take one switch after another out of a schedule as long as the same failure comes of it.
 
-    Return what is left, and whether no single switch can be taken out any more.
-
-    Args:
-        deadline: by time.monotonic(); then the simplest so far is returned.
+    Return what is left, and whether no single switch can be taken out any more: at the deadline of
+    *world* the simplest so far is returned.
     """
     while True:
         for candidate in simpler(labels):
-            if deadline is not None and time.monotonic() >= deadline:
+            if world.deadline is not None and time.monotonic() >= world.deadline:
                 return labels, False
-            run, outcome = follow(world, workers, candidate, strictly=False)
+            try:
+                run, outcome = follow(world, workers, candidate, strictly=False)
+            except TimeUp:
+                return labels, False
             taken = [step.label for step in run.steps]
             if switches(taken) < switches(labels) and Failure.of(run, outcome) == failure:
                 labels = taken

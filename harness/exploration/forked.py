@@ -30,6 +30,7 @@ from ..runtime import end_signals
 from ..runtime.scenario import Scenario
 from ..runtime.verdict import Outcome, Verdict
 from .keeper import HEAD, LOOK, PAGE, Maker, ending, keep, write
+from .scheduled_run import TimeUp
 from .seen_run import dumps, loads
 from .stable_ids import Names
 
@@ -41,6 +42,7 @@ class World(Protocol):
     name: str
     names: Names
     timeout: float
+    deadline: float | None    # by time.monotonic()
 
 
 class Died(Exception):
@@ -145,6 +147,7 @@ class Apart:
         Raises:
             Died: the process ended before the schedule did, or waits for a thread it does not have.
             ScenarioError: its world could not be built.
+            TimeUp: the deadline was met while it was looked at.
         """
         chooser, run, outcome = self._ask(world, make, full, to_the_end, deadline, traced)
         if not self.alone and outcome.gravest is not None and outcome.gravest.how == "timed out":
@@ -174,7 +177,7 @@ class Apart:
             answer = loads(self._receive(length, world.timeout))
         except (EOFError, BrokenPipeError, struct.error):
             raise self._how(world.names) from None
-        if isinstance(answer, ScenarioError):
+        if isinstance(answer, ScenarioError | TimeUp):
             raise answer
         if isinstance(answer, str):
             raise Died(f"a schedule could not be run in a process of its own: {answer}")

@@ -31,6 +31,7 @@ from ..runtime.scenario import Scenario
 from ..runtime.solo_run import Unfinished
 from ..runtime.workers import Workers
 from .controlled_run import ControlledRun
+from .scheduled_run import TimeUp
 from .seen_run import dumps, loads
 from .start_points import TracedRun
 from .stable_ids import Names
@@ -138,6 +139,8 @@ def _answer(page: mmap.mmap, scenario: Callable[..., Any], data: bytes) -> bytes
         return dumps(exc)
     except ScenarioError as exc:
         return dumps(ScenarioError(str(exc)))
+    except TimeUp as exc:
+        return dumps(exc)
     except BaseException:
         return dumps(traceback.format_exc())
 

@@ -40,6 +40,10 @@ _EXACT = (Mutex, RWSemaphore)    # of whose requests it is known what they come 
 _new = tuple.__new__
 
 
+class TimeUp(Exception):
+    """The time given was up in the middle of what cannot be used half done."""
+
+
 class ControlledTask(Task):
     """A role, or a thread that a role started, under control.
 

@@ -10,6 +10,7 @@ each that was not seen. Which starts are points is found out by tracing the firs
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,7 +19,7 @@ from typing import Any
 from ..runtime import thread_patch
 from ..runtime.standstill import Standstill
 from .controlled_run import ControlledRun
-from .scheduled_run import ControlledTask
+from .scheduled_run import ControlledTask, TimeUp
 from .dependency import START
 from .stable_ids import Names, after_start_of, start_of
 from .stretches import Stretches, Touch, Touches, conflicts, writes
@@ -60,19 +61,26 @@ class StartPoints:
 
     @classmethod
     def of(cls, run: TracedRun) -> StartPoints:
-        """Return what *run* shows."""
+        """Return what *run* shows.
+
+        Raises:
+            TimeUp: the deadline of the run was met meanwhile.
+        """
         starts = cls(known=True, keys={task.key for task in run.tasks})
         if run.scenario.program is None:    # else its roles are ours, and do nothing else
             starts.outside = [*run.tracer.outside.values()]
             for stretches in run.tracer.of.values():
                 add_untaken(stretches, run.tracer)
-            starts._find(run.tracer.of, run.names)
+            starts._find(run)
         return starts
 
-    def _find(self, of: Mapping[str, Stretches], names: Names) -> None:
+    def _find(self, run: TracedRun) -> None:
+        of, names = run.tracer.of, run.names
         # Of many roles there are many pairs: most have nothing that one of both writes.
         writers = [key for key, stretches in of.items() if writes(stretches.all)]
         for key, stretches in of.items():
+            if run.is_late(time.monotonic()):    # each is compared with each
+                raise TimeUp
             self._add(of, names, start_of(key), key, stretches.first,
                       [other for other in (of if writes(stretches.first) else writers)
                        if key not in _line(of, other)])

@@ -9,7 +9,7 @@ Nothing here knows how threads are run.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from typing import NamedTuple
@@ -45,11 +45,21 @@ class Group:
     witness: Cycle = ()
 
 
-def groups(record: Record) -> list[Group]:
-    """Return the findings of *record*: all cycles, grouped by class, in the order of the record."""
-    legs = record.legs()
+def groups(record: Record, late: Callable[[], bool] = lambda: False) -> list[Group]:
+    """Return the findings of *record*: all cycles, grouped by class, in the order of the record.
+
+    Args:
+        late: says that the time is up; then some are left out, and the record says so.
+    """
+    legs, cut = record.legs, False
+
+    def stop() -> bool:
+        nonlocal cut
+        cut = cut or late()
+        return cut
+
     by_classes: dict[tuple[str, ...], Group] = {}
-    candidates = list(islice(_candidates(legs, len(record.paths)), MOST_CYCLES + 1))
+    candidates = list(islice(_candidates(legs, len(record.paths), stop), MOST_CYCLES + 1))
     record.too_many = len(candidates) > MOST_CYCLES
     for candidate in candidates[:MOST_CYCLES]:
         key = reduced([record.classes[leg.held.name] for leg in candidate.legs])
@@ -58,7 +68,7 @@ def groups(record: Record) -> list[Group]:
         key = (record.classes[leg.held.name],)
         group = by_classes.setdefault(key, Group(key))
         group.witness = group.witness or (leg,)
-    for cycle in _by_class(legs):
+    for cycle in _by_class(legs, stop):
         key = reduced([record.classes[leg.held.name] for leg in cycle])
         if len(key) == 1 and not isinstance(key[0], ImpliedClass):   # through subclasses of one
             key = reduced([leg.held.lock_class for leg in cycle])
@@ -66,6 +76,7 @@ def groups(record: Record) -> list[Group]:
         little = any(leg.brings for leg in cycle) and len({leg.role for leg in cycle}) < len(cycle)
         if key not in by_classes and not little:
             by_classes[key] = Group(key, witness=cycle)
+    record.too_many = record.too_many or cut
     for group in by_classes.values():
         group.candidates.sort(key=lambda candidate: (
             len(candidate.read_read), _common_gates(candidate.legs), len(candidate.legs)))
@@ -78,15 +89,15 @@ def _common_gates(cycle: Cycle) -> int:
     return sum(n > 1 for n in held.values())
 
 
-def _candidates(legs: Sequence[Leg], roles: int) -> Iterator[Candidate]:
-    """Yield the cycles by instance in which each leg is of another role."""
+def _candidates(legs: Sequence[Leg], roles: int, late: Callable[[], bool]) -> Iterator[Candidate]:
+    """Yield the cycles by instance in which each leg is of another role, until it is *late*."""
     out: dict[str, list[Leg]] = defaultdict(list)
     for leg in legs:
         out[leg.held.name].append(leg)
     rank = {name: i for i, name in enumerate(out)}
     seen = set()
     for start in legs:
-        for cycle in _through([start], out, rank, roles):
+        for cycle in _through([start], out, rank, roles, late):
             key = frozenset((leg.role, leg.held.name, leg.held.mode, leg.wanted.name,
                              leg.wanted.mode, leg.brings, leg.gates) for leg in cycle)
             read_read = _junctions(cycle)
@@ -96,16 +107,16 @@ def _candidates(legs: Sequence[Leg], roles: int) -> Iterator[Candidate]:
 
 
 def _through(path: list[Leg], out: dict[str, list[Leg]], rank: dict[str, int],
-             roles: int) -> Iterator[Cycle]:
+             roles: int, late: Callable[[], bool]) -> Iterator[Cycle]:
     """Yield the cycles that go on from *path* over locks that come after its first one."""
     first, last = path[0].held.name, path[-1].wanted.name
     if last == first:
         yield tuple(path)
-    elif len(path) < roles and rank.get(last, -1) > rank[first]:
+    elif len(path) < roles and not late() and rank.get(last, -1) > rank[first]:
         taken, on_the_way = {leg.role for leg in path}, {leg.held.name for leg in path}
         for leg in out[last]:
             if leg.role not in taken and leg.held.name not in on_the_way:
-                yield from _through([*path, leg], out, rank, roles)
+                yield from _through([*path, leg], out, rank, roles, late)
 
 
 def _junctions(cycle: Cycle) -> tuple[str, ...] | None:
@@ -122,8 +133,10 @@ def _junctions(cycle: Cycle) -> tuple[str, ...] | None:
 # -- by class -------------------------------------------------------------------------------------
 
 
-def _by_class(legs: Sequence[Leg]) -> Iterator[Cycle]:
-    """Yield a shortest strong cycle by class through each edge of the class graph."""
+def _by_class(legs: Sequence[Leg], late: Callable[[], bool]) -> Iterator[Cycle]:
+    """Yield a shortest strong cycle by class through each edge of the class graph, until it is
+    *late*.
+    """
     graph = lockdep.ClassGraph()
     example: dict[lockdep.Edge, list[Leg]] = defaultdict(list)
     for leg in legs:
@@ -132,6 +145,8 @@ def _by_class(legs: Sequence[Leg]) -> Iterator[Cycle]:
             graph.add(edge)
             example[edge].append(leg)
     for edge in example:
+        if late():
+            return
         path = graph.strong_path(edge)
         if path is not None:
             yield _of_most_roles([example[step] for step in (edge, *path)])
@@ -183,7 +198,7 @@ def validated(record: Record) -> lockdep.Report | None:
     validator = lockdep.Validator()
     nestings = {(leg.role, leg.wanted.name, leg.wanted.chain): leg
                 for leg in record.nestings.values()}
-    for leg in [*record.legs(), *record.unchecked]:     # the kernel knows no exemption
+    for leg in [*record.legs, *record.unchecked]:     # the kernel knows no exemption
         classes = record.classes[leg.held.name], record.classes[leg.wanted.name]
         if unseen(record, classes):
             continue

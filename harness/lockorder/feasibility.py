@@ -66,6 +66,11 @@ class Budget:
     deadline: float | None = None    # by time.monotonic()
     left: int = MOST_STATES_IN_ALL
 
+    @property
+    def spent(self) -> bool:
+        """Whether nothing is left."""
+        return self.left <= 0 or self.deadline is not None and time.monotonic() >= self.deadline
+
     def search(self, program: Program, first: bool = False) -> Answer:
         """Search, within what is left."""
         seconds = None if self.deadline is None else max(self.deadline - time.monotonic(), 0.001)
@@ -82,6 +87,8 @@ def judge(record: Record, candidate: Candidate, budget: Budget) -> Judgement:
     complete = not record.cut & case.roles and len(ways) <= MOST_PATHS
     for paths in ways[:MOST_PATHS]:
         for writers in case.writers():
+            if budget.spent:
+                return Judgement()
             program = case.program(paths, case.locks | case.gates, writers)
             answer = case.search(program)
             complete = complete and answer.complete
@@ -97,7 +104,7 @@ def by_class(record: Record, cycle: Cycle) -> str:
 
     Any leg of the same classes may take the place of one of *cycle*: each must hold it.
     """
-    same = [[other for other in record.legs() if other.kind == leg.kind] for leg in cycle]
+    same = [record.by_kind[leg.kind] for leg in cycle]
     for gate, _ in cycle[0].gates:
         modes = [{dict(leg.gates).get(gate) for leg in legs} for legs in same]
         if None not in set().union(*modes) and sum(SHARED in each for each in modes) <= 1:
@@ -242,6 +249,8 @@ class _Case:
             return sum(gate in dict(leg.gates) for leg in self._legs) > 1
 
         for gate in sorted(self.gates, key=lambda gate: (not common(gate), gate)):
+            if self._budget.spent:
+                return "what keeps the roles apart was not looked for: the time was up"
             if possible(self.locks | self.gates - {gate}):
                 return gate
         if possible(self.locks | self.gates, waits=False):

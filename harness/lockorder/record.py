@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 
 from ..checker.program import Op
 from ..locks.operations import OPERATIONS, TAKING, names
@@ -56,8 +58,25 @@ class Record(Recorded):
             if path not in self.paths[role]:
                 self.paths[role].append(path)
 
+    def with_paths(self, paths: dict[str, list[Path]]) -> Record:
+        """Return what is recorded, of other *paths*."""
+        other = copy.copy(self)
+        other.paths = defaultdict(list, paths)
+        for name in ("legs", "by_kind", "_asked_by", "_ended_by"):
+            vars(other).pop(name, None)
+        return other
+
+    @cached_property
+    def by_kind(self) -> dict[tuple[str, bool, str, bool], list[Leg]]:
+        """Every leg, by its kind."""
+        kinds: dict[tuple[str, bool, str, bool], list[Leg]] = defaultdict(list)
+        for leg in self.legs:
+            kinds[leg.kind].append(leg)
+        return kinds
+
+    @cached_property
     def legs(self) -> list[Leg]:
-        """Return every leg: those that were seen, and of what must come before ends of waits."""
+        """Every leg: those that were seen, and of what must come before ends of waits."""
         wanted = [*(edge.wanted for edge in self.edges.values()), *self.asks.values()]
         waits = {place.name: place for place in wanted if place.mode == WAIT}
         return [*self.edges.values(),
@@ -65,17 +84,38 @@ class Record(Recorded):
 
     def _brought(self, name: str, wait: Place) -> Iterator[Leg]:
         """Yield what each role that can end the wait *name* must have before."""
-        for role, paths in self.paths.items():
-            before = {(op.op, op.target) for path in paths
-                      for op in path[:self._before(role, path, name)]}
-            for (asking, lock, mode), place in self.asks.items():
-                if asking == role and lock != name and self._asks(before, lock, mode):
+        ends = self._ended_by[name] if name not in self.joins else \
+            [self.joins[name]] if self.joins[name] in self.paths else []
+        for role in ends:
+            before = {(op.op, op.target) for path in self.paths[role]
+                      for op in path[:self._before(path, name)]}
+            for place in self._asked_by[role]:
+                if place.name != name and self._asks(before, place.name, place.mode):
                     yield Leg(role, wait, place, brings=True)
 
-    def _before(self, role: str, path: Path, name: str) -> int:
-        """Return how much *role* does before it last ends the wait *name*, 0 if it never does."""
+    @cached_property
+    def _ended_by(self) -> dict[str, list[str]]:
+        """Wait -> the roles that were seen to end it."""
+        ends: dict[str, dict[str, None]] = defaultdict(dict)
+        for role, paths in self.paths.items():
+            for path in paths:
+                for op in path:
+                    if op.op in _ENDING:
+                        ends[op.target][role] = None
+        return defaultdict(list, {name: list(roles) for name, roles in ends.items()})
+
+    @cached_property
+    def _asked_by(self) -> dict[str, list[Place]]:
+        """Role -> what it asked for."""
+        asked: dict[str, list[Place]] = defaultdict(list)
+        for (role, _, _), place in self.asks.items():
+            asked[role].append(place)
+        return asked
+
+    def _before(self, path: Path, name: str) -> int:
+        """Return how much of *path* comes before the wait *name* is last ended."""
         if name in self.joins:
-            return len(path) if self.joins[name] == role else 0
+            return len(path)
         return max((i for i, op in enumerate(path)
                     if op.target == name and op.op in _ENDING), default=0)
 

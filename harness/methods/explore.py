@@ -1,15 +1,14 @@
 """explore: every interleaving of a scenario's lock operations, on real threads.
 
 A strategy (strategies.py, dpor.py) says which schedule comes next, controlled_run.py runs it, and
-here it is judged, counted and bounded. What fails is made as simple as it can be (follower.py),
-run ten times more, and shown with a token that anyone can replay. The fast engine is asked first
+here it is judged, counted and bounded. What fails is made as simple as it can be, run ten times
+more (confirming.py), and shown with a token that anyone can replay. The fast engine is asked first
 (engine_first.py); worlds.py sees to it that each schedule has a world like the others'.
 
 A bounded search that finds nothing is `inconclusive`. Exploring covers the order of lock operations
 and of `harness.step`; what roles do to shared data between those is not seen.
 
-The file is long because what each schedule and the confirmation come to is kept in one place, and
-told in words there.
+The file is long because what each schedule comes to is kept in one place, and told in words there.
 """
 
 from __future__ import annotations
@@ -22,11 +21,12 @@ from typing import Any
 
 from ..exploration.controlled_run import ControlledRun
 from ..exploration.dpor import Reduced
-from ..exploration.follower import Failing, Failure, follow, shrink
+from ..exploration.follower import Failing, Failure, follow
 from ..exploration.forked import Apart
+from ..exploration.scheduled_run import TimeUp
 from ..exploration.start_points import TracedRun
 from ..exploration.strategies import DepthFirst, Strategy, first_difference
-from ..exploration.token import Moves, encode
+from ..exploration.token import encode
 from ..exploration.ways import check_strategy, way_of
 from ..report.result import Result
 from ..runtime.process_state import settled
@@ -35,15 +35,15 @@ from ..runtime.scenario import Scenario, name_of, reference_of
 from ..runtime.verdict import Finding, Outcome, Verdict, counted
 from ..runtime.workers import Workers
 from .ctrl_c import told_at_ctrl_c
-from .engine_first import CUT_SHORT, EngineFirst
+from .confirming import Confirming
+from .engine_first import CUT_SHORT
 from .replay import again as replay_again
 from .outside import nothing_seen, used_beside
-from .tally import (OUTSIDE_USED, TIMEOUT, UNFINISHED, Tally, check_arguments, progress_line,
+from .tally import (OUTSIDE_USED, TIMEOUT, Tally, check_arguments, progress_line,
                     result_of)
 from .worlds import ONCE
 
 SCHEDULES = 1000     # of a strategy that draws them, when neither schedules nor seconds are given
-REPLAYS = 10         # how often a finding is run again before it is shown
 
 
 def explore(scenario: Callable[[], Any], *, strategy: str = "dpor",
@@ -104,7 +104,7 @@ def _itself(strategy: Strategy, _: Scenario) -> Strategy:
     return strategy
 
 
-class _Exploration(EngineFirst):
+class _Exploration(Confirming):
     """The state of one call of explore; arguments as there."""
 
     def __init__(self, scenario: Callable[[], Any], new_strategy: Callable[[], Strategy],
@@ -115,6 +115,7 @@ class _Exploration(EngineFirst):
         self._check_determinism, self._trust_locks = check_determinism, trust_locks
         self.name = name_of(scenario)
         self.tally = Tally(self.name, seconds)    # its time, and its counts of verdicts
+        self.deadline = self.tally.deadline
         self.drawn: dict[str, int] = {}    # what makes the schedules that were drawn repeatable
         self.failing: Failing | None = None
         self.world = None
@@ -124,9 +125,15 @@ class _Exploration(EngineFirst):
 
     def search(self, ask: bool, update: Callable[[], None]) -> None:
         """Look for a schedule that fails, if *ask* by the engine first; make it simple."""
-        if not (ask and self.ask_engine()):
-            self.go(update)
+        try:
+            if not (ask and self.ask_engine()):
+                self.go(update)
+        except TimeUp:
+            self.out_of_time()
         self.confirm()
+
+    def out_of_time(self) -> None:
+        self.stopped = f"stopped after {self._seconds:g} s"
 
     def go(self, update: Callable[[], None]) -> None:
         """Run schedules until one fails, a bound is met or nothing is left; *update* after each."""
@@ -149,7 +156,7 @@ class _Exploration(EngineFirst):
                     self.stopped = f"stopped after {counted(self.schedules, 'schedule')}"
                     return
             late = run.late or self.tally.late
-        self.stopped = f"stopped after {self._seconds:g} s"
+        self.out_of_time()
 
     def _next(self) -> tuple[Any, Outcome]:
         """Run the next schedule."""
@@ -197,15 +204,6 @@ class _Exploration(EngineFirst):
             return True
         return bool(outcome.findings) and not self._all
 
-    def take(self, run: Any, outcome: Outcome) -> None:
-        """Keep a failing schedule if it is the gravest so far."""
-        failure, failing = Failure.of(run, outcome), self.failing
-        self.tally.counts[str(failure.verdict)] += 1
-        self.kinds.add(failure)
-        if failing is None or failure.verdict.graveness > failing.graveness:
-            self.failing = Failing(failure, outcome, [step.label for step in run.steps],
-                                     Moves.of(run))
-
     def _runs_otherwise(self, run: Any, outcome: Outcome) -> bool:
         """Run a schedule again; say whether a role did something else, which is an error."""
         if outcome.stuck:
@@ -219,62 +217,7 @@ class _Exploration(EngineFirst):
             self.differ(run.steps, outcome, difference)
         return bool(difference)
 
-    def differs(self, outcome: Outcome, difference: str) -> None:
-        self.stopped = "a role behaves differently under the same schedule"
-        if self.tally.outside:
-            return
-        finding = Finding(Verdict.ERROR, "observed", f"{self.stopped}: {difference}")
-        self.tally.counts[str(Verdict.ERROR)] += 1
-        self.failing = Failing(
-            Failure(Verdict.ERROR, difference),
-            Outcome([finding], [], outcome.notes, outcome.stuck, seconds=outcome.seconds))
-
-    def lost(self, text: str, verdict: Verdict) -> None:
-        """Take note that a process ended in the middle of its schedule, which is *verdict*."""
-        self.stopped = CUT_SHORT
-        self.tally.counts[str(verdict)] += 1
-        self.failing = Failing(Failure(verdict, text),
-                                Outcome([Finding(verdict, "observed", text)], []))
-
-    def unfinished(self, outcome: Outcome) -> None:
-        """Take note that a schedule could not begin, or its world not be checked."""
-        self.stopped, verdict = str(outcome.gravest and outcome.gravest.text), outcome.verdict
-        if verdict is not Verdict.INCONCLUSIVE and (
-                self.failing is None or verdict.graveness > self.failing.graveness):
-            outcome.notes.append(UNFINISHED)
-            self.tally.counts[str(verdict)] += 1
-            self.failing = Failing(Failure(verdict, self.stopped), outcome)
-
     # -- what was found -----------------------------------------------------------------------
-
-    def confirm(self) -> None:
-        """Simplify the schedule that fails, run it again, and record it as it is shown."""
-        failing, tally = self.failing, self.tally
-        if failing is None or failing.labels is None or failing.outcome.stuck:
-            return
-        failure, gravest = failing.failure, failing.outcome.gravest
-        same = replays = 0
-        # What timed out would be waited for each time, what has no end run to its bound.
-        if gravest and gravest.how != "timed out" and failure.verdict is not Verdict.INCONCLUSIVE:
-            failing.labels, simplest = shrink(self, self.where, failing.labels, failure,
-                                              tally.deadline)
-            if not simplest:
-                self.coverage["minimised"] = "not to the end: the time was up"
-            while replays < REPLAYS and (simplest or not replays):
-                same += Failure.of(*follow(self, self.where, failing.labels)) == failure
-                replays += 1
-                simplest = simplest and not tally.late
-            self.coverage["replayed"] = f"{same} of {replays}"
-        run, outcome = follow(self, self.where, failing.labels, full=True)
-        if Failure.of(run, outcome) == failure:
-            failing.outcome, failing.moves = outcome, Moves.of(run)
-        else:
-            same = -1
-            failing.outcome.notes.append("It did not come again under the same schedule: some role "
-                                         "does not do the same every time.")
-        if same < replays:
-            self.differ(run.steps, outcome, f"it came to {failure.verdict} the first time, and "
-                                            f"later to {outcome.verdict}")
 
     def result(self, cut: Outcome | None = None) -> Result:
         """Return what was found so far; *cut* is what the schedule under way came to."""

@@ -63,11 +63,11 @@ class Judge:
     @property
     def late(self) -> bool:
         """Whether the time is up, or the bound on states is met."""
-        return self.budget.left <= 0 or self.tally.late
+        return self.budget.spent or self.tally.late
 
     def conclude(self) -> None:
         """Judge every cycle, the shortest first."""
-        for group in groups(self.record):
+        for group in groups(self.record, lambda: self.late):
             reason = self.known_reason(cycle_key(group.classes))
             if reason is not None:
                 self.predictions.append(known(group, reason))
@@ -148,8 +148,7 @@ class Judge:
 
     def _roles_of(self, leg: Leg) -> list[str]:
         """Return every role that has a leg of the same classes and kind."""
-        same = (other.role for other in self.record.legs() if other.kind == leg.kind)
-        return list(dict.fromkeys(same))
+        return list(dict.fromkeys(other.role for other in self.record.by_kind[leg.kind]))
 
     def try_one(self, group: Group, candidate: Candidate) -> Prediction:
         """Judge one cycle by instance; what may happen is looked into."""

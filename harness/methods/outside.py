@@ -8,6 +8,7 @@ run saw is *used*; what the functions of the roles can get at is only *in reach*
 from __future__ import annotations
 
 import functools
+import time
 import types
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -61,8 +62,11 @@ def _listed(outside: list[Outside]) -> str:
 
 
 def used_in(world: Scenario, workers: Workers) -> list[Outside]:
-    """Let the roles of *world* run once more, traced, and return what they use beside our locks."""
-    run = _TracedRun(world, [OneByOne(range(len(world.roles)))], "block", PATIENCE)
+    """Let the roles of *world* run once more, traced, and return what they use beside our locks, as
+    far as that is seen in a moment.
+    """
+    run = _TracedRun(world, [OneByOne(range(len(world.roles)))], "block", PATIENCE,
+                     time.monotonic() + PATIENCE)
     run.play(workers)
     return list(run.tracer.outside.values())
 

@@ -294,7 +294,7 @@ class Session(Exhaustive):
 
     def first_that_happens(self) -> Prediction | None:
         """Judge until one was made to happen; if none was, return one that needs writers."""
-        for group in groups(self.record):
+        for group in groups(self.record, lambda: self.late):
             if self.late:
                 return None
             self.predictions.append(self.settle(group))

@@ -20,8 +20,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..exploration.follower import follow
+from ..exploration.follower import follow, play
 from ..exploration.forked import Apart, Died
+from ..exploration.scheduled_run import TimeUp
 from ..exploration.stable_ids import Names, Taken
 from ..exploration.start_points import StartPoints
 from ..exploration.strategies import Strategy, first_difference
@@ -56,7 +57,7 @@ class Worlds:
     """The part of an exploration that looks whether its worlds are alike.
 
     Attributes:
-        scenario, name, names, timeout: as in `exploration.forked.World`.
+        scenario, name, names, timeout, deadline: as in `exploration.forked.World`.
         strategy: the way through the schedules; `new_strategy` makes one that has seen nothing.
         schedules, longest, stopped, coverage, failing, kinds, engine_said, watched: see `explore`.
         world: the last one that was built in this process.
@@ -71,6 +72,7 @@ class Worlds:
     name: str
     names: Names
     timeout: float
+    deadline: float | None = None
     strategy: Strategy
     new_strategy: Callable[[], Strategy]
     tally: Tally
@@ -108,6 +110,10 @@ class Worlds:
         """Take note that a schedule could not begin, or its world not be checked."""
         raise NotImplementedError
 
+    def out_of_time(self) -> None:
+        """Take note that the time given was up."""
+        raise NotImplementedError
+
     def explore(self, search: Callable[[], None], workers: Workers, apart: Apart,
                 fresh: bool) -> None:
         """Let *search* explore: once, or twice more where worlds differ.
@@ -129,6 +135,8 @@ class Worlds:
             self.lost(str(died), died.verdict)
         except Unfinished as exc:
             self.unfinished(exc.outcome)
+        except TimeUp:
+            self.out_of_time()
 
     @property
     def is_clean(self) -> bool:
@@ -197,7 +205,7 @@ class Worlds:
         """
         if not self.final and not self._apart.why_not:
             try:
-                _, again, _ = self._apart.play(self, make)
+                _, again, _ = play(self, self._apart, make)
             except Died as died:
                 if self._apart.alone:
                     raise
@@ -245,6 +253,8 @@ class Worlds:
             self._explore_cold_and_warm(differ, search)
         except Died as died:
             self.lost(str(died), died.verdict)
+        except TimeUp:
+            self.out_of_time()
         if before["failing"] is not None and (self.failing is None or before["failing"].graveness
                                               > self.failing.graveness):
             self.tally.counts = before.pop("counts")

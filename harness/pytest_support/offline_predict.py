@@ -8,18 +8,13 @@ in the names of their threads alone one is judged.
 
 from __future__ import annotations
 
-import copy
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from typing import Any
 
 from ..checker.program import Op
 from ..lockorder.cycles import Candidate, Group
 from ..lockorder.feasibility import Judgement
 from ..lockorder.finding import NEEDS_WRITER, UNCONFIRMED, Prediction
-from ..lockorder.graph import Leg, LockOrder
-from ..lockorder.held_stacks import Place
 from ..methods.judging import Judge
 from ..exploration.extract_program import started
 from ..lockorder.record import Path, Record
@@ -65,25 +60,6 @@ class OfflineJudge(Judge):
         prediction.reason = f"{can}; not forced, since the body of a test is no scenario"
 
 
-class ManyThreads(Record):
-    """What a test did, with any number of threads."""
-
-    def __init__(self, orders: Iterable[LockOrder]) -> None:
-        super().__init__(orders)
-        self._asked_by: dict[str, dict[Any, Place]] = defaultdict(dict)
-        for request, place in self.asks.items():
-            self._asked_by[request[0]][request] = place
-
-    def _brought(self, name: str, wait: Place) -> Iterator[Leg]:
-        role = self.joins.get(name)
-        if role is None:
-            yield from super()._brought(name, wait)
-        elif role in self.paths:   # nobody else ends it, so look at nobody else
-            alone = copy.copy(self)
-            alone.paths, alone.asks = {role: self.paths[role]}, self._asked_by[role]
-            yield from Record._brought(alone, name, wait)
-
-
 def _cut_down(record: Record, candidate: Candidate) -> Record:
     """Return *record* with what the roles of *candidate* do; of other threads only what they wait
     for and let others wait for, and only of those who matter by that.
@@ -102,10 +78,8 @@ def _cut_down(record: Record, candidate: Candidate) -> Record:
         for role in idle:
             del kept[role]
     needed = {"wait": _waited(kept, lambda role, op: True), "join": kept}
-    cut = copy.copy(record)
-    cut.paths = defaultdict(list, {role: [_without_idle(path, needed) for path in paths]
-                                   for role, paths in kept.items()})
-    return cut
+    return record.with_paths({role: [_without_idle(path, needed) for path in paths]
+                              for role, paths in kept.items()})
 
 
 def _without_idle(path: Path, needed: Mapping[str, Collection[str]]) -> Path:

@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..lockorder.graph import LockOrder
+from ..lockorder.record import Record
 from ..locks import exits
 from ..locks.callsite import first_line, function_name
 from ..locks.errors import RecursiveAcquire
@@ -38,7 +39,7 @@ from ..runtime.run import Run
 from ..runtime.scenario import Scenario
 from ..runtime.verdict import Finding, Outcome, Verdict
 from ..runtime.workers import GRACE
-from .offline_predict import ManyThreads, OfflineJudge
+from .offline_predict import OfflineJudge
 
 ROLE = "test"       # what reports call the thread of the body
 _KEPT = ("name", "run", "held", "chain", "nested", "signals")
@@ -244,7 +245,7 @@ class WatchedRun(Run):
             return None
         self._tally.add(Outcome([], self._log()), self.scenario)
         self._tally.deadline = deadline
-        judge = OfflineJudge(self._tally, baseline, ManyThreads([_at_rest(self.order)]))
+        judge = OfflineJudge(self._tally, baseline, Record([_at_rest(self.order)]))
         judge.conclude()
         judge.gravest_first()
         return judge.result()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext, suppress
 from functools import partial
 from types import AsyncGeneratorType, CodeType, CoroutineType, GeneratorType
@@ -173,8 +173,8 @@ class PlayedRun(Run):
         while looks.silence < looks.limit and not self._done.acquire(True, looks.slice):
             looks.look(time.monotonic(), 0, self._read)
 
-    def _read(self) -> dict[Task, Reading]:
-        return readings(self.at_large())
+    def _read(self, before: Mapping[Task, Reading]) -> dict[Task, Reading]:
+        return readings(self.at_large(), before)
 
     def _patience(self, looks: Standstill) -> float:
         """Return how long to wait before the next look, in seconds."""

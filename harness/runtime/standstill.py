@@ -48,6 +48,9 @@ class Reading(NamedTuple):
     place: str = ""
 
 
+_Read = Callable[[Mapping[Any, Reading]], Mapping[Any, Reading]]
+
+
 class Standstill:
     """What the looks so far come to.
 
@@ -67,26 +70,24 @@ class Standstill:
         self.silence = self.quiet = 0.0
         self.running: dict[Any, Reading] = {}
         self.moves, self._last = -1, now
-        self._seen: Mapping[Any, Reading] | None = None
+        self._seen: Mapping[Any, Reading] = {}
 
-    def look(self, now: float, moves: int, read: Callable[[], Mapping[Any, Reading]]) -> None:
+    def look(self, now: float, moves: int, read: _Read) -> None:
         """Take in a look.
 
         Args:
             moves: how often something has moved.
             read: returns what is seen of each thread that does not wait for what others at large
-                do; it is not called where something has moved.
+                do, given what was seen before; it is not called where something has moved.
         """
-        passed, self._last = min(now - self._last, self.slice), now
+        passed, self._last = now - self._last, now
         if moves != self.moves:
             self.moves = moves
             self.begin_again()
             return
-        before, after = self._seen, read()
+        before, after = self._seen, read(self._seen)
         self._seen = after
-        if before is None:    # what they do now is seen for the first time
-            before = {}
-        passed = max(0.0, passed - _kept(before, after))
+        passed = min(max(0.0, passed - _kept(before, after)), self.slice)
         self.running = {who: reading for who, reading in after.items()
                         if reading.does or not _stands(before.get(who), reading)}
         self.silence += passed
@@ -94,7 +95,7 @@ class Standstill:
 
     def begin_again(self) -> None:
         """Take it that something has moved."""
-        self._seen, self.running = None, {}
+        self._seen, self.running = {}, {}
         self.silence = self.quiet = 0.0
 
     @property
@@ -141,23 +142,28 @@ _LIMITS: dict[str, dict[int, tuple[int, int]]] = {
     "aarch64": {98: (3, _NONE), 101: _SLEEP, 115: _SLEEP, 73: (2, _NONE), 72: (4, _NONE),
                 22: (3, _MINUS_ONE)}}
 _SLEEPING, _ASKING = re.compile(r"\bsleep\("), re.compile(r"\binput\(|\bstdin\b")
+_WANTS = "wants a processor"
 _DEBUGGER = "bdb", "pdb"
 
 
-def readings(tasks: Iterable[Task]) -> dict[Task, Reading]:
-    """Return what is seen of the threads of *tasks*."""
+def readings(tasks: Iterable[Task], before: Mapping[Task, Reading]) -> dict[Task, Reading]:
+    """Return what is seen of the threads of *tasks*; who did nothing since *before* does the same.
+    """
     frames = frames_of_threads()
     seen = {}
     for task in tasks:
         thread = task.thread
         frame = frames.get(thread.ident or 0) if thread is not None else None
         if thread is not None and frame is not None:
-            seen[task] = _read(thread.native_id or 0, frame)
+            seen[task] = _read(thread.native_id or 0, frame, before.get(task))
     return seen
 
 
-def _read(number: int, frame: FrameType) -> Reading:
+def _read(number: int, frame: FrameType, before: Reading | None = None) -> Reading:
     """Return what is seen of the thread that the kernel knows by *number*."""
+    if before is not None and before.does != _WANTS and (before.cpu, before.at) == (
+            _cpu(number), (frame.f_code, frame.f_lasti)):
+        return before
     kept = _proc(number, "schedstat").split()[1:2]
     return Reading(_cpu(number), int(kept[0]) / 1e9 if kept else 0.0,
                    (frame.f_code, frame.f_lasti), _does(number, frame), caller_at(frame))
@@ -184,7 +190,7 @@ def _does(number: int, frame: FrameType) -> str:
         return "waits for input"
     if _SLEEPING.search(text):
         return "sleeps"
-    return "wants a processor" if call[:1] == ["running"] else _limit_of(call)
+    return _WANTS if call[:1] == ["running"] else _limit_of(call)
 
 
 def _limit_of(call: list[str]) -> str:

@@ -16,7 +16,7 @@ import small_worlds
 
 from harness import Completion, Mutex, RWSemaphore, Scenario, ScenarioError, Verdict, replay, run
 from harness.exploration import scheduled_run
-from harness.methods import explore as explore_call
+from harness.methods import confirming
 from harness.methods.ctrl_c import Interrupted
 from harness.exploration.ways import STRATEGIES
 from harness.methods.explore import explore
@@ -611,6 +611,7 @@ class World:
 
     def __init__(self, scenario):
         self.scenario, self.name, self.names, self.timeout = scenario, "world", Names(), 5.0
+        self.deadline = None
         for role in scenario().roles:
             self.names.role(role)
 
@@ -926,9 +927,14 @@ def test_a_role_may_be_called_like_a_thread_that_another_starts():
 
 def test_the_time_given_bounds_the_minimising_too(monkeypatch):
     """The time is up when minimising begins: what was found is shown as it is, run again once."""
-    minimise = explore_call.shrink
-    monkeypatch.setattr(explore_call, "shrink", lambda world, workers, labels, failure, deadline:
-                        minimise(world, workers, labels, failure, deadline=0.0))
+    minimise = confirming.shrink
+
+    def late(world, workers, labels, failure):
+        world.deadline = world.tally.deadline = 0.0
+        return minimise(world, workers, labels, failure)
+
+    monkeypatch.setattr(confirming, "LAST", 600)
+    monkeypatch.setattr(confirming, "shrink", late)
     result = explore(small_worlds.philosophers, engine=False)
     assert (result.verdict, result.coverage["minimised"], result.coverage["replayed"]) == (
         Verdict.DEADLOCK, "not to the end: the time was up", "1 of 1")

@@ -284,7 +284,7 @@ class Looks(Standstill):
     does = ""
 
     def look(self, now, moves, read):
-        super().look(now, moves, lambda: {"thread": Reading(0.0, 0.0, 0, self.does)})
+        super().look(now, moves, lambda before: {"thread": Reading(0.0, 0.0, 0, self.does)})
 
 
 @pytest.fixture

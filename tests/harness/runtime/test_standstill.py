@@ -8,6 +8,7 @@ import sys
 import threading
 from functools import partial
 from itertools import product
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,13 +20,20 @@ from harness.runtime.standstill import Reading, Standstill
 WAITS = Reading(cpu=1.0, kept=0.0, at="x.py:7")
 
 
+def of(**readings):
+    return lambda before: readings
+
+
+nobody = of()
+
+
 def looks_of(*seen, limit=4.0):
     """Return the looks at one thread, one for each of (seconds since the one before, reading)."""
     looks, now = Standstill(limit, 100.0), 100.0
-    looks.look(now, 1, dict)    # something moved, and nothing has since
+    looks.look(now, 1, nobody)    # something moved, and nothing has since
     for after, reading in seen:
         now += after
-        looks.look(now, 1, partial(dict, role=reading))
+        looks.look(now, 1, of(role=reading))
     return looks
 
 
@@ -66,13 +74,14 @@ def test_what_ends_by_itself_does_not_hang(does):
 
 def test_who_still_runs_is_named_with_what_it_does_and_where():
     looks = Standstill(1, 0)
-    looks.look(0, 1, dict)
+    looks.look(0, 1, nobody)
     class Named:
         def __init__(self, name):
             self.name = name
     who = [Named(name) for name in ("alice", "bob", "carol", "dave", "eve")]
-    looks.look(1, 1, lambda: {role: Reading(1, 0, 1, *said) for role, said in zip(
-        who, [("sleeps", "x.py:7"), ("", "y.py:8"), ("sleeps", ""), (), ()])})
+    looks.look(1, 1, lambda _: {
+        role: Reading(1, 0, 1, *said) for role, said in zip(
+            who, [("sleeps", "x.py:7"), ("", "y.py:8"), ("sleeps", ""), (), ()])})
     assert str(looks) == "alice still runs: it sleeps, at x.py:7; bob still runs, at y.py:8; " \
                          "carol still runs: it sleeps; and 2 more"
 
@@ -92,18 +101,25 @@ def test_who_is_kept_from_a_processor_neither_hangs_nor_runs():
     assert not looks.hangs and not looks.still_runs
 
 
+def test_who_gets_little_of_a_processor_still_runs_after_as_much_of_it():
+    """The looks come late, too: each after a second, of which it had a tenth."""
+    had = [(1.0, Reading(0.1 * n, 0.9 * n, "x.py:7", "wants a processor")) for n in range(100)]
+    assert not looks_of(*had[:35]).still_runs
+    assert looks_of(*had[:37]).still_runs    # half a second for the first, then tenths
+
+
 def test_threads_that_take_the_processor_from_each_other_still_run():
     looks, now = Standstill(4.0, 0.0), 0.0
-    looks.look(now, 1, dict)
+    looks.look(now, 1, nobody)
     for n in range(9):    # two, of which now one and now the other has it
         now += 0.5
-        looks.look(now, 1, partial(dict.fromkeys, "ab", Reading(0.25 * n, 0.25 * n, "x.py:7")))
+        looks.look(now, 1, of(**dict.fromkeys("ab", Reading(0.25 * n, 0.25 * n, "x.py:7"))))
     assert looks.still_runs
 
 
 def test_one_that_is_new_has_not_been_seen_to_wait():
     looks = looks_of(*[(0.5, WAITS)] * 8)
-    looks.look(104.5, 1, lambda: {"role": WAITS, "thread": WAITS})
+    looks.look(104.5, 1, of(role=WAITS, thread=WAITS))
     assert not looks.hangs and list(looks.running) == ["thread"]
 
 
@@ -117,10 +133,10 @@ def test_what_moves_is_not_looked_at():
 def test_where_none_is_at_large_the_silence_alone_decides():
     """All wait in locks of ours: their account says so, no look is needed."""
     looks = Standstill(1.0, 0.0)
-    looks.look(0, 1, dict)
+    looks.look(0, 1, nobody)
     for n in range(4):
         assert not looks.hangs
-        looks.look((n + 1) / 4, 1, dict)
+        looks.look((n + 1) / 4, 1, nobody)
     assert looks.hangs
 
 
@@ -321,6 +337,20 @@ def test_an_ended_thread_can_be_looked_at():
     thread.start()
     thread.join()
     assert standstill._read(thread.native_id, sys._getframe()).cpu < 60
+
+
+def test_who_has_done_nothing_is_not_asked_again_unless_it_wants_a_processor(monkeypatch):
+    monkeypatch.setattr(standstill, "_cpu", lambda number: 1.0)
+    frame = sys._getframe()
+    at = frame.f_code, frame.f_lasti
+    waits = Reading(1.0, 0.0, at, "waits for somebody")
+    lasti = SimpleNamespace(f_code=frame.f_code, f_lasti=at[1])
+    assert standstill._read(0, lasti, waits) is waits
+    monkeypatch.setattr(standstill, "caller_at", lambda frame: "")
+    monkeypatch.setattr(standstill, "_does", lambda number, frame: "sleeps")
+    for other in (waits._replace(does="wants a processor"), waits._replace(cpu=0.9),
+                  waits._replace(at=(frame.f_code, -1))):
+        assert standstill._read(0, lasti, other).does == "sleeps"
 
 
 @pytest.mark.parametrize("machine, call, words", [
