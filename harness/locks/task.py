@@ -159,6 +159,7 @@ class _ThisThread(threading.local):
     for each role of it, so that every run counts them alike.
     """
 
+    in_call = False       # one of `run`, `explore`, ... that this thread made is under way
     family: Any = None    # threads that this one starts are noted here: see outsiders.py
     maker: Maker = _Made(Maker)      # type: ignore[assignment]
     task: Task = _Made(_outsider)    # type: ignore[assignment]
@@ -181,6 +182,7 @@ def _leave_run() -> None:
     global _first
     task = this_thread.task
     task.serial = _first = next(_serials)
+    this_thread.in_call = False
     if task.run is not None:
         task.run = None    # type: ignore[assignment]
         for lock, _, _ in task.held:

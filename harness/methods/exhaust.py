@@ -23,6 +23,7 @@ from ..lockorder.finding import GUARDED, KNOWN, UNCONFIRMED, waits_of
 from ..lockorder.record import Cycle
 from ..lockorder.reproduce import Confirmer
 from ..report.result import Result
+from ..runtime.process_state import no_call_inside
 from ..runtime.scenario import Scenario
 from ..runtime.verdict import Finding, Outcome, Verdict, counted
 from ..runtime.workers import Workers
@@ -146,10 +147,11 @@ class Exhaustive(Judge):
             return False
         events = max(len(outcome.log) for outcome in self.observed)
         try:
-            self.explored = explored = explore(
-                self.call.factory, timeout=self.call.timeout,
-                max_schedules=MOST_EVENTS // max(events, 10) + 1,
-                seconds=self.tally.seconds_left)
+            with no_call_inside(part=True):
+                self.explored = explored = explore(
+                    self.call.factory, timeout=self.call.timeout,
+                    max_schedules=MOST_EVENTS // max(events, 10) + 1,
+                    seconds=self.tally.seconds_left)
         except Interrupted as exc:
             raise KeyboardInterrupt from exc
         # An error that no token shows again is that of a role which does not do the same twice.

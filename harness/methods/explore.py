@@ -29,7 +29,7 @@ from ..exploration.strategies import DepthFirst, Strategy, first_difference
 from ..exploration.token import encode
 from ..exploration.ways import check_strategy, way_of
 from ..report.result import Result
-from ..runtime.process_state import settled
+from ..runtime.process_state import no_call_inside, settled
 from ..runtime.building import build
 from ..runtime.scenario import Scenario, name_of, reference_of
 from ..runtime.verdict import Finding, Outcome, Verdict, counted
@@ -93,9 +93,10 @@ def explore(scenario: Callable[[], Any], *, strategy: str = "dpor",
     if strategy in ("random", "pct"):
         loop.drawn["seed"] = seed
     ask = engine and strategy == "dpor" and not all
-    # Forked when all is patched, or each process would do it again; before this one has one CPU.
-    with told_at_ctrl_c(loop.so_far), Workers(timeout, loop.tally.deadline) as workers, \
-            Apart(scenario) as apart, settled(), progress_line(progress, loop.text) as update:
+    # Forked when all is patched, or each process would do it again.
+    with told_at_ctrl_c(loop.so_far), no_call_inside(), settled(), \
+            Workers(timeout, loop.tally.deadline) as workers, Apart(scenario) as apart, \
+            progress_line(progress, loop.text) as update:
         loop.explore(lambda: loop.search(ask, update), workers, apart, fresh)
     return loop.result()
 

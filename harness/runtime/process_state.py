@@ -1,23 +1,25 @@
-"""State of the process that a call changes, and puts back.
+"""State of the process that a call changes, and puts back; and that calls are not made in calls.
 
-Real-thread runs want all their threads on one CPU: a hand-over between two CPUs costs three to ten
-times as much. Where `os.sched_setaffinity` does not exist nothing is changed.
+Which CPU a call runs on is in cpus.py, what becomes of the collector in collector.py.
 """
 
 from __future__ import annotations
 
 import _thread
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager
 from typing import Any
 
 from ..locks import afresh
+from ..locks.callsite import place_of
 from ..locks.errors import ScenarioError
 from ..locks.parking import recover
-from ..locks.task import current
+from ..locks.task import current, this_thread
+from . import cpus
+
+_OURS = f"{__name__.partition('.')[0]}."
 
 
 @contextmanager
@@ -33,45 +35,81 @@ def settled(switch_interval: float | None = None) -> Iterator[None]:
     if not getattr(sys, "_is_gil_enabled", lambda: True)():
         raise ScenarioError("this Python runs without the global interpreter lock; the account of "
                             "lock owners relies on it: set PYTHON_GIL=1")
-    allowed: set[int] = set()
-    with suppress(AttributeError, OSError):   # it is missing, or a sandbox forbids it: only slower
-        allowed = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, {min(allowed)})
     task = current()
     around = task.run
-    if around is not None and around.watched:
-        # A watched test: neither the call nor its threads are part of it.
-        task.run = None   # type: ignore[assignment]
-        around.step(task, "")    # it is an operation of ours all the same
+    thread = threading.get_native_id() if hasattr(threading, "get_native_id") else 0
+    undo: list[Callable[[], Any]] = []
+
+    def change() -> None:
+        had = cpus.pin(thread)
+        undo.append(lambda: cpus.unpin(thread, had))
+        if switch_interval is not None:
+            _switch_every(switch_interval)
+            undo.append(_switch_back)
+
+    def put_back() -> None:
+        while undo:
+            undo.pop()()
+
     try:
-        with nullcontext() if switch_interval is None else _switching_every(switch_interval):
-            yield
+        aside(change)    # there, no signal handler raises in the middle of it
+        if around is not None and around.watched:
+            # A watched test: neither the call nor its threads are part of it.
+            task.run = None   # type: ignore[assignment]
+            around.step(task, "")    # it is an operation of ours all the same
+        yield
     finally:
         task.run = around
-        if allowed:
-            # A CPU may have been taken from the process meanwhile; the result is worth more.
-            with suppress(OSError):
-                os.sched_setaffinity(0, allowed)
+        aside(put_back)
+
+
+@contextmanager
+def no_call_inside(part: bool = False) -> Iterator[None]:
+    """Refuse a call of `harness` in the middle of another, which the block is.
+
+    Its roles could wait for those of the other, and neither would know.
+
+    Args:
+        part: the block is no call, but may make one that is part of the call under way.
+
+    Raises:
+        ScenarioError: the caller is code that another call runs.
+    """
+    task, before = current(), this_thread.in_call
+    if not part and (before or task.run is not None and not task.run.watched):
+        frame: Any = sys._getframe()
+        while frame.f_back is not None and (
+                f"{frame.f_globals.get('__name__')}.".startswith((_OURS, "contextlib."))):
+            method, frame = frame.f_code.co_name, frame.f_back
+        where = "what another call of harness asks" if before or hasattr(task.run, "alone") else \
+            f"{task.name}, a role of another call," if hasattr(task.run, "scenario") else task.name
+        raise ScenarioError(f"{method}() is called inside {where} at "
+                            f"{place_of(frame.f_code, frame.f_lasti)}; call one after the other, "
+                            f"or side by side in threads that no role started")
+    this_thread.in_call = not part
+    try:
+        yield
+    finally:
+        this_thread.in_call = before
 
 
 _intervals_lock = afresh.module_lock()
 _intervals: list[float] = []    # what was set as each call under way began
 
 
-@contextmanager
-def _switching_every(seconds: float) -> Iterator[None]:
-    """Change the process-wide switch interval; the last of the calls side by side puts it back."""
+def _switch_every(seconds: float) -> None:
+    """Change the process-wide switch interval."""
     with _intervals_lock:
         _intervals.append(sys.getswitchinterval())
         sys.setswitchinterval(seconds)
-    try:
-        yield
-    finally:
-        with _intervals_lock:
-            # Of the last call under way: what there was before all. None is left in a process
-            # that was forked in the middle.
-            latest = _intervals.pop() if _intervals else None
-            if latest is not None and not _intervals:
+
+
+def _switch_back() -> None:
+    """Undo that; the last of the calls side by side puts it back."""
+    with _intervals_lock:
+        if _intervals:    # else this process was forked in the middle of the call
+            latest = _intervals.pop()    # of the last call under way: what there was before all
+            if not _intervals:
                 sys.setswitchinterval(latest)
 
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 import small_worlds
 
-from harness import ScenarioError, Verdict, run, step, stress
+from harness import ScenarioError, Verdict, run, stress
 from harness.runtime.process_state import settled
 
 needs_affinity = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
@@ -17,13 +17,6 @@ def state():
     """Return what a call may change."""
     affinity = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
     return affinity, sys.getswitchinterval()
-
-
-@needs_affinity
-def test_a_call_runs_its_threads_on_one_cpu_of_those_allowed_and_puts_them_back():
-    before, seen = os.sched_getaffinity(0), []
-    run(lambda: {"role": lambda: step() or seen.append(os.sched_getaffinity(0))}, runs=1)
-    assert (seen, os.sched_getaffinity(0)) == ([{min(before)}], before)
 
 
 def test_the_switch_interval_is_changed_inside_only():
@@ -92,22 +85,6 @@ def test_it_works_where_affinity_is_forbidden(forbidden, monkeypatch):
 
     monkeypatch.setattr(os, forbidden, refuse)
     assert run(small_worlds.in_order, runs=3).verdict is Verdict.CLEAN
-
-
-@needs_affinity
-def test_an_affinity_that_cannot_be_put_back_loses_no_result(monkeypatch):
-    """A CPU was taken from the process meanwhile."""
-    real, calls = os.sched_setaffinity, []
-
-    def only_once(pid, cpus):
-        calls.append(cpus)
-        if len(calls) > 1:
-            real(pid, cpus)
-            raise OSError("no such CPU")
-        real(pid, cpus)
-
-    monkeypatch.setattr(os, "sched_setaffinity", only_once)
-    assert (run(small_worlds.in_order).verdict, len(calls)) == (Verdict.CLEAN, 2)
 
 
 def test_it_works_without_eventfd(monkeypatch):
