@@ -81,7 +81,7 @@ def no_call_inside(part: bool = False) -> Iterator[None]:
         while frame.f_back is not None and (
                 f"{frame.f_globals.get('__name__')}.".startswith((_OURS, "contextlib."))):
             method, frame = frame.f_code.co_name, frame.f_back
-        where = "what another call of harness asks" if before or hasattr(task.run, "alone") else \
+        where = "what another call of harness asks" if before or task.run.alone else \
             f"{task.name}, a role of another call," if hasattr(task.run, "scenario") else task.name
         raise ScenarioError(f"{method}() is called inside {where} at "
                             f"{place_of(frame.f_code, frame.f_lasti)}; call one after the other, "
