@@ -136,6 +136,7 @@ def _answer(page: mmap.mmap, scenario: Callable[..., Any], data: bytes) -> bytes
     except pickle.PicklingError as exc:
         return dumps(first_line(exc))
     except Unfinished as exc:
+        exc.outcome.names = None    # it may be a function that cannot be told
         return dumps(exc)
     except ScenarioError as exc:
         return dumps(ScenarioError(str(exc)))

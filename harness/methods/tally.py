@@ -171,7 +171,7 @@ def result_of(scenario: str, outcome: Outcome, coverage: dict[str, Any], began: 
         began: when the call did, by time.perf_counter().
     """
     outcome.notes += [note for note in outcome.outside.values() if note not in outcome.notes]
-    names = names_of(world.function_name if world is not None else None, outcome)
+    names = names_of(world.function_name if world is not None else outcome.names, outcome)
     how = outcome.gravest.how if outcome.gravest else "observed"
     blind = without_assertions(world) if world is not None else []
     outcome.notes += [sentence for sentence in blind if sentence not in outcome.notes]

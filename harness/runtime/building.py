@@ -12,7 +12,7 @@ from ..locks.errors import ScenarioError
 from ..locks.task import Maker
 from ..locks.user_code import call
 from .scenario import Scenario, check, takes_rng
-from .solo_run import SoloRun, is_of_call
+from .solo_run import SoloRun, Unfinished, is_of_call
 from .watcher import alone
 from .world_names import NamesOfWorld
 
@@ -39,6 +39,9 @@ def build(factory: Callable[..., Any], name: str, rng: random.Random | None = No
     make = partial(factory, rng=rng) if rng is not None and takes_rng(factory) else factory
     try:
         world = alone(THE_WORLD, make, solo)
+    except Unfinished as exc:
+        exc.outcome.names = getattr(factory, "function_name", None)
+        raise
     except ScenarioError:
         raise
     except BaseException as exc:

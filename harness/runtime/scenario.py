@@ -32,6 +32,7 @@ class Scenario:
         invariants: name -> callable, called after each lock event and at each `step`, which says
             the same of the world at that moment. Must take no lock.
         function_name: what reports call a function of a code object. Default: its qualified name.
+            What is found while the world is built asks an attribute of that name of the factory.
         title: role name -> a word on what it is, for the head of its column.
         lock_classes: what prediction is to know of classes of locks, each a `LockClass`.
         program: what the roles do with locks, as a `program.Program`, where that is all they do.

@@ -26,6 +26,8 @@ from .recorder import call_role
 from .run import Run, unwind
 from .verdict import Finding, Outcome, Verdict
 
+_BASE = call_role.__code__
+
 
 class Unfinished(ScenarioError):
     """What was to be done before or after the roles came to no good end.
@@ -190,7 +192,7 @@ class SoloRun(Run):
 
 
 def _note_place(task: Task, lock: Any, mode: str) -> None:
-    task.chain = capture(sys._getframe(2), call_role.__code__)    # from the lock on: past `ask`
+    task.chain = capture(sys._getframe(2), _BASE)    # from the lock on: past `ask`
 
 
 def is_of_call(exc: BaseException) -> bool:
@@ -198,4 +200,4 @@ def is_of_call(exc: BaseException) -> bool:
     tb = exc.__traceback__
     while tb is not None and tb.tb_next is not None:
         tb = tb.tb_next
-    return tb is not None and tb.tb_frame.f_code is call_role.__code__
+    return tb is not None and tb.tb_frame.f_code is _BASE

@@ -118,6 +118,7 @@ class Outcome:
     # Uses of its locks by threads outside: a sentence each, by thread.
     outside: dict[str, str] = field(default_factory=dict)
     cut_off: bool = False    # the time given was up before its end
+    names: Any = None        # of a world that was not built: see `Scenario.function_name`
     operated: bool = True    # an operation of ours was seen: on a lock, a wait, a look, a step
 
     def __repr__(self) -> str:

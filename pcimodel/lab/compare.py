@@ -162,8 +162,9 @@ def judge(question: Question, machines: Sequence[str]) -> Cell:
             elif found(result) and (best is None or
                                      result.verdict.graveness > best[0].verdict.graveness):
                 best = result, method, machine
-        if best is not None and (best[0].verdict is Verdict.DEADLOCK or best[0].outcome.stuck):
-            break    # nothing is graver; or each further run would leave a thread behind
+        if best is not None and (best[0].verdict is Verdict.DEADLOCK or best[0].outcome.stuck
+                                 or best[0].verdict is Verdict.HANG and not began(best[0])):
+            break    # nothing is graver; or each further run would leave a thread, or wait as long
     runs = SCHEDULES * len(machines)
     if cut is not None and (best is None or not found(best[0])):
         return Cell(question, machines, forced, *cut)
@@ -186,6 +187,11 @@ def _cut_short(method: str, result: Result) -> bool:
     """Say whether fewer runs came to their end than were asked for, though nothing was found."""
     return result.verdict is Verdict.INCONCLUSIVE and (
         method == "force" or result.coverage["schedules"] < SCHEDULES or bool(result.outcome.stuck))
+
+
+def began(result: Result) -> bool:
+    """Say whether *result* is of a world that could be built."""
+    return bool(result.coverage.get("runs") or result.coverage.get("schedules"))
 
 
 def found(result: Result) -> bool:

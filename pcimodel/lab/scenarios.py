@@ -106,6 +106,7 @@ def scenario(name: str, kernel: str = "v4.14", fixes: Sequence[str] = (),
 
     words = [name, *([kernel] if kernel != "v4.14" else []), *fixes]
     where = f" on {machine}" if machine else ""
+    build.function_name = names   # type: ignore[attr-defined]    # where no world comes of it
     build.scenario_name = " + ".join(words) + where   # type: ignore[attr-defined]
     arguments = {"name": name, "kernel": kernel, "fixes": list(fixes), "policy": policy,
                  **({"machine": machine} if machine else {})}

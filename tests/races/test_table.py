@@ -256,6 +256,48 @@ def test_a_kernel_that_does_not_boot_is_an_error_and_costs_its_own_column_alone(
         "error", f"python -m pcimodel compare --scenario {name} --fix bad.py:Fix")
 
 
+STUCK = """
+import threading
+from pcimodel.locking import down_read
+lock = threading.Lock()
+
+class Forgets:
+    def pci_get_slot(self, bus, devfn):
+        down_read(self.pci_bus_sem)
+        return self.pci_dev_get(next((dev for dev in bus.devices if dev.devfn == devfn), None))
+
+class ForgetsLast:
+    def start_kernel(self, *args):
+        super().start_kernel(*args)
+        down_read(self.pci_bus_sem)
+
+class Hangs:
+    def pci_get_slot(self, bus, devfn):
+        lock.acquire()
+        return super().pci_get_slot(bus, devfn)
+"""
+
+
+def test_a_kernel_whose_boot_never_ends_costs_its_own_column_alone(here, capsys):
+    (here / "stuck.py").write_text(STUCK)
+    fixes = ["stuck.py:Forgets", "stuck.py:ForgetsLast", "stuck.py:Hangs", "collect-then-lock"]
+    words = [word for fix in fixes for word in ("--fix", fix)]
+    status, out, err = run_main(capsys, "--scenario", "probe-vs-aer", "--machine", DEFAULT,
+                                "--timeout", "0.1", *words)
+    assert (status, err, row_of(out, "probe-vs-aer")) == (
+        0, "", ["deadlock", "deadlock", "violation", "hang", "not-reached"])
+    assert "the world waits in pci_device_add() for &pci_bus_sem: it itself holds it" in out
+    assert "the world broke a rule of locks: HeldAtEnd" in out
+    assert "the world has not moved for 0.1 s, at stuck.py:" in out
+
+
+def test_a_boot_that_waits_for_itself_is_told_in_the_names_of_the_kernel(here, capsys):
+    (here / "stuck.py").write_text(STUCK)
+    status, out, _ = run_main(capsys, "explore", "probe-vs-aer", "--fix", "stuck.py:Forgets")
+    assert status == 1 and out.startswith("DEADLOCK: the world waits for itself")
+    assert " pci_scan_child_bus()" in out and "Probe." not in out and "taken at stuck.py:8" in out
+
+
 def test_a_kernel_that_does_not_boot_on_another_machine_is_marked(here, capsys):
     (here / "bad.py").write_text("class Fix:\n    def pci_scan_slot(self, bus, devfn):\n"
                                  "        found = super().pci_scan_slot(bus, devfn)\n"

@@ -138,6 +138,9 @@ def test_a_circle_through_a_thread_that_the_factory_started_is_a_deadlock():
     result = run(hanging_worlds.crosswise_with_a_thread, timeout=SHORT)
     assert result.verdict == "deadlock"
     assert [state["wants"] for state in result.cycle] == ["b", "a"]
+    for thread in threading.enumerate():
+        if thread.name == "other":
+            thread.join()
 
 
 OUTSIDE = {hanging_worlds.bare_lock: "lock.acquire()", hanging_worlds.empty_queue: ".get()",
