@@ -26,7 +26,7 @@ from harness.exploration.dpor import Reduced
 from harness.exploration.strategies import DepthFirst
 from harness.runtime.process_state import settled
 
-from . import mutating, oracle, permits, stopping
+from . import killing, mutating, oracle, permits, stopping
 from .measure import scaled
 from .worlds import dining, on_threads
 
@@ -263,6 +263,10 @@ def _files(amount: Amount) -> tuple[str, list[str]]:
     return mutating.files(amount.cases(mutating.FILES, 3), amount.seed)
 
 
+def _kills(amount: Amount) -> tuple[str, list[str]]:
+    return killing.check(random.Random(amount.seed or 0), amount.cases(killing.KILLS, 1))
+
+
 # -- what is left behind ---------------------------------------------------------------------------
 
 
@@ -381,6 +385,7 @@ CHECKS: dict[str, tuple[str, Callable[[Amount], tuple[str, list[str]]]]] = {
     "stops": ("processes that are stopped, or get no processor", _stops),
     "tokens": ("mutated tokens", _tokens),
     "files": ("mutated files of lock programs", _files),
+    "kills": ("commands that are killed while they work and write", _kills),
     "one-call": ("deadlocks in one call leave nothing", _in_one_call),
     "calls": ("deadlocks in calls of their own leave nothing", _in_calls),
 }

@@ -4,6 +4,7 @@ the numbers are is no matter of a test.
 
 import json
 import os
+import random
 import sys
 import threading
 from dataclasses import replace
@@ -11,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import checking, oracle, peers
+from benchmarks import checking, killing, oracle, peers
 from benchmarks.__main__ import main
 from benchmarks.worlds import recovery
 from harness.exploration.dpor import Reduced
@@ -110,6 +111,26 @@ def test_check_that_fails_is_status_1_and_shows_what_differs(monkeypatch, capsys
     assert main(["--check"]) == 1
     assert capsys.readouterr().out == \
         "FAILED lines: two compared (0.0 s)\n       one is longer\n"
+
+
+@pytest.mark.parametrize("text, status, beside, left, named", [
+    (killing.OLD, 143, False, False, None), ('{"verdict": "clean"}', 0, False, False, None),
+    ('{"interrupted": true}', 143, False, False, None), (killing.OLD, -9, True, False, None),
+    ("", 143, False, False, "the file is broken"), ('{"verdict', 0, False, False, "broken"),
+    (killing.OLD, 0, False, False, "the file is older"), (None, 0, False, False, "is none"),
+    ('{"interrupted": true}', 0, False, False, "the file is so far"),
+    (killing.OLD, 1, False, False, "status 1"), (killing.OLD, 143, True, False, "left .harness-"),
+    (killing.OLD, 143, False, True, "processes are left")])
+def test_what_a_killed_command_leaves_is_judged(tmp_path, text, status, beside, left, named):
+    killed = killing.Killed(tmp_path, random.Random(1))
+    file = tmp_path / "0.json"
+    if text is not None:
+        file.write_text(text)
+    if beside:
+        (tmp_path / killing.TEMPORARY.format("x")).touch()
+    killed._judge("it", status, {143, 0, -9}, 0, file, "", left)
+    assert [named in line for line in killed.wrong] == ([] if named is None else [True])
+    assert sorted(os.listdir(tmp_path)) == ["program.json", "worlds.py"]
 
 
 def test_what_deadlocks_leave_is_named():

@@ -40,8 +40,9 @@ def _refuse(name: str, plain: Callable[..., NoReturn], args: tuple[Any, ...],
     at, task = caller_at(sys._getframe(1)), current()
     if task.run is None and threading.get_ident() not in _callers:
         if name != "_exit" or args == (0,):
-            print(f"{call} at {at} ended the process while harness was at work: nothing was judged",
-                  file=sys.__stderr__, flush=True)
+            if sys.__stderr__ is not None:    # else print() would take standard output
+                print(f"{call} at {at} ended the process while harness was at work: nothing was "
+                      f"judged", file=sys.__stderr__, flush=True)
             args = (1,)
         return plain_exit(*args, **more)
     exc = ProcessExit(call, at)

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from ..locks.callsite import Chain, shown
@@ -225,18 +225,22 @@ def progress_line(shown: bool, text: Callable[[], str]) -> Iterator[Callable[[],
     """Yield what renews a line on standard error, if *shown*, at most ten times a second."""
     last = 0.0
 
+    def show(line: str) -> None:
+        with suppress(OSError):    # of a terminal that was closed
+            print(line, end="", file=sys.stderr, flush=True)
+
     def update() -> None:
         nonlocal last
         now = time.perf_counter()
         if shown and now - last >= 0.1:
             last = now
-            print(f"\r{text()} ", end="", file=sys.stderr, flush=True)
+            show(f"\r{text()} ")
 
     try:
         yield update
     finally:
         if shown:
-            print(file=sys.stderr)
+            show("\n")
 
 
 def check_arguments(runs: int | None, seconds: float | None, timeout: float, detect: str) -> None:

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from harness import Mutex
 from harness.cli import process
@@ -39,6 +40,14 @@ def fails():
 
 def prints():
     return one_lock(lambda: print("x" * 100_000))
+
+
+def writes_to_descriptors():
+    def writes():
+        for fd in range(3):
+            with suppress(OSError):
+                os.write(fd, b"x" * 100)
+    return one_lock(writes)
 
 
 def handler_hangs():
@@ -97,7 +106,6 @@ def stdout_replaced():
 
 def blocks_in_a_child():
     lock = Mutex("lock")
-    lock.acquire()
 
     def role():
         print(os.getppid(), os.getpid(), file=sys.stderr, flush=True)

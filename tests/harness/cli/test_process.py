@@ -4,6 +4,7 @@ Commands run as processes side by side, and with buffered streams, as users have
 """
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 
 from harness.cli import output
 
+pytestmark = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no full device here")
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 HARNESS, MODEL, BENCHMARKS = (f"{sys.executable} -m {name}"
@@ -79,12 +81,26 @@ def test_reader_that_is_gone_and_nobody_to_complain_to_change_nothing(commands):
         assert (got, err) == (status, ""), line
 
 
-def test_file_that_a_command_opens_never_gets_the_number_of_a_closed_stream(commands, tmp_path):
-    """The result would have in it what somebody prints."""
+def test_nothing_that_a_command_opens_gets_the_number_of_a_closed_stream(commands, tmp_path):
+    """A pipe to a process of its own would have in it what somebody writes there."""
     file = tmp_path / "x.json"
-    prints = f"{HARNESS} run ending_worlds:prints --runs 1"
-    [(got, _, _)] = commands([f"{prints} --json {file} >&- 2>&-"])
-    assert (got, file.read_text()[0], file.read_text()[-2:]) == (2, "{", "}\n")
+    explores = f"{HARNESS} explore ending_worlds:writes_to_descriptors"
+    [(got, _, _)] = commands([f"{explores} --json {file} <&- >&- 2>&-"])
+    assert (got, json.loads(file.read_text())["verdict"]) == (2, "clean")
+
+
+def test_result_that_goes_where_the_report_goes_comes_after_it(commands, tmp_path):
+    files = [tmp_path / name for name in ("by device", "by name", "read")]
+    files[2].write_text("[]")
+    done = commands([f"{CLEAN} --json /dev/stdout > '{files[0]}'",
+                     f"{FINDING} --json '{files[1]}' > '{files[1]}'",
+                     f"{HARNESS} cases '{files[2]}' --json '{files[2]}'"])
+    for file, word in zip(files, ("CLEAN", "ERROR")):
+        text = file.read_text()
+        assert (text.startswith(word), json.loads(text[text.index("\n{"):])["verdict"]) == (
+            True, word.lower())
+    assert ([status for status, *_ in done], done[2][2].count("would write over"),
+            files[2].read_text()) == ([0, 1, 2], 1, "[]")
 
 
 def test_command_finds_on_a_terminal_without_the_letters_what_it_finds_elsewhere(commands):
