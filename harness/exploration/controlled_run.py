@@ -312,7 +312,9 @@ class ControlledRun(ScheduledRun):
         for task in blocked:
             self.note_wait(task)
         cycle: Any = any_cycle(blocked)
-        if cycle:
+        if not cycle and self.is_left_waiting():
+            self._let_all_go()
+        elif cycle:
             self.deadlocked = tuple([task for task in cycle if task.run is self])
             self.stop(self.deadlock(cycle, "observed"))
         else:

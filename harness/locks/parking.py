@@ -23,6 +23,7 @@ import gc
 import operator
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from itertools import compress
@@ -217,18 +218,20 @@ def park(task: Task, timeout: float = -1) -> bool:
         _owner = get_ident()
         return True
     if run is not None:
+        task.until = time.monotonic() + timeout
         run.timed += 1
         if run.running <= run.timed:
             _ask_who_goes(task)
     try:
         without_guard(task.gate.acquire, True, timeout)
     finally:
-        if run is not None:
-            run.timed -= 1
         woken = not task.parked
-        task.parked = False
         if woken:
             task.gate.acquire(False)   # woken after the time was up: take the wake-up back
+        else:
+            task.parked = False
+            if task.run is not None:
+                task.run.timed -= 1
     return woken
 
 
@@ -238,13 +241,13 @@ def _ask_who_goes(task: Task) -> None:
     try:
         run.quiescent()
     except BaseException:
-        if not task.baton:
-            run.timed -= 1
-        elif task.parked:
+        if task.parked and task.baton:
             run.running += 1
-        else:
+        elif task.parked:
+            run.timed -= 1
+        elif task.baton:
             _woken.remove(task)    # it goes on here, and has the guard
-        if not (task.baton or task.parked):
+        else:
             task.gate.acquire(False)
         task.parked = False
         raise
@@ -283,6 +286,8 @@ def unpark(task: Task) -> None:
         task.run.running += 1
         _woken.append(task)
     else:
+        if task.run is not None:
+            task.run.timed -= 1    # from now on it is one that goes on by itself
         task.gate.release()
 
 

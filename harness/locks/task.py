@@ -93,6 +93,7 @@ class Task:
     chain: tuple[Any, ...] = ()
     paused: bool = False
     ended: bool = False
+    daemon: bool = False         # a thread that the interpreter would not wait for at its end
     request: Any = None          # the semaphore acquisition under way, if any
     trylock: bool = False
     tells: str = ""              # how it ends waits: for one, "complete"; all, "set"; or "clear"
@@ -100,6 +101,7 @@ class Task:
     interrupt: BaseException | None = None    # raised once the package below is done
     acquiring: bool = False      # in the package, where a refusal makes it roll back
     parked: bool = False
+    until: float = 0.0           # when its wait with a limit is over, by time.monotonic()
     signals: bool = False        # of the thread that gets signals: one may end its wait
     gate: threading.Lock = field(default_factory=threading.Lock)    # what it waits in while parked
     baton: bool = False          # a wake-up hands it the guard

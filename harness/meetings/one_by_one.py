@@ -10,16 +10,18 @@ run is judged, lest a role that waits outside our locks for one held here be bla
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from ..locks.node import unique_name
 from ..locks.parking import guarded, pause, unpark
-from ..locks.task import Expired, Task
+from ..locks.task import Task
 from ..runtime.observer import Observer
 from ..runtime.scenario import Scenario
 from ..runtime.verdict import Outcome
 from .meet import At, Meet, Writer, listed, with_writers
+
+MOST_LIMITS = 1000     # that run out while some wait at a meeting, and the others do not come
+TURN = 1000            # requests after which others go first
 
 
 class OneByOne(Observer):
@@ -28,8 +30,9 @@ class OneByOne(Observer):
     The roles start in *order*, each when nobody who went before can go on. Where several could go
     on (a thread was started, a lock was handed over), *threads* says who does: ``first``, the
     youngest thread, then the roles in order; ``last``, the roles in order, then threads; ``turns``,
-    whoever has not gone on for longest, at each request. If a role waits outside our locks for one
-    that is held back, everybody goes.
+    whoever has not gone on for longest, at each request. After each `TURN` requests the one who
+    makes it is the last of all: he may wait for others without asking for what makes him wait. If a
+    role waits outside our locks for one that is held back, everybody goes.
     """
 
     orders = True
@@ -45,9 +48,12 @@ class OneByOne(Observer):
         self._free = False
         self._unstarted: list[Task] = []
         self._ready: list[Task] = []     # those that could go on, but for another that runs
+        self._requests = 0               # since a turn was ended
+        self._turn_ended = False         # and who has not started yet goes first
 
     def hold_back(self, tasks: list[Task]) -> list[Task]:
         _, *self._unstarted = sorted(tasks, key=self._rank.__getitem__)
+        self._run.on_pause = (*self._run.on_pause, self._end_turn)
         return self._unstarted[:]
 
     def role_start(self, task: Task) -> None:
@@ -56,16 +62,18 @@ class OneByOne(Observer):
             self._wait_turn(task)
 
     def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:
-        self._wait_turn(task)
+        if not self._end_turn(task):
+            self._wait_turn(task)
 
     def idle(self) -> bool:
-        if self._ready:
+        if self._ready and not (self._unstarted and self._turn_ended):
             first = min(self._ready, key=self._rank.__getitem__)
             self._ready.remove(first)
             if self._threads == "turns":
                 self._rank[first] = max(self._rank.values()) + 1
             unpark(first)
         elif self._unstarted:
+            self._turn_ended = False
             unpark(self._unstarted.pop(0))
         else:
             return False
@@ -79,21 +87,24 @@ class OneByOne(Observer):
 
     def _wait_turn(self, task: Task) -> None:
         run = self._run
-        if not self._free and (self._ready or run.running - run.timed > 1):
+        if self._ready or run.running - run.timed > 1:
+            self._pause(task)
+
+    def _end_turn(self, task: Task) -> bool:
+        """Let others go first if it is time, and *task* last; say whether they did."""
+        self._requests += 1
+        if self._requests < TURN or not (self._ready or self._unstarted):
+            return False
+        self._requests, self._turn_ended = 0, True
+        self._rank[task] = max(self._rank.values()) + 1
+        self._pause(task)
+        return True
+
+    def _pause(self, task: Task) -> None:
+        if not self._free:
             with guarded:
                 self._ready.append(task)
                 pause(task)
-
-
-class Refusal(Observer):
-    """Let every trylock of some locks fail, and the time of every request with a limit be up."""
-
-    def __init__(self, locks: Collection[str]) -> None:
-        self._locks = locks
-
-    def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:
-        if (task.trylock or task.timed) and unique_name(lock) in self._locks:
-            raise Expired
 
 
 class Meetings(OneByOne):
@@ -110,6 +121,7 @@ class Meetings(OneByOne):
         self.reached = 0
         self.missed = ""
         self._here: dict[str, Task] = {}     # who waits at the current meeting, by role
+        self._limits = MOST_LIMITS           # that may run out while some wait at a meeting
         self._going: list[Task] = []         # of the last one: who goes on now, and who has not yet
 
     @property
@@ -172,8 +184,9 @@ class Meetings(OneByOne):
             for task in writers.values():
                 unpark(task)
             return bool(writers)
-        if any(task.name not in self._here and task.timed and task.waits_on is not None
-               for task in self._run.tasks):
+        if self._limits and any(task.name not in self._here and task.timed
+                                and task.waits_on is not None for task in self._run.tasks):
+            self._limits -= 1
             return False   # its time will be up: it may yet come
         missing = "; ".join(str(point) for point in self._points if point.role not in self._here)
         self._give_up(f"nobody could go on, and the meeting still waited for: {missing}")
@@ -182,6 +195,7 @@ class Meetings(OneByOne):
     def _arrive(self, role: str, task: Task) -> None:
         """Let *task* wait for the others; when all are there, the first goes on."""
         self._here[role] = task
+        self._limits = MOST_LIMITS
         if len(self._here) == len(self._points):
             meet, here, self._here = self._meets[self.reached], self._here, {}
             self._going = [*map(self._writers.pop, meet.writers),

@@ -62,7 +62,7 @@ class Noise(Observer):
             self._begun = True
             self._run.on_start = (self.give_way, *self._run.on_start)
             self._run.on_acquire = (*self._run.on_acquire, self.give_way)
-            self._run.on_pause = (self.give_way,)
+            self._run.on_pause = (*self._run.on_pause, self.give_way)
 
     def give_way(self, task: Task, lock: Any = None, mode: str = "") -> None:
         """Sleep, or offer the turn, or go on."""

@@ -5,8 +5,7 @@ is judged (judging.py), its meeting is built and the roles are made to meet on r
 clean runs do not show of a program is looked for in all its states. What a finding is worth is its
 status (finding.py).
 
-The file is long because these steps share what they have learned, and say in words what came of
-each.
+The file is long because these steps share what they have learned, and say what came of each.
 """
 
 from __future__ import annotations
@@ -25,7 +24,8 @@ from ..lockorder.record import Record
 from ..lockorder.reproduce import as_deadlock, points_of
 from ..meetings.meet import At, Meet, listed
 from ..meetings.nowhere import Seen
-from ..meetings.one_by_one import OneByOne, Refusal, attempts, orders
+from ..meetings.one_by_one import OneByOne, attempts, orders
+from ..meetings.refusal import Refusal
 from ..lockorder.splat import paragraphs
 from ..report.result import Result
 from ..runtime.scenario import Scenario

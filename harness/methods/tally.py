@@ -35,6 +35,7 @@ TIMEOUT = 5.0
 OUTSIDE_USED = "a thread outside the run used its locks"
 UNFINISHED = "No role ran when this was found."
 DETECT = ("block", "timeout")
+_LESS = 0.01    # of the bounds of a run, once one met them: the call cannot be clean any more
 _GOOD = Verdict.CLEAN, Verdict.NOT_REACHED    # what says nothing if nothing was seen
 
 
@@ -143,6 +144,7 @@ class Call(Tally):
         check_arguments(runs, seconds, timeout, detect)
         super().__init__(name_of(factory), seconds)
         self.factory, self.timeout, self.detect = factory, timeout, detect
+        self.patience = 1.0
 
     def build(self, rng: random.Random | None = None) -> Scenario:
         """Make a fresh world, a random one if the scenario offers that."""
@@ -160,7 +162,12 @@ class Call(Tally):
 
     def play(self, workers: Workers, world: Scenario, observers: Iterable[Observer]) -> Outcome:
         """Let the roles of *world* run."""
-        return FreeRun(world, observers, self.detect, self.timeout, self.deadline).play(workers)
+        run = FreeRun(world, observers, self.detect, self.timeout, self.deadline, self.patience)
+        try:
+            return run.play(workers)
+        finally:
+            if run.endless.met:
+                self.patience = _LESS
 
 
 def result_of(scenario: str, outcome: Outcome, coverage: dict[str, Any], began: float,

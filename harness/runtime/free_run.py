@@ -4,23 +4,29 @@ Its account of who runs (`running`) falls to zero exactly when nobody can go on 
 and a thread that begins to wait, are the two moments at which it looks for a deadlock. After a
 verdict every role that waits is let go with `Unwind`, its locks are released on the way out, and
 `play` returns when the last has ended.
+
+The file is long because it says in one place how such a run ends: each way has its own words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 from ..locks.parking import guarded, pause, unpark
-from ..locks.task import Task
+from ..locks.task import Task, Unwind
 from ..locks.waitgraph import any_cycle, blockers, find_cycle
+from .endless import Endless, still_runs
+from .limits import Limits
 from .observer import Observer, overridden
 from .played_run import PlayedRun
 from .process_state import aside
-from .recorder import all_stacks
+from .recorder import all_stacks, place
 from .run import unwind
 from .scenario import Scenario
 from .standstill import Standstill
+from .state import State
 from .verdict import Finding, Verdict, for_ever
 from .workers import Workers
 
@@ -31,11 +37,17 @@ class FreeRun(PlayedRun):
     Args:
         detect: "block" looks for a cycle when a thread begins to wait; "timeout" lets the threads
             hang and judges when nothing has moved for *timeout* seconds.
+        patience: the part of the bounds in endless.py that holds.
+
+    Attributes:
+        endless: those bounds.
     """
 
     def __init__(self, scenario: Scenario, observers: Iterable[Observer], detect: str = "block",
-                 timeout: float = 5.0, deadline: float | None = None) -> None:
+                 timeout: float = 5.0, deadline: float | None = None,
+                 patience: float = 1.0) -> None:
         self.detect = detect
+        self.endless, self._limits = Endless(timeout, patience), Limits(self._state)
         super().__init__(scenario, observers, timeout, deadline)
         self._starting = len(self.tasks)
         self.on_pause: tuple[Callable[[Task], None], ...] = ()   # where it may be another's turn
@@ -60,6 +72,10 @@ class FreeRun(PlayedRun):
         return [task for task in self.tasks if not task.ended and (not task.parked or task.timed)]
 
     def judge_silence(self, looks: Standstill) -> bool:
+        too_long = self.endless.look(time.monotonic(), looks.slice, self.recorder.log, self.moves)
+        if too_long:
+            aside(lambda: self._judge(Verdict.INCONCLUSIVE, self._goes_on(too_long)))
+            return self.unwinding
         if looks.silence <= looks.slice:    # a look that came late is one slice
             return False
         self.silent = True
@@ -76,6 +92,13 @@ class FreeRun(PlayedRun):
         aside(lambda: self._judge(verdict, f"nothing moved for {self.timeout:g} s{text}",
                                   looks.moves))
         return self.unwinding
+
+    def _goes_on(self, why: str) -> str:
+        """Say who goes on, and who does no more, where a bound was met."""
+        roles = self.scenario.roles
+        ended = [task.name for task in self.tasks if task.ended and task.name in roles]
+        what = f"{ended[0]} has ended; " if len(ended) == 1 else ended and "roles have ended; "
+        return f"{what or ''}{still_runs(self.tasks)}, {why}"
 
     def _ask_to_let_go(self, hooks: tuple[Any, ...]) -> bool:
         """Call *hooks* of observers that hold roles back; say whether one let a role go."""
@@ -154,18 +177,62 @@ class FreeRun(PlayedRun):
         """Judge, or let someone go on: no role can go on by itself. Called with the guard held."""
         if self.unwinding or self._starting or not self.unfinished:
             return
-        if any(self.tell((hook,)) for hook in self.on_idle) or self.detect == "timeout" \
-                or self.unwinding:
+        if any(self.tell((hook,)) for hook in self.on_idle) or self.unwinding:
+            return
+        if self.timed:
+            self._let_a_limit_run_out()
             return
         waiting = self._waiting_for_ever()
-        if waiting is None:
+        if waiting is None or self.detect == "timeout":
             return
         cycle = any_cycle(waiting)
         if not cycle and self.outsiders.may_act(self, waiting):
             return   # a thread outside the run may still let us go on: the timeout judges
+        if not cycle and self.is_left_waiting():
+            self._let_all_go()
+            return
         self.stop(self.deadlock(cycle, "observed") if cycle
                   else self.finding(Verdict.HANG, "observed", for_ever(len(waiting)),
                                     all_stacks(self.tasks)))
+
+    def _let_a_limit_run_out(self) -> None:
+        """Let time pass, as nobody goes on by himself. Called with the guard held."""
+        waiting = [task for task in self.tasks if task.waits_on is not None]
+        if self.outsiders.may_act(self, waiting):
+            return   # the clock decides
+        over = self._limits.next(waiting, any(task.paused for task in self.tasks))
+        self.endless.limits = not over and bool(self._limits.clock)
+        if over:
+            for task in over:
+                unpark(task)
+        elif self.is_left_waiting():
+            self._let_all_go()
+        elif not self._limits.clock:
+            one = self._limits.repeats[0]
+            self.stop(self.finding(Verdict.HANG, "observed", (
+                f"{one.name} waits for {one.waits_on} at {place(one.chain)}; its time limit runs "
+                f"out again and again, and nothing changes"), all_stacks(self.tasks)))
+
+    def _state(self) -> Hashable | None:
+        """Return the state of all roles, None if it is not known. Called with the guard held."""
+        state = State(self.tasks)
+        return None if state.why_not else state.value
+
+    def _go_on_without_roles(self) -> None:
+        """Count what daemon threads do, from now on. Called with the guard held."""
+        self.endless.left = True
+        self.on_acquire = (*self.on_acquire, self._count)
+        self.on_pause = (*self.on_pause, self._count)
+
+    def _count(self, task: Task, lock: Any = None, mode: str = "") -> None:
+        """See a thread go on that is left; end the run if that goes on for ever."""
+        too_many = self.endless.too_many(task, lock)
+        if too_many:
+            with guarded:
+                if not self.unwinding:
+                    self.stop(self.finding(Verdict.INCONCLUSIVE, "observed",
+                                           self._goes_on(too_many)))
+            raise Unwind
 
     def _waiting_for_ever(self) -> list[Task] | None:
         """Return who waits, or None if one goes on by itself. Called with the guard held."""
@@ -179,12 +246,20 @@ class FreeRun(PlayedRun):
             self.leave_run(task)
             if not self.unfinished:
                 self._done.release()
-            elif self.running <= self.timed:
+                return
+            if len(self.tasks) > len(self.scenario.roles) and not self.unwinding \
+                    and all([other.ended or other.daemon for other in self.tasks]):
+                self._go_on_without_roles()
+            if self.running <= self.timed:
                 self.quiescent()
 
     def stop(self, finding: Finding) -> None:
         """Keep *finding* and let every role go. Called with the guard held."""
         self.findings.append(finding)
+        self._let_all_go()
+
+    def _let_all_go(self) -> None:
+        """Unwind every thread of the run. Called with the guard held."""
         self.unwinding = True
         self.on_acquire = self.on_acquired = (unwind,)
         self.on_contended = self.on_release = self.on_start = self.on_idle = ()

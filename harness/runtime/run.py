@@ -5,7 +5,8 @@
 - `WatchedRun` (pytest_support/watched_run.py): a test that uses locks by itself.
 
 Here is what they have in common: how threads join and are found, how observers are told, and how
-what went wrong becomes a finding. `RunOfTask` (locks/task.py) says what locks ask of a run.
+what went wrong becomes a finding. `RunOfTask` (locks/task.py) says what locks ask of a run. The
+file is long because all of it is the same in each of the three.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from ..locks.errors import HeldAtEnd, LockMisuse, ProcessExit
 from ..locks.node import OUTSIDE
 from ..locks.outsiders import Outsiders, by_ident
 from ..locks.parking import guarded
-from ..locks.task import RunOfTask, Task, Unwind, current
+from ..locks.task import WAIT, RunOfTask, Task, Unwind, current
 from . import thread_patch
 from .observer import Observer, overridden
 from .recorder import Recorder, freeze, place
@@ -85,10 +86,15 @@ class Run(RunOfTask):
         """Make a thread that a role is about to start part of the run."""
         with guarded:
             task = self.new_task(self.unique(self._stable(name)), thread)
+            parent = current()
+            # What a thread that is no daemon starts is none unless somebody says so; but what
+            # `start` made one hands that on, whoever wanted it.
+            task.daemon = thread.daemon and (
+                parent.daemon or not getattr(parent.thread, "daemon", False))
             self.tasks.append(task)
             self.running += 1
             self.unfinished += 1
-            self.tell(self.on_thread, current(), task)
+            self.tell(self.on_thread, parent, task)
         return task
 
     def unique(self, name: str) -> str:
@@ -105,6 +111,18 @@ class Run(RunOfTask):
         kind, number, rest = numbered.groups()
         numbers = self._numbers.setdefault(kind, {})
         return f"{kind}-{numbers.setdefault(number, len(numbers) + 1)}{rest}"
+
+    def is_left_waiting(self) -> bool:
+        """Say whether who has not ended is a daemon thread, and waits to be told something: that is
+        how such threads are left, and no hang; take note of it. Called with the guard held.
+        """
+        left = [task for task in self.tasks if not task.ended]
+        if not all(task.daemon and task.waits_on is not None and task.mode == WAIT
+                   for task in left):
+            return False
+        self.notes += [f"{task.name}, a daemon thread, was left waiting for {task.waits_on}"
+                       f"{task.chain and f' at {place(task.chain)}'}." for task in left]
+        return True
 
     def started(self, task: Task) -> None:
         """See that the thread of *task*, which `adopt` made part of the run, runs."""

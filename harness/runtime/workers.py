@@ -86,6 +86,9 @@ class _Worker:
             raise
 
     def _loop(self) -> None:
+        # A role stands for a thread that is none: those it starts are not to inherit it. That the
+        # interpreter does not wait for this one was settled when it started.
+        threading.current_thread()._daemonic = False   # type: ignore[attr-defined]
         while not self._quit:
             self.baton.wait()
             job, self.job = self.job, None

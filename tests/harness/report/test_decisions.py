@@ -11,7 +11,7 @@ from lock_programs import program
 from harness import (At, Meet, Mutex, RWSemaphore, Scenario, explore, force, predict, replay, run)
 from harness.exploration.token import schedule_of, token_of
 from harness.locks.task import Task
-from harness.meetings.one_by_one import Refusal
+from harness.meetings.refusal import Refusal
 from harness.programs.threads import scenario_of
 from harness.report.decisions import telling, whys
 from harness.runtime.recorder import Event

@@ -1,0 +1,337 @@
+"""A time limit in a free run is a choice, not a clock: where nobody acts, it runs out at once."""
+
+import itertools
+import re
+import threading
+import time
+
+import pytest
+
+from harness import At, Completion, Meet, Mutex, RWSemaphore, Scenario, Verdict, force, predict, run
+
+HOUR = 3600
+BOTH_WAYS = pytest.mark.parametrize("detect", ("block", "timeout"))
+
+
+def once(world, **more):
+    return run(world, runs=1, **more)
+
+
+# -- which limit runs out, and when ----------------------------------------------------------------
+
+
+@BOTH_WAYS
+def test_the_limit_that_ends_first_runs_out_first_without_waiting_for_it(detect):
+    story = []
+
+    def world():
+        def role(name, *limits):
+            for limit in limits:
+                assert not Completion(name).wait(limit * HOUR)
+                story.append(name)
+
+        return {"often": lambda: role("often", 2, 2, 2), "once": lambda: role("once", 5)}
+
+    assert once(world, detect=detect).verdict is Verdict.CLEAN
+    assert story == ["often", "often", "once", "often"]    # after 2, 4, 5 and 6 hours
+
+
+def kinds_of_waits():
+    def mutex(lock, sem, never, other):
+        return lock.acquire(timeout=HOUR)
+
+    def read(lock, sem, never, other):
+        return sem.down_read_timeout(HOUR)
+
+    def write(lock, sem, never, other):
+        return sem.down_write_timeout(HOUR)
+
+    def join(lock, sem, never, other):
+        other.join(HOUR)
+        return not other.is_alive()
+
+    return [mutex, read, write, join]
+
+
+@pytest.mark.parametrize("wait", kinds_of_waits())
+def test_every_kind_of_wait_with_a_limit_ends_so(wait):
+    story = []
+
+    def world():
+        lock, sem, never, release = Mutex("m"), RWSemaphore("s"), Completion("n"), Completion("r")
+
+        def holder():
+            with lock, sem.down_write():
+                never.complete()
+                release.wait(by="waiter")
+
+        def waiter():
+            other = threading.Thread(target=holder)
+            other.start()
+            never.wait()
+            story.append(wait(lock, sem, never, other))
+            release.complete()
+            other.join()
+
+        return {"waiter": waiter}
+
+    assert (once(world).verdict, story) == (Verdict.CLEAN, [False])
+    assert threading.active_count() == 1
+
+
+def test_while_a_role_computes_the_clock_goes_on():
+    story = []
+
+    def world():
+        done = Completion("done")
+
+        def computes():
+            while not done._waiters:
+                pass
+            time.sleep(0.01)    # nobody could go on by himself meanwhile
+            done.complete()
+
+        return {"waits": lambda: story.append(done.wait(HOUR)), "computes": computes}
+
+    assert (once(world).verdict, story) == (Verdict.CLEAN, [True])
+
+
+def test_while_a_thread_outside_may_act_the_clock_goes_on():
+    story = []
+
+    def world():
+        done = Completion("done")
+
+        def outside():
+            while not done._waiters:
+                pass
+            time.sleep(0.01)
+            done.complete()
+
+        threading.Thread(target=outside, daemon=True).start()
+        return {"waits": lambda: story.append(done.wait(HOUR))}
+
+    assert (once(world).verdict, story) == (Verdict.CLEAN, [True])
+
+
+def test_who_was_granted_is_not_taken_for_one_that_waits():
+    """The last to wait, with a limit, comes before the one it let go has gone on."""
+    story = []
+
+    def world():
+        ping, pong = Completion("ping"), Completion("pong")
+
+        def first():
+            for _ in range(200):
+                ping.complete()
+                story.append(pong.wait(HOUR))
+
+        def second():
+            for _ in range(200):
+                story.append(ping.wait(HOUR))
+                pong.complete()
+
+        return {"first": first, "second": second}
+
+    assert (once(world).verdict, set(story)) == (Verdict.CLEAN, {True})
+
+
+# -- limits that run out again ---------------------------------------------------------------------
+
+
+def event_that_nobody_sets():
+    done, lock = Completion("done"), Mutex("m")
+
+    def polls():
+        while not done.wait(HOUR):
+            with lock:
+                pass
+
+    return {"polls": polls}
+
+
+def lock_that_nobody_gives_back():
+    lock, never = Mutex("m"), Completion("never")
+
+    def retries():
+        while not lock.acquire(timeout=0.001):
+            pass
+        lock.release()
+
+    def holds():
+        with lock:
+            never.wait()
+
+    return {"holds": holds, "retries": retries}
+
+
+def two_who_wait_for_each_other():
+    ready, steady = Completion("ready"), Completion("steady")
+
+    def polls(mine, other):
+        while not other.wait(0.5):
+            pass
+        mine.complete_all()
+
+    return {"one": lambda: polls(ready, steady), "two": lambda: polls(steady, ready)}
+
+
+@pytest.mark.parametrize("call", (run, predict))
+@pytest.mark.parametrize("world", (event_that_nobody_sets, two_who_wait_for_each_other))
+def test_a_limit_that_runs_out_twice_in_one_state_is_a_hang_known_at_once(call, world):
+    result = call(world)
+    assert (result.verdict, result.how) == (Verdict.HANG, "observed")
+    assert "its time limit runs out again and again, and nothing changes" in \
+        result.outcome.gravest.text
+    assert threading.active_count() == 1
+
+
+def test_who_retries_for_a_lock_that_is_never_given_back_hangs_by_prediction_too():
+    assert predict(lock_that_nobody_gives_back).verdict is Verdict.HANG
+
+
+def test_another_limit_may_change_what_one_cannot():
+    def world():
+        done = Completion("done")
+
+        def polls():
+            while not done.wait(1):
+                pass
+
+        def sets():
+            assert not Completion("late").wait(100_000)
+            done.complete_all()
+
+        return {"polls": polls, "sets": sets}
+
+    assert once(world).verdict is Verdict.CLEAN
+
+
+class Client:
+    failed = 0
+
+
+@pytest.mark.parametrize("count", ("local", "attribute"))
+def test_a_counter_of_retries_is_no_repetition(count):
+    def world():
+        done, client = Completion("done"), Client()
+
+        def in_a_local():
+            failed = 0
+            while failed < 500 and not done.wait(HOUR):
+                failed += 1
+
+        def in_an_attribute():
+            while client.failed < 500 and not done.wait(HOUR):
+                client.failed += 1
+
+        return {"retries": in_a_local if count == "local" else in_an_attribute}
+
+    assert once(world).verdict is Verdict.CLEAN
+
+
+def test_a_loop_that_looks_at_a_clock_does_not_hang():
+    def world():
+        done, end = Completion("done"), time.monotonic() + 0.1
+
+        def role():
+            while time.monotonic() < end:
+                done.wait(0.01)
+
+        return {"role": role}
+
+    assert once(world).verdict is Verdict.CLEAN
+
+
+def test_states_that_are_not_known_are_left_to_the_clock_and_then_to_the_bound():
+    """What a counter in C says is not known; each limit takes no time, so the clock is no help."""
+    ticks = itertools.count()
+
+    def world():
+        done, lock = Completion("done"), Mutex("m")
+
+        def polls():
+            for _ in map(str, ticks):
+                done.wait(0)
+                with lock:
+                    pass
+                assert not done.wait(0.001)
+
+        return {"polls": polls}
+
+    result = once(world, timeout=0.2)
+    assert (result.verdict, result.coverage["runs"]) == (Verdict.INCONCLUSIVE, 1)
+    assert re.match(r"polls \(at test_limits.py:\d+\) still runs, as only time limits run out",
+                    result.outcome.gravest.text)
+
+
+# -- forcing ---------------------------------------------------------------------------------------
+
+
+def behind_three_retries(meet=()):
+    a, b, done = Mutex("a"), Mutex("b"), Completion("done")
+
+    def retries():
+        failed = 0
+        while failed < 3:
+            if done.wait(HOUR):
+                return
+            failed += 1
+        with b, a:
+            pass
+
+    def main():
+        with a, b:
+            pass
+        done.complete_all()
+
+    return Scenario({"retries": retries, "main": main}, meet=meet)
+
+
+def behind_a_semaphore(meet=()):
+    a, b, sem = Mutex("a"), Mutex("b"), RWSemaphore("sem")
+
+    def gives_up():
+        if sem.down_read_timeout(HOUR):
+            sem.up_read()
+        else:
+            with b, a:
+                pass
+
+    def main():
+        with sem.down_write(), a, b:
+            pass
+
+    return Scenario({"gives up": gives_up, "main": main}, meet=meet)
+
+
+@pytest.mark.parametrize("world, role", ((behind_three_retries, "retries"),
+                                         (behind_a_semaphore, "gives up")))
+def test_a_deadlock_behind_a_limit_is_forced(world, role):
+    predicted = predict(world)
+    assert predicted.verdict is Verdict.DEADLOCK
+    assert [each.status for each in predicted.predictions] == ["forced"]
+    assert force(world, runs=3).coverage["verdicts"] == {"deadlock": 3}
+    meet = Meet(At("main", "b", holding="a"), At(role, "a", holding="b"))
+    assert force(lambda: world(meet), runs=3).coverage["verdicts"] == {"deadlock": 3}
+
+
+def test_a_meeting_is_given_up_whose_partner_polls_for_what_comes_after_it():
+    def world():
+        lock, done = Mutex("m"), Completion("done")
+
+        def polls():
+            while not done.wait(HOUR):
+                pass
+            with lock:
+                pass
+
+        def main():
+            with lock:
+                pass
+            done.complete_all()
+
+        return Scenario({"polls": polls, "main": main},
+                        meet=Meet(At("main", "m"), At("polls", "m")))
+
+    assert force(world).verdict is Verdict.NOT_REACHED
