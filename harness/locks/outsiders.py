@@ -41,18 +41,19 @@ class Member:
     Attributes:
         name: what reports call it.
         at: where it was started.
+        thread: it, unless it was started past `threading`.
     """
 
     def __init__(self, name: str, at: str, thread: threading.Thread | None = None) -> None:
         self.name, self.at = name, at
-        self._thread = thread
+        self.thread = thread
         self._ident: int | None = None
         self._ended = False
 
     @property
     def is_alive(self) -> bool:
         """Whether it has not ended; it need not have begun."""
-        return self._thread.is_alive() if self._thread is not None else not self._ended
+        return self.thread.is_alive() if self.thread is not None else not self._ended
 
     @property
     def task(self) -> Task | None:
@@ -62,7 +63,7 @@ class Member:
     @property
     def ident(self) -> int | None:
         """Its identifier, once it has begun."""
-        return self._ident if self._thread is None else self._thread.ident
+        return self._ident if self.thread is None else self.thread.ident
 
     def body(self, members: list[Member], function: Callable[..., Any]) -> Callable[..., Any]:
         """Return what does what *function* does, in a thread of which nobody else keeps track."""

@@ -92,7 +92,7 @@ class PlayedRun(Run):
                 self._watch()
                 self.outside = self.outsiders.used(self.locks_used)
             stuck = self._stuck()
-            workers.finish(self.tasks)
+            self.notes += workers.finish(self.tasks, self._left_over())
         except BaseException as exc:
             try:
                 aside(lambda: self._abandon(workers))
@@ -208,7 +208,12 @@ class PlayedRun(Run):
                 self.stop(self.finding(Verdict.INCONCLUSIVE, "observed", "interrupted"))
         if self.unfinished:
             self._done.acquire(True, GRACE)
-        workers.finish(self.tasks)
+        self.notes += workers.finish(self.tasks, self._left_over())
+
+    def _left_over(self) -> Iterable[threading.Thread]:
+        """Return threads of the world for which nobody may come any more: roles were unwound."""
+        return [member.thread for member in self.scenario.family
+                if self.unwinding and member.thread is not None and member.is_alive]
 
     def show_waits(self) -> None:
         """Let it be seen who waits for what. Called with the guard held, before all are let go."""

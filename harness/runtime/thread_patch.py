@@ -91,11 +91,32 @@ def _forget() -> None:
         _put_back()
 
 
+def give_up(thread: threading.Thread) -> bool:
+    """Let the interpreter end though *thread*, of a run that could not end it, goes on.
+
+    At its end it joins each thread that is no daemon, and `concurrent.futures` the workers of every
+    pool, daemons or not. Other threads stay what they are.
+
+    Returns:
+        Whether it will: a thread that was started as no daemon cannot be let go from 3.13 on.
+    """
+    pools = sys.modules.get("concurrent.futures.thread")
+    getattr(pools, "_threads_queues", {}).pop(thread, None)
+    lock = getattr(thread, "_tstate_lock", None)
+    if lock is not None and hasattr(threading, "_shutdown_locks"):
+        threading._shutdown_locks.discard(lock)
+        return True
+    return thread.daemon or not thread.is_alive()
+
+
 def _start(thread: threading.Thread) -> None:
     run = current().run
     # A thread started before is refused by the interpreter, as ever.
     if run is None or run.alone or run.unwinding or run.over or thread.ident is not None:
         members = family() if run is None or run.alone else None
+        if run is not None and run.unwinding and not run.watched and thread.ident is None:
+            # Of no run any more, and nobody may come to end it.
+            thread.daemon, members = True, getattr(getattr(run, "scenario", None), "family", None)
         if members is not None and thread.ident is None:
             thread._harness_family = members    # type: ignore[attr-defined]
             members.append(Member(thread.name, caller_at(sys._getframe(1)), thread))

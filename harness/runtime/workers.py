@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -196,8 +196,13 @@ class Workers:
         self._lent.append(baton)
         return baton
 
-    def finish(self, tasks: Sequence[Task]) -> None:
-        """Take back the workers whose roles have ended; give up on the rest."""
+    def finish(self, tasks: Sequence[Task],
+               beside: Iterable[threading.Thread] = ()) -> list[str]:
+        """Take back the workers whose roles have ended; give up on the rest, and on *beside*.
+
+        Returns:
+            A sentence on each thread for which the interpreter waits at its end all the same.
+        """
         for task, worker in self._busy:
             if not task.ended:
                 self._workers.remove(worker)
@@ -209,3 +214,6 @@ class Workers:
         if all(task.ended for task in tasks):
             self._batons += self._lent
         self._lent.clear()
+        threads = [task.thread for task in tasks if task.thread is not None and not task.ended]
+        return [f"Thread {thread.name} is no daemon, and this Python waits for it when it ends."
+                for thread in (*threads, *beside) if not thread_patch.give_up(thread)]
