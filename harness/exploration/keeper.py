@@ -24,7 +24,6 @@ from typing import Any
 from ..locks import afresh, exits
 from ..locks.callsite import first_line
 from ..locks.errors import ScenarioError
-from ..runtime import end_signals
 from ..runtime.process_state import settled
 from ..runtime.building import build
 from ..runtime.scenario import Scenario
@@ -77,8 +76,8 @@ def keep(requests: int, results: int, page: mmap.mmap, scenario: Callable[..., A
     Args:
         handlers: what handles signals in a child.
     """
-    for number in end_signals.ENDING:    # the caller's, who tells us
-        signal.signal(number, signal.SIG_IGN)
+    # What asks to end is the caller's, who tells us. It forked us while that was to come later.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)    # a child's, too, and whatever that starts
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     gc.freeze()    # what the caller left is the caller's to end
     poll = select.poll()

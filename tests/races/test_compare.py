@@ -10,6 +10,7 @@ from harness.cli.commands import COMMANDS
 from harness import stress
 from pcimodel.__main__ import main
 from pcimodel.fixes import FIXES
+from pcimodel.lab import compare as table_of_cells
 from pcimodel.lab.machines import MACHINES
 from pcimodel.lab.scenarios import SCENARIOS
 from pcimodel.trees import TREES
@@ -137,6 +138,40 @@ def test_an_interrupt_keeps_the_scenarios_that_were_done(capsys, monkeypatch):
     monkeypatch.setitem(COMMANDS, "stress", COMMANDS["stress"]._replace(function=stress_two))
     status, out, _ = run_main(capsys, "stress", "all")
     assert (status, [name in out for name in done]) == (130, [True, True])
+
+
+def interrupted_after(number, plain):
+    """Return *plain*, which Ctrl-C breaks into when it is called once more."""
+    calls = []
+
+    def called(*given, **more):
+        calls.append(given)
+        if len(calls) > number:
+            raise KeyboardInterrupt
+        return plain(*given, **more)
+
+    return called
+
+
+def test_an_interrupt_keeps_the_cells_and_scenarios_that_were_filled_in_the_file_too(
+        capsys, monkeypatch, tmp_path):
+    file = tmp_path / "x.json"
+    two = ("--scenario", "vf-driver-load", "--scenario", "unbind-vs-aer")
+    monkeypatch.setattr(table_of_cells, "judge", interrupted_after(2, table_of_cells.judge))
+    status, out, err = run_main(capsys, *two, "--fix", "defer-vf-add", "--fix",
+                                "collect-then-lock", "--json", str(file))
+    data = json.loads(file.read_text())
+    assert (status, err, [cell["fix"] for cell in data["cells"]], data["interrupted"]) == (
+        130, "\ninterrupted\n", [None, "defer-vf-add"], True)
+    assert out.splitlines()[2].split() == ["vf-driver-load", "clean", "clean"]
+    assert "What another policy" not in out
+    monkeypatch.setattr(table_of_cells, "judge", interrupted_after(0, None))
+    assert run_main(capsys, *two)[:2] == (130, "")    # no cell, no table
+    monkeypatch.setitem(COMMANDS, "stress", COMMANDS["stress"]._replace(
+        function=interrupted_after(2, lambda factory, **_: stress(factory, runs=1, seed=1))))
+    status, out, _ = run_main(capsys, "stress", "all", "--json", str(file))
+    data = json.loads(file.read_text())
+    assert (status, len(data["results"]), data["interrupted"]) == (130, 2, True)
 
 
 @pytest.mark.parametrize("policy, changed", [

@@ -4,6 +4,7 @@ clean or an error of its own; run as commands, in processes of their own.
 
 import atexit
 import os
+import signal
 import sys
 import threading
 import time
@@ -102,6 +103,10 @@ def file_left_open():
 def stdout_replaced():
     sys.stdout = open(os.devnull, "w")    # noqa: SIM115
     return one_lock()
+
+
+def ends_its_process():
+    return one_lock(lambda: os.kill(os.getpid(), signal.SIGTERM))
 
 
 def blocks_in_a_child():

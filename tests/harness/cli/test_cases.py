@@ -215,6 +215,22 @@ def test_the_policy_is_part_of_the_command_that_shows_it_again(capsys):
         f"Again: python -m harness force {reference} --policy fair"
 
 
+def test_interrupt_keeps_the_cases_that_were_judged(capsys, monkeypatch, tmp_path):
+    file, rows = tmp_path / "x.json", iter([{"name": "one", "expected": "ok", "got": "ok",
+                                             "ok": True, "why": ""}])
+
+    def judge(*_):
+        yield from rows
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cases, "judge_all", judge)
+    assert main(["cases", SELFTEST, "--json", str(file)]) == 130
+    data = json.loads(file.read_text())
+    assert ([row["name"] for row in data["cases"]], data["passed"], data["interrupted"]) == (
+        ["one"], 1, True)
+    assert capsys.readouterr().out.startswith("one")
+
+
 def test_json_to_standard_output_is_one_object_and_nothing_else(capsys):
     assert main(["cases", SELFTEST, "--json", "-"]) == 0
     data = json.loads(capsys.readouterr().out)

@@ -112,6 +112,12 @@ def test_processes_of_an_exploration_end_with_the_command(command):
         assert len(forked - {child.pid}) == 2 and all(map(_is_gone, forked))
 
 
+def test_process_of_an_exploration_is_ended_by_what_would_end_it_in_a_call(command):
+    child = command("explore", "ending_worlds:ends_its_process", "--fresh")
+    out, err = child.communicate(timeout=20)
+    assert (child.returncode, "(signal 15)" in out, err) == (1, True, ""), out
+
+
 def _is_gone(pid):
     """Say whether a process has ended; one that nobody has reaped yet has."""
     try:

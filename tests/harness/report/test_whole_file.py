@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -37,8 +38,10 @@ class Steps:
             self.made.append(name)
             if len(self.made) == at and when == "before":
                 raise fails
+            if len(self.made) == at and when == "signal":
+                signal.raise_signal(signal.SIGINT)
             done = plain(*arguments, **more)
-            if len(self.made) == at:
+            if len(self.made) == at and when == "after":
                 raise fails
             return done
         return stepping
@@ -80,6 +83,20 @@ def test_failure_at_any_step_leaves_a_whole_file_and_nothing_beside_it(
     # What is opened and not given back cannot be removed; nor can what refuses to be.
     left = {key for key, (_, some) in at_each.items() if some}
     assert ({whole for whole, _ in at_each.values()}, left - {(1, "after")}) == ({True}, set())
+
+
+@pytest.mark.parametrize("at", range(1, len(STEPS) + 1))
+def test_signal_at_any_step_comes_when_the_file_is_whole(monkeypatch, tmp_path, at):
+    file = tmp_path / "x"
+    file.write_text(OLD)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patch:
+            Steps(patch, at, "signal")
+            whole_file.write(str(file), NEW)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (file.read_text(), litter(tmp_path)) == (NEW, [])
 
 
 def test_short_write_goes_on(monkeypatch, tmp_path):
