@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -75,7 +75,8 @@ class Follower(Strategy):
     def __init__(self, schedule: Sequence[Turn], *, strictly: bool = True,
                  counted: Callable[[ControlledTask], bool] = is_operation,
                  operation: Callable[[str], int] | None = None, polls: bool = False) -> None:
-        self._left, self._length = list(schedule), len(schedule)
+        self._left, self._length = deque(schedule), len(schedule)
+        self._times = Counter(schedule)         # how often each turn stands in what is left
         self._strictly, self._counted, self._operation = strictly, counted, operation
         self._polls = polls
         self._done: Counter[str] = Counter()    # counted operations, by role
@@ -99,7 +100,7 @@ class Follower(Strategy):
             task = tasks.get(turn.role)
             ahead_by = 1 if task is None else self._ahead_by(task, turn)
             if ahead_by < 0:
-                del self._left[at]    # it went by without a stop, or never comes
+                self._drop(at)    # it went by without a stop, or never comes
                 if self._strictly and task is not None and task.ended \
                         and turn.operation >= self._done[turn.role]:
                     self._length -= 1
@@ -108,8 +109,8 @@ class Follower(Strategy):
             at_request = ahead_by == 0 and turn.operation != NEXT
             label = -1 if task is None else self._label(task, turn, ahead_by, moves)
             if label >= 0 and task is not None:
-                if ahead_by == 0 and not self._keeps(task, turn, at):
-                    del self._left[at]
+                if ahead_by == 0 and not self._keeps(task, turn):
+                    self._drop(at)
                 return self._goes(task, label)
             if at_request and task is not None:
                 self._waiting.add(turn)
@@ -132,7 +133,11 @@ class Follower(Strategy):
         return sorted(super().came_to_wait(blocked),
                       key=lambda task: places.get(turns[task], len(places)))
 
-    def _keeps(self, task: ControlledTask, turn: Turn, at: int) -> bool:
+    def _drop(self, at: int) -> None:
+        self._times[self._left[at]] -= 1
+        del self._left[at]
+
+    def _keeps(self, task: ControlledTask, turn: Turn) -> bool:
         """Say whether *task* needs *turn* for more than the stop at which it stands.
 
         One that is only queued now, and has no other turn for the grant, does. So does one that
@@ -141,7 +146,7 @@ class Follower(Strategy):
         if turn.operation == NEXT or turn.queues:
             return False
         several = task.kind in QUEUEING or self._operation is not None
-        return several and turn not in self._left[at + 1:]
+        return several and self._times[turn] == 1    # there is no other
 
     def _ahead_by(self, task: ControlledTask, turn: Turn) -> int:
         """Return how far ahead of *task* the operation of *turn* is; negative if it has passed."""
@@ -169,12 +174,14 @@ class Follower(Strategy):
 
     def _note(self, run: ControlledRun, turn: Turn) -> None:
         """Keep the first turn that could not come."""
+        if self.diverged:
+            return
         role = printable(turn.role)    # which a stranger may have written
         if turn.operation == NEXT:
             why = f"step {len(run.steps) + 1} is {role}'s, which cannot go on there"
         else:
             why = f"operation {self.passed + 1} is {role}'s, which is not asking for anything"
-        self.diverged = self.diverged or why
+        self.diverged = why
 
 
 @dataclass(frozen=True)

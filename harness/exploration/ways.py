@@ -35,10 +35,6 @@ def way_of(name: str, seed: int, preemptions: int | None,
     """
     preemptions = PREEMPTIONS if preemptions is None else preemptions
     depth = DEPTH if depth is None else depth
-    if preemptions < 0:
-        raise ScenarioError(f"preemptions is {preemptions}, expected at least 0")
-    if depth < 1:
-        raise ScenarioError(f"depth is {depth}, expected at least 1")
     makers: dict[str, Callable[[], Strategy]] = {
         "dpor": Reduced, "dfs": DepthFirst, "bounded": lambda: PreemptionBounded(preemptions),
         "random": lambda: Random(seed), "pct": lambda: PCT(seed, depth)}
@@ -51,8 +47,6 @@ def check_strategy(name: str, **given: int | None) -> None:
     Raises:
         ScenarioError: see above.
     """
-    if name not in STRATEGIES:
-        raise ScenarioError(f"unknown strategy {name!r}; one of {', '.join(STRATEGIES)}")
     for argument, value in given.items():
         if value is not None and not heeds(name, argument):
             raise ScenarioError(f"{argument} is of strategy {' and '.join(_HEEDED_BY[argument])}: "

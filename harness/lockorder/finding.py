@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from ..locks.arguments import expected
 from ..locks.callsite import Chain
 from ..locks.errors import ScenarioError
 from ..locks.node import ImpliedClass
@@ -132,10 +133,9 @@ def checked_baseline(baseline: Any) -> dict[str, str]:
     if baseline is None:
         return {}
     if isinstance(baseline, (str, os.PathLike)):
-        return read_baseline(os.fspath(baseline))
+        return read_baseline(os.fsdecode(baseline))
     if not isinstance(baseline, Mapping):
-        raise ScenarioError(f"baseline is {baseline!r}, expected a file or a mapping from cycles "
-                            f"to reasons")
+        raise expected("baseline", baseline, "a file or a mapping from cycles to reasons")
     return dict(_known_cycle(f"{cycle}  # {reason}", "baseline")
                 for cycle, reason in baseline.items())
 

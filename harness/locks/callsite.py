@@ -23,7 +23,7 @@ from typing import Any, TypeGuard, TypeVar
 
 from readerwriterlock import rwlock
 
-from .errors import LockTaken, ProcessExit
+from .errors import LockTaken, ProcessExit, ScenarioError
 
 Call = tuple[CodeType, int]
 # Calls, innermost first, as one flat tuple (code, offset, code, ...): one object for each event.
@@ -54,10 +54,13 @@ def vocabulary(verbs: Verbs) -> Verbs:
         verbs: the path of the file; or the function: ``@vocabulary`` is a decorator that leaves it
             as it is.
     """
+    code = getattr(verbs, "__code__", None)
     if isinstance(verbs, str):
         _vocabulary.add(verbs)
+    elif not isinstance(code, CodeType):
+        raise ScenarioError(f"verbs is {shown(verbs)}, expected a function of Python, or the path "
+                            f"of a file of them")
     else:
-        code = verbs.__code__
         _verbs[id(code)] = code
     return verbs
 

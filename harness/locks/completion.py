@@ -7,6 +7,7 @@ from collections import deque
 from typing import Any
 
 from .callsite import shown
+from .arguments import limit
 from .node import Node, ask, ended_wait, grant, refused, wait
 from .outsiders import listeners, saw, wait_outside
 from .parking import afterwards, enter, leave
@@ -102,6 +103,8 @@ class Completion(Node):
         Returns:
             False if the time was up.
         """
+        if timeout is not None:
+            limit("timeout", timeout)
         task = current()
         if task.run is None:
             granted = wait_outside(task, self, WAIT, timeout is not None, self._wait, task,

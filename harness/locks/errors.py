@@ -78,7 +78,7 @@ def unknown_name(what: str, name: str, known: Sequence[str]) -> ScenarioError:
     """Return the refusal of *name*, after the words *what*, with the nearest that is known."""
     # "expect" is nearer to "expect_before" than its letters say.
     near = [longer for longer in known if longer.startswith(f"{name}_")] \
-        or difflib.get_close_matches(name, known, 1)
+        or difflib.get_close_matches(str(name), known, 1)
     if near:
         return ScenarioError(f"{what} {name!r}; did you mean {' or '.join(map(repr, near))}?")
     return ScenarioError(f"{what} {name!r}; there are {', '.join(known)}")

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Hashable
 from typing import Any
 
+from .arguments import expected, function, or_none, text
 from .errors import ScenarioError
 from .origin import Origin, made_in, of_any
 from .parking import park, unpark
@@ -22,9 +23,10 @@ OUTSIDE = Task("a thread outside the run")
 
 def nested_request(nested: int, why: str, acquire: Any, *args: Any) -> Any:
     """Call *acquire*, with the request marked as of subclass *nested* (see `Mutex.acquire`)."""
-    if nested not in range(8) or not why:
-        raise ScenarioError(f"nested is {nested!r}, why is {why!r}: "
-                            f"expected a subclass from 1 to 7, and a reason")
+    if type(nested) is not int or not 0 < nested < 8:
+        raise expected("nested", nested, "a subclass from 1 to 7")
+    if not isinstance(why, str) or not why:
+        raise expected("why", why, "a reason, which nested needs")
     task = current()
     before, task.nested = task.nested, (nested, why)
     try:
@@ -63,6 +65,10 @@ class LockClass(str):
 
     def __new__(cls, name: str, order: Callable[[Any, Any], bool] | None = None, exempt: str = "",
                 novalidate: str = "", why: str = "") -> LockClass:
+        for argument, value in (("name", name), ("exempt", exempt), ("novalidate", novalidate),
+                                ("why", why)):
+            text(argument, value)
+        or_none(function)("order", order)
         if order is not None and not why:
             raise ScenarioError(f"lock class {name}: an order needs a reason (why=...)")
         lock_class = super().__new__(cls, name)
@@ -80,7 +86,7 @@ class ImpliedClass(str):
 def _plain_class(lock_class: str) -> str:
     if isinstance(lock_class, LockClass):
         return lock_class
-    return text_of(lock_class, "the class of a lock")
+    return text_of(lock_class, "lock_class, the class of a lock,")
 
 
 _tame: set[type] = set()    # classes of locks that were looked at

@@ -20,13 +20,17 @@ import time
 from functools import partial
 from typing import Any
 
-from .errors import ForeignRelease, HeldLockFreed, ReleaseWithoutHold, ScenarioError
+from .arguments import limit, one_of
+from .errors import ForeignRelease, HeldLockFreed, ReleaseWithoutHold
 from .node import Guard, Node, OUTSIDE, ask, drop, ended_wait, nested_request, refused
 from .outsiders import listeners, saw, wait_outside
 from .parking import afterwards, enter, leave, refuse_to_wait
 from .task import EXCLUSIVE, SHARED, Task, this_thread
 from .rwsem_inner import InnerLock, Request
 from .rwsem_policy import POLICIES, blocked_by
+
+
+check_policy = one_of(POLICIES)
 
 
 class RWSemaphore(Node):
@@ -51,8 +55,8 @@ class RWSemaphore(Node):
     def __init__(self, name: str | None = None, lock_class: str | None = None,
                  policy: str = "writer") -> None:
         Node.__init__(self, name, lock_class)
-        if policy not in POLICIES:
-            raise ScenarioError(f"unknown policy {policy!r}; one of {', '.join(POLICIES)}")
+        if type(policy) is not str or policy not in POLICIES:
+            check_policy("policy", policy)
         self.policy = policy
         self._inner: list[InnerLock] = []
         self._rw = POLICIES[policy](lock_factory=self._make_inner)   # type: ignore
@@ -88,10 +92,12 @@ class RWSemaphore(Node):
 
     def down_read_timeout(self, timeout: float) -> bool:
         """Take it for reading within *timeout* seconds; return whether that was possible."""
+        limit("timeout", timeout)
         return self._down(SHARED, max(timeout, 0))
 
     def down_write_timeout(self, timeout: float) -> bool:
         """Take it for writing within *timeout* seconds; return whether that was possible."""
+        limit("timeout", timeout)
         return self._down(EXCLUSIVE, max(timeout, 0))
 
     def _down(self, mode: str, timeout: float) -> bool:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from . import afresh
+from .callsite import shown
 from .errors import ScenarioError
 from .one_line import one_line
 
@@ -224,7 +225,7 @@ def step(on: str = "") -> None:
         ScenarioError: *on* is no string.
     """
     if not isinstance(on, str):
-        raise ScenarioError(f"step({on!r}): expected the name of what is used, a string")
+        raise ScenarioError(f"step: on is {shown(on)}, expected the name of what is used, a string")
     task = current()
     if task.run is not None:
         task.run.step(task, on)

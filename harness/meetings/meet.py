@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from ..locks.arguments import expected, one_of, or_none, text
+from ..locks.callsite import shown
 from ..locks.errors import ScenarioError
 from ..locks.node import Node
 from ..locks.one_line import one_line
@@ -42,9 +44,15 @@ class At:
     function: str | None = None
 
     def __post_init__(self) -> None:
-        if self.mode not in (None, EXCLUSIVE, SHARED, WAIT):
-            raise ScenarioError(f"At({self.role!r}, ...): unknown mode {self.mode!r}")
+        text("At: role", self.role)
+        or_none(text)("At: function", self.function)
+        or_none(one_of((EXCLUSIVE, SHARED, WAIT)))("At: mode", self.mode)
         several = not isinstance(self.holding, (str, Node))
+        if several and not isinstance(self.holding, (list, tuple)):
+            raise expected("At: holding", self.holding, "a lock, a name or a class, or several")
+        for lock in (self.lock, *(self.holding if several else ())):
+            if not isinstance(lock, (str, Node)):
+                raise expected("At: lock", lock, "a lock, its name or its class")
         object.__setattr__(self, "holding", tuple(self.holding) if several else (self.holding,))
 
     def is_reached(self, task: Task, lock: Any, mode: str) -> bool:
@@ -75,8 +83,13 @@ class Meet:
     """
 
     def __init__(self, *points: At, writers: Sequence[str] = ()) -> None:
-        if not all(isinstance(point, At) for point in points):
-            raise ScenarioError(f"a meeting is made of At(...) points, not of {points!r}")
+        for point in points:
+            if not isinstance(point, At):
+                raise ScenarioError(f"Meet: a meeting is made of At(...) points, not of "
+                                    f"{shown(point)}")
+        if isinstance(writers, str) or not isinstance(writers, Sequence) \
+                or not all(isinstance(name, str) for name in writers):
+            raise expected("Meet: writers", writers, "a list of names of semaphores")
         roles = [point.role for point in points]
         if len(points) + len(writers) < 2 or not points or len(set(roles)) != len(roles):
             raise ScenarioError("a meeting needs at least two points, each of another role")
@@ -119,7 +132,7 @@ def listed(meet: Meet | Iterable[Meet]) -> list[Meet]:
     """Return *meet*, a meeting or several, as a list."""
     meets = list(meet) if isinstance(meet, Iterable) else [meet]
     if not all(isinstance(meeting, Meet) for meeting in meets):
-        raise ScenarioError(f"meet is {meet!r}, expected a Meet or several")
+        raise expected("meet", meet, "a Meet or several")
     return meets
 
 

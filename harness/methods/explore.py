@@ -82,7 +82,10 @@ def explore(scenario: Callable[[], Any], *, strategy: str = "dpor",
         ScenarioError: the scenario or an argument makes no sense, or is of another strategy.
         Interrupted: Ctrl-C; its `result` says what was covered.
     """
-    check_arguments(max_schedules, seconds, timeout, "block")
+    check_arguments(scenario=scenario, strategy=strategy, max_schedules=max_schedules,
+                    seconds=seconds, seed=seed, all=all, timeout=timeout, engine=engine,
+                    check_determinism=check_determinism, trust_locks=trust_locks, depth=depth,
+                    preemptions=preemptions, progress=progress, fresh=fresh)
     check_strategy(strategy, preemptions=preemptions, depth=depth, trust_locks=trust_locks or None)
     seed = random.randrange(2**32) if seed is None else seed
     way = way_of(strategy, seed, preemptions, depth)

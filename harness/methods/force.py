@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from ..locks.arguments import expected
 from ..meetings.meet import Meet, listed
 from ..meetings.nowhere import Seen
 from ..meetings.one_by_one import OneByOne, attempts
@@ -32,6 +33,8 @@ def force(scenario: Callable[[], Any], *, runs: int = 1, seconds: float | None =
     found. If the roles cannot be made to meet the verdict is `not-reached`, unless something was
     found.
     """
+    if runs is None:    # without an end
+        raise expected("runs", runs, "a whole number of at least 1")
     call = Call(scenario, runs, seconds, timeout, detect)
     return repeat(call, runs, _Forcer(call).once)
 

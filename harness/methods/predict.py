@@ -33,7 +33,7 @@ from ..runtime.solo_run import Unfinished
 from ..runtime.verdict import Finding, Outcome, Verdict, counted
 from ..runtime.workers import Workers
 from .exhaust import MOST_STATES, Exhaustive
-from .tally import TIMEOUT, Call, Tally, gravest_of, workers_of_a_call
+from .tally import TIMEOUT, Call, Tally, check_arguments, gravest_of, workers_of_a_call
 
 MOST_RUNS = 6            # clean runs, each in another order of start
 MOST_REFUSED = 5         # runs in which trylocks fail
@@ -48,8 +48,7 @@ def predict(scenario: Callable[[], Any], *, runs: int | None = None, seconds: fl
     Args:
         runs: how many clean runs to learn from, each with another role first; default: one for each
             order of start, up to six.
-        seconds: stop after this time.
-        timeout, detect: of each run, as for `run`.
+        seconds: stop after this time; timeout, detect: of each run, as for `run`.
         baseline: cycle of classes -> why it is known, or a file of such lines (`read_baseline`); a
             finding of that cycle is listed and nothing more.
         lockdep: say of each finding what the kernel's own validator would have made of it.
@@ -63,6 +62,7 @@ def predict(scenario: Callable[[], Any], *, runs: int | None = None, seconds: fl
         ScenarioError: the scenario or an argument makes no sense.
         Interrupted: Ctrl-C; its `result` is what was found so far.
     """
+    check_arguments(lockdep=lockdep)
     call, known = Call(scenario, runs, seconds, timeout, detect), checked_baseline(baseline)
     session: Session | None = None
 

@@ -41,7 +41,7 @@ def replay(token: str, scenario: Callable[..., Any] | None = None, *,
         ScenarioError: the token or the scenario cannot be used.
         Interrupted: Ctrl-C; its `result` says where the run stood.
     """
-    check_arguments(None, None, timeout, "block")
+    check_arguments(timeout=timeout, **({} if scenario is None else {"scenario": scenario}))
     reference, seed, schedule = decode(token)
     if scenario is None:
         scenario = scenario_named(*reference)

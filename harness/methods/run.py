@@ -16,7 +16,7 @@ from ..runtime.observer import Observer
 from ..runtime.verdict import Outcome
 from ..runtime.workers import Workers
 from .noise import MANNERS, Noise
-from .tally import TIMEOUT, Call, repeat
+from .tally import TIMEOUT, Call, check_arguments, repeat
 
 # When neither runs nor seconds are given. Of five small broken programs (two locks taken crosswise,
 # three philosophers, a nested read, a reader handed over, a lost wake-up) a run shows what is wrong
@@ -59,6 +59,7 @@ def race(scenario: Callable[[], Any], *, runs: int | None, seconds: float | None
     Args:
         some: make as many runs as if neither runs nor seconds were given; *seconds* is a limit.
     """
+    check_arguments(observers=observers)
     call = Call(scenario, runs, seconds, timeout, detect)
 
     def once(workers: Workers) -> Outcome:

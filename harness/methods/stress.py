@@ -18,7 +18,7 @@ from ..runtime.verdict import Outcome
 from ..runtime.workers import Workers
 from .noise import Noise
 from .replay import again as replay_again
-from .tally import TIMEOUT, Call, progress_line, repeat
+from .tally import TIMEOUT, Call, check_arguments, progress_line, repeat
 
 RUNS = 1000              # when neither runs nor seconds are given
 SWITCH_INTERVAL = 1e-4   # seconds between the interpreter's own thread switches meanwhile
@@ -37,6 +37,7 @@ def stress(scenario: Callable[..., Any], *, runs: int | None = None, seconds: fl
         ScenarioError: the scenario or an argument makes no sense.
         Interrupted: Ctrl-C; its `result` is the summary so far.
     """
+    check_arguments(seed=seed, progress=progress)
     call = Call(scenario, runs, seconds, timeout, detect)
     if runs is None and seconds is None:
         runs = RUNS

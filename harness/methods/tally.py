@@ -5,18 +5,18 @@ The file is long because each call ends in one of few ways, and here it is said 
 
 from __future__ import annotations
 
-import numbers
 import random
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from ..locks.callsite import Chain, shown
-from ..locks.errors import ScenarioError
+from ..exploration.ways import STRATEGIES
+from ..locks.arguments import (MOST_SEED, Rule, flag, function, one_of, or_none, plain, seconds,
+                               whole)
+from ..locks.callsite import Chain
 from ..report.result import Result
 from ..runtime.asking import without_assertions
 from ..runtime.free_run import FreeRun
@@ -141,7 +141,8 @@ class Call(Tally):
 
     def __init__(self, factory: Callable[..., Any], runs: int | None, seconds: float | None,
                  timeout: float, detect: str) -> None:
-        check_arguments(runs, seconds, timeout, detect)
+        check_arguments(scenario=factory, runs=runs, seconds=seconds, timeout=timeout,
+                        detect=detect)
         super().__init__(name_of(factory), seconds)
         self.factory, self.timeout, self.detect = factory, timeout, detect
         self.patience = 1.0
@@ -250,19 +251,19 @@ def progress_line(shown: bool, text: Callable[[], str]) -> Iterator[Callable[[],
             show("\n")
 
 
-def check_arguments(runs: int | None, seconds: float | None, timeout: float, detect: str) -> None:
-    """Refuse what makes no sense, in one line."""
-    for name, value in (("runs", runs), ("seconds", seconds), ("timeout", timeout)):
-        if value is not None and not isinstance(value, numbers.Real):
-            raise ScenarioError(f"{name} is {shown(value)}, expected a number")
-    if seconds is not None and not seconds > 0:
-        raise ScenarioError(f"seconds is {seconds}, expected a number above 0")
-    if runs is not None and runs < 1:
-        raise ScenarioError(f"runs is {runs}, expected at least 1")
-    if not 0 < timeout < threading.TIMEOUT_MAX:
-        raise ScenarioError(f"timeout is {timeout}, expected a number of seconds above 0")
-    if detect not in DETECT:
-        raise ScenarioError(f"detect is {detect!r}, expected one of {', '.join(DETECT)}")
+_RULES: dict[str, Rule] = {
+    "scenario": plain, "observers": function, "timeout": seconds, "seconds": or_none(seconds),
+    "detect": one_of(DETECT), "strategy": one_of(STRATEGIES),
+    "runs": or_none(whole()), "max_schedules": or_none(whole()), "depth": or_none(whole()),
+    "preemptions": or_none(whole(0)), "seed": or_none(whole(-MOST_SEED, MOST_SEED)),
+    **dict.fromkeys(("lockdep", "all", "check_determinism", "trust_locks", "engine", "progress",
+                     "fresh"), flag)}
+
+
+def check_arguments(**given: Any) -> None:
+    """Refuse what makes no sense, in one line that names the argument."""
+    for name, value in given.items():
+        _RULES[name](name, value)
 
 
 def _fingerprint(finding: Finding) -> Any:

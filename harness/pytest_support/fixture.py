@@ -10,6 +10,7 @@ and markers: the fixture hands it what they come to.
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import math
 import pytest
@@ -20,15 +21,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..exploration.token import decode
-from ..locks.errors import ScenarioError
+from ..locks.errors import ScenarioError, unknown_name
 from ..methods.explore import explore
 from ..methods.force import force
 from ..methods.predict import predict
 from ..methods.replay import replay
-from ..methods.run import race
+from ..methods.run import race, run
 from ..methods.stress import RUNS, stress
 from ..methods.ctrl_c import Interrupted
-from ..methods.tally import TIMEOUT
+from ..methods.tally import TIMEOUT, check_arguments
 from ..report.diagram import proof
 from ..report.result import Result, matched_nothing
 from ..runtime.scenario import name_of, reference_of, takes_rng
@@ -182,9 +183,14 @@ class LockHarness:
         return result
 
     def _with_settings(self, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Return *arguments*, with the settings for those not given."""
+        """Return *arguments*, those that the tool has, with the settings for those not given."""
         asked = {"timeout": TIMEOUT, "seconds": None} | _TOOLS[tool][1]
         asked |= {name: value for name, value in self.settings.items() if name in asked} | arguments
+        known = inspect.signature(run if tool == "run" else _TOOLS[tool][0]).parameters
+        for name in arguments:
+            if name not in known:
+                raise unknown_name(f"lock_harness.{tool}: unknown argument", name, list(known))
+        check_arguments(timeout=asked["timeout"], seconds=asked["seconds"])
         if tool == "stress" and asked["runs"] is None and asked["seconds"] is None:
             asked["runs"] = RUNS
         if tool == "run":

@@ -16,7 +16,8 @@ from collections.abc import Callable, Mapping
 from types import CodeType
 from typing import Any
 
-from ..locks.callsite import first_line, function_name, is_a, place_of, raised, user_traceback
+from ..locks.callsite import (first_line, function_name, is_a, place_of, raised, shown,
+                              user_traceback)
 from ..locks.errors import ScenarioError
 from ..locks.task import Task, Unwind
 from ..locks.user_code import Quiet
@@ -113,7 +114,7 @@ def refuse_lazy(function: Any, what: str) -> None:
             callable.
     """
     if not callable(function):
-        raise ScenarioError(f"{what} is {function!r}, expected a callable")
+        raise ScenarioError(f"{what} is {shown(function)}, expected a callable")
     code = code_of(function)
     if code is not None and code.co_flags & _LAZY:
         raise ScenarioError(f"{what} is a generator or a coroutine: calling it does nothing")

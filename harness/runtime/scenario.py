@@ -52,7 +52,7 @@ class Scenario:
     program: Any = None
     at: Callable[[str], int] | None = None
     inner_locks: bool = False
-    lock_names: NamesOfWorld | None = field(default=None, repr=False, compare=False)
+    lock_names: NamesOfWorld | None = field(default=None, init=False, repr=False, compare=False)
     # Threads of the world that are no roles: the factory started them, or they each other.
     family: list[Member] = field(default_factory=list, init=False, repr=False, compare=False)
 
@@ -74,8 +74,11 @@ def check(scenario: Scenario, name: str) -> None:
         if code is not None and code.co_flags & _LAZY:
             raise ScenarioError(f"scenario {name}: role {role!r} is a generator or a coroutine: "
                                 f"calling it does nothing")
+    if not isinstance(scenario.lock_classes, (list, tuple)):
+        raise ScenarioError(f"scenario {name}: lock_classes is {shown(scenario.lock_classes)}, "
+                            f"expected a list of LockClass")
     for declared in scenario.lock_classes:
-        text_of(declared, f"scenario {name}: a lock class")
+        text_of(declared, f"scenario {name}: a lock class, of lock_classes,")
     if not isinstance(scenario.invariants, Mapping):
         raise ScenarioError(f"scenario {name}: invariants is {shown(scenario.invariants)}, "
                             f"expected a mapping from names to callables")
@@ -104,6 +107,17 @@ def _refuse_what_is_of_nothing(scenario: Scenario, what: str) -> None:
         value = getattr(scenario, name)
         if value is not None and not callable(value):
             raise ScenarioError(f"{what}: {name} is {shown(value)}, expected a callable")
+    meetings = scenario.meet if isinstance(scenario.meet, (list, tuple)) else \
+        [] if scenario.meet is None else [scenario.meet]
+    for meeting in meetings:
+        if not hasattr(meeting, "points"):
+            raise ScenarioError(f"{what}: meet is {shown(scenario.meet)}, expected a Meet or "
+                                f"several")
+    if scenario.program is not None and not hasattr(scenario.program, "threads"):
+        raise ScenarioError(f"{what}: program is {shown(scenario.program)}, expected a Program")
+    if not isinstance(scenario.inner_locks, bool):
+        raise ScenarioError(f"{what}: inner_locks is {shown(scenario.inner_locks)}, expected True "
+                            f"or False")
     for role in scenario.title:
         if role not in scenario.roles:
             raise unknown_name(f"{what}: title: there is no role", role, list(scenario.roles))

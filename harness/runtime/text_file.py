@@ -29,10 +29,10 @@ def read_text(path: str, what: str = "", most: int = MOST) -> str:
         if len(data) > most:
             raise ScenarioError(f"cannot read {name}: it has more than {most:,} bytes")
         return data.decode("utf-8-sig")
-    except OSError as exc:
-        raise ScenarioError(f"cannot read {name}: {exc.strerror}") from None
     except UnicodeDecodeError:
         raise ScenarioError(f"cannot read {name}: it is not text in UTF-8") from None
+    except OSError as exc:
+        raise ScenarioError(f"cannot read {name}: {exc.strerror}") from None
     except _NoFile as exc:
         raise ScenarioError(f"cannot read {name}: {exc}") from None
 
@@ -43,10 +43,10 @@ class _NoFile(Exception):
 
 def _read(path: str, most: int) -> bytes:
     """Return at most one byte more than *most*."""
-    if "\0" in path:
-        raise _NoFile("no file has such a name")
-    # A pipe that nobody writes into would be waited for.
-    number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    try:    # not to wait for a pipe that nobody writes into
+        number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except ValueError:    # a null in it, or half a character
+        raise _NoFile("no file has such a name") from None
     try:
         kind = stat.S_IFMT(os.fstat(number).st_mode)
         if kind != stat.S_IFREG:

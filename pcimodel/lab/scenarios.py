@@ -14,8 +14,11 @@ from functools import lru_cache
 from typing import Any
 
 from harness import At, Meet, Scenario
+from harness.locks.arguments import expected, or_none, text
 from harness.locks.errors import unknown_name
-from harness.programs.for_tokens import from_token, text
+from harness.locks.rwsem import check_policy
+from harness.programs import for_tokens
+from harness.programs.for_tokens import from_token
 
 from ..fixes import apply
 from ..kernel import Kernel
@@ -71,7 +74,8 @@ def _entry(name: str, **fields: Any) -> Callable[[Any], Any]:
     return register
 
 
-@from_token(name=text, kernel=text, fixes=fixes_here, policy=text, machine=text)
+@from_token(name=for_tokens.text, kernel=for_tokens.text, fixes=fixes_here,
+            policy=for_tokens.text, machine=for_tokens.text)
 def scenario(name: str, kernel: str = "v4.14", fixes: Sequence[str] = (),
              policy: str = "writer", machine: str | None = None) -> Callable[..., Scenario]:
     """Return the factory of a scenario on *kernel* with *fixes*, for the harness.
@@ -82,8 +86,11 @@ def scenario(name: str, kernel: str = "v4.14", fixes: Sequence[str] = (),
     Raises:
         ScenarioError, ValueError: unknown names, or fixes that do not fit or exclude each other.
     """
+    for argument, value in (("name", name), ("kernel", kernel), ("machine", machine)):
+        or_none(text)(argument, value)
+    check_policy("policy", policy)
     if name not in SCENARIOS:
-        raise unknown_name("unknown scenario", name, list(SCENARIOS))
+        raise unknown_name("unknown name of a scenario:", name, list(SCENARIOS))
     entry, tree = SCENARIOS[name], tree_with(kernel, fixes)
     setup_of(machine)
     names = _kernel_names(tree)    # type: ignore[arg-type]    # python/mypy#11469
@@ -122,6 +129,8 @@ def tree_with(kernel: str, fixes: Sequence[str]) -> type[Kernel]:
     """
     if kernel not in TREES:
         raise unknown_name("unknown kernel", kernel, list(TREES))
+    if not isinstance(fixes, (list, tuple)) or not all(isinstance(name, str) for name in fixes):
+        raise expected("fixes", fixes, "a list of names")
     for name in fixes:
         if fixes.count(name) > 1:
             raise ValueError(f"fix {name!r} is given twice")

@@ -164,7 +164,7 @@ def test_the_policy_says_who_comes_after_a_writer(policy, next_one):
 
 
 def test_an_unknown_policy_is_refused():
-    with pytest.raises(ScenarioError, match="unknown policy 'kernel'; one of writer, fair, reader"):
+    with pytest.raises(ScenarioError, match="policy is 'kernel', expected one of writer, fair"):
         RWSemaphore("sem", policy="kernel")
 
 

@@ -327,7 +327,7 @@ def test_without_a_meeting_a_later_nested_request_is_tried_too():
     (lambda: Meet(), "at least two points"),
     (lambda: Meet(At("A", "a")), "at least two points"),
     (lambda: Meet(At("A", "a"), At("A", "b")), "each of another role"),
-    (lambda: At("A", "a", mode="read"), "unknown mode 'read'"),
+    (lambda: At("A", "a", mode="read"), "mode is 'read'"),
     (lambda: force(lambda: Scenario({"A": print}, meet="A")), "expected a Meet or several"),
     (lambda: force(lambda: Scenario({"A": print}, meet=["A"])), "expected a Meet or several"),
     (lambda: force(lambda: Scenario({"A": print}, meet=7)), "expected a Meet or several"),
@@ -338,7 +338,7 @@ def test_without_a_meeting_a_later_nested_request_is_tried_too():
     (lambda: run(small_worlds.abba, detect="guess"), "detect is 'guess'"),
     (lambda: run(small_worlds.no_roles), "returned no roles"),
     (lambda: run(lambda: {}), "returned no roles"),
-    (lambda: run({"A": print}), "not a callable"),
+    (lambda: run({"A": print}), "expected a callable"),
     (lambda: run(lambda: {"A": 7}), "role 'A' is 7"),
     (lambda: run(lambda: {7: print}), "role 7 is"),
 ])

@@ -360,7 +360,7 @@ def test_names_that_only_look_like_strings_are_taken_for_what_they_are():
 def test_a_name_that_is_no_string_is_refused(make, given):
     with pytest.raises(TypeError, match="the name of a lock is"):
         make(given)
-    with pytest.raises(TypeError, match="the class of a lock is"):
+    with pytest.raises(TypeError, match="lock_class, the class of a lock, is"):
         make("a", given)
 
 
@@ -431,7 +431,7 @@ def test_by_that_names_nobody_is_an_error():
 
 def test_lock_classes_that_are_none_refuse_the_scenario():
     for given in ([5], 5):
-        with pytest.raises(ScenarioError, match="reading what it returned raised TypeError"):
+        with pytest.raises(ScenarioError, match="lock_classes"):
             predict(lambda given=given: Scenario({"role": print}, lock_classes=given))
 
 
@@ -448,7 +448,7 @@ def test_a_token_whose_scenario_cannot_be_made_is_refused_in_one_line(monkeypatc
 
 @pytest.mark.parametrize("given", [{"runs": "x"}, {"seconds": "x"}, {"timeout": Unspeakable()}])
 def test_an_argument_of_another_type_is_refused_in_one_line(given):
-    with pytest.raises(ScenarioError, match="expected a number"):
+    with pytest.raises(ScenarioError, match="expected a .*number"):
         run(lambda: {"role": lambda: None}, **given)
 
 
