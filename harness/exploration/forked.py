@@ -16,7 +16,6 @@ import os
 import select
 import struct
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -28,7 +27,8 @@ from ..locks.callsite import first_line
 from ..locks.errors import ScenarioError
 from ..runtime import end_signals
 from ..runtime.scenario import Scenario
-from ..runtime.verdict import Outcome, Verdict
+from ..runtime.solo_run import Unfinished
+from ..runtime.verdict import Finding, Outcome, Verdict
 from .keeper import HEAD, LOOK, PAGE, Maker, ending, keep, write
 from .scheduled_run import TimeUp
 from .seen_run import dumps, loads
@@ -55,6 +55,11 @@ class Died(Exception):
     def __init__(self, text: str, verdict: Verdict = Verdict.ERROR) -> None:
         super().__init__(text)
         self.verdict = verdict
+
+
+def _timed_out(outcome: Outcome) -> Finding | None:
+    """Return the gravest finding if it came of a standstill."""
+    return outcome.gravest if outcome.gravest and outcome.gravest.how == "timed out" else None
 
 
 _LACKS = "a process of its own does not have the other threads of this one"
@@ -150,8 +155,8 @@ class Apart:
             TimeUp: the deadline was met while it was looked at.
         """
         chooser, run, outcome = self._ask(world, make, full, to_the_end, deadline, traced)
-        if not self.alone and outcome.gravest is not None and outcome.gravest.how == "timed out":
-            raise Died(f"{_LACKS}: {outcome.gravest.text}", Verdict.INCONCLUSIVE)
+        if not self.alone and (finding := _timed_out(outcome)) is not None:
+            raise Died(f"{_LACKS}: {finding.text}", Verdict.INCONCLUSIVE)
         world.names = run.names
         return chooser, run, outcome
 
@@ -173,28 +178,28 @@ class Apart:
                        f"{first_line(exc)}") from exc
         try:
             write(self._requests, data)
-            length, = HEAD.unpack(self._receive(HEAD.size, world.timeout))
-            answer = loads(self._receive(length, world.timeout))
+            length, = HEAD.unpack(self._receive(HEAD.size))
+            answer = loads(self._receive(length))
         except (EOFError, BrokenPipeError, struct.error):
             raise self._how(world.names) from None
+        if isinstance(answer, Unfinished) and not self.alone and _timed_out(answer.outcome):
+            self.why_not = f"{_LACKS}: {answer}"
+            raise Died(self.why_not, Verdict.INCONCLUSIVE)
         if isinstance(answer, ScenarioError | TimeUp):
             raise answer
         if isinstance(answer, str):
             raise Died(f"a schedule could not be run in a process of its own: {answer}")
         return answer
 
-    def _receive(self, length: int, timeout: float) -> bytes:
-        poll, parts, began = select.poll(), [], time.monotonic()
+    def _receive(self, length: int) -> bytes:
+        # By no clock: the process judges itself, and may be stopped, as this one may.
+        poll, parts = select.poll(), []
         poll.register(self._results, select.POLLIN)
         while length:
             while not poll.poll(LOOK):
                 # A process that a role has left behind may keep the pipe open.
                 if self._has_ended() and not poll.poll(0):
                     raise EOFError
-                if not self.alone and time.monotonic() - began > timeout and not any(
-                        PAGE.unpack(self._page[:])):    # the world, which no run looks after yet
-                    self.why_not = f"{_LACKS}: its world was not built in {timeout:g} s"
-                    raise Died(self.why_not, Verdict.INCONCLUSIVE)
             part = os.read(self._results, min(length, 1 << 20))
             if not part:
                 raise EOFError

@@ -65,7 +65,7 @@ class _Forcer:
                               for what in seen.check(listed(meeting or world.meet))]
             return _not_reached(outcome, f"the race could not be set up in {tried} orders of "
                                          f"start; in the first, {missed}")
-        if not meetings.all_reached:
+        if not meetings.all_reached and not outcome.cut_off:
             outcome.notes.append(ON_THE_WAY)
         elif not outcome.findings:
             outcome.notes.append("the roles met as asked and nothing came of it")
@@ -85,6 +85,9 @@ class _Forcer:
             return outcome
         prediction = session.first_that_happens()
         outcome.tried = session.runs
+        if prediction is None and session.cut_short:
+            return _nothing(outcome, Verdict.INCONCLUSIVE,
+                            "no meeting is declared, and the time was up before one was found")
         if prediction is None or prediction.outcome is None:
             return _not_reached(outcome, "no meeting is declared, and " + session.why_not())
         meeting, writers = prediction.meeting, prediction.writers
@@ -107,6 +110,9 @@ def _with_its_writers(outcome: Outcome, writers: tuple[str, ...]) -> Outcome:
 
 def _not_reached(outcome: Outcome, text: str) -> Outcome:
     """Say of a run that nothing was set up in it."""
-    finding = Finding(Verdict.NOT_REACHED, "observed", text, events=len(outcome.log))
-    outcome.findings.append(finding)
+    return _nothing(outcome, Verdict.NOT_REACHED, text)
+
+
+def _nothing(outcome: Outcome, verdict: Verdict, text: str) -> Outcome:
+    outcome.findings.append(Finding(verdict, "observed", text, events=len(outcome.log)))
     return outcome

@@ -16,7 +16,6 @@ from ..lockorder.finding import (FORCED, GUARDED, KNOWN, ONE_ROLE, STATUSES,
                                  UNCONFIRMED, Prediction, cycle_key, known, waits_of)
 from ..lockorder.cycles import Candidate, Group, assignment, groups
 from ..lockorder.feasibility import Budget, Judgement, by_class, judge
-from ..lockorder.graph import Leg
 from ..lockorder.record import Cycle, Record
 from ..lockorder.splat import paragraphs
 from ..report.result import Result
@@ -65,6 +64,11 @@ class Judge:
         """Whether the time is up, or the bound on states is met."""
         return self.budget.spent or self.tally.late
 
+    @property
+    def cut_short(self) -> bool:
+        """Whether some cycles were left out."""
+        return bool(self.unread) or self.late or self.record is not None and self.record.too_many
+
     def conclude(self) -> None:
         """Judge every cycle, the shortest first."""
         for group in groups(self.record, lambda: self.late):
@@ -85,8 +89,8 @@ class Judge:
 
     def unmatched(self) -> list[str]:
         """Return the cycles of the baseline that were not met, if all that there are were seen."""
-        seen_all = not self.unread and not self.record.too_many and not self.late
-        return [key for key in self.baseline if key not in self.matched] if seen_all else []
+        return [key for key in self.baseline if key not in self.matched] \
+            if not self.cut_short else []
 
     def gravest_first(self) -> None:
         """Put the findings into the order in which they are reported."""
@@ -130,7 +134,8 @@ class Judge:
         """Judge a cycle by class that no set of locks closes."""
         cycle = group.witness
         prediction = Prediction(group.classes, cycle, UNCONFIRMED, "")
-        if len(cycle) > 1 and not assignment([self._roles_of(leg) for leg in cycle]):
+        same = [{other.role for other in self.record.by_kind[leg.kind]} for leg in cycle]
+        if len(cycle) > 1 and not assignment(same):
             prediction.status, prediction.reason = ONE_ROLE, _one_role(cycle)
         elif len(cycle) > 1 and (gate := by_class(self.record, cycle)):
             prediction.status, prediction.reason = GUARDED, f"every leg holds {gate}"
@@ -145,10 +150,6 @@ class Judge:
             prediction.reason = f"the roles met the classes in opposite orders, but not the same " \
                                 f"locks: {legs}"
         return prediction
-
-    def _roles_of(self, leg: Leg) -> list[str]:
-        """Return every role that has a leg of the same classes and kind."""
-        return list(dict.fromkeys(other.role for other in self.record.by_kind[leg.kind]))
 
     def try_one(self, group: Group, candidate: Candidate) -> Prediction:
         """Judge one cycle by instance; what may happen is looked into."""

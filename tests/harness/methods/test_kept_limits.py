@@ -10,7 +10,7 @@ import pytest
 import small_worlds
 from lock_programs import program
 
-from harness import Mutex, Verdict, explore, predict, run
+from harness import Mutex, Verdict, explore, force, predict, run
 from harness.checker import search as search_module
 from harness.exploration.controlled_run import ControlledRun
 from harness.exploration.start_points import TracedRun
@@ -22,6 +22,7 @@ from harness.meetings.one_by_one import OneByOne
 from harness.methods import engine_first, exhaust, outside
 from harness.programs.threads import scenario_of
 from harness.runtime.free_run import FreeRun
+from harness.runtime import played_run
 from harness.runtime.building import build
 from harness.runtime.workers import Workers
 
@@ -230,3 +231,36 @@ def test_what_is_used_beside_is_looked_for_in_a_moment(monkeypatch):
     monkeypatch.setattr(outside, "_TracedRun", lambda *args: made.append(traced(*args)) or made[-1])
     run(lambda: {"role": threading.Lock().locked}, runs=1)
     assert [each.deadline is not None for each in made] == [True]
+
+
+# -- what the end of the time does not decide ------------------------------------------------------
+
+
+def test_a_world_that_the_time_cuts_is_not_compared_with_the_first(monkeypatch):
+    """The first run goes to its end; the one that looks whether the next world does the same is cut
+    before its roles have done anything.
+    """
+    builds, held = [], Mutex("lock")
+
+    def world():
+        builds.append(1)
+        lock = held if len(builds) > 1 else Mutex("lock")
+
+        def role():
+            with lock, Mutex("inner"):
+                pass
+
+        return {"role": role}
+
+    monkeypatch.setattr(FreeRun, "is_late", lambda run, now: len(builds) > 1 and not run.running)
+    monkeypatch.setattr(played_run, "GRACE", 20)
+    with held:
+        result = predict(world, runs=1, seconds=600, timeout=20)
+    assert len(builds) > 1 and "differ" not in str(result), str(result)
+
+
+def test_force_does_not_say_that_there_is_no_cycle_when_it_had_no_time_to_look(monkeypatch):
+    monkeypatch.setattr(Budget, "spent", property(lambda self: True))
+    result = force(lambda: in_every_order(2), seconds=600)
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "the time was up before one was found" in str(result)
