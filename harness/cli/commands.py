@@ -20,8 +20,10 @@ from ..methods.predict import predict
 from ..methods.run import run
 from ..methods.stress import stress
 from ..report.result import Result
+from ..runtime.scenario import name_of
 from .options import OPTIONS, add_run_options, given
 from .output import say
+from .waiting import told_to_wait
 
 
 class Command(NamedTuple):
@@ -84,7 +86,8 @@ def perform(args: Any, scenario: Callable[[], Any], again: Callable[[str], str],
         return command.function(scenario, progress=progress, **keywords)
     if args.command == "force":
         keywords["runs"] = keywords["runs"] or 1
-    result = command.function(scenario, **keywords)
+    with told_to_wait(f"{args.command} {name_of(scenario)}"):
+        result = command.function(scenario, **keywords)
     how_long = ("runs", "seconds") if args.command == "run" else ()    # fewer might show nothing
     result.again = again(args.command) + given(args, *how_long, "detect", "timeout", "lockdep",
                                                "baseline")

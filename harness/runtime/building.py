@@ -11,6 +11,7 @@ from ..locks.callsite import pass_signal, raised, shown
 from ..locks.errors import ScenarioError
 from ..locks.task import Maker
 from ..locks.user_code import call
+from .recorder import call_role
 from .scenario import Scenario, check, takes_rng
 from .solo_run import SoloRun, Unfinished, is_of_call
 from .watcher import alone
@@ -36,9 +37,10 @@ def build(factory: Callable[..., Any], name: str, rng: random.Random | None = No
     _built.add(_module_of(factory))
     lock_names = NamesOfWorld(factory)
     solo = SoloRun(THE_WORLD, Maker("", lock_names))
+    scenario: Scenario
     make = partial(factory, rng=rng) if rng is not None and takes_rng(factory) else factory
     try:
-        world = alone(THE_WORLD, make, solo)
+        scenario = alone(THE_WORLD, partial(_made, make, name), solo)
     except Unfinished as exc:
         exc.outcome.names = getattr(factory, "function_name", None)
         raise
@@ -51,10 +53,15 @@ def build(factory: Callable[..., Any], name: str, rng: random.Random | None = No
                                 f"{exc}") from None
         raise ScenarioError(f"scenario {name} could not build its world: it "
                             f"{raised(exc)}") from exc
-    scenario = world if isinstance(world, Scenario) else Scenario(world)
-    call(f"scenario {name}: reading what it returned", check, scenario, name)
     scenario.family, scenario.lock_names = solo.members, lock_names
     lock_names.of(scenario)
+    return scenario
+
+
+def _made(make: Callable[[], Any], name: str) -> Scenario:
+    world = call_role(make)
+    scenario = world if isinstance(world, Scenario) else Scenario(world)
+    call(f"scenario {name}: reading what it returned", check, scenario, name)
     return scenario
 
 

@@ -1,0 +1,44 @@
+"""A line on a terminal for a command that has said nothing for a while."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from ..runtime.watcher import NoThread, thread_of_ours
+
+SILENT = 5.0    # seconds after which a command says that it is at work
+_EACH = 1.0     # and again, on the same line
+
+
+@contextmanager
+def told_to_wait(what: str) -> Iterator[None]:
+    """Say that *what* is at work, while the block lasts, if standard error is a terminal."""
+    began, ended = time.monotonic(), threading.Event()
+
+    def tell() -> None:
+        shown = False
+        while not ended.wait(_EACH if shown else SILENT):
+            _write(f"\r{what}: at work for {time.monotonic() - began:.0f} s ")
+            shown = True
+        if shown:
+            _write("\n")
+
+    thread = None
+    if sys.stderr is not None and sys.stderr.isatty():
+        with suppress(NoThread):
+            thread = thread_of_ours(tell, "harness line")
+    try:
+        yield
+    finally:
+        ended.set()
+        if thread is not None:
+            thread.join(_EACH)    # a terminal that is stopped takes nothing
+
+
+def _write(text: str) -> None:
+    with suppress(OSError, ValueError):
+        print(text, end="", file=sys.stderr, flush=True)
