@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 
 from ..checker.answer import Stuck
 from ..exploration.extract_program import TRYING, is_start
@@ -54,11 +55,16 @@ class Confirmer:
     def meet(self, meeting: Meet | None, waits: dict[str, str]) -> Outcome | None:
         """Hold *meeting* in several orders of start; return the run that ended in a deadlock.
 
-        A role that waits for itself needs nobody to meet.
+        A role that waits for itself needs nobody to meet. Time limits may run out before others go
+        on: see `attempts`.
         """
-        world, meets = self._build(), meeting or ()
-        for order in orders(world):
-            outcome = self.play(with_writers(world, meets), [Meetings(meets, order)])
+        world, meets, limited = self._build(), meeting or (), False
+        for early, order in product((False, True), orders(world)):
+            if early and not limited:
+                break
+            meetings = Meetings(meets, order, early)
+            outcome = self.play(with_writers(world, meets), [meetings])
+            limited = limited or meetings.limited
             deadlock = as_deadlock(outcome, waits)
             if deadlock is not None or self._late() or outcome.stuck:
                 return deadlock

@@ -4,13 +4,14 @@ A meeting is an observer; the program under test knows nothing of it. It looks a
 not at the lock asked for alone: a repaired program asks for the same lock with nothing in its
 hands. It opens unmet when a partner can no longer come (it ended, or nobody can go on by himself
 while some wait at the meeting). Time opens it in one case alone: before a standstill of the whole
-run is judged, lest a role that waits outside our locks for one held here be blamed for it.
+run is judged, lest a role that waits outside our locks for one held here be blamed for it. The file
+is long because a meeting is one way of going one by one, and the two decide together who goes.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice, permutations, product
 from typing import Any
 
 from ..locks.parking import guarded, pause, unpark
@@ -50,6 +51,7 @@ class OneByOne(Observer):
         self._ready: list[Task] = []     # those that could go on, but for another that runs
         self._requests = 0               # since a turn was ended
         self._turn_ended = False         # and who has not started yet goes first
+        self._early = 0                  # how many limits run out before others go on
 
     def hold_back(self, tasks: list[Task]) -> list[Task]:
         _, *self._unstarted = sorted(tasks, key=self._rank.__getitem__)
@@ -66,6 +68,10 @@ class OneByOne(Observer):
             self._wait_turn(task)
 
     def idle(self) -> bool:
+        if self._early and any(task.timed and task.waits_on is not None
+                               for task in self._run.tasks):
+            self._early -= 1
+            return False    # while some wait with a limit, and nobody else goes, one runs out
         if self._ready and not (self._unstarted and self._turn_ended):
             first = min(self._ready, key=self._rank.__getitem__)
             self._ready.remove(first)
@@ -113,10 +119,17 @@ class Meetings(OneByOne):
     Attributes:
         reached: how many of them were met.
         missed: why the first unmet one was given up, or "".
+        limited: some waited with a time limit.
+
+    Args:
+        early: limits run out before others go on.
     """
 
-    def __init__(self, meet: Meet | Iterable[Meet], order: Sequence[int]) -> None:
+    def __init__(self, meet: Meet | Iterable[Meet], order: Sequence[int],
+                 early: bool = False) -> None:
         super().__init__(order)
+        self._limits_first = early
+        self.limited = False
         self._meets = listed(meet)
         self.reached = 0
         self.missed = ""
@@ -146,6 +159,7 @@ class Meetings(OneByOne):
 
     def attach(self, run: Any) -> None:
         super().attach(run)
+        self._early = MOST_LIMITS * self._limits_first
         bodies = [(getattr(run.scenario.roles.get(task.name), "__self__", None), task)
                   for task in run.tasks]
         self._writers = {body.name: task for body, task in bodies if isinstance(body, Writer)}
@@ -162,6 +176,7 @@ class Meetings(OneByOne):
                     self._arrive(point.role, task)
 
     def lock_contended(self, task: Task, lock: Any, mode: str) -> None:
+        self.limited = self.limited or task.timed
         self._next_goes(task)
 
     def lock_acquired(self, task: Task, lock: Any, mode: str) -> None:
@@ -225,7 +240,7 @@ MOST_ORDERS = 24    # in how many orders of start a meeting is tried
 
 def orders(scenario: Scenario) -> list[tuple[int, ...]]:
     """Return the orders in which the roles are started, the roles' own first."""
-    return list(itertools.islice(itertools.permutations(range(len(scenario.roles))), MOST_ORDERS))
+    return list(islice(permutations(range(len(scenario.roles))), MOST_ORDERS))
 
 
 def attempts(world: Scenario, meeting: Meet | None, build: Callable[[], Scenario],
@@ -234,15 +249,21 @@ def attempts(world: Scenario, meeting: Meet | None, build: Callable[[], Scenario
     """Hold *meeting*, else those that the scenario declares, in one order of start after another;
     yield each run, until something was found, they were met, or a role could not be ended.
 
+    Where some waited with a time limit there is a second round: limits run out before others go on.
+
     Args:
         build: makes a fresh world; *world* is the first.
         play: runs a world with these observers.
     """
-    for order in orders(world):
+    limited = False
+    for early, order in product((False, True), orders(world)):
+        if early and not limited:
+            break
         meet = meeting or world.meet    # a declared one may name the locks of its world
-        meetings = Meetings(meet, order)
+        meetings = Meetings(meet, order, early)
         outcome = play(with_writers(world, meet), [meetings])
         yield meetings, outcome
+        limited = limited or meetings.limited
         if outcome.findings or meetings.all_reached or outcome.stuck:
             break
         world = build()

@@ -249,9 +249,7 @@ class Session(Exhaustive):
         self.gravest_first()
 
     def _take_hang(self, outcome: Outcome) -> None:
-        """Take a hang for the cycle in which each role waits so, if there is one: of whom it waits
-        for the record knows.
-        """
+        """Take a hang for the cycle in which each role waits so: the record knows for whom."""
         for prediction in self.predictions:
             waits = {leg.role: self.record.labels.get(leg.wanted.name, leg.wanted.name)
                      for leg in prediction.legs}
@@ -302,6 +300,8 @@ class Session(Exhaustive):
                 return self.predictions[-1]
         self.force_states()
         self.take_observed()
+        if self.predictions and self.record.choosing and self.explore_further():
+            self.take_observed()    # what is refused, or runs out, only in the middle of something
         return next((prediction for prediction in self.predictions
                      if prediction.status in (FORCED, NEEDS_WRITER)), None)
 

@@ -335,3 +335,78 @@ def test_a_meeting_is_given_up_whose_partner_polls_for_what_comes_after_it():
                         meet=Meet(At("main", "m"), At("polls", "m")))
 
     assert force(world).verdict is Verdict.NOT_REACHED
+
+
+def while_it_is_held_for_a_moment():
+    a, b, lock = Mutex("a"), Mutex("b"), Mutex("m")
+
+    def gives_up():
+        if not lock.acquire(timeout=HOUR):
+            with b, a:
+                pass
+        else:
+            lock.release()
+
+    def main():
+        with lock:
+            pass
+        with a, b:
+            pass
+
+    return {"gives up": gives_up, "main": main}
+
+
+def before_it_is_set(meet=()):
+    a, b, done = Mutex("a"), Mutex("b"), Completion("done")
+
+    def waits():
+        if not done.wait(HOUR):
+            with b, a:
+                pass
+
+    def sets():
+        done.complete_all()
+        with a, b:
+            pass
+
+    return Scenario({"waits": waits, "sets": sets}, meet=meet)
+
+
+def before_it_is_read(meet=()):
+    a, b, sem, there = Mutex("a"), Mutex("b"), RWSemaphore("sem"), Completion("there")
+
+    def writes():
+        there.wait()
+        if sem.down_write_timeout(HOUR):
+            sem.up_write()
+        else:
+            with b, a:
+                pass
+
+    def reads():
+        with sem.down_read():
+            there.complete()
+            Completion("a moment").wait(1)
+        with a, b:
+            pass
+
+    return Scenario({"writes": writes, "reads": reads}, meet=meet)
+
+
+@pytest.mark.parametrize("world, roles", ((before_it_is_set, ("sets", "waits")),
+                                          (before_it_is_read, ("reads", "writes"))))
+def test_a_limit_may_run_out_before_others_go_on(world, roles):
+    """In no order of start do they meet if whoever can go on goes first."""
+    meet = Meet(At(roles[0], "b", holding="a"), At(roles[1], "a", holding="b"))
+    assert force(lambda: world(meet), runs=2).coverage["verdicts"] == {"deadlock": 2}
+    assert force(world).verdict is Verdict.DEADLOCK
+    predicted = predict(world)
+    assert [each.status for each in predicted.predictions] == ["forced"]
+    assert not predicted.replay    # a meeting did it, no exploration
+
+
+def test_what_no_meeting_can_hold_is_explored_when_forced():
+    result = force(while_it_is_held_for_a_moment)
+    assert result.verdict is Verdict.DEADLOCK
+    assert [each.status for each in predict(while_it_is_held_for_a_moment).predictions] == \
+        ["forced"]
