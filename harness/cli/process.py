@@ -106,33 +106,39 @@ def _until_closed(stream: Any) -> Any:
 def end(status: int) -> NoReturn:
     """Do what has to be done at the end of a Python program, and end the process with *status*.
 
-    Threads are not waited for: those that still run were named in the report, and a pool would
-    join its stuck workers for ever. Nor is the interpreter taken down, in which a thread that just
-    prints aborts the process. Exit handlers have `LIMIT` seconds.
+    Python waits for threads and pools, then runs exit handlers, each for ever if it must; here all
+    that has `LIMIT` seconds. Nor is the interpreter taken down, in which a thread that just prints
+    aborts the process.
     """
     import _thread
     import atexit
+    import threading
 
     end_signals.ends_at_once()
-    main = _thread.get_ident()
     try:
-        _thread.start_new_thread(_end_late, (status, main))
+        _thread.start_new_thread(_end_late, (status,))
     except RuntimeError:    # no thread, so nobody to look after exit handlers
         _leave[0](status)
+    try:
+        if status < 128:    # else somebody wants it to end
+            threading._shutdown()    # type: ignore[attr-defined]
+    except Exception:    # of what somebody registered for it
+        sys.excepthook(*sys.exc_info())
     atexit._run_exitfuncs()
     _flush_files()
     _leave[0](status)
     raise AssertionError("the process has ended")
 
 
-def _end_late(status: int, main: int) -> None:
-    """End the process when the exit handlers have had their time."""
+def _end_late(status: int) -> None:
+    """End the process when threads and exit handlers have had their time."""
+    import threading
     import time
 
     time.sleep(LIMIT)
-    frame = sys._current_frames().get(main)
-    at = f" at {frame.f_code.co_filename}:{frame.f_lineno}" if frame else ""
-    line = f"ended without its exit handlers, which still run after {LIMIT:g} s{at}\n"
+    names = [thread.name for thread in threading.enumerate()
+             if not thread.daemon and thread is not threading.main_thread()]
+    line = f"ended after {LIMIT:g} s, though {', '.join(names) or 'exit handlers'} had not\n"
     try:
         os.write(2, line.encode("utf-8", "backslashreplace"))
     finally:

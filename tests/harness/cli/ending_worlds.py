@@ -67,6 +67,17 @@ def thread_hangs():
     return one_lock()
 
 
+def thread_works():
+    """It begins when the main thread has come to its end."""
+    def works():
+        threading.main_thread().join()
+        with open(os.environ["LEFT"] + " by a thread", "w") as file:
+            file.write("whole")
+    process.LIMIT = 30
+    threading.Thread(target=works).start()
+    return one_lock()
+
+
 def thread_prints():
     def noise():
         while True:
@@ -95,7 +106,7 @@ def finalizer_hangs():
 
 
 def file_left_open():
-    fine.file = open(os.environ["LEFT_OPEN"], "w")    # noqa: SIM115
+    fine.file = open(os.environ["LEFT"], "w")    # noqa: SIM115
     fine.file.write("whole")
     return one_lock()
 
@@ -103,6 +114,15 @@ def file_left_open():
 def stdout_replaced():
     sys.stdout = open(os.devnull, "w")    # noqa: SIM115
     return one_lock()
+
+
+def waits_beside_a_pool():
+    threading._register_atexit(NEVER.wait)    # as pools do
+
+    def waits():
+        print("waits", file=sys.stderr, flush=True)
+        NEVER.wait()
+    return {"waits": waits, "other": Mutex("lock").locked}
 
 
 def ends_its_process():

@@ -97,6 +97,14 @@ def test_signal_ends_a_command_at_once_while_its_modules_load(command, tmp_path)
         assert (child.returncode, out, err) == (SIGNALS[name], "", "\ninterrupted\n"), module
 
 
+def test_command_that_was_asked_to_end_waits_for_no_pool(command):
+    child = command("run", "ending_worlds:waits_beside_a_pool", "--timeout", "50")
+    assert child.stderr.readline() == "waits\n"
+    child.send_signal(signal.SIGTERM)
+    out, err = child.communicate(timeout=20)
+    assert (child.returncode, "INCONCLUSIVE: interrupted" in out, err) == (143, True, ""), out
+
+
 def test_processes_of_an_exploration_end_with_the_command(command):
     """They have its standard output: who reads it sees the end when all of them have ended."""
     ways = [(os.kill, signal.SIGTERM, 143), (os.kill, signal.SIGINT, 130),

@@ -129,9 +129,9 @@ def test_command_works_in_a_directory_that_was_deleted(commands, tmp_path):
 
 
 STUCK = {    # scenario -> what its process says beside the report
-    "pool_hangs": "", "thread_hangs": "", "finalizer_hangs": "", "file_left_open": "",
-    "thread_prints": None,
-    "handler_hangs": "ended without its exit handlers", "child_hangs": "ended without",
+    "pool_hangs": "though ThreadPoolExecutor-0_0 had not", "thread_hangs": "though Thread-1 (wait)",
+    "handler_hangs": "though exit handlers had not", "child_hangs": "though exit handlers had not",
+    "finalizer_hangs": "", "file_left_open": "", "thread_prints": None, "thread_works": "",
 }
 
 
@@ -139,7 +139,8 @@ def test_command_ends_with_its_status_whatever_is_stuck(commands, tmp_path):
     file = tmp_path / "left"
     lines = [f"{HARNESS} run ending_worlds:{name} --runs 1 --timeout 0.3" for name in STUCK]
     for (name, said), (status, out, err) in zip(STUCK.items(), commands(
-            lines, LEFT_OPEN=str(file))):
+            lines, LEFT=str(file))):
         assert (status, "ending_worlds" in out) == (0, True), (name, out, err)
         assert said is None or said in err and bool(said) == bool(err), (name, out, err)
     assert file.read_text() == "whole"
+    assert (tmp_path / "left by a thread").read_text() == "whole"    # it is waited for
