@@ -2,10 +2,11 @@
 
 A process may be stopped, a laptop suspended, a machine busy: that time passed then says nothing of
 its threads. So whoever watches looks again and again. A look counts for one slice of the time
-limit at most, however late it comes, and not for the time that a thread was kept from a processor.
-What a thread does is told by the processor time it has used, by where it stands, and, on Linux, by
-what it waits for in the kernel: a thread waits if twice it was seen at one instruction, used
-nothing in between, and its wait has no end of its own.
+limit at most, however late it comes; not for the time that a thread was kept from a processor; and
+where one wants a processor, only for the time that it had one. What a thread does is told by the
+processor time it has used, by where it stands, and, on Linux, by what it waits for in the kernel: a
+thread waits if twice it was seen at one instruction, used nothing in between, and its wait has no
+end of its own.
 
 `Standstill` is fed with what was seen, and does no looking; `readings` looks.
 """
@@ -26,6 +27,7 @@ from ..locks.callsite import caller_at, frames_of_threads
 from ..locks.task import Task
 
 SLICES = 4       # how finely a watcher looks within the time limit
+COMPUTES = "computes"    # or would, if it were given a processor
 LONGEST = 0.5    # seconds between looks at most: of a signal that arrives just before the wait for
 #                  the next look begins, Python hears after it only
 
@@ -87,9 +89,12 @@ class Standstill:
             return
         before, after = self._seen, read(self._seen)
         self._seen = after
-        passed = min(max(0.0, passed - _kept(before, after)), self.slice)
-        self.running = {who: reading for who, reading in after.items()
-                        if reading.does or not _stands(before.get(who), reading)}
+        passed = min(_counted(passed, before, after), self.slice)
+        self.running = {}
+        for who, reading in after.items():
+            stands = _stands(before.get(who), reading)
+            if reading.does or not stands:    # what is known of it if it stands
+                self.running[who] = reading if stands else reading._replace(does="")
         self.silence += passed
         self.quiet = 0.0 if self.running else self.quiet + passed
 
@@ -122,14 +127,13 @@ def _stands(before: Reading | None, now: Reading) -> bool:
     return before is not None and (before.cpu, before.at) == (now.cpu, now.at)
 
 
-def _kept(before: Mapping[Any, Reading], after: Mapping[Any, Reading]) -> float:
-    """Return for how long a thread was kept from a processor between two looks, if it was not one
-    of the others that had it.
-    """
-    used = {who: now.cpu - before[who].cpu for who, now in after.items() if who in before}
-    total = sum(used.values())
-    return max((after[who].kept - before[who].kept - (total - used[who]) for who in used),
-               default=0.0)
+def _counted(passed: float, before: Mapping[Any, Reading], after: Mapping[Any, Reading]) -> float:
+    """Return how many of the seconds that *passed* between two looks count."""
+    known = [(before[who], now) for who, now in after.items() if who in before]
+    if any(now.does == COMPUTES for now in after.values()):
+        # How long it wants it is told when it gets it.
+        return min(passed, sum(now.cpu - then.cpu for then, now in known))
+    return max(0.0, passed - max((now.kept - then.kept for then, now in known), default=0.0))
 
 
 # -- looking ---------------------------------------------------------------------------------------
@@ -142,7 +146,6 @@ _LIMITS: dict[str, dict[int, tuple[int, int]]] = {
     "aarch64": {98: (3, _NONE), 101: _SLEEP, 115: _SLEEP, 73: (2, _NONE), 72: (4, _NONE),
                 22: (3, _MINUS_ONE)}}
 _SLEEPING, _ASKING = re.compile(r"\bsleep\("), re.compile(r"\binput\(|\bstdin\b")
-_WANTS = "wants a processor"
 _DEBUGGER = "bdb", "pdb"
 
 
@@ -161,7 +164,7 @@ def readings(tasks: Iterable[Task], before: Mapping[Task, Reading]) -> dict[Task
 
 def _read(number: int, frame: FrameType, before: Reading | None = None) -> Reading:
     """Return what is seen of the thread that the kernel knows by *number*."""
-    if before is not None and before.does != _WANTS and (before.cpu, before.at) == (
+    if before is not None and before.does != COMPUTES and (before.cpu, before.at) == (
             _cpu(number), (frame.f_code, frame.f_lasti)):
         return before
     kept = _proc(number, "schedstat").split()[1:2]
@@ -190,7 +193,7 @@ def _does(number: int, frame: FrameType) -> str:
         return "waits for input"
     if _SLEEPING.search(text):
         return "sleeps"
-    return _WANTS if call[:1] == ["running"] else _limit_of(call)
+    return COMPUTES if call[:1] == ["running"] else _limit_of(call)
 
 
 def _limit_of(call: list[str]) -> str:

@@ -15,7 +15,7 @@ import pytest
 from harness import Mutex, Verdict, explore, run
 from harness.exploration import start_points
 from harness.runtime import standstill
-from harness.runtime.standstill import Reading, Standstill
+from harness.runtime.standstill import COMPUTES, Reading, Standstill
 
 WAITS = Reading(cpu=1.0, kept=0.0, at="x.py:7")
 
@@ -79,9 +79,12 @@ def test_who_still_runs_is_named_with_what_it_does_and_where():
         def __init__(self, name):
             self.name = name
     who = [Named(name) for name in ("alice", "bob", "carol", "dave", "eve")]
-    looks.look(1, 1, lambda _: {
-        role: Reading(1, 0, 1, *said) for role, said in zip(
-            who, [("sleeps", "x.py:7"), ("", "y.py:8"), ("sleeps", ""), (), ()])})
+    seen = {role: Reading(1, 0, 1, *said) for role, said in zip(
+        who, [("sleeps", "x.py:7"), ("sleeps", "y.py:8"), ("sleeps", ""), ("sleeps",),
+              ("sleeps",)])}
+    looks.look(1, 1, lambda _: seen)
+    seen = {**seen, who[1]: seen[who[1]]._replace(cpu=2)}    # it did something else meanwhile
+    looks.look(2, 1, lambda _: seen)
     assert str(looks) == "alice still runs: it sleeps, at x.py:7; bob still runs, at y.py:8; " \
                          "carol still runs: it sleeps; and 2 more"
 
@@ -95,25 +98,32 @@ def test_the_limit_begins_again_when_one_has_computed():
 
 def test_who_is_kept_from_a_processor_neither_hangs_nor_runs():
     """Eight processes on one processor: it is not this one's fault that nothing moves."""
-    busy = [(0.5, Reading(1.0, 0.5 * n, "x.py:7", "wants a processor")) for n in range(100)]
-    looks = looks_of(*busy)
-    assert looks.silence == 0.5    # before the first look nobody knows
-    assert not looks.hangs and not looks.still_runs
+    for does in (COMPUTES, "sleeps"):    # the latter now and then, when it is looked at
+        looks = looks_of(*[(0.5, Reading(1.0, 0.5 * n, "x.py:7", does)) for n in range(100)])
+        assert looks.silence <= 0.5    # of the time before the first look nobody knows
+        assert not looks.hangs and not looks.still_runs
+
+
+def test_how_long_a_thread_has_wanted_a_processor_is_told_when_it_gets_it_so_it_is_not_asked_for():
+    """Till then the kernel says that it was kept from it for no time at all."""
+    looks = looks_of(*[(0.5, Reading(1.0, 0.0, "x.py:7", COMPUTES))] * 100)
+    assert looks.silence == 0 and not looks.still_runs
 
 
 def test_who_gets_little_of_a_processor_still_runs_after_as_much_of_it():
     """The looks come late, too: each after a second, of which it had a tenth."""
-    had = [(1.0, Reading(0.1 * n, 0.9 * n, "x.py:7", "wants a processor")) for n in range(100)]
-    assert not looks_of(*had[:35]).still_runs
-    assert looks_of(*had[:37]).still_runs    # half a second for the first, then tenths
+    had = [(1.0, Reading(0.1 * n, 0.9 * n, "x.py:7", COMPUTES)) for n in range(100)]
+    assert not looks_of(*had[:40]).still_runs
+    assert looks_of(*had[:42]).still_runs    # the first is only seen, then tenths
 
 
 def test_threads_that_take_the_processor_from_each_other_still_run():
     looks, now = Standstill(4.0, 0.0), 0.0
     looks.look(now, 1, nobody)
-    for n in range(9):    # two, of which now one and now the other has it
+    for n in range(10):    # two, of which now one and now the other has it
         now += 0.5
-        looks.look(now, 1, of(**dict.fromkeys("ab", Reading(0.25 * n, 0.25 * n, "x.py:7"))))
+        looks.look(now, 1, of(**dict.fromkeys("ab", Reading(
+            0.25 * n, 0.25 * n, "x.py:7", COMPUTES))))
     assert looks.still_runs
 
 
@@ -348,7 +358,7 @@ def test_who_has_done_nothing_is_not_asked_again_unless_it_wants_a_processor(mon
     assert standstill._read(0, lasti, waits) is waits
     monkeypatch.setattr(standstill, "caller_at", lambda frame: "")
     monkeypatch.setattr(standstill, "_does", lambda number, frame: "sleeps")
-    for other in (waits._replace(does="wants a processor"), waits._replace(cpu=0.9),
+    for other in (waits._replace(does=COMPUTES), waits._replace(cpu=0.9),
                   waits._replace(at=(frame.f_code, -1))):
         assert standstill._read(0, lasti, other).does == "sleeps"
 
