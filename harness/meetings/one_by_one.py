@@ -55,7 +55,7 @@ class OneByOne(Observer):
 
     def hold_back(self, tasks: list[Task]) -> list[Task]:
         _, *self._unstarted = sorted(tasks, key=self._rank.__getitem__)
-        self._run.on_pause = (*self._run.on_pause, self._end_turn)
+        self._run.on_pause = (*self._run.on_pause, self._pass)
         return self._unstarted[:]
 
     def role_start(self, task: Task) -> None:
@@ -64,7 +64,8 @@ class OneByOne(Observer):
             self._wait_turn(task)
 
     def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:
-        if not self._end_turn(task):
+        self._requests += 1
+        if self._requests < TURN or not self._end_turn(task):
             self._wait_turn(task)
 
     def idle(self) -> bool:
@@ -96,10 +97,15 @@ class OneByOne(Observer):
         if self._ready or run.running - run.timed > 1:
             self._pause(task)
 
-    def _end_turn(self, task: Task) -> bool:
-        """Let others go first if it is time, and *task* last; say whether they did."""
+    def _pass(self, task: Task) -> None:
+        """See *task* pass a point where it asks for nothing."""
         self._requests += 1
-        if self._requests < TURN or not (self._ready or self._unstarted):
+        if self._requests >= TURN:
+            self._end_turn(task)
+
+    def _end_turn(self, task: Task) -> bool:
+        """Let others go first, if there are any, and *task* last; say whether they did."""
+        if not self._ready and not self._unstarted:
             return False
         self._requests, self._turn_ended = 0, True
         self._rank[task] = max(self._rank.values()) + 1

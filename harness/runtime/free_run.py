@@ -47,7 +47,8 @@ class FreeRun(PlayedRun):
                  timeout: float = 5.0, deadline: float | None = None,
                  patience: float = 1.0) -> None:
         self.detect = detect
-        self.endless, self._limits = Endless(timeout, patience), Limits(self._state)
+        self.endless = Endless(timeout, patience)
+        self._limits: Limits | None = None    # as long as nobody needs them
         super().__init__(scenario, observers, timeout, deadline)
         self._starting = len(self.tasks)
         self.on_pause: tuple[Callable[[Task], None], ...] = ()   # where it may be another's turn
@@ -200,6 +201,8 @@ class FreeRun(PlayedRun):
         waiting = [task for task in self.tasks if task.waits_on is not None]
         if self.outsiders.may_act(self, waiting):
             return   # the clock decides
+        if self._limits is None:
+            self._limits = Limits(self._state)
         over = self._limits.next(waiting, any(task.paused for task in self.tasks))
         self.endless.limits = not over and bool(self._limits.clock)
         if over:
