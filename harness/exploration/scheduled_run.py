@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from ..locks.completion import Completion
 from ..locks.mutex import Mutex
-from ..locks.parking import enter, guarded, leave
+from ..locks.parking import guarded
 from ..locks.rwsem import RWSemaphore
 from ..locks.task import EXCLUSIVE, Task, Unwind
 from ..runtime import thread_patch
@@ -135,16 +135,16 @@ class ScheduledRun(PlayedRun):
         begins = self.unstarted or self.arriving or task.starter is not None
         try:
             heir = self.heir_of(task) if begins else self._next()
+            if heir is task:
+                return
+            if heir is not None:
+                heir.turn.hand_over()
+            if not self.unwinding:
+                task.turn.wait()
         except BaseException as exc:    # at the edge of the stack, say: who goes next is not known
             self.failed(task, exc)
             self.end_here("")
             raise Unwind from None
-        if heir is task:
-            return
-        if heir is not None:
-            heir.turn.hand_over()
-        if not self.unwinding:
-            task.turn.wait()
         if self.unwinding:
             self._leave_queue(task)
         self.last_task = task
@@ -237,11 +237,8 @@ class ScheduledRun(PlayedRun):
         if task.ask == ASK_LOCK and not gives_up:
             task.kind = 0 if lock.blockers(task, EXCLUSIVE) else LOCK
             return
-        enter()
-        try:
+        with guarded:
             free = lock.is_free_for(task, task.mode)
-        finally:
-            leave()
         task.kind, task.give_up = outcome(free, task.ask, task.queued, gives_up)
         if task.kind == PASS and lock.passes == float("inf"):
             task.kind = PASS_ALL

@@ -10,7 +10,7 @@ from .callsite import shown
 from .arguments import limit
 from .node import Node, ask, ended_wait, grant, refused, wait
 from .outsiders import listeners, saw, wait_outside
-from .parking import afterwards, enter, leave
+from .parking import afterwards, guarded
 from .task import Task, WAIT, current, present
 from .user_code import Quiet
 
@@ -36,16 +36,14 @@ class Completion(Node):
         self._let_one_pass()
 
     def _let_one_pass(self) -> None:
-        interrupts = enter()
-        try:
+        with guarded as interrupts:
             if interrupts:
                 afterwards(self._let_one_pass)
             elif present(self._waiters):
-                grant(self._waiters.popleft())
+                grant(self._waiters[0])
+                del self._waiters[0]
             else:
                 self._done += 1
-        finally:
-            leave()
 
     def complete_all(self) -> None:
         """Let every wait pass, from now on."""
@@ -53,20 +51,18 @@ class Completion(Node):
         self._let_all_pass()
 
     def _let_all_pass(self) -> None:
-        interrupts = enter()
-        try:
+        with guarded as interrupts:
             if interrupts:
                 afterwards(self._let_all_pass)
             else:
                 self.finish()
-        finally:
-            leave()
 
     def finish(self) -> None:
         """Do what `complete_all` does. Called with the guard held."""
         self._done = float("inf")
         while self._waiters:
-            grant(self._waiters.popleft())
+            grant(self._waiters[0])
+            del self._waiters[0]
 
     def reinit(self) -> None:
         """Make it as new: later waits wait again."""
@@ -126,8 +122,7 @@ class Completion(Node):
         return True
 
     def _wait(self, task: Task, timeout: float | None) -> bool:
-        enter()
-        try:
+        with guarded:
             if self._done > 0:
                 self._done -= 1
                 return True
@@ -137,8 +132,6 @@ class Completion(Node):
             finally:
                 if task in self._waiters:
                     self._waiters.remove(task)
-        finally:
-            leave()
 
     def expects(self, task: Task) -> Any:
         """Return by whom *task*, which waits, said that it is ended; None if it named nobody."""

@@ -19,7 +19,7 @@ from typing import Any
 from .errors import ForeignRelease, HeldLockFreed, RecursiveAcquire, ReleaseWithoutHold
 from .node import Guard, Node, OUTSIDE, ask, drop, grant, nested_request, refused, wait
 from .outsiders import by_ident, listeners, saw, wait_outside
-from .parking import afterwards, enter, leave
+from .parking import afterwards, guarded, room
 from .task import EXCLUSIVE, Task, present, this_thread
 
 get_ident = threading.get_ident
@@ -182,8 +182,7 @@ class Mutex(Node):
         return True
 
     def _contend(self, task: Task, timeout: float) -> bool:
-        enter()
-        try:
+        with guarded:
             if task.run.over:   # no longer parked here: nobody may look for waiters
                 return False
             self._waiters.append(task)
@@ -192,8 +191,6 @@ class Mutex(Node):
             finally:
                 if task in self._waiters:
                     self._waiters.remove(task)
-        finally:
-            leave()
 
     def _release(self) -> None:
         """Release inside a run, or refuse."""
@@ -205,6 +202,8 @@ class Mutex(Node):
             raise ForeignRelease(f"{self} is released by {task.name}, but {holder} holds it")
         for hook in task.run.on_release:
             hook(task, self, EXCLUSIVE)
+        if self._waiters:
+            room()    # somebody is to be handed it
         drop(task, self)
         self._owner = None
         self._lock.release()
@@ -218,16 +217,13 @@ class Mutex(Node):
             self._hand_over()
 
     def _hand_over(self) -> None:
-        interrupts = enter()
-        try:
+        with guarded as interrupts:
             if interrupts:
                 afterwards(self._hand_over)
             elif present(self._waiters) and self._lock.acquire(False):
                 heir = self._waiters.popleft()
                 self._owner = heir
                 grant(heir)
-        finally:
-            leave()
 
     def __repr__(self) -> str:
         state = "locked" if self._lock.locked() else "unlocked"

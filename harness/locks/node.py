@@ -311,8 +311,8 @@ def wait(task: Task, node: Node, mode: str, timeout: float, again: bool = False)
 
 def grant(task: Task) -> None:
     """End the wait of *task*: it has what it asked for. Called with the guard held."""
+    unpark(task)    # it goes on when the caller has left
     task.waits_on = None
-    unpark(task)
 
 
 def ended_wait(task: Task) -> bool:

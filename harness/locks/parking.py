@@ -6,8 +6,8 @@ waits is guarded by one lock for the process. The guard is a baton: `leave()` ha
 task that was woken, so that no third thread sees a lock between its release and the next grant.
 This file knows nothing of locks.
 
-Every section under the guard is a ``with guarded:``, or where speed counts ``enter()``, ``try:``,
-``finally: leave()``: whatever is raised in it, and whoever raises it, gives the guard up. Code may
+Every section under the guard is a ``with guarded:``; whatever is raised in it, and whoever raises
+it, gives the guard up. Code may
 run in the middle of a section that is no part of it: a finalizer, a callback of the collector, a
 trace function, a signal handler.
 The guard knows whose it is, so such code never waits for its own thread: it passes, what changes
@@ -26,7 +26,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from itertools import compress
 from types import FrameType
 from typing import Any
 
@@ -34,23 +33,27 @@ from . import afresh
 from .errors import LockTaken
 from .task import Task
 
-get_ident = threading.get_ident
+get_ident, _getframe = threading.get_ident, sys._getframe
 _plain_enable, _plain_disable = gc.enable, gc.disable
 
 _guard = afresh.module_lock()
+_acquire, _release = _guard.acquire, _guard.release
 _woken: deque[Task] = deque()
 _owner = 0      # identifier of the thread that has the guard; 0 if nobody has, or is about to
 _depth = 0      # how many sections of that thread began in the middle of another
 _later: list[Callable[[], Any]] = []    # what it is to do once it has left
-_automatic = False                      # the collector works by itself, but not under the guard
+_automatic = False    # the collector works by itself, but not under the guard
+_special = False      # `leave` has more to do than to give the guard up; changed with it held
 
-# The main thread runs signal handlers, which may raise, after any call: so it takes the guard, and
-# notes that in `_mains`, in one call of C. What it notes is the frame of the section.
+# The main thread runs signal handlers, which may raise, after any call: so it takes the guard and
+# notes that, in `_mains`, in one call of C, and then the frame of the section. A collection may
+# begin after any call, too: where it comes by itself, it is switched off in the same call.
 _main = threading.main_thread().ident or 0
 _mains: list[Any] = []
+_section: FrameType | None = None
 _call = operator.methodcaller("__call__")
-_acquire = (_guard.acquire,)
-_acquire_alone = _guard.acquire, _plain_disable    # a collection may begin after any call, too
+_take: tuple[Callable[[], Any], ...] = (_acquire,)
+_probe = (gc.isenabled,)
 _exhaust: Callable[[Any], None] = deque(maxlen=0).extend
 
 
@@ -60,45 +63,45 @@ def enter() -> bool:
     Returns:
         Whether the caller is in the middle of a section of its own thread.
     """
-    global _owner, _depth
+    global _owner
     me = get_ident()
-    if me == _main:
-        return _enter_main(sys._getframe(1))
-    if _owner == me:
-        _depth += 1
-        return True
-    # On one line each: a trace function may run before any other.
-    if _automatic:
-        _exhaust(map(_call, _acquire_alone)); _owner = me    # noqa: E702
-    else:
-        _guard.acquire(); _owner = me    # noqa: E702
+    if me == _main or _owner == me or _automatic:
+        return _enter_specially(me)
+    # On one line: before any other a trace function may run.
+    _acquire(); _owner = me    # noqa: E702
+    if _automatic:    # since a moment ago
+        _plain_disable()
     return False
 
 
-def _enter_main(frame: FrameType) -> bool:
-    global _owner, _depth
-    if _mains and _is_under_way(_mains[0], frame):
+def _enter_specially(me: int) -> bool:
+    global _owner, _depth, _section, _special
+    frame = _getframe(2)
+    if _mains and _is_under_way(_section, frame) if me == _main else _owner == me:
         _depth += 1
+        _special = True
         return True
+    _exhaust(map(_call, _probe))    # the stack has the room: it will for all that is called so
+    if me != _main:
+        _exhaust(map(_call, _take)); _owner = me; _special = True    # noqa: E702
+        return False
     try:
-        if _mains:    # a handler raised as a section was to end: the thread has the guard still
-            _mains[0], _depth = frame, 0
-        else:
-            _mains.extend(compress((frame, None), map(
-                _call, _acquire_alone if _automatic else _acquire)))
-            _owner = _main
+        if not _mains:    # else a handler raised as a section was to end: it has the guard still
+            _section = None
+            _mains.extend(map(_call, _take))
+        _depth, _owner, _special, _section = 0, me, True, frame
     except BaseException:
         recover()
         raise
     return False
 
 
-def _is_under_way(section: FrameType, now: FrameType | None) -> bool:
+def _is_under_way(section: FrameType | None, now: FrameType | None) -> bool:
     """Say whether the frame of *section* led to the call *now*."""
-    while (now := now and now.f_back) is not None:
+    while section is not None and (now := now and now.f_back) is not None:
         if now is section:
             return True
-    return False
+    return section is None    # it is about to begin
 
 
 def leave(a: Any = None, b: Any = None, c: Any = None) -> None:
@@ -106,24 +109,38 @@ def leave(a: Any = None, b: Any = None, c: Any = None) -> None:
 
     It needs no deeper stack than `enter` had.
     """
-    global _owner, _depth, _later
+    global _owner
+    if _special:
+        _leave_specially()
+        return
+    release = _release
+    if _woken:
+        release = _woken[0].gate.release
+        del _woken[0]
+    _owner = 0; release()    # noqa: E702
+
+
+def _leave_specially() -> None:
+    global _owner, _depth, _later, _section, _special
     if _depth:
         _depth -= 1
         return
-    then = None
+    then: list[Callable[[], Any]] = []
     if _later:
-        then, _later = _later, []
-    gate = _guard
+        then, _later = _later, then
+    release = _release
     if _woken:
-        gate = _woken[0].gate
+        release = _woken[0].gate.release
         del _woken[0]
     elif _automatic:
         _plain_enable()
+    _special = _automatic
     if _mains:
-        del _mains[0]
+        _section = None
+        del _mains[:]
     # A signal handler may run after any call, so the one call is last that gives up the guard.
-    _owner = 0; gate.release()    # noqa: E702
-    if then is not None:
+    _owner = 0; release()    # noqa: E702
+    if then:
         _do(then)
 
 
@@ -150,7 +167,7 @@ def afterwards(act: Callable[[], Any]) -> None:
     """Let *act*, which takes the guard itself, be called once the section has ended that this code
     interrupts: see `enter`.
     """
-    _later.append(act)
+    _later.append(act)    # seen at the end: the caller's own section is one in the middle
 
 
 def collect_automatically(on: bool) -> None:
@@ -158,20 +175,22 @@ def collect_automatically(on: bool) -> None:
 
     It never does under the guard: a finalizer could not wait there.
     """
-    global _automatic
+    global _automatic, _special, _take
     with guarded:
-        _automatic = on
+        _automatic, _special = on, True
+        _take = (_acquire, _plain_disable) if on else (_acquire,)
         _plain_disable()
 
 
 @afresh.in_child
 def _begin_afresh() -> None:
     """Forget, in a forked process, what threads do that it does not have."""
-    global _owner, _depth, _main
+    global _owner, _depth, _main, _special
     _woken.clear()
     _later[:] = []
     _mains.clear()
     _owner = _depth = 0
+    _special = _automatic
     _main = get_ident()
     if _automatic:
         _plain_enable()    # whoever had the guard is not here
@@ -182,9 +201,9 @@ def recover() -> None:
 
     Called where no section of the thread is under way.
     """
-    global _depth
+    global _depth, _special
     if get_ident() == _main and _mains:
-        _depth = 0
+        _depth, _special = 0, True
         leave()
 
 
@@ -211,17 +230,29 @@ def park(task: Task, timeout: float = -1) -> bool:
     task.baton = timeout < 0 and run is not None and not task.signals
     if task.baton:
         run.running -= 1
-        if run.running <= run.timed:
-            _ask_who_goes(task)
-        leave()
-        task.gate.acquire()
-        _owner = get_ident()
-        return True
-    if run is not None:
+    elif run is not None:
         task.until = time.monotonic() + timeout
         run.timed += 1
-        if run.running <= run.timed:
-            _ask_who_goes(task)
+    try:
+        if run is not None and run.running <= run.timed:
+            run.quiescent()
+        if task.baton:
+            leave()
+    except BaseException:    # nothing is called here that needs more of the stack
+        if task.baton and task.parked:
+            run.running += 1
+        elif task.baton:
+            _woken.remove(task)    # it goes on here, and has the guard
+        elif not task.parked:
+            task.gate.acquire(False)
+        elif run is not None:
+            run.timed -= 1
+        task.parked = False
+        raise
+    if task.baton:
+        task.gate.acquire()
+        _owner = get_ident()    # and the collector is off, if it is to be
+        return True
     try:
         without_guard(task.gate.acquire, True, timeout)
     finally:
@@ -235,22 +266,10 @@ def park(task: Task, timeout: float = -1) -> bool:
     return woken
 
 
-def _ask_who_goes(task: Task) -> None:
-    """Tell the run of *task*, which is parked, that nobody goes on by himself."""
-    run = task.run
-    try:
-        run.quiescent()
-    except BaseException:
-        if task.parked and task.baton:
-            run.running += 1
-        elif task.parked:
-            run.timed -= 1
-        elif task.baton:
-            _woken.remove(task)    # it goes on here, and has the guard
-        else:
-            task.gate.acquire(False)
-        task.parked = False
-        raise
+def room(levels: int = 12) -> None:
+    """Raise RecursionError now, while nothing has changed, if what comes has not the room."""
+    if levels:
+        room(levels - 1)
 
 
 def without_guard(wait: Callable[..., Any], *how: Any) -> None:
@@ -259,15 +278,17 @@ def without_guard(wait: Callable[..., Any], *how: Any) -> None:
     Raises:
         LockTaken: the caller is in the middle of another section of its own thread.
     """
+    global _section
     refuse_to_wait()
-    section = _mains[:]
+    section = _section
     try:
-        leave()   # a handler may raise in there: `enter` finds out who has the guard
+        leave()   # a handler may raise in there
         wait(*how)
     finally:
-        enter()
+        if _owner != get_ident():
+            enter()
         if get_ident() == _main:
-            _mains[:] = section
+            _section = section
 
 
 def refuse_to_wait() -> None:

@@ -24,10 +24,12 @@ from .arguments import limit, one_of
 from .errors import ForeignRelease, HeldLockFreed, ReleaseWithoutHold
 from .node import Guard, Node, OUTSIDE, ask, drop, ended_wait, nested_request, refused
 from .outsiders import listeners, saw, wait_outside
-from .parking import afterwards, enter, leave, refuse_to_wait
+from .parking import afterwards, guarded, refuse_to_wait, room
 from .task import EXCLUSIVE, SHARED, Task, this_thread
 from .rwsem_inner import InnerLock, Request
 from .rwsem_policy import POLICIES, blocked_by
+
+_SHALLOW = 60    # two for each call that led to a request: far from the end of any stack
 
 
 check_policy = one_of(POLICIES)
@@ -150,26 +152,24 @@ class RWSemaphore(Node):
 
     def _try_once(self, task: Task, mode: str) -> bool | None:
         """Answer as the account says; None if the package refuses what the account allows."""
-        enter()
-        try:
+        with guarded:
             if self.blockers(task, mode):
                 return False
+            self._make_room(task)
             hold = self._new_hold[mode]()
             request = Request(self, mode, self.queue, may_park=False)   # the guard is held
             if not self._call_package(task, request, hold.acquire, False):
                 return None
             self._add(task, mode, hold)
             return True
-        finally:
-            leave()
 
     def _acquire_in_run(self, task: Task, mode: str, timeout: float) -> bool:
         if not ask(task, self, mode, timed=timeout >= 0):
             return refused(task, self, mode)
         hold = self._new_hold[mode]()
         request = Request(self, mode, self.queue, may_park=True)
-        enter()
-        try:
+        self._make_room(task)
+        with guarded:
             if not self._observed:
                 # From the first use in a run on, releases look for roles that wait.
                 self._observed = True
@@ -180,8 +180,6 @@ class RWSemaphore(Node):
                 self.queue.remove((task, mode))
             if acquired:
                 self._add(task, mode, hold)
-        finally:
-            leave()
         if not acquired:
             return refused(task, self, mode)
         self._tell_acquired(task, mode)
@@ -204,8 +202,8 @@ class RWSemaphore(Node):
         except BaseException:
             # Whoever hears of it does not have the lock.
             if self._writer is task if mode == EXCLUSIVE else task in self._readers:
-                drop(task, self)
                 self._release(task, mode)
+                drop(task, self)
             raise
 
     def _add(self, task: Task, mode: str, hold: Any) -> None:
@@ -248,19 +246,22 @@ class RWSemaphore(Node):
             return
         for hook in task.run.on_release:
             hook(task, self, mode)
-        drop(task, self)
+        self._make_room(task)
         self._release(task, mode)
+        drop(task, self)
+
+    def _make_room(self, task: Task) -> None:
+        """See that the package is not stopped half way by the end of the stack."""
+        if len(task.chain) > _SHALLOW or not task.chain:
+            room()
 
     def _release(self, task: Task, mode: str) -> None:
-        interrupts = enter()
-        try:
+        with guarded as interrupts:
             if interrupts:
                 afterwards(partial(self._release, task, mode))
             else:
                 request = Request(self, mode, self.queue, may_park=False)
                 self._call_package(task, request, self._take_hold(task, mode).release)
-        finally:
-            leave()
 
     def _take_hold(self, task: Task, mode: str) -> Any:
         """Take the latest hold of *task* out of the account."""

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from .node import Node, grant, wait
-from .parking import afterwards, enter, leave, without_guard
+from .parking import afterwards, guarded, without_guard
 from .task import Task, this_thread
 
 
@@ -79,14 +79,11 @@ class InnerLock:
 
     def _pass_on(self) -> None:
         within = this_thread.task.request is not None    # of a section that called the package
-        interrupts = enter() and not within
-        try:
-            if interrupts:
+        with guarded as interrupts:
+            if interrupts and not within:
                 afterwards(self._pass_on)
             elif self._waiters and self._try(False):
                 grant(self._waiters.popleft())
-        finally:
-            leave()
 
 
 @dataclass(slots=True)

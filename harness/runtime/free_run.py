@@ -267,5 +267,4 @@ class FreeRun(PlayedRun):
         self.on_acquire = self.on_acquired = (unwind,)
         self.on_contended = self.on_release = self.on_start = self.on_idle = ()
         for task in self.tasks:
-            if task.waits_on is not None or task.paused:
-                unpark(task)
+            unpark(task)

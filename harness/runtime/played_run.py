@@ -248,21 +248,13 @@ class PlayedRun(Run):
 
     def perform(self, task: Task, function: Callable[[], Any]) -> None:
         """Run one role in the calling thread, from its start to its end."""
-        before = become(task)
+        before = None
         try:
+            before = become(task)
             this_thread.maker = Maker(getattr(task, "key", task.name), self.scenario.lock_names)
-            try:
+            with suppress(Unwind):
                 self.begin(task)
-                left = call_role(function)
-                if task.run is not None:    # else the role forked this process
-                    self._expect_nothing(task, left)
-                    self.ask_invariants(task)
-            except Unwind:
-                pass
-            except BaseException as exc:
-                if task.run is None:
-                    raise
-                self.failed(task, exc)
+                self._play_role(task, function)
             if task.run is not None:
                 self.end(task)
         except BaseException as exc:
@@ -270,7 +262,21 @@ class PlayedRun(Run):
                 raise
             self.lose(task, exc)
         finally:
-            become(before)
+            if before is not None:
+                become(before)
+
+    def _play_role(self, task: Task, function: Callable[[], Any]) -> None:
+        try:
+            left = call_role(function)
+            if task.run is not None:    # else the role forked this process
+                self._expect_nothing(task, left)
+                self.ask_invariants(task)
+        except Unwind:
+            raise
+        except BaseException as exc:
+            if task.run is None:
+                raise
+            self.failed(task, exc)
 
     def lose(self, task: Task, exc: BaseException) -> None:
         """End the run, and *task* with it: what we did for it in this thread raised *exc*."""

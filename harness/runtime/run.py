@@ -91,10 +91,10 @@ class Run(RunOfTask):
             # `start` made one hands that on, whoever wanted it.
             task.daemon = thread.daemon and (
                 parent.daemon or not getattr(parent.thread, "daemon", False))
+            self.tell(self.on_thread, parent, task)
             self.tasks.append(task)
             self.running += 1
             self.unfinished += 1
-            self.tell(self.on_thread, parent, task)
         return task
 
     def unique(self, name: str) -> str:

@@ -122,16 +122,16 @@ def _start(thread: threading.Thread) -> None:
             members.append(Member(thread.name, caller_at(sys._getframe(1)), thread))
         _plain_start(thread)
         return
+    body = thread.run
     task = run.adopt(thread, thread.name)
     try:
-        body = thread.run
         thread._harness_end = ThreadEnd(task)   # type: ignore[attr-defined]
         thread.run = lambda: run.perform(task, body)   # type: ignore[method-assign]
         thread.daemon = thread.daemon or not run.watched
         _plain_start(thread)
     except BaseException:    # it may be started once more, and has no end to wait for
         thread.run = body    # type: ignore[method-assign]
-        del thread._harness_end    # type: ignore[attr-defined]
+        vars(thread).pop("_harness_end", None)
         run.disown(task)
         raise
     run.started(task)

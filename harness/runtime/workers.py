@@ -90,7 +90,8 @@ class _Worker:
         # interpreter does not wait for this one was settled when it started.
         threading.current_thread()._daemonic = False   # type: ignore[attr-defined]
         while not self._quit:
-            self.baton.wait()
+            with suppress(MemoryError, RecursionError):    # it is looked at again
+                self.baton.wait()
             job, self.job = self.job, None
             if job is not None:
                 run, task, function = job

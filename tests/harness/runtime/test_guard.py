@@ -1,12 +1,15 @@
 """Whatever is raised, and whoever comes in between, the guard of the account is given up."""
 
 import ast
+import itertools
+import os
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
-from harness import Completion, Mutex, Verdict, run
+from harness import Completion, Mutex, RWSemaphore, Verdict, run
 from harness.locks import parking
 from harness.meetings.one_by_one import OneByOne
 from harness.runtime.observer import Observer
@@ -27,34 +30,31 @@ def guard_is_free_and_no_thread_is_left():
 
 
 def unprotected(source):
-    """Return the lines of calls of enter or leave that are not ``enter()``, ``try: ...``,
-    ``finally: leave()``.
-    """
-    tree, allowed, called = ast.parse(source), set(), set()
-
-    def is_call(statement, name):
-        value = getattr(statement, "value", None)
-        calls = [node for node in ast.walk(value) if isinstance(node, ast.Call)] if value else []
-        return any(isinstance(call.func, ast.Name) and call.func.id == name for call in calls)
-
+    """Return the lines that use the guard in another way than ``with guarded:``."""
+    tree = ast.parse(source)
+    blocks = {item.context_expr for node in ast.walk(tree) if isinstance(node, ast.With)
+              for item in node.items}
+    lines, names = set(), set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) \
-                and node.func.id in ("enter", "leave"):
-            called.add(node.lineno)
-        body = getattr(node, "body", None)
-        for first, then in zip(body, body[1:]) if isinstance(body, list) else ():
-            if is_call(first, "enter") and isinstance(then, ast.Try) and len(then.finalbody) == 1 \
-                    and is_call(then.finalbody[0], "leave"):
-                allowed |= {first.lineno, then.finalbody[0].lineno}
-    return sorted(called - allowed)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").endswith("parking"):
+            names |= {alias.name for alias in node.names}
+            if names & {"enter", "leave", "_guard"}:
+                lines.add(node.lineno)
+        elif isinstance(node, ast.Attribute) and node.attr in ("enter", "leave", "_guard") \
+                and isinstance(node.value, ast.Name) and node.value.id == "parking":
+            lines.add(node.lineno)
+    return sorted(lines | {node.lineno for node in ast.walk(tree) if isinstance(node, ast.Name)
+                           and node.id in names & {"guarded"} and node not in blocks})
 
 
 @pytest.mark.parametrize("source, lines", [
-    ("enter()\ntry:\n    x()\nfinally:\n    leave()", []),
-    ("again = enter()\ntry:\n    x()\nfinally:\n    leave()", []),
-    ("enter()\nx()\nleave()", [1, 3]),
-    ("enter()\nx()\ntry:\n    y()\nfinally:\n    leave()", [1, 6]),
-    ("enter()\ntry:\n    x()\n    leave()\nexcept OSError:\n    leave()", [1, 4, 6]),
+    ("from .parking import guarded\nwith guarded:\n    x()", []),
+    ("from ..locks.parking import guarded\nwith a, guarded as interrupts:\n    x()", []),
+    ("from .parking import enter, leave\nenter()\nx()\nleave()", [1]),
+    ("parking.enter()\ntry:\n    x()\nfinally:\n    parking.leave()", [1, 5]),
+    ("x = parking._guard\nwith x: pass", [1]),
+    ("from .parking import guarded\nwith nullcontext(guarded):\n    guarded.__enter__()", [2, 3]),
+    ("with guarded: pass\nenter()\nguarded(1)", []),    # of somebody else
 ])
 def test_shape_of_a_section_is_told_from_others(source, lines):
     assert unprotected(source) == lines
@@ -113,3 +113,144 @@ def test_an_observer_may_raise_anything(hook, exc):
     result = run(crossing(), runs=1, timeout=30, observers=lambda: [Ours(), *alice_first()])
     assert (result.verdict, f"raised {exc.__name__}" in result.finding.text) == (
         Verdict.ERROR, True)
+
+
+# -- raised at each call ---------------------------------------------------------------------------
+
+
+class Injected(RecursionError):
+    """What a call of ours raises as it begins, as where the stack is at its end."""
+
+
+# They run at the depth at which the guard was taken; the first call of a thread.
+NEVER = {"leave", "_leave_specially", "enter", "_enter_specially", "_is_under_way", "_loop",
+         "<lambda>"}
+# What is called from these has the room: see `parking.room`.
+ROOMY = {"room", "_call_package", "_hand_over", "_add"}
+ours = tuple(f"{HARNESS / package}{os.sep}" for package in ("locks", "runtime"))
+
+
+def mutexes():
+    a, b = Mutex("a"), Mutex("b")
+
+    def role():
+        with a, b:
+            pass
+    return {"alice": role, "bob": role}
+
+
+def readers_and_a_writer():
+    s = RWSemaphore("s")
+
+    def reads():
+        with s.down_read():
+            pass
+
+    def writes():
+        with s.down_write():
+            pass
+    return {"alice": reads, "bob": writes}
+
+
+def wait_and_complete():
+    done, m = Completion("done"), Mutex("m")
+
+    def waits():
+        done.wait()    # for ever, if bob could not get so far
+        with m:
+            pass
+
+    def completes():
+        with m:
+            done.complete()
+    return {"alice": waits, "bob": completes}
+
+
+def a_thread():
+    m = Mutex("m")
+
+    def starts():
+        thread = threading.Thread(target=lambda: m.acquire() and m.release())
+        thread.start()
+        with m:
+            pass
+        thread.join()
+    return {"alice": starts, "bob": lambda: None}
+
+
+def raising_at(number, call):
+    """Return what *call* returns, with the given call of ours in a role's thread raising; None if
+    there are not so many.
+    """
+    seen = 0
+
+    def profile(frame, event, arg):
+        nonlocal seen
+        code = frame.f_code
+        if event != "call" or not code.co_filename.startswith(ours) or code.co_name in NEVER:
+            return
+        if code.co_name == "perform" and frame.f_back.f_code.co_name != "_loop":
+            return
+        around, names = frame, set()
+        while around is not None:
+            names.add(around.f_code.co_name)
+            around = around.f_back
+        if names & ROOMY or "perform" not in names:
+            return
+        seen += 1
+        if seen == number:
+            sys.setprofile(None)
+            threading.setprofile(None)
+            raise Injected("no room")
+
+    threading.setprofile(profile)
+    try:
+        result = call()
+    finally:
+        threading.setprofile(None)
+    return result if seen >= number else None
+
+
+@pytest.mark.parametrize("world", [mutexes, readers_and_a_writer, wait_and_complete, a_thread])
+def test_raised_at_any_call_of_ours_it_is_an_error_that_is_told_at_once(world, monkeypatch):
+    """Nothing is judged by the time. The guard is free then, and a run after finds all in order."""
+    monkeypatch.setattr(sys, "unraisablehook", lambda args: None)    # of a generator that is closed
+    for number in itertools.count(1):
+        result = raising_at(number, lambda: run(world, runs=1, timeout=20, observers=alice_first))
+        if result is None:
+            break
+        findings = result.outcome.findings
+        assert [finding.text for finding in findings if finding.how != "observed"] == [], number
+        assert not findings or any("Injected" in finding.text for finding in findings), number
+        assert not parking._guard.locked() and not parking._depth
+    assert number > 60
+    assert run(world, runs=1).verdict is Verdict.CLEAN
+
+
+@pytest.mark.parametrize("world", [mutexes, readers_and_a_writer, wait_and_complete])
+def test_a_lock_taken_at_the_edge_of_the_stack_is_an_error_of_the_role(world):
+    """At each depth near the limit; what was taken is free again."""
+    def deep(levels, role):
+        return deep(levels - 1, role) if levels else role()
+
+    def at(levels):
+        def build():
+            roles = world()
+            return {name: lambda role=role: deep(levels, role) for name, role in roles.items()}
+        return build
+
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(220)
+    try:
+        kinds = set()
+        for levels in range(100, 215):
+            result = run(at(levels), runs=1, timeout=20)
+            findings = result.outcome.findings
+            kinds.add(str(result.verdict))
+            assert [finding.text for finding in findings if finding.how != "observed"] == []
+            assert not findings or any(
+                "RecursionError" in finding.text and finding.text.startswith(("alice", "bob"))
+                for finding in findings), (levels, findings)
+    finally:
+        sys.setrecursionlimit(limit)
+    assert {"clean", "error"} <= kinds <= {"clean", "error", "hang"}
