@@ -65,6 +65,23 @@ def _timed_out(outcome: Outcome) -> Finding | None:
 _LACKS = "a process of its own does not have the other threads of this one"
 
 
+_filters_lock = afresh.module_lock()
+
+
+def _fork_unwarned() -> int:
+    """Fork, without the warning that other threads may hold locks: ours they do not."""
+    pid = -1
+    _filters_lock.acquire()    # filters are the process's: two at once would put back each other's
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = afresh.fork()
+    finally:
+        if pid:    # in the child it is a new one
+            _filters_lock.release()
+    return pid
+
+
 @dataclass
 class Apart:
     """Worlds of one scenario, each the first of its process, in place of `Workers`.
@@ -105,9 +122,7 @@ class Apart:
         page = mmap.mmap(-1, PAGE.size)
         requests, results = os.pipe(), os.pipe()
         try:
-            with warnings.catch_warnings():    # that other threads may hold locks: not ours
-                warnings.simplefilter("ignore", DeprecationWarning)
-                pid = afresh.fork()
+            pid = _fork_unwarned()
         except OSError as exc:
             self.why_not = f"no process could be forked: {exc.strerror}"
             page.close()

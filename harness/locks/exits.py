@@ -65,26 +65,26 @@ def _refusing(name: str) -> Callable[..., Any]:
 _replaced = Replaced({getattr(os, name): _refusing(name) for name in _NAMES}, (__name__,))
 
 
-def install() -> None:
-    """Count one more call under way, of the calling thread."""
+def install(caller: int | None = None) -> None:
+    """Count one more call under way, of the thread *caller*, by default the calling one."""
     global _under_way, _process
     with _lock:
         if not _under_way:
             _process = os.getpid()
         _under_way += 1
-        _callers.append(threading.get_ident())
+        _callers.append(caller or threading.get_ident())
         if _under_way == 1:
             _replaced.install()
 
 
-def uninstall() -> None:
+def uninstall(caller: int | None = None) -> None:
     """Count one less; with the last one, put the functions of the interpreter back."""
     global _under_way
     with _lock:
         if not _under_way:    # this process was forked in the middle of the call
             return
         _under_way -= 1
-        _callers.remove(threading.get_ident())
+        _callers.remove(caller or threading.get_ident())
         if not _under_way:
             _replaced.uninstall()
 

@@ -20,12 +20,25 @@ class Replaced:
     def __init__(self, ours: dict[Callable[..., Any], Callable[..., Any]],
                  spared: Collection[str]) -> None:
         self._plain, self._ours, self._spared = list(ours), list(ours.values()), spared
+        self._modules = 0    # how many there were as ours were put in
         self._seen: dict[str, int] = {}    # modules that were looked at: which, by identity
         self._places: list[tuple[dict[str, Any], str, int]] = []    # where they stand, and which
 
     def install(self) -> None:
         """Put ours in their places, also in modules that were not there before."""
-        ids = {id(plain): which for which, plain in enumerate(self._plain)}
+        self._look(self._plain)
+        self._modules = len(sys.modules)
+        self._put(self._plain, self._ours)
+
+    def uninstall(self) -> None:
+        """Put back what is still ours, also in modules that came meanwhile."""
+        if len(sys.modules) != self._modules:
+            self._look(self._ours)
+        self._put(self._ours, self._plain)
+
+    def _look(self, functions: list[Any]) -> None:
+        """Find where *functions* stand in modules that were not looked at before."""
+        ids = {id(function): which for which, function in enumerate(functions)}
         for key, module in list(sys.modules.items()):
             if self._seen.get(key) != id(module):
                 self._seen[key] = id(module)
@@ -33,11 +46,6 @@ class Replaced:
                 if key not in self._spared and type(names) is dict:
                     self._places.extend((names, name, ids[id(value)])
                                         for name, value in list(names.items()) if id(value) in ids)
-        self._put(self._plain, self._ours)
-
-    def uninstall(self) -> None:
-        """Put back what is still ours."""
-        self._put(self._ours, self._plain)
 
     def _put(self, old: list[Any], new: list[Any]) -> None:
         for names, name, which in self._places:

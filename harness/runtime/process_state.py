@@ -166,6 +166,21 @@ def aside(step: Callable[[], Any]) -> Any:
     return answers[0]
 
 
+def surely(step: Callable[[], Any]) -> None:
+    """Call *step* in this thread, once more if an interrupt came in the middle, which is raised
+    when it has ended.
+    """
+    interrupt: BaseException | None = None
+    for _ in range(3):
+        try:
+            step()
+            break
+        except BaseException as exc:
+            interrupt = exc
+    if interrupt is not None:
+        raise interrupt
+
+
 def is_refused(exc: BaseException) -> bool:
     """Say whether *exc*, of the start of a thread, means that the system gives no more of them."""
     return isinstance(exc, MemoryError) or \

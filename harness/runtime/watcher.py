@@ -23,7 +23,7 @@ from ..locks.callsite import by_signal, caller_at, frames_of_threads, raised_at
 from ..locks.errors import ScenarioError
 from ..locks.parking import guarded
 from ..locks.task import Unwind
-from .process_state import is_refused
+from .process_state import is_refused, surely
 from .recorder import all_stacks, call_role
 from .solo_run import SoloRun, Unfinished
 from .standstill import Standstill, readings
@@ -84,9 +84,14 @@ class Watcher:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        _calls.watchers.remove(self)
+        surely(self._end)
+
+    def _end(self) -> None:
+        if self in _calls.watchers:
+            _calls.watchers.remove(self)
         if self._thread is not None:
-            self._ended.release()
+            if self._ended.locked():
+                self._ended.release()
             self._thread.join()
             with suppress(TypeError):    # the handler before was none of Python's
                 signal.signal(_SIGNAL, self._handler)

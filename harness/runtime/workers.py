@@ -11,12 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from ..locks import afresh, exits
 from ..locks.errors import ScenarioError
 from ..locks.task import RunOfTask, Task
 from . import collector, thread_patch
+from .process_state import aside, surely
 from .verdict import counted
 from .watcher import NoThread, Watcher, thread_of_ours
 
@@ -129,19 +131,40 @@ class Workers:
         self._batons: list[Baton] = []
         self._lent: list[Baton] = []
         self._process = os.getpid()
+        self._caller = threading.get_ident()
+        self._undo: list[Callable[[], None]] = []
 
     def __enter__(self) -> Workers:
-        thread_patch.install()
-        exits.install()
-        collector.install()
-        self._watcher.__enter__()
+        try:
+            aside(self._change)    # there, no signal handler raises in the middle of it
+            self._watcher.__enter__()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._watcher.__exit__()
-        collector.uninstall()
-        exits.uninstall()
-        thread_patch.uninstall()
+        try:
+            self._watcher.__exit__()
+        finally:
+            try:
+                aside(self._put_back)
+            finally:
+                surely(self._end_workers)
+
+    def _change(self) -> None:
+        for install, uninstall in ((thread_patch.install, thread_patch.uninstall),
+                                   (partial(exits.install, self._caller),
+                                    partial(exits.uninstall, self._caller)),
+                                   (collector.install, collector.uninstall)):
+            install()
+            self._undo.append(uninstall)
+
+    def _put_back(self) -> None:
+        while self._undo:
+            self._undo.pop()()
+
+    def _end_workers(self) -> None:
         for worker in self._workers:
             worker.quit()
         for worker in self._workers:
