@@ -55,7 +55,7 @@ class Parser(argparse.ArgumentParser):
             if word == "--":
                 return
             option = word.partition("=")[0]
-            if not option.startswith("-") or option == "-" or " " in option or \
+            if not option.startswith("-") or option == "-" or \
                     option in self._option_string_actions or \
                     self._negative_number_matcher.match(word):
                 continue

@@ -45,14 +45,12 @@ def scenario_named(reference: str, arguments: dict[str, Any]) -> Callable[..., A
     module, _, name = reference.partition(":")
     with Refused():
         function = imported(module)
-        at_place = not path or os.path.realpath(getattr(function, "__file__", "")) == path
         for part in name.split("."):
             function = inspect.getattr_static(function, part, None)
     function = function.__func__ if type(function) is staticmethod else function
     is_function = type(function) is FunctionType
     rules = rules_of(function) if is_function else None
-    if rules is None and not (is_function and path and at_place
-                              and function.__module__ == module):
+    if rules is None and not (is_function and path and function.__module__ == module):
         raise _refused(reference, f"is {shown(function)}, no function that was defined there")
     if rules is None and not arguments:
         return function
@@ -132,15 +130,15 @@ def file_of(module: str) -> str:
         return ""
     place, expected = os.path.realpath(here()), ""
     folders: Any = None
-    *packages, _ = parts = module.split(".")
+    parts = module.split(".")
     for i, part in enumerate(parts):
         spec = _spec(".".join(parts[:i + 1]), folders)
         place = os.path.join(place, part)
         folders = getattr(spec, "submodule_search_locations", None)
         expected = f"{place}.py" if folders is None else os.path.join(place, "__init__.py")
         origin = getattr(spec, "origin", None)    # a package without an __init__ has none
-        if (origin is None and (folders is None or i == len(packages))) or \
-                (origin is not None and os.path.realpath(origin) != expected):
+        if origin is None and folders is None or \
+                origin is not None and os.path.realpath(origin) != expected:
             return ""
     return "" if is_installed(expected) else expected
 

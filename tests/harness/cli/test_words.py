@@ -45,6 +45,7 @@ def said(tmp_path, monkeypatch, capsys):
      "harness explore: argument --strategy: there is no 'dpro'; did you mean 'dpor'?"),
     ("run mist:ok --runs -1", "harness run: argument --runs: -1 is below 1"),
     ("run", "harness run: the following arguments are required: SCENARIO"),
+    ("run -- -mist:ok", "harness: '-mist' is not the name of a module"),
     ("run .mist:ok", "harness: '.mist' is not the name of a module"),
     ("run mi-st:ok", "harness: 'mi-st' is not the name of a module"),
     ("run mist", "harness: 'mist' is not of the form MODULE:NAME, FILE.py:NAME or FILE.json"),

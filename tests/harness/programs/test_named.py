@@ -7,7 +7,9 @@ import pytest
 
 from harness import ScenarioError, Verdict, replay
 from harness.exploration.token import encode
+from harness.methods.replay import again
 from harness.programs.named import may_be_named, scenario_named
+from pcimodel.lab.fix_files import fixes_here
 
 HERE = '''
 import functools
@@ -29,6 +31,10 @@ short = lambda: {"role": print}
 part = functools.partial(print, "called")
 twice = functools.partial(scenario)
 again = stranger
+def shadowed():
+    pass
+
+from elsewhere import stranger as shadowed
 alias = functools.lru_cache(stranger)
 
 class Worlds:
@@ -106,7 +112,8 @@ def test_a_token_that_names_anything_else_is_refused_and_nothing_is_imported(fol
 
 
 @pytest.mark.parametrize("reference", [
-    "worlds:part", "worlds:twice", "worlds:alias", "worlds:Worlds", "worlds:Worlds.two",
+    "worlds:part", "worlds:twice", "worlds:alias", "worlds:shadowed", "worlds:Worlds",
+    "worlds:Worlds.two",
     "worlds:Worlds.three", "harness.cli:main", "harness.cli.command_line:main",
     "harness.methods.stress:stress", "harness.programs.format:load_case",
     "pcimodel.lab.table:render"])
@@ -151,6 +158,18 @@ def test_no_token_names_what_is_installed_though_one_stands_in_its_folder(folder
     monkeypatch.chdir(os.path.dirname(os.path.dirname(pytest.__file__)))
     assert not may_be_named("pytest:main") and not may_be_named("iniconfig:IniConfig")
     assert set(sys.modules) == before
+
+
+def test_no_token_names_a_fix_in_what_is_installed(monkeypatch):
+    monkeypatch.chdir(os.path.dirname(os.__file__))
+    assert fixes_here(["antigravity.py:geohash"]) and fixes_here(["antigravity:geohash"])
+    assert fixes_here(["collect-then-lock"]) == ""
+
+
+def test_a_report_names_the_scenario_where_its_token_may_not(folder):
+    assert again("T", "worlds:scenario") == "python -m harness replay T"
+    assert again("T", "harness.programs:scenario") == "python -m harness replay T"
+    assert again("T", "elsewhere:stranger") == "python -m harness replay T elsewhere:stranger"
 
 
 def test_whoever_names_the_scenario_himself_may_replay_what_a_token_may_not_name(folder):

@@ -154,3 +154,20 @@ def test_baseline_of_an_ini_file_is_beside_it(inner, pytester, monkeypatch):
     result = inner("", str(below / "test_below.py"))
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines([f"*: baseline {pytester.path}/known.txt (ini option *)"])
+
+
+def test_an_argument_that_a_tool_has_not_is_refused_with_the_nearest_that_it_has(inner):
+    result = inner("""
+@pytest.mark.parametrize("tool, argument, near", [
+    ("run", "rnus", "did you mean 'runs'"), ("run", "some", "there are scenario, runs"),
+    ("force", "seed", "there are "), ("explore", "fersh", "did you mean 'fresh'")])
+def test_it(lock_harness, tool, argument, near):
+    with pytest.raises(ValueError, match=f"{tool}: unknown argument '{argument}'; {near}"):
+        getattr(lock_harness, tool)(ordered, **{argument: 1})
+
+@pytest.mark.parametrize("argument", ["timeout", "seconds", "runs"])
+def test_type(lock_harness, argument):
+    with pytest.raises(ValueError, match=f"{argument} is 'x', expected a"):
+        lock_harness.run(ordered, **{argument: "x"})
+""")
+    result.assert_outcomes(passed=7)
