@@ -6,13 +6,14 @@ import re
 import signal
 import threading
 import time
+from contextlib import suppress
 from types import SimpleNamespace
 
 import hanging_worlds
 import pytest
 
-from harness import (Completion, Mutex, Observer, RWSemaphore, ScenarioError, explore, force,
-                     predict, replay, run, stress)
+from harness import (Completion, Mutex, Observer, RWSemaphore, Scenario, ScenarioError, explore,
+                     force, predict, replay, run, stress)
 from harness.exploration.token import encode
 from harness.methods.ctrl_c import Interrupted
 from harness.runtime.solo_run import SoloRun
@@ -60,6 +61,7 @@ def test_who_builds_a_world_and_waits_for_itself_is_a_deadlock_at_once(call, sce
     assert state["role"] == "the world" and state["at"].endswith(line_of(scenario, said))
     assert state["holds"][0][0] == state["wants"]
     assert "No role ran" in str(result) and "the world waits for" in str(result)
+    assert f"\n{scenario.__name__}()\n" in str(result)    # a diagram of its calls
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -208,6 +210,16 @@ def test_a_deadlock_of_the_roles_stays_the_answer_if_a_later_world_hangs():
 
 def test_a_check_that_waits_outside_our_locks_is_a_hang():
     result = run(hanging_worlds.checked_by_a_bare_wait, timeout=SHORT, runs=1)
+    assert result.verdict == "hang" and "the check at the end" in result.finding.text
+
+
+def test_a_check_that_swallows_what_ends_its_wait_is_a_hang_all_the_same():
+    def check():
+        with suppress(BaseException):
+            threading.Event().wait()
+
+    result = run(lambda: Scenario(hanging_worlds._two(Mutex("free")), check=check), timeout=SHORT,
+                 runs=1)
     assert result.verdict == "hang" and "the check at the end" in result.finding.text
 
 
