@@ -26,7 +26,7 @@ from harness.exploration.dpor import Reduced
 from harness.exploration.strategies import DepthFirst
 from harness.runtime.process_state import settled
 
-from . import killing, mutating, oracle, permits, stopping
+from . import killing, mutating, oracle, permits, side_by_side, stopping
 from .measure import scaled
 from .worlds import dining, on_threads
 
@@ -376,6 +376,11 @@ def _stops(amount: Amount) -> tuple[str, list[str]]:
     return f"{said}; {stopping.SIDE_BY_SIDE} at a time {crowded}", wrong + more
 
 
+def _side_by_side(amount: Amount) -> tuple[str, list[str]]:
+    """See what processes side by side come to."""
+    return side_by_side.compare(amount.scale)
+
+
 CHECKS: dict[str, tuple[str, Callable[[Amount], tuple[str, list[str]]]]] = {
     "programs": ("random programs", _programs),
     "scenarios": ("random Python scenarios", _scenarios),
@@ -386,6 +391,7 @@ CHECKS: dict[str, tuple[str, Callable[[Amount], tuple[str, list[str]]]]] = {
     "tokens": ("mutated tokens", _tokens),
     "files": ("mutated files of lock programs", _files),
     "kills": ("commands that are killed while they work and write", _kills),
+    "side-by-side": ("explorations side by side", _side_by_side),
     "one-call": ("deadlocks in one call leave nothing", _in_one_call),
     "calls": ("deadlocks in calls of their own leave nothing", _in_calls),
 }
