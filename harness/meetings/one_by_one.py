@@ -51,7 +51,7 @@ class OneByOne(Observer):
         self._ready: list[Task] = []     # those that could go on, but for another that runs
         self._requests = 0               # since a turn was ended
         self._turn_ended = False         # and who has not started yet goes first
-        self._early = 0                  # how many limits run out before others go on
+        self._early = False              # limits run out before others go on
 
     def hold_back(self, tasks: list[Task]) -> list[Task]:
         _, *self._unstarted = sorted(tasks, key=self._rank.__getitem__)
@@ -71,8 +71,7 @@ class OneByOne(Observer):
     def idle(self) -> bool:
         if self._early and any(task.timed and task.waits_on is not None
                                for task in self._run.tasks):
-            self._early -= 1
-            return False    # while some wait with a limit, and nobody else goes, one runs out
+            return False    # a limit runs out; after `TURN` requests others go all the same
         if self._ready and not (self._unstarted and self._turn_ended):
             first = min(self._ready, key=self._rank.__getitem__)
             self._ready.remove(first)
@@ -165,7 +164,7 @@ class Meetings(OneByOne):
 
     def attach(self, run: Any) -> None:
         super().attach(run)
-        self._early = MOST_LIMITS * self._limits_first
+        self._early = self._limits_first
         bodies = [(getattr(run.scenario.roles.get(task.name), "__self__", None), task)
                   for task in run.tasks]
         self._writers = {body.name: task for body, task in bodies if isinstance(body, Writer)}
@@ -216,7 +215,6 @@ class Meetings(OneByOne):
     def _arrive(self, role: str, task: Task) -> None:
         """Let *task* wait for the others; when all are there, the first goes on."""
         self._here[role] = task
-        self._limits = MOST_LIMITS
         if len(self._here) == len(self._points):
             meet, here, self._here = self._meets[self.reached], self._here, {}
             self._going = [*map(self._writers.pop, meet.writers),

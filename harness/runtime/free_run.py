@@ -266,5 +266,6 @@ class FreeRun(PlayedRun):
         self.unwinding = True
         self.on_acquire = self.on_acquired = (unwind,)
         self.on_contended = self.on_release = self.on_start = self.on_idle = ()
+        self.on_pause = (unwind,)
         for task in self.tasks:
             unpark(task)

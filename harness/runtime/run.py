@@ -35,8 +35,8 @@ _BROKE = "broke a rule of locks"
 _NUMBERED = re.compile(r"(Thread|ThreadPoolExecutor)-(\d+)((?:_\d+)?(?: \(.*\))?)$", re.DOTALL)
 
 
-def unwind(task: Task, lock: Any, mode: str) -> None:
-    """Be what a lock event calls once there is a verdict."""
+def unwind(task: Task, lock: Any = None, mode: str = "") -> None:
+    """Be what a lock event, a step or a look calls once there is a verdict."""
     raise Unwind
 
 

@@ -96,6 +96,24 @@ def test_what_is_polled_for_comes_in_every_order_of_start(world, monkeypatch):
     assert threading.active_count() == 1
 
 
+def test_who_only_looks_ends_his_turn_too(monkeypatch):
+    monkeypatch.setattr(one_by_one, "TURN", 50)
+    looks = []
+
+    def world():
+        done = Completion("done")
+
+        def polls():
+            while not done.done():
+                looks.append(1)
+
+        return {"polls": polls, "sets": done.complete_all}
+
+    ways = lambda: [OneByOne((0, 1))]    # noqa: E731
+    assert run(world, runs=1, observers=ways).verdict is Verdict.CLEAN
+    assert len(looks) == 49
+
+
 def test_a_turn_is_passed_on_to_each_of_the_others_before_it_comes_again(monkeypatch):
     monkeypatch.setattr(one_by_one, "TURN", 5)
     story = []

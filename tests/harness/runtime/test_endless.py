@@ -197,6 +197,25 @@ def test_daemon_threads_that_wait_for_a_lock_are_not_left_waiting():
     assert run(world, runs=1).verdict is Verdict.HANG
 
 
+@pytest.mark.parametrize("poll", (step, lambda: Completion("done").done()))
+def test_who_looks_and_steps_for_ever_is_ended_by_the_verdict_on_others(poll):
+    def world():
+        lock = Mutex("m")
+
+        def polls():
+            while True:
+                poll()
+
+        def waits_for_itself():
+            with lock, lock:
+                pass
+
+        return {"polls": polls, "waits": waits_for_itself}
+
+    assert run(world).verdict is Verdict.DEADLOCK
+    assert threading.active_count() == 1
+
+
 # -- what is long and ends -------------------------------------------------------------------------
 
 

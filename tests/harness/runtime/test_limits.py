@@ -8,6 +8,8 @@ import time
 import pytest
 
 from harness import At, Completion, Meet, Mutex, RWSemaphore, Scenario, Verdict, force, predict, run
+from harness.locks.task import Task
+from harness.runtime.limits import MOST_TIMES, Limits
 
 HOUR = 3600
 BOTH_WAYS = pytest.mark.parametrize("detect", ("block", "timeout"))
@@ -263,6 +265,42 @@ def test_states_that_are_not_known_are_left_to_the_clock_and_then_to_the_bound()
     assert (result.verdict, result.coverage["runs"]) == (Verdict.INCONCLUSIVE, 1)
     assert re.match(r"polls \(at test_limits.py:\d+\) still runs, as only time limits run out",
                     result.outcome.gravest.text)
+
+
+# -- the choice, by hand ---------------------------------------------------------------------------
+
+
+def waiting(*names):
+    tasks = [Task(name) for name in names]
+    for number, task in enumerate(tasks):
+        task.timed, task.until, task.chain = True, float(number), (task.name,)
+    return tasks
+
+
+def choices(limits, tasks, times):
+    return [[task.name for task in limits.next(tasks, held=False)] for _ in range(times)]
+
+
+def test_what_no_limit_changes_alone_is_tried_with_all_of_them_together():
+    limits, tasks = Limits(lambda: "the same"), waiting("a", "b")
+    tasks[1].until = tasks[0].until = 0.0
+    assert choices(limits, tasks, 7) == [["a"], ["a"], ["b"], ["b"], *[["a", "b"]] * 3]
+    assert choices(limits, tasks, 2) == [[], []] and limits.repeats == tasks and not limits.clock
+
+
+def test_where_others_went_on_too_a_limit_has_not_shown_what_comes_of_it():
+    limits, (one, other) = Limits(lambda: "the same"), waiting("one", "other")
+    other.timed = False
+    assert choices(limits, [one, other], 2) == [["one"], ["one"]]
+    other.chain = (*other.chain,) + ()    # equal, and another: it asked again
+    other.chain = tuple(list(other.chain))
+    assert choices(limits, [one, other], 2) == [["one"], []]
+
+
+def test_the_clock_decides_where_no_state_is_known():
+    limits, tasks, asked = Limits(lambda: asked.append(1)), waiting("a"), []
+    assert choices(limits, tasks, MOST_TIMES + 1) == [["a"]] * MOST_TIMES + [[]]
+    assert limits.clock == tasks and len(asked) == 3
 
 
 # -- forcing ---------------------------------------------------------------------------------------
