@@ -2,6 +2,7 @@
 is called; side by side, in threads that no role started, calls are as they are alone.
 """
 
+import os
 import threading
 from functools import partial
 
@@ -141,6 +142,21 @@ def test_after_a_refused_call_the_next_is_as_ever():
     with pytest.raises(ScenarioError):
         run(world_with(factory=lambda: run(crosswise)))
     assert explore(crosswise).verdict is Verdict.DEADLOCK
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_that_a_factory_forks_may_call():
+    def world():
+        child = os.fork()
+        if not child:
+            try:
+                os._exit(0 if explore(crosswise).verdict is Verdict.DEADLOCK else 1)
+            finally:
+                os._exit(2)
+        assert os.waitpid(child, 0)[1] == 0
+        return {"role": Mutex("a").locked}
+
+    assert run(world, runs=1).verdict is Verdict.CLEAN
 
 
 def test_calls_side_by_side_in_threads_of_ones_own_are_as_alone(at_once):
