@@ -26,7 +26,7 @@ from harness.exploration.dpor import Reduced
 from harness.exploration.strategies import DepthFirst
 from harness.runtime.process_state import settled
 
-from . import killing, mutating, oracle, permits, side_by_side, stopping
+from . import killing, limits, mutating, oracle, permits, side_by_side, stopping
 from .measure import scaled
 from .worlds import dining, on_threads
 
@@ -255,6 +255,10 @@ def _permits(amount: Amount) -> tuple[str, list[str]]:
     return permits.compared(amount.cases(permits.WORLDS, 3), amount.seed)
 
 
+def _limits(amount: Amount) -> tuple[str, list[str]]:
+    return limits.compared(amount.cases(limits.SCENARIOS, 3), amount.seed)
+
+
 def _tokens(amount: Amount) -> tuple[str, list[str]]:
     return mutating.tokens(amount.cases(mutating.TOKENS, 3), amount.seed)
 
@@ -386,6 +390,7 @@ CHECKS: dict[str, tuple[str, Callable[[Amount], tuple[str, list[str]]]]] = {
     "scenarios": ("random Python scenarios", _scenarios),
     "permits": ("prediction of random worlds with permits", _permits),
     "starts": ("what is shared before first operations", _starts),
+    "limits": ("random scenarios whose limits run out again", _limits),
     "pairs": ("prediction against the truth", _prediction),
     "stops": ("processes that are stopped, or get no processor", _stops),
     "tokens": ("mutated tokens", _tokens),

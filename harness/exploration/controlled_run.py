@@ -27,10 +27,12 @@ from ..runtime.recorder import all_stacks
 from ..runtime.run import unwind
 from ..runtime.scenario import Scenario
 from ..runtime.standstill import Standstill
-from ..runtime.verdict import Finding, Verdict, for_ever
+from ..runtime.verdict import Finding, Verdict
 from ..runtime.workers import Workers
 from .kinds import OF_MUTEX, asks
-from .scheduled_run import Chooser, ControlledTask, ScheduledRun
+from .round_words import judged, words_of_spin
+from .chooser import Chooser
+from .scheduled_run import ControlledTask, ScheduledRun
 from .dependency import COMPLETE, COMPLETE_ALL, LOOK, START, STEP, STEP_UNNAMED
 from .stable_ids import Names, after_start_of, start_of
 
@@ -42,6 +44,7 @@ class ControlledRun(ScheduledRun):
 
     Attributes:
         cut: whether it was ended before its end: by the chooser, or for its length.
+        round: whether it ended where all that can be done was done before in the same state.
         stuck: the roles that could not go on at the end, if it is no clean end.
         deadlocked: those of them that wait for each other.
 
@@ -58,6 +61,7 @@ class ControlledRun(ScheduledRun):
                  deadline: float | None = None, full: bool = False,
                  to_the_end: bool = False, numbered: bool = False,
                  together: bool = False) -> None:
+        self.round = False
         self.stuck: list[ControlledTask] = []
         self.deadlocked: tuple[ControlledTask, ...] = ()
         self.workers: Any = None
@@ -281,36 +285,36 @@ class ControlledRun(ScheduledRun):
             if heir is not None:
                 heir.turn.hand_over()
 
-    def nobody(self) -> bool:
-        """Judge that nobody can go on; return False if a thread outside let one after all."""
+    def nobody(self, goes_round: bool = False) -> bool:
         blocked = self.chooser.came_to_wait([task for task in self.tasks if not task.ended])
         while True:
             with guarded:
                 if self.unwinding:    # the timeout has judged
                     return True
                 for task in blocked:
-                    task.waits_on = task.lock
+                    task.waits_on = None if task.kind else task.lock
                 if any_cycle(blocked) or not self.outsiders.may_act(self, blocked):
-                    self._judge(blocked)
+                    self._judge(blocked, goes_round)
                     return True
                 for task in blocked:
                     task.waits_on = None
                 self._asks_outside = True
             time.sleep(0.001)     # the timeout judges, if it comes to that
             with guarded:
-                free = not self.unwinding and any(task.lock.is_free_for(task, task.mode)
-                                                  for task in blocked)
+                free = not self.unwinding and any(
+                    not task.kind and task.lock.is_free_for(task, task.mode) for task in blocked)
             if free:
                 self._asks_outside = False
                 for task in blocked:
                     self.look_again(task)
                 return False
 
-    def _judge(self, blocked: list[ControlledTask]) -> None:
+    def _judge(self, blocked: list[ControlledTask], goes_round: bool) -> None:
         """End the run, since none of *blocked* can go on. Called with the guard held."""
         self.stuck = blocked
         for task in blocked:
-            self.note_wait(task)
+            if not task.kind:
+                self.note_wait(task)
         cycle: Any = any_cycle(blocked)
         if not cycle and self.is_left_waiting():
             self._let_all_go()
@@ -318,7 +322,8 @@ class ControlledRun(ScheduledRun):
             self.deadlocked = tuple([task for task in cycle if task.run is self])
             self.stop(self.deadlock(cycle, "observed"))
         else:
-            self.stop(self.finding(Verdict.HANG, "observed", for_ever(len(blocked)),
+            self.round = goes_round
+            self.stop(self.finding(*judged(blocked, goes_round),
                                    all_stacks(self.tasks) if self._together else ""))
 
     def end_here(self, why: str) -> None:
@@ -326,7 +331,7 @@ class ControlledRun(ScheduledRun):
             self.cut = True
             if why:
                 self.findings.append(self.finding(Verdict.INCONCLUSIVE, "observed",
-                                                  f"{why}{self.spinning()}"))
+                                                  f"{why}{words_of_spin(self)}"))
             self._let_all_go()
 
     def stop(self, finding: Finding) -> None:

@@ -18,9 +18,11 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+from .chooser import ROUND
 from .controlled_run import ControlledRun
+from .cut_off import CutOffs
 from .dependency import ASK_LOCK
-from .happens_before import HappensBefore, Race, bits
+from .happens_before import Race, bits
 from .stable_ids import Taken
 from .strategies import ahead
 
@@ -31,12 +33,14 @@ class _Node:
 
     Attributes:
         moves: the labels that can be chosen.
+        spent: those that are cut off.
         sleep: what sleeps here: label -> its step.
         tree: what is to be tried from here, in order.
         tried: how many were tried.
     """
 
     moves: list[int]
+    spent: list[int]
     sleep: dict[int, Taken]
     tree: list[_Branch]
     tried: int = 0
@@ -50,7 +54,7 @@ class _Branch:
     then: list[_Branch]
 
 
-class Reduced(HappensBefore):
+class Reduced(CutOffs):
     """Optimal dynamic partial-order reduction."""
 
     name = "dpor"
@@ -65,12 +69,22 @@ class Reduced(HappensBefore):
     # -- during a schedule ----------------------------------------------------------------
 
     def begin(self) -> None:
+        super().begin()
         self.restarted = False
 
     def choose(self, run: ControlledRun, moves: list[int]) -> int:
         depth = len(run.steps)
-        if depth == len(self._nodes) and not self._enter(run, moves):
+        if self.needs_watch(run, moves):
+            self.restarted = True
             return -1
+        if depth == len(self._nodes):
+            spent = self.spent(run, moves, [node.moves for node in self._nodes])
+            if self.hopeless:
+                return -1
+            if len(spent) == len(moves):
+                return ROUND
+            if not self._enter(run, [label for label in moves if label not in spent], spent):
+                return -1
         label = self._nodes[depth].tree[0].step.label
         if label not in moves:
             role = run.names.roles[label >> 1]
@@ -78,7 +92,7 @@ class Reduced(HappensBefore):
             return -1
         return label
 
-    def _enter(self, run: ControlledRun, moves: list[int]) -> bool:
+    def _enter(self, run: ControlledRun, moves: list[int], spent: list[int]) -> bool:
         """Make the next node; False if all that can be done there is asleep."""
         self.starts = run.names.starts
         sleep: dict[int, Taken] = {}
@@ -87,16 +101,16 @@ class Reduced(HappensBefore):
             node, step = self._nodes[-1], run.steps[-1]
             sleep = {label: other for label, other in node.sleep.items()
                      if not self.dependent(other, step)}
-            tree = self._possible(run, moves, node.tree[0].then)
+            tree = self._possible(run, moves, spent, node.tree[0].then)
         if not tree:
             awake = [label for label in moves if label not in sleep]
             if not awake:
                 return False
             tree = [_Branch(run.would(ahead(run, awake)[0]), [])]
-        self._nodes.append(_Node(moves, sleep, tree))
+        self._nodes.append(_Node(moves, spent, sleep, tree))
         return True
 
-    def _possible(self, run: ControlledRun, moves: list[int],
+    def _possible(self, run: ControlledRun, moves: list[int], spent: list[int],
                   plans: list[_Branch]) -> list[_Branch]:
         """Return those of *plans* that can be followed from here.
 
@@ -108,7 +122,7 @@ class Reduced(HappensBefore):
             step, unknown = plan.step, plan.step.lock in self.unknown
             if step.label in moves and (unknown or _same_step(run.would(step.label), step)):
                 possible.append(plan)
-            elif not unknown:
+            elif not unknown and step.label not in spent:
                 self._give_up_a_plan()
         return possible
 
@@ -122,7 +136,13 @@ class Reduced(HappensBefore):
 
     def advance(self, run: ControlledRun) -> bool:
         del self._nodes[len(run.steps):]   # a role behaved differently, or the schedule was stopped
-        if run.cut:
+        if self.restarted:    # the rule on what may not be done again is heeded from now on
+            self._nodes.clear()
+            self.forget(0)
+            return True
+        if self.hopeless:
+            return False
+        if run.cut and not run.round:
             self._blocked += 1
         if not run.names.unknown <= self.unknown:    # known less well than was thought: start again
             self.restarted, self.unknown = True, set(run.names.unknown)
@@ -168,7 +188,7 @@ class Reduced(HappensBefore):
         sequence = [*(self.steps[i] for i in bits(rest)), race.step]
         if sequence[0].label in node.moves:
             self._insert(node.tree, sequence)
-        elif race.step.lock not in self.unknown:
+        elif race.step.lock not in self.unknown and sequence[0].label not in node.spent:
             self._give_up_a_plan()
 
     def _insert(self, tree: list[_Branch], sequence: list[Taken]) -> None:

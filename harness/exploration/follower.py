@@ -84,6 +84,11 @@ class Follower(Strategy):
         self.diverged = ""
 
     @property
+    def repeats(self) -> bool:
+        """Whether its schedule is under way, which says what is done."""
+        return bool(self._left)
+
+    @property
     def passed(self) -> int:
         """How many turns have come; that of a request that waits for good has come, too."""
         return self._length - len(self._left) + sum(turn in self._waiting for turn in self._left)
@@ -194,7 +199,7 @@ class Failure:
     @classmethod
     def of(cls, run: ControlledRun, outcome: Outcome) -> Failure:
         """Return the failure of one schedule; its verdict may be clean."""
-        verdict = outcome.verdict
+        verdict = Verdict.HANG if run.round else outcome.verdict
         if verdict in (Verdict.DEADLOCK, Verdict.HANG):
             return cls(verdict, frozenset((task.label, task.lock_number, task.ask)
                                           for task in run.deadlocked or run.stuck))
@@ -208,12 +213,14 @@ class Failing:
     Attributes:
         labels: who took its steps; None if it cannot be run again.
         moves: the same, for a token.
+        round: it goes round.
     """
 
     failure: Failure
     outcome: Outcome
     labels: list[int] | None = None
     moves: Moves | None = None
+    round: bool = False
 
     @property
     def graveness(self) -> int:

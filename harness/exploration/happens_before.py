@@ -89,13 +89,8 @@ class HappensBefore(Strategy):
             self._add(i, step)
 
     def _add(self, i: int, step: Taken) -> None:
-        before = needs = self._needs(step.label >> 1)
-        depends, unknown = DEPENDS[step.kind], step.lock in self.unknown
-        here = self._here(step)
-        for j in reversed(here):
-            if not before >> j & 1 and (unknown or self.steps[j].kind in depends
-                                        or self.steps[j].lock != step.lock):
-                before |= self._before[j]
+        needs, here = self._needs(step.label >> 1), self._here(step)
+        before = self._past(step, needs, here)
         # Races first: `here`, and what comes after the steps there, are still without this one.
         races = self._find_races(i, step, needs, here)
         if step.timed:
@@ -110,6 +105,18 @@ class HappensBefore(Strategy):
         self._on_lock.setdefault(step.lock, []).append(i)
         if step.kind in STEPS:
             self._harness_steps.append(i)
+
+    def past(self, step: Taken) -> int:
+        """Return the steps that happen before *step*, which may be the next."""
+        return self._past(step, self._needs(step.label >> 1), self._here(step))
+
+    def _past(self, step: Taken, needs: int, here: list[int]) -> int:
+        before, depends, unknown = needs, DEPENDS[step.kind], step.lock in self.unknown
+        for j in reversed(here):
+            if not before >> j & 1 and (unknown or self.steps[j].kind in depends
+                                        or self.steps[j].lock != step.lock):
+                before |= self._before[j]
+        return before
 
     def _here(self, step: Taken) -> list[int]:
         """Return the steps on what *step* is on, in order; all it can depend on are among them."""
@@ -151,7 +158,8 @@ class HappensBefore(Strategy):
             instead = self._there(step, [k for k in here if not self.after[j] >> k & 1])
             if instead and (self.dependent(other, instead) or self.dependent(other, step)):
                 races.append(Race(j, i, needs, instead))
-                if step.lock not in self.unknown:
+                # What may not be there, since it is cut off, says nothing of what is before.
+                if step.lock not in self.unknown and not self.watches:
                     covered |= self._before[j]
         return races
 
@@ -183,9 +191,13 @@ class HappensBefore(Strategy):
         """Return the races of requests that were not met."""
         for task in self._run.stuck:
             step = Taken(task.label, task.lock_number, 0, task.ask, task.timed)
-            needs = self._needs(task.label >> 1)
-            here = self._here(step)
-            yield from self._find_races(len(self.steps), step, needs, here)
+            yield from self._would_race(step)
+            if self.watches and task.timed:    # its limit may not run out again here
+                yield from self._would_race(step._replace(label=task.label + 1))
+
+    def _would_race(self, step: Taken) -> list[Race]:
+        needs = self._needs(step.label >> 1)
+        return self._find_races(len(self.steps), step, needs, self._here(step))
 
     def may_begin(self, first: Taken, rest: int, race: Race) -> bool:
         """Say whether *first* may begin a continuation of *rest* and *race*: is a weak initial."""

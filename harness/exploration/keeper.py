@@ -177,6 +177,9 @@ class _Noted:
         self._chooser, self._page = chooser, page
         self.came_to_wait = chooser.came_to_wait
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._chooser, name)
+
     def choose(self, run: Any, moves: list[int]) -> int:
         label: int = self._chooser.choose(run, moves)
         self._page[:] = PAGE.pack(label + 1, 0, 0)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any
 
 from ..locks.completion import Completion
 from ..locks.mutex import Mutex
@@ -27,12 +27,13 @@ from ..runtime.played_run import PlayedRun
 from ..runtime.scenario import Scenario
 from ..runtime.verdict import Verdict
 from ..runtime.workers import Baton
+from .again import Again
+from .chooser import ROUND, Chooser
 from .dependency import (ASK_LOCK, COMPLETE, COMPLETE_ALL, LOCK, NAMES, PASS, PASS_ALL, QUEUEING,
                          READ, REINIT, START, UNLOCK, UP_READ, UP_WRITE, WRITE, outcome)
 from .stable_ids import Names, Taken
 
 MOST_STEPS = 10_000      # of one schedule; a role that spins on a trylock goes on for ever
-_SPIN = 100              # steps of the same kind in a row that say so
 _NOT_LOOKED = -1
 _GAINS = {LOCK: 1, READ: 1, WRITE: 1, UNLOCK: -1, UP_READ: -1, UP_WRITE: -1}
 _GAIN = tuple(_GAINS.get(kind, 0) for kind in range(START + 1))   # locks held more after a step
@@ -82,16 +83,6 @@ class ControlledTask(Task):
         self.due = 0
 
 
-class Chooser(Protocol):
-    """Decides who goes next."""
-
-    def choose(self, run: Any, moves: list[int]) -> int:
-        """Return one of *moves*, the labels that can be chosen; -1 to end the schedule here."""
-
-    def came_to_wait(self, blocked: list[ControlledTask]) -> list[ControlledTask]:
-        """Return tasks that can never go on, in the order in which they came to wait."""
-
-
 class ScheduledRun(PlayedRun):
     """A run in which one role goes at a time, by the word of a chooser.
 
@@ -117,6 +108,7 @@ class ScheduledRun(PlayedRun):
         self._lock_numbers: dict[Any, int] = {}
         self._seen_numbers: dict[int, Any] = {}
         self._changed = -1                  # the lock of the last step
+        self.again = Again(self, chooser)
         self.arriving = 0                   # roles that began together and have not stopped yet
         super().__init__(scenario, (), timeout, deadline, to_the_end)
         self.unstarted = deque(self.tasks)
@@ -198,8 +190,10 @@ class ScheduledRun(PlayedRun):
         The hot path: one pass over the roles, in which those who have just stopped, and those at
         the lock of the last step, are looked at anew.
         """
+        again, watches = self.again, self.chooser.watches
         while True:
             moves = []
+            expires = False
             changed, self._changed = self._changed, -1
             if self.completing is not None:
                 self.name_completion()
@@ -215,20 +209,41 @@ class ScheduledRun(PlayedRun):
                     moves.append(task.label)
                 if task.give_up:
                     moves.append(task.label + 1)
+                    expires = True
             if not moves:
                 if self.nobody():
                     return None
                 continue
-            if len(self.steps) >= MOST_STEPS:
-                self.end_here(f"stopped after {MOST_STEPS:,} steps of one schedule")
+            if len(self.steps) >= again.look_at and self._look():
                 return None
-            label = self._choose_label(self, moves)
+            if watches:
+                again.watch()
+            if expires or again.every:
+                moves = again.open(moves)
+            label = self._choose_label(self, moves) if moves else ROUND
             if label < 0:
-                self.end_here("")
+                if label == ROUND and not self.nobody(goes_round=True):
+                    continue
+                if label != ROUND:
+                    self.end_here("")
                 return None
             heir = self.by_label[label & ~1]
             if self._grant(heir, label):
                 return heir
+
+    def _look(self) -> bool:
+        """Look whether this schedule, which is long, has an end; say whether it is ended here."""
+        if len(self.steps) >= MOST_STEPS:
+            self.end_here(f"stopped after {MOST_STEPS:,} steps of one schedule")
+            return True
+        self.again.look()
+        self.again.look_at = min(self.again.look_at, MOST_STEPS)
+        return False
+
+    @property
+    def goes_round(self) -> bool:
+        """Whether it was seen to come back to a state, though no limit ran out."""
+        return self.again.goes_round
 
     def look_again(self, task: ControlledTask) -> None:
         """Find out what *task* could do next, as the account of the lock says."""
@@ -253,6 +268,8 @@ class ScheduledRun(PlayedRun):
         """Take a step; return whether *task* goes on with it, or has only been queued."""
         kind = task.give_up if label & 1 else task.kind
         lock = task.lock
+        if label & 1 or self.again.every:
+            self.again.took(label)
         self._changed = number = task.lock_number
         self.steps.append(_new(Taken, (label, number, kind, task.ask, task.timed)))
         if kind in QUEUEING:
@@ -302,18 +319,14 @@ class ScheduledRun(PlayedRun):
         self.stop(self.finding(Verdict.ERROR, "observed",
                                f"internal error of the harness: {lock}: {text}"))
 
-    def nobody(self) -> bool:
-        """Judge that nobody can go on; return False if a thread outside let one after all."""
+    def nobody(self, goes_round: bool = False) -> bool:
+        """Judge that nobody can go on; return False if a thread outside let one after all.
+
+        Args:
+            goes_round: some can, but by what was done before in the same state.
+        """
         raise NotImplementedError
 
     def end_here(self, why: str) -> None:
         """End the schedule: the chooser asks for it (*why* is ""), or it is too long."""
         raise NotImplementedError
-
-    def spinning(self) -> str:
-        """Say who takes the same step again and again, if somebody does."""
-        last = self.steps[-_SPIN:]
-        if len(last) < _SPIN or len({(step.label, step.kind, step.lock) for step in last}) > 2:
-            return ""
-        role, lock = self.names.roles[last[-1].label >> 1], self.names.shown[last[-1].lock]
-        return f": {role} asks for {lock} again and again, which may go on for ever"

@@ -61,6 +61,8 @@ class SeenRun:
     deadlocked: list[SeenTask]
     cut: bool
     late: bool
+    round: bool
+    goes_round: bool
     starts: Any    # of a traced run, its `StartPoints`
 
 
@@ -87,7 +89,7 @@ class _Pickler(pickle.Pickler):
         if isinstance(obj, ControlledRun):
             starts = getattr(obj, "starts", None)    # found out now, if at all: it numbers locks
             return SeenRun, (obj.names, obj.steps, obj.tasks, obj.stuck, list(obj.deadlocked),
-                             bool(obj.cut), obj.late, starts)
+                             bool(obj.cut), obj.late, obj.round, obj.goes_round, starts)
         if isinstance(obj, LockClass):    # its order may be a local function; it equals its name
             return str, (str(obj),)
         return NotImplemented

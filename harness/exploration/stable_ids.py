@@ -60,6 +60,7 @@ class Names:
         policies: of semaphores, by number.
         done: how often one could pass a completion at the start, by number.
         points: the starts that are points of a schedule, as strings that stand for locks.
+        every: no step may be done twice in a state (see `Again`): schedules were seen to go round.
         starts: the roles on whose steps each of these depends, with the operations (lock, request)
             on which it does not; all by number.
     """
@@ -71,6 +72,7 @@ class Names:
         self.done: dict[int, float] = {}
         self.unknown: set[int] = set()
         self.unnamed: set[int] = set()
+        self.every = False
         self.points: tuple[str, ...] = ()
         self.starts: dict[int, dict[int, frozenset[tuple[int, int]]]] = {}
         self._lock_numbers: dict[Hashable, int] = {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,12 +29,16 @@ class Strategy:
         drawn: it draws schedules, and never says that they are all.
         changed: how a role behaved differently under the same schedule, or "".
         restarted: whether the last `advance` forgot all schedules before, to begin anew.
+        hopeless: why another strategy must be taken, or "".
+        repeats, own_rule, watches, every, looked, since: see `Chooser`.
     """
 
     name = ""
+    own_rule = watches = every = False
+    looked = since = 0
     complete = False
     bound, drawn = "", False
-    changed = ""
+    changed = hopeless = ""
     restarted = False
 
     def begin(self) -> None:
@@ -43,6 +47,15 @@ class Strategy:
     def choose(self, run: ControlledRun, moves: list[int]) -> int:
         """Return one of *moves*, or -1 to end the schedule."""
         raise NotImplementedError
+
+    @property
+    def repeats(self) -> bool:
+        """See `Chooser`."""
+        return self.own_rule
+
+    def saw_an_end(self, length: int) -> None:
+        """Take note that a schedule of this length does not go round."""
+        self.looked = max(self.looked, length)
 
     def came_to_wait(self, blocked: list[ControlledTask]) -> list[ControlledTask]:
         """Return tasks that can never go on, in the order in which they came to wait."""
@@ -99,16 +112,23 @@ class _Point:
 
 
 class DepthFirst(Strategy):
-    """Every schedule, depth first."""
+    """Every schedule, depth first.
+
+    Args:
+        prefix: the steps with which all of them begin, by label.
+    """
 
     name = "dfs"
     complete = True
 
-    def __init__(self) -> None:
-        self._path: list[_Point] = []
+    def __init__(self, prefix: Sequence[int] = ()) -> None:
+        self._path = [_Point([], [label]) for label in prefix]
+        self.since = len(prefix)
 
     def choose(self, run: ControlledRun, moves: list[int]) -> int:
         depth = len(run.steps)
+        if depth < self.since:
+            return self._path[depth].options[0]
         if depth == len(self._path):
             self._path.append(_Point(moves, self._options(run, moves)))
         point = self._path[depth]
@@ -125,9 +145,14 @@ class DepthFirst(Strategy):
         return ahead(run, moves)
 
     def advance(self, run: ControlledRun) -> bool:
+        self.restarted = False
         if self.changed:
             return False
         path = self._path
+        if run.goes_round and not self.every:
+            self.every = self.restarted = run.names.every = True
+            del path[self.since:]
+            return True
         del path[len(run.steps):]
         while path and path[-1].index + 1 == len(path[-1].options):
             path.pop()

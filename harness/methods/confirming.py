@@ -8,17 +8,19 @@ import time
 from typing import Any
 
 from ..exploration.follower import Failing, Failure, follow, shrink
+from ..exploration.rounds import is_hang
 from ..exploration.scheduled_run import TimeUp
 from ..exploration.token import Moves
 from ..runtime.verdict import Finding, Outcome, Verdict
-from .engine_first import CUT_SHORT, EngineFirst
+from .engine_first import CUT_SHORT
+from .going_round import GoingRound
 from .tally import UNFINISHED
 
 REPLAYS = 10    # how often a finding is run again before it is shown
 LAST = 0.5      # seconds that this may take when the time is up
 
 
-class Confirming(EngineFirst):
+class Confirming(GoingRound):
     """The part of an exploration that has found something."""
 
     failing: Failing | None
@@ -30,7 +32,7 @@ class Confirming(EngineFirst):
         self.kinds.add(failure)
         if failing is None or failure.verdict.graveness > failing.graveness:
             self.failing = Failing(failure, outcome, [step.label for step in run.steps],
-                                     Moves.of(run))
+                                   Moves.of(run), run.round)
 
     def differs(self, outcome: Outcome, difference: str) -> None:
         self.stopped = "a role behaves differently under the same schedule"
@@ -69,7 +71,9 @@ class Confirming(EngineFirst):
         again = gravest and gravest.how != "timed out" and \
             failure.verdict is not Verdict.INCONCLUSIVE
         if again:
-            failing.labels, simplest = shrink(self, self.where, failing.labels, failure)
+            labels, simplest = shrink(self, self.where, failing.labels, failure)
+            if not failing.round or self.way_out(labels) is False:
+                failing.labels = labels
             self.coverage |= {} if simplest else {"minimised": "not to the end: the time was up"}
         if self.deadline is not None:    # once more is worth a moment: else there is no picture
             self.deadline = max(self.deadline, time.monotonic() + LAST)
@@ -84,6 +88,8 @@ class Confirming(EngineFirst):
             failing.outcome.notes.append("It was not run again, to be shown: the time was up.")
             return
         if Failure.of(run, outcome) == failure:
+            if run.round:
+                is_hang(outcome)
             failing.outcome, failing.moves = outcome, Moves.of(run)
         else:
             same = -1

@@ -16,22 +16,19 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
-from ..exploration.controlled_run import ControlledRun
 from ..exploration.dpor import Reduced
 from ..exploration.follower import Failing, Failure, follow
 from ..exploration.forked import Apart
 from ..exploration.scheduled_run import TimeUp
-from ..exploration.start_points import TracedRun
 from ..exploration.strategies import DepthFirst, Strategy, first_difference
 from ..exploration.token import encode
 from ..exploration.ways import check_strategy, way_of
 from ..report.result import Result
 from ..runtime.process_state import no_call_inside, settled
 from ..runtime.building import build
-from ..runtime.scenario import Scenario, name_of, reference_of
+from ..runtime.scenario import name_of, reference_of
 from ..runtime.verdict import Finding, Outcome, Verdict, counted
 from ..runtime.workers import Workers
 from .ctrl_c import told_at_ctrl_c
@@ -104,10 +101,6 @@ def explore(scenario: Callable[[], Any], *, strategy: str = "dpor",
     return loop.result()
 
 
-def _itself(strategy: Strategy, _: Scenario) -> Strategy:
-    return strategy
-
-
 class _Exploration(Confirming):
     """The state of one call of explore; arguments as there."""
 
@@ -144,12 +137,17 @@ class _Exploration(Confirming):
         late = False
         while not late:
             run, outcome = self._next()
+            if run.round:
+                self.went_round(run, outcome)
             self.tally.operated = self.tally.operated or outcome.operated
-            if not run.late and (self._all or not outcome.findings) and (
+            if not run.late and not run.cut and (self._all or not outcome.findings) and (
                     self.learn(run) or self.learn_of_threads(run)):
                 self.strategy = self.new_strategy()    # begin anew: starts are steps
                 self.schedules = 0
                 self.tally.counts.clear()
+                continue
+            if self.strategy.hopeless:
+                self.reduce_no_more(self.strategy.hopeless)
                 continue
             if not run.late:
                 more = outcome.verdict is not Verdict.INCONCLUSIVE and self.strategy.advance(run)
@@ -164,21 +162,13 @@ class _Exploration(Confirming):
 
     def _next(self) -> tuple[Any, Outcome]:
         """Run the next schedule."""
-        world, deadline = self.world, self.tally.deadline
-        if world is None or not isinstance(self.where, Apart):
-            self.world = world = build(self.scenario, self.name)
+        world = self.fresh_world()
         if world.invariants and not self._trust_locks and isinstance(self.strategy, Reduced):
             self.strategy = DepthFirst()    # an invariant may see the order of any two steps
             self.watched = True
         self.strategy.begin()
-        if isinstance(self.where, Apart):
-            self.strategy, run, outcome = self.where.play(
-                self, partial(_itself, self.strategy), to_the_end=self._all, deadline=deadline,
-                traced=self.traces)
-            return run, outcome
-        kind = TracedRun if self.traces else ControlledRun
-        run = kind(world, self.strategy, self.names, self.timeout, deadline, to_the_end=self._all)
-        return run, run.play(self.where)
+        self.strategy, run, outcome = self.play_next(world, self.strategy, self.traces)
+        return run, outcome
 
     def _is_over(self, run: Any, outcome: Outcome) -> bool:
         """Count a schedule; say whether it is the last."""
@@ -186,13 +176,13 @@ class _Exploration(Confirming):
         if self.strategy.changed:
             self.differ(run.steps, outcome, self.strategy.changed)
             return True
-        if run.cut and not outcome.findings:
-            return False
         if self.strategy.restarted:    # it goes through all of them once more
             self.schedules = 0
             self.tally.counts.clear()
             if self._all or not outcome.findings:
                 return False
+        if run.cut and not outcome.findings and not (run.round and self.strategy.drawn):
+            return False
         self.schedules += 1
         self.longest = max(self.longest, len(run.steps))
         if outcome.findings:
@@ -235,8 +225,8 @@ class _Exploration(Confirming):
                 else token and f"harness.replay({token!r}, scenario)"
         self.stopped = self.stopped or OUTSIDE_USED if self.tally.outside else self.stopped
         outcome.outside = outcome.outside | self.tally.outside
-        complete = not self.stopped and self.strategy.complete and not self.unseen and (
-            failing is None or self._all)
+        complete = self.schedules > 0 and self.strategy.complete and (
+            failing is None or self._all) and not (self.stopped or self.unseen or self.unsettled)
         world, ours = self.world, self.tally.operated
         if world is not None and (world.program is not None or world.inner_locks):
             ours = True
@@ -246,7 +236,7 @@ class _Exploration(Confirming):
             outcome.findings.append(nothing_seen(self.starts.outside))
             complete = False
         elif failing is None and not complete:
-            why = "; ".join(filter(None, [self.stopped, self.strategy.bound]))
+            why = "; ".join(filter(None, [self.stopped, self.strategy.bound, self.unsettled]))
             why = why and f"not every schedule was tried: {why}"
             outcome = cut if cut is not None and cut.findings else outcome
             outcome.findings.append(Finding(
@@ -270,6 +260,8 @@ class _Exploration(Confirming):
             covered["verdicts"] = dict(self.tally.counts)
             covered["distinct_reports"] = len(self.kinds)
         covered["longest"] = self.longest
+        if self.rounds:
+            covered["rounds"] = self.rounds
         covered |= self.strategy.summary() | self.drawn | self.coverage
         if failing is not None and failing.moves is not None and self.world is not None \
                 and self.world.function_name and isinstance(self.where, Apart):

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..exploration.controlled_run import ControlledRun
 from ..exploration.follower import NEXT, Follower, Turn
+from ..exploration.rounds import is_hang
 from ..exploration.stable_ids import Names
 from ..exploration.token import Moves, Schedule, decode
 from ..programs.named import may_be_named, scenario_named
@@ -61,6 +62,8 @@ def replay(token: str, scenario: Callable[..., Any] | None = None, *,
             exc.outcome.notes.append(UNFINISHED)
             return result_of(name, exc.outcome, {"runs": 0}, began, replay=token)
     changed = _changed(schedule, run, follower, outcome)
+    if run.round and explored and not changed:    # the same that was found to be one
+        is_hang(outcome)
     if changed:
         note = f"the code has changed since this was recorded: {changed}"
         if explored and not is_first:

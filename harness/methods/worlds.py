@@ -92,6 +92,8 @@ class Worlds:
         self.failing = None
         self.kinds: set[Any] = set()
         self.engine_said = ""
+        self.rounds, self.unsettled = 0, ""    # schedules that go round; of one it is not known why
+        self.known: dict[Any, bool] = {}    # see `GoingRound`
         self.watched = False    # by invariants, which the reduced search cannot do with
         self.tally.counts = Counter()
         self._known: set[tuple[Any, ...]] = set()    # habits
@@ -323,7 +325,7 @@ class Worlds:
 
 
 _FORGOTTEN = ("strategy", "names", "schedules", "longest", "stopped", "coverage", "failing",
-              "kinds", "engine_said", "watched", "starts")
+              "kinds", "engine_said", "watched", "starts", "rounds", "unsettled")
 
 
 def _habits(steps: Sequence[Taken]) -> set[tuple[Any, ...]]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable, Iterable
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
 from ..locks.callsite import frames_of_threads
@@ -26,51 +26,82 @@ from .waiting_frames import frames_of_role, hidden, instruction_at
 
 MOST_THINGS = 10_000    # in one state
 Token = Hashable        # a plain value, or a reference to a thing
-_REFERENCE = object()   # (_REFERENCE, id) is one
+QUEUED = 6              # where in what stands for a role it is said whether it is in a queue
+REFERENCE = "@"         # (REFERENCE, key of `State.things`) is one
 
 
 class State:
-    """What some roles may go on to do.
+    """What some roles may go on to do; those that have ended may do nothing.
 
     Attributes:
-        value: equal for equal states, however often the world was gone through; a new object that
-            equals nothing if it is not known.
-        why_not: why it is not known, or "".
-        roles: by serial number of the task, frames and requests, in which a thing is its `id`.
-        things: what each thing that they lead to is, by `id`.
+        roles: by name of the task, what nobody else can change: frames with the variables
+            that are theirs alone, the request, the locks held.
+            Under "" those that are *also* looked at, which no role needs to reach.
+        things: what each thing that they lead to is, by `id`, or by what stands for it: what the
+            code of a frame can name, and its variables that functions in it or around it share.
+        why_not: why one of them is not known, or "".
 
-    Ids mean something as long as the things live: within a run, and between two states of which the
-    first is not older than the last step.
+    Ids mean something as long as the states that have them live. A part that is not known is an
+    object that equals nothing.
     """
 
-    __slots__ = ("value", "why_not", "roles", "things", "_kept")
+    __slots__ = ("roles", "things", "why_not", "_kept", "_todo", "_parts")
 
-    def __init__(self, tasks: Iterable[Task], most: int = MOST_THINGS) -> None:
-        self.roles: dict[int, tuple[Token, ...]] = {}
-        self.things: dict[int, tuple[Token, ...]] = {}
-        self._kept: list[Any] = []
+    def __init__(self, tasks: Iterable[Task], also: Iterable[Any] = (),
+                 most: int = MOST_THINGS) -> None:
+        self.roles: dict[str, tuple[Token, ...]] = {}
+        self.things: dict[Hashable, tuple[Token, ...]] = {}
         self.why_not = ""
+        self._kept: list[Any] = []
+        self._todo: deque[Any] = deque()
+        self._parts = Parts(self._token)
         frames = frames_of_threads()
-        todo: deque[Any] = deque()
-        parts = Parts(lambda thing: self._token(thing, todo))
-        try:
-            for task in tasks:
+        for task in tasks:
+            if not task.ended:
                 ident = task.thread.ident if task.thread is not None else None
-                frame = None if task.ended else frames.get(ident or 0)
-                self.roles[task.serial] = _of_task(task, frame, parts)
-            while todo:
-                thing = todo.popleft()
-                if len(self.things) > most:
-                    raise Unknown(f"more than {most:,} things are in reach")
-                self.things[id(thing)] = parts.of(thing)
-        except Unknown as exc:
-            self.why_not = str(exc)
-            self.roles, self.things = {}, {}
-            self.value: Hashable = object()
-        else:
-            self.value = self._numbered()
+                self.roles[task.name] = self._of_task(task, frames.get(ident or 0))
+        self.roles[""] = tuple(map(self._token, also))
+        while self._todo:
+            thing = self._todo.popleft()
+            if len(self.things) > most:
+                self._unknown(f"more than {most:,} things are in reach")
+                self.things = dict.fromkeys(self.things, (object(),))
+                break
+            try:
+                self.things[id(thing)] = self._parts.of(thing)
+            except Unknown as exc:
+                self.things[id(thing)] = self._unknown(str(exc)),
 
-    def _token(self, thing: Any, todo: deque[Any]) -> Token:
+    @property
+    def value(self) -> Hashable:
+        """The whole state, equal for equal ones, also of two runs in one process, with things
+        numbered as they are met; a new object that equals nothing if a part of it is not known.
+        """
+        if self.why_not:
+            return object()
+        numbers: dict[Hashable, int] = {}
+        todo: deque[Hashable] = deque()
+
+        def renamed(token: Token) -> Token:
+            if type(token) is not tuple:
+                return token
+            if len(token) == 2 and token[0] == REFERENCE:
+                if token[1] not in numbers:
+                    numbers[token[1]] = len(numbers)
+                    todo.append(token[1])
+                return REFERENCE, numbers[token[1]]
+            return tuple(map(renamed, token))
+
+        out = [(name, *map(renamed, tokens)) for name, tokens in self.roles.items()]
+        while todo:
+            out.append(tuple(map(renamed, self.things[todo.popleft()])))
+        return tuple(out)
+
+    def _unknown(self, why: str) -> object:
+        self.why_not = self.why_not or why
+        return object()
+
+    def _token(self, thing: Any) -> Token:
         """Return what stands for *thing* where it is met."""
         kind = type(thing)
         if kind is int or kind is str or kind is bytes or thing is None:
@@ -82,44 +113,38 @@ class State:
         if id(thing) not in self.things:
             self.things[id(thing)] = ()
             self._kept.append(thing)    # or another may have its id
-            todo.append(thing)
-        return _REFERENCE, id(thing)
+            self._todo.append(thing)
+        return REFERENCE, id(thing)
 
-    def _numbered(self) -> Hashable:
-        """Return all of it with things numbered in the order in which they are met."""
-        numbers: dict[int, int] = {}
-        todo: deque[int] = deque()
-
-        def renamed(token: Token) -> Token:
-            if type(token) is not tuple:
-                return token
-            if len(token) == 2 and token[0] is _REFERENCE:
-                if token[1] not in numbers:
-                    numbers[token[1]] = len(numbers)
-                    todo.append(token[1])
-                return _REFERENCE, numbers[token[1]]
-            return tuple(map(renamed, token))
-
-        out = [(serial, *map(renamed, tokens)) for serial, tokens in self.roles.items()]
-        while todo:
-            out.append(tuple(map(renamed, self.things[todo.popleft()])))
+    def _of_task(self, task: Task, frame: FrameType | None) -> tuple[Token, ...]:
+        """Return the frames of one role, what it asks for, and what it holds."""
+        token, held = self._token, [lock for lock, _, _ in task.held]
+        out: list[Token] = [token(getattr(task, "lock", None)), token(task.waits_on), task.mode,
+                            task.timed, task.trylock, getattr(task, "ask", 0),
+                            getattr(task, "queued", False)]
+        out += [(token(lock), mode) for lock, mode, _ in list(task.held)]
+        frames = list(frames_of_role(frame))
+        for depth, (each, called) in enumerate(reversed(frames)):
+            out.append(self._of_frame(each, (task.name, depth)))
+            why = hidden(each, called, held)
+            if why:
+                out.append(self._unknown(why))
         return tuple(out)
 
-
-def _of_task(task: Task, frame: FrameType | None, parts: Parts) -> tuple[Token, ...]:
-    """Return the state of one role: its frames, what it asks for, and what it holds."""
-    if task.ended:
-        return ("ended",)
-    out: list[Token] = [parts.token(getattr(task, "lock", None)), parts.token(task.waits_on),
-                        task.mode, task.timed, task.trylock, getattr(task, "ask", 0),
-                        getattr(task, "queued", False)]
-    out += [(parts.token(lock), mode) for lock, mode, _ in list(task.held)]
-    held = [lock for lock, _, _ in task.held]
-    for each, called in frames_of_role(frame):
-        code = each.f_code
-        why = hidden(each, called, held)
-        if why:
-            raise Unknown(why)
-        out.append((id(code), instruction_at(each),
-                    parts.scope(code, each.f_globals, each.f_locals)))
-    return tuple(out)
+    def _of_frame(self, frame: FrameType, where: Hashable) -> Token:
+        code, variables = frame.f_code, frame.f_locals
+        shared = {*code.co_cellvars, *code.co_freevars}
+        token = self._token
+        own = tuple([(name, token(value)) for name, value in list(variables.items())
+                     if name not in shared])
+        cells = where, id(code)
+        self.things[cells] = tuple([(name, token(variables[name])) for name in sorted(shared)
+                                    if name in variables])
+        names = id(code), id(frame.f_globals)
+        if names not in self.things:
+            modules = [value for value in list(variables.values()) if type(value) is ModuleType]
+            try:
+                self.things[names] = self._parts.names(code, frame.f_globals, modules)
+            except Unknown as exc:
+                self.things[names] = self._unknown(str(exc)),
+        return id(code), instruction_at(frame), own, (REFERENCE, cells), (REFERENCE, names)

@@ -24,7 +24,8 @@ from .reach import is_of
 from .recorder import call_role
 
 # What is at a place of the stack, as far as it is known: ("local", name), ("global", name),
-# ("attr", of what, name), ("call", of what), ("with", what).
+# ("attr", of what, name), ("item", of what, which), ("const", value), ("call", of what),
+# ("with", what).
 Known = tuple[Any, ...] | None
 _MISSING = object()
 _LOADS = {"LOAD_FAST": "local", "LOAD_FAST_CHECK": "local", "LOAD_FAST_BORROW": "local",
@@ -34,7 +35,7 @@ _PUSH_NOTHING = ("POP_TOP", "STORE_", "DELETE_", "POP_JUMP_", "JUMP_", "LIST_APP
                  "SET_ADD", "SET_UPDATE", "MAP_ADD", "DICT_UPDATE", "DICT_MERGE", "RETURN_",
                  "NOP", "RESUME", "PRECALL", "KW_NAMES", "CACHE", "END_FOR", "COPY_FREE_VARS",
                  "MAKE_CELL", "POP_ITER")
-_ONLY_PUSH = ("PUSH_NULL", "LOAD_CONST", "LOAD_SMALL_INT", "LOAD_CLOSURE", "LOAD_FAST_LOAD_FAST",
+_ONLY_PUSH = ("PUSH_NULL", "LOAD_SMALL_INT", "LOAD_CLOSURE", "LOAD_FAST_LOAD_FAST",
               "LOAD_FAST_AND_CLEAR", "COPY")
 _ENDS = ("RETURN_VALUE", "RETURN_CONST", "RAISE_VARARGS", "RERAISE", "JUMP_FORWARD",
          "JUMP_BACKWARD", "JUMP_BACKWARD_NO_INTERRUPT")
@@ -164,6 +165,18 @@ def _value(known: Known, frame: FrameType) -> Any:
                 return scope[known[1]]
     if known[0] == "attr":
         return _attribute(_value(known[1], frame), known[2])
+    if known[0] == "item":
+        return _item(_value(known[1], frame), _value(known[2], frame))
+    return known[1] if known[0] == "const" else _MISSING
+
+
+def _item(thing: Any, key: Any) -> Any:
+    """Return an item of a list, a tuple or a dict; no code of the user's runs."""
+    if type(key) is int and type(thing) in (list, tuple) and -len(thing) <= key < len(thing):
+        return thing[key]
+    if type(key) in (int, str) and type(thing) is dict and all(
+            type(each) in (int, str) for each in thing):
+        return thing.get(key, _MISSING)
     return _MISSING
 
 
@@ -242,6 +255,10 @@ def _after(stack: tuple[Known, ...], ins: dis.Instruction, arg: int | None,
                         (loaded,) + (None,) * extra)
     if op in ("LOAD_ATTR", "LOAD_METHOD") and stack:
         return (*stack[:-1], ("attr", stack[-1], ins.argval), *(None,) * effect)
+    if op == "LOAD_CONST":
+        return (*stack, ("const", ins.argval if type(ins.argval) in (int, str) else None))
+    if op == "BINARY_SUBSCR" and len(stack) > 1:
+        return (*stack[:-2], ("item", *stack[-2:]))
     if op == "BEFORE_WITH" and stack:
         return (*stack[:-1], ("with", stack[-1]), None)
     if op in ("CALL", "CALL_KW", "CALL_FUNCTION_EX"):

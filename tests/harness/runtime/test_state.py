@@ -234,8 +234,8 @@ def test_what_is_counted_anywhere_tells_states_apart(role):
 
 
 @pytest.mark.parametrize("role, why", [
-    (_clock, "`time.monotonic` is used"), (_loop, "a loop"), (_nested, "a loop"),
-    (_in_a_generator, "a loop"), (_in_c, "not Python"), (_expression, "an expression"),
+    (_clock, "`time.monotonic` is used"), (_loop, "a loop"), (_nested, " is at"),
+    (_in_a_generator, " is at"), (_in_c, "not Python"), (_expression, "an expression"),
     (_generator, "generator"), (_weak, "weakref"), (_finalized, "Ends")],
     ids=lambda value: getattr(value, "__name__", "")[1:])
 def test_what_cannot_be_known_is_equal_to_nothing(role, why):
