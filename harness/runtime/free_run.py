@@ -11,7 +11,7 @@ The file is long because it says in one place how such a run ends: each way has 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..locks.parking import guarded, pause, unpark
@@ -202,7 +202,7 @@ class FreeRun(PlayedRun):
         if self.outsiders.may_act(self, waiting):
             return   # the clock decides
         if self._limits is None:
-            self._limits = Limits(self._state)
+            self._limits = Limits(lambda: State(self.tasks))
         over = self._limits.next(waiting, any(task.paused for task in self.tasks))
         self.endless.limits = not over and bool(self._limits.clock)
         if over:
@@ -215,11 +215,6 @@ class FreeRun(PlayedRun):
             self.stop(self.finding(Verdict.HANG, "observed", (
                 f"{one.name} waits for {one.waits_on} at {place(one.chain)}; its time limit runs "
                 f"out again and again, and nothing changes"), all_stacks(self.tasks)))
-
-    def _state(self) -> Hashable | None:
-        """Return the state of all roles, None if it is not known. Called with the guard held."""
-        state = State(self.tasks)
-        return None if state.why_not else state.value
 
     def _go_on_without_roles(self) -> None:
         """Count what daemon threads do, from now on. Called with the guard held."""

@@ -18,28 +18,30 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from ..locks.task import Task
+from .state import State
 
 MOST_TIMES = 100       # that a limit runs out at one place by choice, in states that are not known
-MOST_STATES = 1000     # that are taken in one run
+MOST_THINGS = 500_000  # in all states that are taken in one run: seconds
 MOST_TOGETHER = 3      # times that all run out together, where none changes anything alone
 _UNKNOWN = 3           # times that no state was known at a place, after which none is taken there
+_UNKNOWN_THINGS = 1000     # that one which is not known counts for
 
 
 class Limits:
     """The limits of one run.
 
     Args:
-        state: returns the state of all roles, None if it is not known.
+        state: takes the state of all roles.
 
     Attributes:
         repeats: whose limits ran out in this very state before.
         clock: whose limits only the clock ends.
     """
 
-    def __init__(self, state: Callable[[], Hashable | None]) -> None:
+    def __init__(self, state: Callable[[], State]) -> None:
         self.repeats: list[Task] = []
         self.clock: list[Task] = []
-        self._take_state, self._states = state, 0
+        self._take_state, self._things = state, 0
         self._state: Hashable | None = None    # the one now, () if it was not taken
         self._times: Counter[Any] = Counter()    # by place, or by state
         self._unknown: Counter[Any] = Counter()
@@ -98,8 +100,9 @@ class Limits:
 
     def _known_state(self, place: Hashable) -> Hashable | None:
         """Return the state now, taken once for all limits; None if it is not known."""
-        if self._state == () and self._unknown[place] < _UNKNOWN and self._states < MOST_STATES:
-            self._states += 1
-            self._state = self._take_state()
+        if self._state == () and self._unknown[place] < _UNKNOWN and self._things < MOST_THINGS:
+            state = self._take_state()
+            self._things += len(state.things) or _UNKNOWN_THINGS
+            self._state = None if state.why_not else state.value
             self._unknown[place] += self._state is None
         return self._state or None

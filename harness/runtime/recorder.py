@@ -30,7 +30,7 @@ LIMIT = 100_000   # events kept of one run
 # Lines that faulthandler writes, and functions of the detector in the thread that found a hang.
 _HEAD = re.compile(r"^(?:Current thread|Thread) 0x([0-9a-f]+)")
 _FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$')
-_OURS = ("all_stacks", "quiescent")
+_OURS = ("all_stacks", "quiescent", "_let_a_limit_run_out", "_ask_who_goes")
 
 
 def call_role(function: Callable[[], Any]) -> Any:

@@ -4,12 +4,13 @@ import itertools
 import re
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from harness import At, Completion, Meet, Mutex, RWSemaphore, Scenario, Verdict, force, predict, run
 from harness.locks.task import Task
-from harness.runtime.limits import MOST_TIMES, Limits
+from harness.runtime.limits import MOST_THINGS, MOST_TIMES, Limits
 
 HOUR = 3600
 BOTH_WAYS = pytest.mark.parametrize("detect", ("block", "timeout"))
@@ -185,6 +186,7 @@ def test_a_limit_that_runs_out_twice_in_one_state_is_a_hang_known_at_once(call, 
     assert (result.verdict, result.how) == (Verdict.HANG, "observed")
     assert "its time limit runs out again and again, and nothing changes" in \
         result.outcome.gravest.text
+    assert "_let_a_limit" not in str(result)    # the stacks are those of the roles
     assert threading.active_count() == 1
 
 
@@ -277,30 +279,43 @@ def waiting(*names):
     return tasks
 
 
+def states(value, things=("one",), why_not=""):
+    return Limits(lambda: SimpleNamespace(value=value, things=things, why_not=why_not))
+
+
 def choices(limits, tasks, times):
     return [[task.name for task in limits.next(tasks, held=False)] for _ in range(times)]
 
 
 def test_what_no_limit_changes_alone_is_tried_with_all_of_them_together():
-    limits, tasks = Limits(lambda: "the same"), waiting("a", "b")
+    limits, tasks = states("the same"), waiting("a", "b")
     tasks[1].until = tasks[0].until = 0.0
     assert choices(limits, tasks, 7) == [["a"], ["a"], ["b"], ["b"], *[["a", "b"]] * 3]
     assert choices(limits, tasks, 2) == [[], []] and limits.repeats == tasks and not limits.clock
 
 
 def test_where_others_went_on_too_a_limit_has_not_shown_what_comes_of_it():
-    limits, (one, other) = Limits(lambda: "the same"), waiting("one", "other")
+    limits, (one, other) = states("the same"), waiting("one", "other")
     other.timed = False
     assert choices(limits, [one, other], 2) == [["one"], ["one"]]
-    other.chain = (*other.chain,) + ()    # equal, and another: it asked again
-    other.chain = tuple(list(other.chain))
+    other.chain = tuple(list(other.chain))    # equal, and another: it asked again
     assert choices(limits, [one, other], 2) == [["one"], []]
 
 
 def test_the_clock_decides_where_no_state_is_known():
-    limits, tasks, asked = Limits(lambda: asked.append(1)), waiting("a"), []
+    limits, tasks = states(object(), (), "a clock"), waiting("a")
     assert choices(limits, tasks, MOST_TIMES + 1) == [["a"]] * MOST_TIMES + [[]]
-    assert limits.clock == tasks and len(asked) == 3
+    assert limits.clock == tasks
+
+
+def test_no_states_are_taken_once_they_had_too_many_things_in_all():
+    taken, tasks = [], waiting("a")
+
+    def large():
+        taken.append(1)
+        return SimpleNamespace(value=len(taken), things=range(MOST_THINGS // 10), why_not="")
+
+    assert choices(Limits(large), tasks, MOST_TIMES + 1)[-2:] == [["a"], []] and len(taken) == 10
 
 
 # -- forcing ---------------------------------------------------------------------------------------
