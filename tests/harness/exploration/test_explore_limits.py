@@ -272,6 +272,31 @@ def test_loop_by_the_clock_is_not_called_clean_nor_a_hang(monkeypatch):
         Verdict.INCONCLUSIVE] * 2
 
 
+def test_deadlock_behind_what_another_counts_by_looking_is_found():
+    """The worker is where it was each time its limit runs out; who looks at its lock is not."""
+    def world():
+        lock, done, a, b = Mutex("lock"), Completion("done"), Mutex("a"), Mutex("b")
+
+        def worker():
+            while not done.wait(.1):
+                with lock:
+                    pass
+            with a, b:
+                pass
+
+        def looks():
+            seen = lock.locked() and not lock.locked() and lock.locked() \
+                and not lock.locked() and lock.locked()
+            done.complete_all()
+            if seen:
+                with b, a:
+                    pass
+
+        return {"worker": worker, "looks": looks}
+
+    assert found(world).verdict is DEADLOCK
+
+
 # -- what never ends -------------------------------------------------------------------------------
 
 
