@@ -229,6 +229,9 @@ class Worlds:
     def _compare(self, before: list[Taken], after: list[Taken], outcome: Outcome,
                  other: Outcome) -> bool:
         """Say whether two worlds differ, of which at least one came to nothing; *other* may not."""
+        if outcome.left or other.left:    # it may have ended for its state; followed it would go on
+            both = min(len(before), len(after))
+            before, after = before[:both], after[:both]
         difference = first_difference(self.names, before, after)
         if not difference and other.findings:
             difference = f"in one world it came to nothing, in another to {other.verdict}"

@@ -116,7 +116,7 @@ class PlayedRun(Run):
         self.misnamed = {}
         return Outcome(self.findings, list(self.recorder.log), self.notes, silent=self.silent,
                        outside=self.outside, scheduled=self.scheduled,
-                       cut_off=self.late, operated=self.saw_operation())
+                       cut_off=self.late, operated=self.saw_operation(), left=self.left)
 
     def locks_used(self) -> Iterable[Any]:
         """Return the locks that roles used."""

@@ -44,6 +44,7 @@ class Run(RunOfTask):
     """One run: its tasks, its observers, what was found. See `RunOfTask` for the rest."""
 
     watched = over = alone = False
+    left = False      # see `is_left_waiting`
     looked = False    # a role looked, or was at a step, which nobody records
 
     def __init__(self, scenario: Scenario, observers: Iterable[Observer]) -> None:
@@ -120,6 +121,7 @@ class Run(RunOfTask):
         if not all(task.daemon and task.waits_on is not None and task.mode == WAIT
                    for task in left):
             return False
+        self.left = True
         self.notes += [f"{task.name}, a daemon thread, was left waiting for {task.waits_on}"
                        f"{task.chain and f' at {place(task.chain)}'}." for task in left]
         return True

@@ -152,7 +152,7 @@ def test_a_daemon_thread_that_waits_when_all_others_have_ended_is_left_waiting(w
         assert result.verdict in (Verdict.CLEAN, Verdict.NOT_REACHED)
         assert re.match("worker, a daemon thread, was left waiting for (work|stop) at ",
                         result.outcome.notes[0])
-    assert explore(waits_for_a_task).verdict is Verdict.CLEAN
+    assert explore(world).verdict is Verdict.CLEAN
     assert threading.active_count() == 1
 
 
