@@ -26,6 +26,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from itertools import chain, starmap
 from types import FrameType
 from typing import Any
 
@@ -43,6 +44,7 @@ _owner = 0      # identifier of the thread that has the guard; 0 if nobody has, 
 _depth = 0      # how many sections of that thread began in the middle of another
 _later: list[Callable[[], Any]] = []    # what it is to do once it has left
 _automatic = False    # the collector works by itself, but not under the guard
+_else_on = False      # it is on, whatever the guard: no call is under way any more
 _special = False      # `leave` has more to do than to give the guard up; changed with it held
 
 # The main thread runs signal handlers, which may raise, after any call: so it takes the guard and
@@ -84,6 +86,7 @@ def _enter_specially(me: int) -> bool:
     _exhaust(map(_call, _probe))    # the stack has the room: it will for all that is called so
     if me != _main:
         _exhaust(map(_call, _take)); _owner = me; _special = True    # noqa: E702
+        _settle()
         return False
     try:
         if not _mains:    # else a handler raised as a section was to end: it has the guard still
@@ -94,6 +97,12 @@ def _enter_specially(me: int) -> bool:
         recover()
         raise
     return False
+
+
+def _settle() -> None:
+    """Put the collector back if what it was to be has changed while the caller took the guard."""
+    if not _automatic and _else_on:
+        _plain_enable()
 
 
 def _is_under_way(section: FrameType | None, now: FrameType | None) -> bool:
@@ -164,22 +173,24 @@ def _do(deferred: list[Callable[[], Any]]) -> None:
 
 
 def afterwards(act: Callable[[], Any]) -> None:
-    """Let *act*, which takes the guard itself, be called once the section has ended that this code
-    interrupts: see `enter`.
+    """Call *act*, which takes the guard itself, when the section has ended that this interrupts."""
+    _later.append(act)
+
+
+def collect_automatically(on: bool, afterwards: bool = False) -> None:
+    """Say whether the collector works by itself, which it never does under the guard.
+
+    Args:
+        afterwards: it is on again, since no call is under way.
     """
-    _later.append(act)    # seen at the end: the caller's own section is one in the middle
-
-
-def collect_automatically(on: bool) -> None:
-    """Say whether the collector works by itself while a call is under way.
-
-    It never does under the guard: a finalizer could not wait there.
-    """
-    global _automatic, _special, _take
+    global _automatic, _else_on, _special, _take
     with guarded:
-        _automatic, _special = on, True
+        _automatic, _else_on, _special = on, afterwards, True
         _take = (_acquire, _plain_disable) if on else (_acquire,)
-        _plain_disable()
+        if not afterwards:
+            _plain_disable()
+    if afterwards:
+        _plain_enable()
 
 
 @afresh.in_child
@@ -278,9 +289,24 @@ def without_guard(wait: Callable[..., Any], *how: Any) -> None:
     Raises:
         LockTaken: the caller is in the middle of another section of its own thread.
     """
-    global _section
+    global _owner, _section, _special
     refuse_to_wait()
-    section = _section
+    section, me = _section, get_ident()
+    if _automatic and me != _main and not _later:
+        # In one call, made before: a collection in here would do things as a task that waits.
+        gate, free = (_woken[0].gate.release, ()) if _woken else (_release, (_plain_enable,))
+        steps = chain(map(_call, (*free, gate)), starmap(wait, (how,)), map(_call, _take))
+        if _woken:
+            del _woken[0]
+        try:
+            _owner = 0; _exhaust(steps); _owner = me    # noqa: E702
+        except BaseException:    # of the wait
+            _exhaust(map(_call, _take)); _owner = me    # noqa: E702
+            raise
+        finally:
+            _special = True
+            _settle()
+        return
     try:
         leave()   # a handler may raise in there
         wait(*how)

@@ -26,7 +26,7 @@ from ..locks.task import NOT_NESTED, Task, Unwind, this_thread
 
 _SHARE = 20    # a full collection may take one part in so many of the time
 
-_plain_enable, _plain_isenabled = gc.enable, gc.isenabled
+_plain_isenabled = gc.isenabled
 # A finalizer may call `gc.disable` in the middle of this.
 _lock = afresh.module_lock(threading.RLock())
 _calls = 0          # under way
@@ -37,9 +37,7 @@ _hook_before: Any = None
 
 
 def _apply() -> None:
-    parking.collect_automatically(_calls > 0 and not _off and _wanted)
-    if not _calls and _wanted:
-        _plain_enable()
+    parking.collect_automatically(_calls > 0 and not _off and _wanted, not _calls and _wanted)
 
 
 def _enable() -> None:
