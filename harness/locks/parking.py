@@ -53,7 +53,7 @@ _special = False      # `leave` has more to do than to give the guard up; change
 _main = threading.main_thread().ident or 0
 _mains: list[Any] = []
 _section: FrameType | None = None
-_call = operator.methodcaller("__call__")
+_call = operator.call    # which makes no object: that might begin a collection
 _take: tuple[Callable[[], Any], ...] = (_acquire,)
 _probe = (gc.isenabled,)
 _exhaust: Callable[[Any], None] = deque(maxlen=0).extend
