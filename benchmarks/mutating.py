@@ -145,7 +145,7 @@ def _good_tokens() -> list[str]:
     """Return tokens of every kind: recorded and explored, with arguments and without."""
     worlds = oracle.module("small_worlds")
     made = [stress(getattr(worlds, name), runs=200, seed=seed).replay
-            for seed, name in enumerate(("abba", "philosophers", "nested_read", "handoff"), 1)]
+            for seed, name in enumerate(("philosophers", "handoff"), 1)]
     made += [explore(getattr(worlds, name)).replay for name in ("abba", "nested_read", "handoff")]
     file = "../data/pci-deadlocks.json"
     program = load(f"{file}:{File(file).names[0]}")

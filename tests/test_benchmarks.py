@@ -56,14 +56,28 @@ def test_bad_input_is_one_line_and_status_2(arguments, named, capsys):
 # -- the long checks -------------------------------------------------------------------------------
 
 
-def test_checks_say_a_line_each_and_pass(capsys, tmp_path):
-    file = tmp_path / "checks.json"
-    assert main(["--check", "--scale", "0.001", "--json", str(file)]) == 0
-    done = json.loads(file.read_text())
-    assert [line[:3] for line in capsys.readouterr().out.splitlines()] == \
-        ["ok "] * len(checking.CHECKS)
-    assert (done["passed"], done["failed"], [check["ok"] for check in done["checks"]]) == (
-        len(checking.CHECKS), 0, [True] * len(checking.CHECKS))
+SAMPLES = {    # check -> where its sample begins, and what is in it that could be judged wrongly
+    "programs": (8, "3 deadlock, in 3 a trylock's failure matters"), "scenarios": (26, "2 fail"),
+    "permits": (41, "2 hang"), "starts": (8, "in 2 the order decides"),
+    "limits": (6, "1 fail; "), "pairs": (1, "5 of 3,081"), "stops": (1, "2 stopped"),
+    "tokens": (1, " refused, "), "files": (1, " refused, "), "kills": (1, "1 killed"),
+    "side-by-side": (1, "2 pinned"), "one-call": (1, "10; memory"), "calls": (1, "5; memory")}
+
+
+@pytest.mark.parametrize("name", checking.CHECKS)
+def test_check_says_in_a_line_what_was_in_its_sample_and_passes(name, capsys, tmp_path):
+    file, (seed, told) = tmp_path / "check.json", SAMPLES[name]
+    assert main(["--check", name, "--scale", "0.001", "--seed", str(seed), "--json", str(file)]) == 0
+    done, [line] = json.loads(file.read_text()), capsys.readouterr().out.splitlines()
+    assert (line[:3], told in line, done["passed"], done["failed"]) == ("ok ", True, 1, 0), line
+    assert [check["ok"] for check in done["checks"]] == [True]
+
+
+def test_check_without_names_does_all(monkeypatch, capsys):
+    monkeypatch.setattr(checking, "CHECKS", {
+        name: (name, lambda amount: ("nothing", [])) for name in ("one", "other")})
+    assert main(["--check"]) == 0
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == ["one:", "other:"]
 
 
 def test_broken_explorer_fails_the_check_of_programs(monkeypatch):
