@@ -26,7 +26,7 @@ from harness.exploration.dpor import Reduced
 from harness.exploration.strategies import DepthFirst
 from harness.runtime.process_state import settled
 
-from . import killing, limits, mutating, oracle, permits, side_by_side, stopping
+from . import garbage, killing, limits, mutating, oracle, permits, side_by_side, stopping
 from .measure import scaled
 from .worlds import dining, on_threads
 
@@ -259,6 +259,10 @@ def _limits(amount: Amount) -> tuple[str, list[str]]:
     return limits.compared(amount.cases(limits.SCENARIOS, 3), amount.seed)
 
 
+def _finalizers(amount: Amount) -> tuple[str, list[str]]:
+    return garbage.check(amount.cases(garbage.CALLS, 24), amount.seed)
+
+
 def _tokens(amount: Amount) -> tuple[str, list[str]]:
     return mutating.tokens(amount.cases(mutating.TOKENS, 3), amount.seed)
 
@@ -396,6 +400,7 @@ CHECKS: dict[str, tuple[str, Callable[[Amount], tuple[str, list[str]]]]] = {
     "tokens": ("mutated tokens", _tokens),
     "files": ("mutated files of lock programs", _files),
     "kills": ("commands that are killed while they work and write", _kills),
+    "gc": ("finalizers that use locks", _finalizers),
     "side-by-side": ("explorations side by side", _side_by_side),
     "one-call": ("deadlocks in one call leave nothing", _in_one_call),
     "calls": ("deadlocks in calls of their own leave nothing", _in_calls),
