@@ -290,13 +290,22 @@ def _code_of(handler: Any) -> CodeType | None:
 
 
 def frames_of_threads() -> dict[int, FrameType]:
-    """Return where each thread is, by identity. No collection may run meanwhile: before CPython
+    """Return where each thread is, by identity; of the calling thread, who called the caller.
+
+    A frame that kept itself would keep all that the threads have, until a collection: so an idle
+    pool would not end, and a finalizer not run. No collection may run meanwhile: before CPython
     3.12 one that clears a `threading.local` waits for ever for what this call has (gh-106883).
     """
     enabled = _isenabled()
     _disable()
     try:
-        return sys._current_frames()
+        frames = sys._current_frames()
     finally:
         if enabled:
             _enable()
+    caller = sys._getframe(1).f_back
+    if caller is not None:
+        frames[threading.get_ident()] = caller
+    else:
+        frames.pop(threading.get_ident(), None)
+    return frames

@@ -1,6 +1,11 @@
-"""Which functions are verbs of the locking vocabulary."""
+"""Which functions are verbs of the locking vocabulary; where threads are."""
+
+import gc
+import threading
+import weakref
 
 from harness import Mutex, run, vocabulary
+from harness.locks.callsite import frames_of_threads
 
 
 @vocabulary
@@ -34,3 +39,39 @@ def test_a_declared_function_is_a_verb_and_its_caller_the_place():
 def test_other_functions_of_the_same_file_are_places():
     row = acquisition(take_it_plainly)
     assert (row["verb"], row["function"]) == ("acquire", "take_it_plainly")
+
+
+class _Thing:
+    pass
+
+
+def test_to_look_where_threads_are_keeps_nothing_alive_that_they_have():
+    """Collections are off where the order is chosen: a pool whose role has ended would stay."""
+    go, there = threading.Event(), threading.Event()
+
+    def look():
+        thing = _Thing()
+        frames = frames_of_threads()
+        return weakref.ref(thing), len(frames)
+
+    def other():
+        thing = _Thing()
+        things.append(weakref.ref(thing))
+        there.set()
+        go.wait(10)
+
+    things = []
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert there.wait(10)
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        mine, seen = look()
+        go.set()
+        thread.join()
+        assert seen >= 2 and not thread.is_alive()
+        assert (mine(), things[0]()) == (None, None)
+    finally:
+        if before:
+            gc.enable()
