@@ -42,7 +42,7 @@ def _work(argv: Sequence[str] | None) -> int:
     parser.add_argument("--check", nargs="*", choices=checking.CHECKS, metavar="NAME",
                         help="run the long checks instead, or those named: "
                              f"{', '.join(checking.CHECKS)}; all take some minutes")
-    parser.add_argument("--seed", type=int, metavar="N",
+    parser.add_argument("--seed", type=options.whole, metavar="N",
                         help="with --check: where what is drawn begins")
     parser.add_argument("--seconds", type=options.positive_seconds, metavar="S",
                         help="with --check: draw cases until the time is up")

@@ -22,7 +22,7 @@ def _parser() -> Any:
     top = options.parser("harness", DESCRIPTION)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_commands(commands, "SCENARIO")
-    command = commands.add_parser("replay", help="show a finding of stress again",
+    command = commands.add_parser("replay", help="show a finding of stress or explore again",
                                   allow_abbrev=False)
     command.add_argument("token", metavar="TOKEN")
     command.add_argument("scenario", metavar="SCENARIO", nargs="?",

@@ -26,12 +26,17 @@ def parser(prog: str, description: str) -> argparse.ArgumentParser:
     return top
 
 
-def positive_int(text: str) -> int:
-    """Read a whole number of at least 1."""
+def whole(text: str) -> int:
+    """Read a whole number."""
     try:
-        number = int(text)
+        return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+
+
+def positive_int(text: str) -> int:
+    """Read a whole number of at least 1."""
+    number = whole(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is below 1")
     return number
@@ -52,7 +57,7 @@ def positive_seconds(text: str) -> float:
 OPTIONS: dict[str, dict[str, Any]] = {
     "runs": {"type": positive_int, "metavar": "N", "help": "how many runs"},
     "seconds": {"type": positive_seconds, "metavar": "S", "help": "stop after S seconds"},
-    "seed": {"type": int, "metavar": "N", "help": "seed of everything random"},
+    "seed": {"type": whole, "metavar": "N", "help": "seed of everything random"},
     "timeout": {"type": positive_seconds, "metavar": "S", "default": TIMEOUT, "help":
                 "judge when no lock was taken or released for S seconds (default %(default)s)"},
     "detect": {"choices": DETECT, "default": "block",
@@ -76,7 +81,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
                     "help": "check invariants once a class: they look at what locks order"},
     "no-engine": {"action": "store_false", "dest": "engine",
                   "help": "do not ask the fast engine first: real threads alone"},
-    "preemptions": {"type": int, "metavar": "N", "help":
+    "preemptions": {"type": whole, "metavar": "N", "help":
                     "for bounded: how often a role that could go on waits (default 2)"},
     "depth": {"type": positive_int, "metavar": "N",
               "help": "for pct: how many orderings the bug needs (default 3)"},

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from ..locks.callsite import raised
+from ..locks.callsite import first_line, raised
 from ..locks.errors import ScenarioError
 from ..methods.ctrl_c import Interrupted
 from ..report import whole_file
@@ -34,26 +34,26 @@ def say(text: object = "", end: str = "\n") -> None:
     if stream is None:
         _lost.append("the report: standard output is closed")
         return
-    encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
+        encoding = getattr(stream, "encoding", None) or "utf-8"
         print(str(text).encode(encoding, "backslashreplace").decode(encoding), end=end,
               file=stream, flush=True)
-    except (OSError, ValueError) as exc:
+    except Exception as exc:    # it may be a scenario's own
         _is_lost(stream, exc)
 
 
 def complain(text: object) -> None:
     """Print a line on standard error, if there is one."""
     if sys.stderr is not None:    # else print() would take standard output
-        with suppress(OSError, ValueError):
+        with suppress(Exception):
             print(text, file=sys.stderr, flush=True)
 
 
-def _is_lost(stream: Any, exc: OSError | ValueError) -> None:
+def _is_lost(stream: Any, exc: Exception) -> None:
     """Take note of what became of *stream*, unless its reader has closed it."""
     if not isinstance(exc, BrokenPipeError):
-        _lost.append(f"the report: {getattr(exc, 'strerror', None) or exc}")
-    with suppress(OSError, ValueError, AttributeError):
+        _lost.append(f"the report: {getattr(exc, 'strerror', None) or first_line(exc)}")
+    with suppress(Exception):
         # Python flushes it again on its way out; give it somewhere to go.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
@@ -99,11 +99,14 @@ def json_file(path: str | None) -> Iterator[Writer]:
     """Make sure that *path* can be written before the work begins; yield what writes to it.
 
     Raises:
-        ScenarioError: it cannot be.
+        ScenarioError: it cannot be, or is a program.
     """
-    if path not in (None, "-"):
+    if path is not None and path != "-":
+        if os.path.isfile(path) and os.path.realpath(path).endswith(".py"):
+            raise ScenarioError(f"--json {path} would write over a file of Python")
         try:
-            whole_file.check(path or "")
+            whole_file.check(path)
+            path = os.path.abspath(path)    # a scenario may go to another directory
         except OSError as exc:
             raise ScenarioError(f"cannot write {path}: {exc.strerror}") from None
     write = Writer(path)
@@ -151,7 +154,7 @@ def settled(prog: str, status: int) -> int:
     if sys.stdout is not None:
         try:
             sys.stdout.flush()
-        except (OSError, ValueError) as exc:
+        except Exception as exc:
             _is_lost(sys.stdout, exc)
     if not _lost:
         return status

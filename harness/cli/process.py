@@ -50,6 +50,8 @@ def perform(prog: str, argv: Sequence[str] | None,
     except BaseException:    # a fault of ours: no finding
         sys.excepthook(*sys.exc_info())
         status = 2
+    else:
+        end(status)    # it is settled
     from .output import settled    # what is printed by now may still wait in a buffer
     end(settled(prog, status))
 

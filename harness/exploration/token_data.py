@@ -48,9 +48,12 @@ class Data(NamedTuple):
 
 
 def pack(data: Data) -> str:
-    """Return the token of *data*, "" if it would be longer than one may be, or have other parts."""
+    """Return the token of *data*, "" if it would be none: too long, or with other parts."""
     parts = data if data.version == STARTS else data[:-1]
-    plain = json.dumps(parts, separators=(",", ":")).encode()
+    try:
+        plain = json.dumps(parts, separators=(",", ":"), ensure_ascii=False).encode()
+    except UnicodeEncodeError:    # half a character
+        return ""
     if len(plain) > MOST_BYTES or _wrong(data):
         return ""
     return base64.urlsafe_b64encode(zlib.compress(plain, 9)).decode().rstrip("=")

@@ -68,7 +68,8 @@ class Noise(Observer):
         """Sleep, or offer the turn, or go on."""
         rng = self._random.get(task)
         if rng is None:
-            rng = self._random[task] = random.Random(f"{self._seed}/{task.name}")
+            rng = self._random[task] = random.Random(
+                f"{self._seed}/{task.name}".encode("utf-8", "surrogatepass"))
         dice, manner = rng.random(), self._manner
         if dice < manner.nap:
             time.sleep(MOMENT + rng.random() * manner.longest)

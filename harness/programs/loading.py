@@ -35,11 +35,13 @@ def load(reference: str, policy: str | None = None) -> Callable[[], Any]:
     if not module_name or not attribute:
         raise ScenarioError(f"{shown(reference)} is not of the form MODULE:NAME, FILE.py:NAME or "
                             f"FILE.json")
-    module_name = _module_of(module_name)
+    path, module_name = module_name, _module_of(module_name)
     reference = f"{module_name}:{attribute}"
     here_first()
     with Refused():
         target = imported(module_name)
+        if path != module_name:
+            _check_file(path, module_name, target)
         factory: Callable[[], Any] = call(f"{reference} cannot be looked up: it", _find, target,
                                           reference, attribute)
         return factory
@@ -68,6 +70,15 @@ def _module_of(name: str) -> str:
                             f"be imported, and give MODULE:NAME" if by_path else
                             f"{shown(name)} is not the name of a module")
     return ".".join(parts)
+
+
+def _check_file(path: str, name: str, module: Any) -> None:
+    """Refuse the module *name* if Python has another one of that name than the file at *path*."""
+    with suppress(AttributeError, TypeError, ValueError, OSError):    # it is of no file
+        if os.path.samefile(module.__file__, path):
+            return
+    raise ScenarioError(f"{shown(path)} cannot be imported: {name!r} is another module of Python's "
+                        f"or on the path; give the file another name")
 
 
 def imported(module_name: str) -> Any:

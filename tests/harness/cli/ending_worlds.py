@@ -116,6 +116,25 @@ def stdout_replaced():
     return one_lock()
 
 
+def stdout_closed():
+    sys.stdout.close()
+    return one_lock()
+
+
+class Broken:
+    """A stream of somebody's own, which nobody can write to."""
+
+    def write(self, text):
+        raise RuntimeError("no more paper")
+
+    flush = fileno = write
+
+
+def stdout_broken():
+    sys.stdout = Broken()
+    return fails()
+
+
 def waits_beside_a_pool():
     threading._register_atexit(NEVER.wait)    # as pools do
 

@@ -114,6 +114,28 @@ def test_a_json_file_with_an_older_result_is_written_over(capsys, tmp_path):
     assert json.loads(file.read_text())["verdict"] == "clean"
 
 
+def test_json_is_written_where_the_command_began_though_its_scenario_goes_elsewhere(
+        capsys, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "world_that_goes.py").write_text(
+        "import os\nfrom harness import Mutex\ndef goes():\n"
+        "    os.chdir('elsewhere')\n    return {'role': Mutex('a').locked}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    call(capsys, "run", "world_that_goes:goes", "--runs", "1", "--json", "x.json")
+    assert [file.name for file in tmp_path.rglob("*.json")] == ["x.json"]
+    assert (tmp_path / "x.json").exists()
+
+
+@pytest.mark.parametrize("name", ["world.py", "link.json"])
+def test_no_result_is_written_over_a_program(name, capsys, tmp_path):
+    (tmp_path / "world.py").write_text("a program")
+    (tmp_path / "link.json").symlink_to("world.py")
+    status, _, err = call(capsys, "run", "small_worlds:in_order", "--json", str(tmp_path / name))
+    assert (status, err.count("\n"), name in err) == (2, 1, True)
+    assert (tmp_path / "world.py").read_text() == "a program"
+
+
 def test_bad_input_leaves_an_older_json_file_alone(capsys, tmp_path):
     file = tmp_path / "result.json"
     file.write_text("an older result")

@@ -54,6 +54,8 @@ LOST = [    # (what is printed where, status, what the only line on standard err
     (f"{FINDING} >&-", 1, "standard output is closed"),
     (f"{CLEAN} --json /dev/full >/dev/null", 2, "/dev/full: No space left on device"),
     (f"{FINDING} --json /dev/full >/dev/null", 1, "/dev/full: No space left on device"),
+    (f"{HARNESS} run ending_worlds:stdout_closed --runs 1", 2, "closed file"),
+    (f"{HARNESS} run ending_worlds:stdout_broken --runs 1", 1, "write"),
     (f"{HARNESS} --help >/dev/full", 2, "No space left on device"),
     (f"{HARNESS} help options >/dev/full", 2, "No space left on device"),
     (f"{MODEL} list >/dev/full", 2, "No space left on device"),

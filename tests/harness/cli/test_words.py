@@ -1,5 +1,7 @@
 """Bad usage of the command lines: the line blames what is wrong, and names the nearest right."""
 
+import sys
+
 import pytest
 
 from harness.cli import main
@@ -16,11 +18,12 @@ def ok():
 @pytest.fixture
 def said(tmp_path, monkeypatch, capsys):
     """Run a command line beside some files; return status and what is said on standard error."""
-    for name in ("mist_of_words.py", "folder/mist_inside.py", "with-dash/mist_x.py"):
+    for name in ("mist_of_words.py", "folder/mist_inside.py", "with-dash/mist_x.py", "queue.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(OK)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mist_of_words", raising=False)    # of another test's folder
 
     def call(words, command=main):
         try:
@@ -53,6 +56,9 @@ def said(tmp_path, monkeypatch, capsys):
     ("run ./nowhere:ok", "harness: there is no Python file './nowhere'"),
     ("run with-dash/mist_x.py:ok", "harness: 'with-dash/mist_x.py' is no module of the current "
      "directory: go where it can be imported, and give MODULE:NAME"),
+    ("run queue.py:ok", "harness: 'queue.py' cannot be imported: 'queue' is another module of "
+     "Python's or on the path; give the file another name"),
+    ("stress mist:ok --seed few", "harness stress: argument --seed: 'few' is not a whole number"),
     ("run mist_of_words.py:no", "harness: module 'mist_of_words' has no 'no'"),
     ("run mist_of_words.py", "harness: 'mist_of_words.py' is not of the form MODULE:NAME, "
      "FILE.py:NAME or FILE.json")])

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import small_worlds
 
-from harness import Mutex, RWSemaphore, Scenario, ScenarioError, Verdict, replay, stress
+from harness import (Mutex, RWSemaphore, Scenario, ScenarioError, Verdict, explore, replay,
+                     stress)
 from harness.exploration.token import decode, encode, schedule_of
 from harness.locks.task import Task
 from harness.methods.ctrl_c import Interrupted
@@ -323,3 +324,16 @@ def test_turns_that_cannot_come_are_passed_over_in_linear_time():
 def test_what_is_no_character_in_the_name_of_a_role_is_not_printed():
     report = str(replay(encode(("small_worlds:abba", {}), "1/0", ["\x1b[2J", "left"])))
     assert "\x1b" not in report and r"\x1b[2J" in report
+
+
+def test_name_with_half_a_character_is_as_good_as_another_but_in_no_token():
+    def world():
+        a, b = Mutex("a"), Mutex("b")
+
+        def role(first, then):
+            with first, then:
+                pass
+        return {"\ud800": lambda: role(a, b), "two": lambda: role(b, a)}
+
+    assert [(tool(world, **how).verdict, tool(world, **how).replay) for tool, how in (
+        (explore, {}), (stress, {"runs": 1000, "seed": 1}))] == [(Verdict.DEADLOCK, "")] * 2
