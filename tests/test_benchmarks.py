@@ -61,7 +61,8 @@ SAMPLES = {    # check -> where its sample begins, and what is in it that could 
     "permits": (41, "2 hang"), "starts": (8, "in 2 the order decides"),
     "limits": (6, "1 fail; "), "pairs": (1, "5 of 3,081"), "stops": (1, "2 stopped"),
     "tokens": (1, " refused, "), "files": (1, " refused, "), "kills": (1, "1 killed"),
-    "side-by-side": (1, "2 pinned"), "one-call": (1, "10; memory"), "calls": (1, "5; memory")}
+    "gc": (1, "3 explore deadlock"), "side-by-side": (1, "2 pinned"), "one-call": (1, "10; memory"),
+    "calls": (1, "5; memory")}
 
 
 @pytest.mark.parametrize("name", checking.CHECKS)

@@ -114,7 +114,7 @@ def test_a_step_named_like_a_lock_is_independent_of_the_lock():
 
 @pytest.mark.parametrize("name", [3, None, ["x"], Mutex("m")])
 def test_what_a_step_is_on_is_a_name(name):
-    with pytest.raises(ScenarioError, match=r"^step\(.*\): expected the name of what is used"):
+    with pytest.raises(ScenarioError, match="^step: on is .*, expected the name of what is used"):
         step(name)
 
 
