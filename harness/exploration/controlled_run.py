@@ -322,8 +322,8 @@ class ControlledRun(ScheduledRun):
             self.deadlocked = tuple([task for task in cycle if task.run is self])
             self.stop(self.deadlock(cycle, "observed"))
         else:
-            self.round = goes_round
-            self.stop(self.finding(*judged(blocked, goes_round),
+            self.round, self.left = goes_round, goes_round and self.has_left_daemons()
+            self.stop(self.finding(*judged(self, blocked, goes_round),
                                    all_stacks(self.tasks) if self._together else ""))
 
     def end_here(self, why: str) -> None:

@@ -6,17 +6,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..locks.callsite import frames_of_threads, is_verb, place_of
+from ..runtime.endless import goes_on
 from ..runtime.verdict import Verdict, for_ever
 
 _SPIN = 100    # steps of the same kind in a row that say so
 
 
-def judged(tasks: Sequence[Any], goes_round: bool) -> tuple[Verdict, str, str]:
-    """Return the verdict on *tasks*, none of which can go on, or only as before in the same state;
-    how it is known, and in words. Whether it is a hang is not known of those that go round.
+def judged(run: Any, tasks: Sequence[Any], goes_round: bool) -> tuple[Verdict, str, str]:
+    """Return the verdict on *tasks*, of *run*, none of which can go on, or only as before in the
+    same state; how it is known, and in words. Whether it is a hang is not known of those that go
+    round; it is none if only daemon threads are left.
     """
     if not goes_round:
         return Verdict.HANG, "observed", for_ever(len(tasks))
+    if run.left:
+        return Verdict.INCONCLUSIVE, "observed", \
+            f"{goes_on(run.scenario.roles, run.tasks)}, and nothing changes"
     words, rest = [], []
     for task in tasks:
         if task.give_up:

@@ -21,6 +21,8 @@ MOST_WAYS = 2_000    # schedules that are tried for a way out
 
 def is_hang(outcome: Outcome) -> None:
     """Take note that there is no way out of the round in which a schedule ended."""
+    if outcome.left:    # no program waits for daemon threads
+        return
     outcome.findings[-1] = replace(outcome.findings[-1], verdict=Verdict.HANG)
 
 

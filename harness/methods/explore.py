@@ -181,7 +181,8 @@ class _Exploration(Confirming):
             self.tally.counts.clear()
             if self._all or not outcome.findings:
                 return False
-        if run.cut and not outcome.findings and not (run.round and self.strategy.drawn):
+        if run.cut and not outcome.findings:
+            self.schedules += run.round and self.strategy.drawn    # else it might have no end
             return False
         self.schedules += 1
         self.longest = max(self.longest, len(run.steps))
@@ -236,12 +237,12 @@ class _Exploration(Confirming):
             outcome.findings.append(nothing_seen(self.starts.outside))
             complete = False
         elif failing is None and not complete:
-            why = "; ".join(filter(None, [self.stopped, self.strategy.bound, self.unsettled]))
+            why = "; ".join(filter(None, [self.stopped, self.strategy.bound]))
             why = why and f"not every schedule was tried: {why}"
             outcome = cut if cut is not None and cut.findings else outcome
-            outcome.findings.append(Finding(
-                Verdict.INCONCLUSIVE, "observed",
-                f"nothing found, but {'; '.join(filter(None, [why, self.unseen]))}"))
+            but = "; ".join(filter(None, [why, self.unsettled, self.unseen]))
+            outcome.findings.append(Finding(Verdict.INCONCLUSIVE, "observed",
+                                            f"nothing found, but {but}"))
         outcome.notes += self.starts.shared
         if self.difference and not any(self.difference in found.text for found in outcome.findings):
             outcome.notes.append(f"Worlds differ: {self.difference}.")

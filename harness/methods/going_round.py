@@ -66,6 +66,10 @@ class GoingRound(EngineFirst):
     def went_round(self, run: Any, outcome: Outcome) -> None:
         """Find out what it means that *run* ended where all was done before in the same state."""
         self.rounds += 1
+        if outcome.left:    # a way out of it proves nothing: they may as well go on for ever
+            self.unsettled = outcome.findings.pop().text
+            run.cut = True
+            return
         way_out = self.way_out([step.label for step in run.steps])
         if way_out is False:
             is_hang(outcome)

@@ -8,7 +8,7 @@ interpreter would not wait for those), and a large one else.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from ..locks.callsite import caller_at, frames_of_threads
@@ -87,8 +87,10 @@ class Endless:
         return text
 
 
-def still_runs(tasks: Iterable[Task]) -> str:
-    """Return a clause on who of *tasks* has not ended and does not wait for ever, and where."""
+def goes_on(roles: Container[str], tasks: Sequence[Task]) -> str:
+    """Say which of *roles* have ended, and who of *tasks* has not and may go on, and where."""
+    ended = [task.name for task in tasks if task.ended and task.name in roles]
+    what = f"{ended[0]} has ended; " if len(ended) == 1 else ended and "roles have ended; "
     frames = frames_of_threads()
     said = []
     for task in tasks:
@@ -96,4 +98,4 @@ def still_runs(tasks: Iterable[Task]) -> str:
             frame = frames.get((task.thread and task.thread.ident) or 0)
             where = caller_at(frame, of_the_user=True)
             said.append(f"{task.name}{where and f' (at {where})'}")
-    return f"{' and '.join(said)} still run{'s' if len(said) == 1 else ''}"
+    return f"{what or ''}{' and '.join(said)} still run{'s' if len(said) == 1 else ''}"

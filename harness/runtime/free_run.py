@@ -17,7 +17,7 @@ from typing import Any
 from ..locks.parking import guarded, pause, unpark
 from ..locks.task import Task, Unwind
 from ..locks.waitgraph import any_cycle, blockers, find_cycle
-from .endless import Endless, still_runs
+from .endless import Endless, goes_on
 from .limits import Limits
 from .observer import Observer, overridden
 from .played_run import PlayedRun
@@ -96,10 +96,7 @@ class FreeRun(PlayedRun):
 
     def _goes_on(self, why: str) -> str:
         """Say who goes on, and who does no more, where a bound was met."""
-        roles = self.scenario.roles
-        ended = [task.name for task in self.tasks if task.ended and task.name in roles]
-        what = f"{ended[0]} has ended; " if len(ended) == 1 else ended and "roles have ended; "
-        return f"{what or ''}{still_runs(self.tasks)}, {why}"
+        return f"{goes_on(self.scenario.roles, self.tasks)}, {why}"
 
     def _ask_to_let_go(self, hooks: tuple[Any, ...]) -> bool:
         """Call *hooks* of observers that hold roles back; say whether one let a role go."""
@@ -246,7 +243,7 @@ class FreeRun(PlayedRun):
                 self._done.release()
                 return
             if len(self.tasks) > len(self.scenario.roles) and not self.unwinding \
-                    and all([other.ended or other.daemon for other in self.tasks]):
+                    and self.has_left_daemons():
                 self._go_on_without_roles()
             if self.running <= self.timed:
                 self.quiescent()

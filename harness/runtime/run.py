@@ -44,7 +44,7 @@ class Run(RunOfTask):
     """One run: its tasks, its observers, what was found. See `RunOfTask` for the rest."""
 
     watched = over = alone = False
-    left = False      # see `is_left_waiting`
+    left = False      # the end came when only daemon threads were left
     looked = False    # a role looked, or was at a step, which nobody records
 
     def __init__(self, scenario: Scenario, observers: Iterable[Observer]) -> None:
@@ -112,6 +112,10 @@ class Run(RunOfTask):
         kind, number, rest = numbered.groups()
         numbers = self._numbers.setdefault(kind, {})
         return f"{kind}-{numbers.setdefault(number, len(numbers) + 1)}{rest}"
+
+    def has_left_daemons(self) -> bool:
+        """Say whether all that have not ended are daemon threads, for which no program waits."""
+        return all([task.ended or task.daemon for task in self.tasks])
 
     def is_left_waiting(self) -> bool:
         """Say whether who has not ended is a daemon thread, and waits to be told something: that is

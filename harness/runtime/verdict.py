@@ -119,7 +119,7 @@ class Outcome:
     outside: dict[str, str] = field(default_factory=dict)
     cut_off: bool = False    # the time given was up before its end
     names: Any = None        # of a world that was not built: see `Scenario.function_name`
-    left: bool = False       # daemon threads were left waiting, when nothing would come any more
+    left: bool = False       # only daemon threads were left, to whom nothing new would come
     operated: bool = True    # an operation of ours was seen: on a lock, a wait, a look, a step
 
     def __repr__(self) -> str:

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from harness import Completion, Mutex, RWSemaphore, Verdict, explore, force, predict, run, step, \
-    stress
+from harness import Completion, Mutex, RWSemaphore, Verdict, explore, force, predict, replay, run, \
+    step, stress
 from harness.runtime import endless
 from harness.runtime.endless import Endless
 
@@ -80,6 +80,51 @@ def test_a_daemon_thread_that_loops_when_the_roles_have_ended_is_named_and_ended
     assert re.fullmatch(r"main has ended; loop \(at test_endless\.py:\d+\) still runs, "
                         r"after 300 operations", text_of(result))
     assert threading.active_count() == 1
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("strategy", ("dpor", "random"))
+def test_explore_names_it_too_and_goes_on_with_other_schedules(loop, strategy):
+    result = explore(starts(loop), strategy=strategy, seed=1, max_schedules=4)
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert re.search(r"main has ended; loop \(at test_endless\.py:\d+\) still runs, and nothing "
+                     r"changes$", text_of(result)), text_of(result)
+    assert threading.active_count() == 1
+
+
+def crossing(a, b, ends):
+    """Return a world of a role that takes *a* and *b* in turn and one that does so for ever."""
+    def world():
+        locks, never = {name: Mutex(name) for name in "ab"}, Completion("never")
+
+        def loop():
+            while True:
+                with locks[b], locks[a]:
+                    pass
+
+        def main():
+            threading.Thread(target=loop, name="loop", daemon=True).start()
+            with locks["a"], locks["b"]:
+                pass
+            if not ends:
+                never.wait()
+
+        return {"main": main}
+
+    return world
+
+
+def test_what_such_a_thread_does_with_roles_is_explored():
+    assert explore(crossing("a", "b", ends=True)).verdict is Verdict.DEADLOCK
+    assert explore(crossing("b", "a", ends=True)).verdict is Verdict.INCONCLUSIVE
+    assert explore(crossing("b", "a", ends=False)).verdict is Verdict.HANG
+
+
+def test_a_token_of_a_hang_is_none_where_the_thread_is_a_daemon_now():
+    hang = explore(starts(steps, daemon=False))
+    again = replay(hang.replay, starts(steps, daemon=False))
+    assert hang.verdict is again.verdict is Verdict.HANG and again.outcome.notes == []
+    assert replay(hang.replay, starts(steps)).verdict is Verdict.INCONCLUSIVE
 
 
 def test_one_that_sleeps_is_given_the_timeout():
