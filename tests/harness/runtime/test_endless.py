@@ -223,13 +223,15 @@ def test_what_a_thread_that_is_no_daemon_starts_is_none():
 
 def test_daemon_threads_that_wait_for_a_lock_are_not_left_waiting():
     def world():
-        lock, never = Mutex("m"), Completion("never")
+        lock, has, never = Mutex("m"), Completion("has"), Completion("never")
 
         def holds():
             with lock:
+                has.complete()
                 never.wait()
 
         def asks():
+            has.wait()
             with lock:
                 pass
 
