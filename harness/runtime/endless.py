@@ -52,6 +52,11 @@ class Endless:
         self._known.add(what)
         return True
 
+    @property
+    def nothing_new(self) -> bool:
+        """Whether locks were taken or released since the last look, and nothing new happened."""
+        return self._same > 0
+
     def too_many(self, task: Task, lock: Any) -> str:
         """Take in an operation of a thread that is left; say, in words, that it is one too many."""
         self._operations = 0 if self._is_new(task, lock, task.chain) else self._operations + 1

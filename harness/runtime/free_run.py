@@ -10,10 +10,12 @@ The file is long because it says in one place how such a run ends: each way has 
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
+from ..locks.callsite import caller_at
 from ..locks.parking import guarded, pause, unpark
 from ..locks.task import Task, Unwind
 from ..locks.waitgraph import any_cycle, blockers, find_cycle
@@ -29,6 +31,8 @@ from .standstill import Standstill
 from .state import State
 from .verdict import Finding, Verdict, for_ever
 from .workers import Workers
+
+MOST_ROUNDS = 100    # states that are remembered of one who goes on alone
 
 
 class FreeRun(PlayedRun):
@@ -49,6 +53,7 @@ class FreeRun(PlayedRun):
         self.detect = detect
         self.endless = Endless(timeout, patience)
         self._limits: Limits | None = None    # as long as nobody needs them
+        self._rounds: set[Hashable] | None = None    # states of one who goes on alone, likewise
         super().__init__(scenario, observers, timeout, deadline)
         self._starting = len(self.tasks)
         self.on_pause: tuple[Callable[[Task], None], ...] = ()   # where it may be another's turn
@@ -77,6 +82,8 @@ class FreeRun(PlayedRun):
         if too_long:
             aside(lambda: self._judge(Verdict.INCONCLUSIVE, self._goes_on(too_long)))
             return self.unwinding
+        if self.endless.nothing_new and self._rounds is None and self.running == 1:
+            aside(self._look_for_rounds)
         if looks.silence <= looks.slice:    # a look that came late is one slice
             return False
         self.silent = True
@@ -228,6 +235,39 @@ class FreeRun(PlayedRun):
                     self.stop(self.finding(Verdict.INCONCLUSIVE, "observed",
                                            self._goes_on(too_many)))
             raise Unwind
+
+    def _look_for_rounds(self) -> None:
+        """Look, from now on, whether the one who goes on comes back to where all were before."""
+        with guarded:
+            if not self.unwinding:
+                self._rounds = set()
+                self.on_acquire = (*self.on_acquire, self._come_round)
+                self.on_pause = (*self.on_pause, self._come_round)
+
+    def _come_round(self, task: Task, lock: Any = None, mode: str = "") -> None:
+        """End the run if *task* goes on alone and all were in this very state before."""
+        rounds = self._rounds
+        if rounds is None or len(rounds) >= MOST_ROUNDS:
+            return
+        with guarded:
+            if self.unwinding or not self._goes_on_alone():
+                return
+            state = State(self.tasks).value
+            if state not in rounds:
+                rounds.add(state)
+                return
+            what = "goes on" if lock is None else f"asks for {lock}"
+            where = caller_at(sys._getframe(1), of_the_user=True)
+            self.stop(self.finding(Verdict.HANG, "observed", (
+                f"{task.name} {what} again and again at {where}, and nothing changes"),
+                all_stacks(self.tasks)))
+        raise Unwind
+
+    def _goes_on_alone(self) -> bool:
+        """Say whether one task goes on, and no other does or will. Called with the guard held."""
+        return self.running == 1 and not self.timed and not self.endless.left \
+            and not any([task.paused for task in self.tasks]) \
+            and not self.outsiders.may_act(self, self.tasks)
 
     def _waiting_for_ever(self) -> list[Task] | None:
         """Return who waits, or None if one goes on by itself. Called with the guard held."""

@@ -18,8 +18,9 @@ from typing import Any
 from ..locks.task import Task
 from . import thread_patch
 from .reach import is_of
-from .thing_kinds import (ASKING, CHANGING, CONTAINERS, EXACTLY, HEAP, INSIDE_NODES, INSIDE_THREADS,
-                          LOCK, NOT_PURE, OF_ACCOUNT, PURE, is_of_others, kind_of_thing, names_in)
+from .thing_kinds import (ASKING, CONTAINERS, EXACTLY, HEAP, INSIDE_NODES, INSIDE_THREADS, LOCK,
+                          NOT_PURE, OF_ACCOUNT, PURE, is_decided, is_of_others, kind_of_thing,
+                          names_in)
 
 Token = Hashable
 
@@ -191,7 +192,7 @@ class Parts:
                   and name != "_abc_impl"))
 
     def _refuse(self, module: Any, name: str) -> None:
-        if type(module) is not str or module.partition(".")[0] in CHANGING:
+        if type(module) is not str or not is_decided(module):
             raise Unknown(f"`{module}{name and '.'}{name}` is used")
 
     # -- data ---------------------------------------------------------------------------------

@@ -23,17 +23,15 @@ LOCK = "a lock"
 ACCOUNT = 2    # where in what stands for a lock its account is
 _OURS = {"harness", "readerwriterlock", "pytest", "_pytest", "pluggy", "logging", "typing",
          "warnings"}    # whose functions and objects decide nothing of what a role goes on to do
-# Modules whose functions say something new each time, or act on what is outside the process.
-CHANGING = {"time", "random", "_random", "datetime", "_datetime", "secrets", "uuid", "os", "posix",
-             "nt", "io", "_io", "socket", "_socket", "select", "selectors", "subprocess", "signal",
-             "_signal", "asyncio", "_asyncio", "tempfile", "shutil", "glob", "pathlib",
-             "multiprocessing", "ssl", "_ssl", "urllib", "http", "gc", "ctypes", "_ctypes",
-             "contextvars", "_contextvars", "sqlite3", "mmap", "fcntl", "resource", "psutil"}
+# Modules of the standard library whose functions say the same of the same things; any other may say
+# something new each time, or ask what is outside the process.
 PURE = {"builtins", "math", "cmath", "operator", "_operator", "itertools", "functools",
          "_functools", "_collections", "collections", "bisect", "_bisect", "heapq", "_heapq", "re",
          "_sre", "struct", "_struct", "json", "_json", "copy", "string", "_string", "binascii",
          "zlib", "_thread", "threading", "sys", "statistics", "_statistics", "decimal", "_decimal",
-         "array", "enum", "types", "abc", "_abc", "unicodedata", "hashlib", "_hashlib"}
+         "array", "enum", "types", "abc", "_abc", "unicodedata", "hashlib", "_hashlib",
+         "contextlib", "dataclasses", "numbers", "fractions", "textwrap", "keyword", "reprlib",
+         "copyreg", "queue", "concurrent", "weakref", "_weakref", "_weakrefset"}
 NOT_PURE = {"open", "input", "exec", "eval", "__import__", "globals", "_current_frames",
              "get_ident", "_count"}
 INSIDE_NODES = {"_name", "_class", "nth", "maker", "origin", "_lock", "_rw", "_new_hold", "_inner",
@@ -118,7 +116,7 @@ def _is_plain(base: type) -> bool:
     """Say whether *base* adds nothing to its objects but attributes."""
     if base in _BASES or base.__module__ == "builtins" and issubclass(base, BaseException):
         return True
-    if not base.__flags__ & HEAP or base.__module__.partition(".")[0] in CHANGING:
+    if not base.__flags__ & HEAP or not is_decided(base.__module__):
         return False
     for name, value in list(vars(base).items()):
         kind = type(value)
@@ -135,6 +133,12 @@ def is_of_others(module: Any) -> bool:
         return False
     package = module.partition(".")[0]
     return package in _OURS or package in sys.stdlib_module_names
+
+
+def is_decided(module: str) -> bool:
+    """Say whether what *module* has says the same of the same things, as far as can be known."""
+    package = module.partition(".")[0]
+    return package in _OURS or package in PURE or package not in sys.stdlib_module_names
 
 
 _Names = tuple[tuple[str, ...], tuple[str, ...], frozenset[str]]

@@ -2,6 +2,7 @@
 """
 
 import itertools
+import random
 import re
 import threading
 import time
@@ -296,14 +297,13 @@ def test_who_does_much_and_ends_is_not_cut_off(who, small):
 # -- roles that go on for ever ---------------------------------------------------------------------
 
 
-def flag_under_a_lock():
-    lock, flag = Mutex("m"), []
+def random_polls():
+    lock, draw = Mutex("m"), random.Random(1).random    # whose state is never the same
 
     def polls():
-        while True:
+        while draw() < 2:
             with lock:
-                if flag:
-                    return
+                pass
 
     return {"polls": polls, "main": lock.locked}
 
@@ -320,7 +320,7 @@ def two_that_let_each_other_in():
 
 
 @every_call
-@pytest.mark.parametrize("world", (flag_under_a_lock, two_that_let_each_other_in))
+@pytest.mark.parametrize("world", (random_polls, two_that_let_each_other_in))
 def test_roles_that_poll_for_ever_meet_the_large_bound(call, world, monkeypatch):
     monkeypatch.setattr(endless, "MOST", 5_000)
     result = call(world, timeout=0.4)

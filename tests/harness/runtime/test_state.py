@@ -1,6 +1,7 @@
 """A state tells apart what may go on differently; what it cannot know is equal to nothing."""
 
 import itertools
+import os
 import threading
 import time
 import weakref
@@ -207,6 +208,11 @@ def _sharing(at):
         del both
 
 
+def _file(at):
+    while not at():
+        os.path.exists("there")
+
+
 def _weak(at):
     kept = Client()
     looks = weakref.ref(kept)
@@ -234,9 +240,9 @@ def test_what_is_counted_anywhere_tells_states_apart(role):
 
 
 @pytest.mark.parametrize("role, why", [
-    (_clock, "`time.monotonic` is used"), (_loop, "a loop"), (_nested, " is at"),
-    (_in_a_generator, " is at"), (_in_c, "not Python"), (_expression, "an expression"),
-    (_generator, "generator"), (_weak, "weakref"), (_finalized, "Ends")],
+    (_clock, "`time.monotonic` is used"), (_file, "`genericpath.exists` is used"),
+    (_loop, "a loop"), (_nested, " is at"), (_in_a_generator, " is at"), (_in_c, "not Python"),
+    (_expression, "an expression"), (_generator, "generator"), (_weak, "weakref"), (_finalized, "Ends")],
     ids=lambda value: getattr(value, "__name__", "")[1:])
 def test_what_cannot_be_known_is_equal_to_nothing(role, why):
     taken = states_of(role)
