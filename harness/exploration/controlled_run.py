@@ -245,7 +245,7 @@ class ControlledRun(ScheduledRun):
         task.ask = (OF_MUTEX if type(lock) is Mutex else asks(lock, mode))[2]
         task.mode, task.timed = mode, False
         self.stop_at(task, lock)
-        if task.ask == COMPLETE:
+        if task.ask == COMPLETE and not self.unwinding:
             self.completing = lock
 
     def contended(self, task: Task, again: bool) -> bool:

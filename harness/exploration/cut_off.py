@@ -13,7 +13,8 @@ come of d. Of the steps D that happen before e and not before d it is asked that
 - none of the stretches after them changed a thing that the role can reach, other than the accounts
   of locks. (What others do at the same time, and is in no order with D, changes things, too: so
   each stretch is looked at by itself, and not the things at d and at e.)
-- completions passed as often in D as they were completed, and no role is queued.
+- completions passed as often in D as they were completed, and no role is queued;
+- no thread was started after one of them: what it does may be in no order with e.
 
 What cannot be known is never cut off, and the schedule goes on; if a role does the same
 `MOST_AGAIN` times, the search gives up, and the scenario is searched without the reduction.
@@ -123,6 +124,8 @@ class CutOffs(HappensBefore):
         """Say whether the steps *here* lead to the state to which those before *first* do."""
         there = self._before[first] & ~(1 << first)
         between = here & ~there
+        if any(birth >= 0 and between >> birth & 1 for birth in self._births.values()):
+            return False
         steps, states = self.steps, run.again.states
         net: Counter[int] = Counter()
         roles: set[int] = set()

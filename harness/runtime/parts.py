@@ -19,8 +19,8 @@ from ..locks.task import Task
 from . import thread_patch
 from .reach import is_of
 from .thing_kinds import (ASKING, CONTAINERS, EXACTLY, HEAP, INSIDE_NODES, INSIDE_THREADS, LOCK,
-                          NOT_PURE, OF_ACCOUNT, PURE, is_decided, is_of_others, kind_of_thing,
-                          names_in)
+                          NOT_PURE, OF_ACCOUNT, OF_CLASSES, OF_MODULES, PURE, is_decided,
+                          is_of_others, kind_of_thing, names_in)
 
 Token = Hashable
 
@@ -180,16 +180,15 @@ class Parts:
             self._refuse(module.__name__, "")
             return "same", id(module)
         return ("module", *((name, self.token(value)) for name, value in list(vars(module).items())
-                            if not name.startswith("__")))
+                            if name not in OF_MODULES))
 
     def _of_class(self, cls: type) -> tuple[Token, ...]:
         if not cls.__flags__ & HEAP or is_of_others(cls.__module__):
             self._refuse(cls.__module__, cls.__name__)
             return "same", id(cls)
-        return ("class", *map(self.token, cls.__bases__),
+        return ("class", self.token(type(cls)), *map(self.token, cls.__bases__),
                 *((name, self.token(value)) for name, value in list(vars(cls).items())
-                  if callable(value) or type(name) is str and not name.startswith("__")
-                  and name != "_abc_impl"))
+                  if name not in OF_CLASSES))
 
     def _refuse(self, module: Any, name: str) -> None:
         if type(module) is not str or not is_decided(module):

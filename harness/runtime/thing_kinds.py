@@ -34,6 +34,13 @@ PURE = {"builtins", "math", "cmath", "operator", "_operator", "itertools", "func
          "copyreg", "queue", "concurrent", "weakref", "_weakref", "_weakrefset"}
 NOT_PURE = {"open", "input", "exec", "eval", "__import__", "globals", "_current_frames",
              "get_ident", "_count"}
+OF_MODULES = {"__name__", "__doc__", "__package__", "__loader__", "__spec__", "__path__", "__file__",
+              "__cached__", "__builtins__", "__annotations__", "__annotate__",
+              "__conditional_annotations__"}    # what the interpreter keeps there, and of classes
+OF_CLASSES = {"__module__", "__doc__", "__dict__", "__weakref__", "__annotations__", "__annotate__",
+              "__annotate_func__", "__annotations_cache__", "__abstractmethods__", "_abc_impl",
+              "__dataclass_params__", "__dataclass_fields__", "__orig_bases__", "__parameters__",
+              "__type_params__", "__protocol_attrs__", "__non_callable_proto_members__"}
 INSIDE_NODES = {"_name", "_class", "nth", "maker", "origin", "_lock", "_rw", "_new_hold", "_inner",
                  "_hold", "_observed", "_read_guard", "_write_guard", "_by", "_readers"}
 OF_ACCOUNT = {"_owner", "_waiters", "_writer", "queue", "_done"}

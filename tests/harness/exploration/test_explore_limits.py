@@ -4,6 +4,7 @@ and what they count is seen.
 
 import itertools
 import re
+import threading
 import time
 
 import pytest
@@ -121,6 +122,29 @@ def test_reduction_is_one_for_loops_too():
     """
     plain, reduced = (found(background, strategy).coverage for strategy in ("dfs", "dpor"))
     assert (reduced["schedules"] < plain["schedules"] / 4, "reduction" in reduced) == (True, False)
+
+
+@BOTH
+def test_what_is_completed_after_a_schedule_was_cut_short_is_none_of_its_steps(strategy):
+    def world():
+        first, done, a, b = Completion("first"), Completion("done"), Mutex("a"), Mutex("b")
+
+        def waits():
+            first.complete()
+            while True:
+                with b:
+                    if done.wait(.1):
+                        break
+
+        def sets():
+            with a:
+                pass
+            done.complete_all()
+
+        return {"sets": sets, "waits": waits}
+
+    result = found(world, strategy)
+    assert (result.verdict, result.coverage["complete"]) == (CLEAN, True), text_of(result)
 
 
 @BOTH
@@ -295,6 +319,38 @@ def test_deadlock_behind_what_another_counts_by_looking_is_found():
         return {"worker": worker, "looks": looks}
 
     assert found(world).verdict is DEADLOCK
+
+
+def test_threads_that_a_loop_starts_are_not_cut_off(monkeypatch):
+    """The third takes the locks in the other order; what they do is in no order with the loop."""
+    monkeypatch.setattr(cut_off, "MOST_AGAIN", 3)
+    monkeypatch.setattr(scheduled_run, "MOST_STEPS", 40)
+    monkeypatch.setattr(again, "FIRST_LOOK", 20)
+
+    def world():
+        done, lock, a, b = Completion("done"), Mutex("lock"), Mutex("a"), Mutex("b")
+        started = Client()
+
+        def child():
+            with lock:
+                started.tries += 1
+                third = started.tries == 3
+            if third:
+                with b, a:
+                    pass
+
+        def starts():
+            while not done.wait(.1):
+                threading.Thread(target=child).start()
+
+        def main():
+            with a, b:
+                pass
+            done.complete_all()
+
+        return {"starts": starts, "main": main}
+
+    assert found(world, max_schedules=50).verdict is not CLEAN
 
 
 # -- what never ends -------------------------------------------------------------------------------

@@ -15,11 +15,15 @@ from harness.runtime.state import State
 
 CALLS = 0
 SETTINGS = type(threading)("settings")
-SETTINGS.tries = 0
+SETTINGS.tries = SETTINGS.__tries__ = 0
 
 
-class Client:
+class Kind(type):
     tries = 0
+
+
+class Client(metaclass=Kind):
+    tries = __tries__ = 0
 
 
 class Odd:
@@ -106,6 +110,23 @@ def _global(at):
 def _of_a_module(at):
     while not at():
         SETTINGS.tries += 1
+
+
+def _under_lines_of_the_class(at):
+    while not at():
+        Client.__tries__ += 1
+
+
+def _of_the_metaclass(at):
+    kind = Client
+    while not at():
+        type(kind).tries += 1
+
+
+def _under_lines_of_a_module(at):
+    modules = [SETTINGS]
+    while not at():
+        modules[0].__tries__ += 1
 
 
 def _cell(at):
@@ -233,8 +254,9 @@ def _passes(at):
 
 
 @pytest.mark.parametrize("role", [
-    _local, _attribute, _of_the_class, _global, _of_a_module, _cell, _of_a_function, _list, _deep,
-    _iterator, _numbers, _default, _order, _sharing, _passes], ids=lambda role: role.__name__[1:])
+    _local, _attribute, _of_the_class, _under_lines_of_the_class, _of_the_metaclass, _global,
+    _of_a_module, _under_lines_of_a_module, _cell, _of_a_function, _list, _deep, _iterator,
+    _numbers, _default, _order, _sharing, _passes], ids=lambda role: role.__name__[1:])
 def test_what_is_counted_anywhere_tells_states_apart(role):
     assert (distinct(role), [state.why_not for state in states_of(role)]) == (3, [""] * 3)
 
