@@ -95,10 +95,10 @@ def limits(left: float, timeout: float, seconds: float | None) -> tuple[float, f
     """Return *timeout* and *seconds*, lowered so that a verdict comes within *left* seconds.
 
     A call may use half of what is left, or all but two of the runner's graces: one for a role that
-    cannot be ended, one to spare. A silence is judged up to a quarter of the timeout late, and must
-    come to that before. What is infinite, or over (under a debugger), lowers nothing.
+    cannot be ended, one to spare. A silence is judged a quarter of the timeout late, later where the
+    machine is busy, and must come to that before. What is infinite, or over (under a debugger), lowers nothing.
     """
     if not 0 < left < math.inf:
         return timeout, seconds
     whole = max(left / 2, left - 2 * GRACE)
-    return min(timeout, left / 3), whole if seconds is None else min(seconds, whole)
+    return min(timeout, left / 4), whole if seconds is None else min(seconds, whole)
