@@ -24,7 +24,6 @@ from harness.runtime.workers import Workers
 from harness.checker.program import Program
 from harness.exploration.dpor import Reduced
 from harness.exploration.strategies import DepthFirst
-from harness.runtime.process_state import settled
 
 from . import garbage, killing, limits, mutating, oracle, permits, side_by_side, stopping
 from .measure import scaled
@@ -124,7 +123,7 @@ def _programs(amount: Amount) -> tuple[str, list[str]]:
     explored, crowded = oracle.module("explored"), oracle.module("crowded")
     differs: list[str] = []
     number = cases = schedules = classes = stuck = matters = 0
-    with settled(), Workers() as workers:
+    with Workers() as workers:
         for number, made in zip(amount.cases(PROGRAMS, 2), oracle.random_programs(amount.seed)):
             for program in made:
                 case = _searched(explored, crowded, program, workers)

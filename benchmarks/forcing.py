@@ -14,7 +14,6 @@ from harness.locks import waitgraph
 from harness.meetings.one_by_one import Meetings
 from harness.runtime.free_run import FreeRun
 from harness.runtime.workers import Workers
-from harness.runtime.process_state import settled
 
 from .measure import Row, percentile, rate_row, scaled
 
@@ -117,7 +116,7 @@ def _replaced(module: Any, name: str, value: Any) -> Iterator[None]:
 
 
 def _verdict(scale: float) -> list[Row]:
-    with settled(), Workers() as workers:
+    with Workers() as workers:
         times = {n: [_latency(n, workers) for _ in range(scaled(400, scale, 10))] for n in ROLES}
     return [
         _median("last block to verdict, up to 8 roles", 5.0,

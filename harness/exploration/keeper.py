@@ -24,7 +24,6 @@ from typing import Any
 from ..locks import afresh, exits
 from ..locks.callsite import first_line
 from ..locks.errors import ScenarioError
-from ..runtime.process_state import settled
 from ..runtime.building import build
 from ..runtime.scenario import Scenario
 from ..runtime.solo_run import Unfinished
@@ -128,7 +127,7 @@ def _one(results: int, page: mmap.mmap, scenario: Callable[..., Any], data: byte
 def _answer(page: mmap.mmap, scenario: Callable[..., Any], data: bytes) -> bytes:
     try:
         names, name, timeout, make, *request = loads(data)
-        with settled(), Workers(timeout) as workers:
+        with Workers(timeout) as workers:
             world = build(scenario, name)
             return dumps(_described(world) if make is None else
                          _play(world, workers, page, names, timeout, make, *request))

@@ -26,7 +26,7 @@ from ..exploration.strategies import DepthFirst, Strategy, first_difference
 from ..exploration.token import encode
 from ..exploration.ways import check_strategy, way_of
 from ..report.result import Result
-from ..runtime.process_state import no_call_inside, settled
+from ..runtime.process_state import no_call_inside
 from ..runtime.building import build
 from ..runtime.scenario import name_of, reference_of
 from ..runtime.verdict import Finding, Outcome, Verdict, counted
@@ -94,7 +94,7 @@ def explore(scenario: Callable[[], Any], *, strategy: str = "dpor",
         loop.drawn["seed"] = seed
     ask = engine and strategy == "dpor" and not all
     # Forked when all is patched, or each process would do it again.
-    with told_at_ctrl_c(loop.so_far), no_call_inside(), settled(), \
+    with told_at_ctrl_c(loop.so_far), no_call_inside(), \
             Workers(timeout, loop.tally.deadline) as workers, Apart(scenario) as apart, \
             progress_line(progress, loop.text) as update:
         loop.explore(lambda: loop.search(ask, update), workers, apart, fresh)

@@ -22,7 +22,7 @@ from ..runtime.asking import without_assertions
 from ..runtime.free_run import FreeRun
 from ..runtime.function_names import names_of
 from ..runtime.observer import Observer
-from ..runtime.process_state import no_call_inside, settled
+from ..runtime.process_state import no_call_inside
 from ..runtime.building import build
 from ..runtime.scenario import Scenario, name_of
 from ..runtime.solo_run import Unfinished
@@ -222,9 +222,9 @@ def repeat(tally: Call, runs: int | None, once: Callable[[Workers], Outcome], *,
 def workers_of_a_call(so_far: Callable[[Outcome | None], Result], timeout: float,
                       deadline: float | None = None,
                       switch_interval: float | None = None) -> Iterator[Workers]:
-    """Yield the workers of a call; see `told_at_ctrl_c`, `Workers` and `settled`."""
-    with told_at_ctrl_c(so_far), no_call_inside(), settled(switch_interval), \
-            Workers(timeout, deadline) as workers:
+    """Yield the workers of a call; see `told_at_ctrl_c` and `Workers`."""
+    with told_at_ctrl_c(so_far), no_call_inside(), \
+            Workers(timeout, deadline, switch_interval) as workers:
         yield workers
 
 

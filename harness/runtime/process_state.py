@@ -20,14 +20,16 @@ from ..locks.task import current, this_thread
 from . import cpus
 
 _OURS = f"{__name__.partition('.')[0]}."
+Change = tuple[Callable[[], Any], Callable[[], Any]]    # makes it, undoes it
 
 
 @contextmanager
-def settled(switch_interval: float | None = None) -> Iterator[None]:
+def settled(switch_interval: float | None = None, *changes: Change) -> Iterator[None]:
     """Run the block, and the threads it starts, on one CPU of those allowed.
 
     Args:
         switch_interval: seconds between the interpreter's own thread switches; None leaves it.
+        changes: more that is changed of the process meanwhile.
 
     Raises:
         ScenarioError: this interpreter runs without its global lock, on which the account relies.
@@ -46,6 +48,9 @@ def settled(switch_interval: float | None = None) -> Iterator[None]:
         if switch_interval is not None:
             _switch_every(switch_interval)
             undo.append(_switch_back)
+        for make, put_back in changes:
+            make()
+            undo.append(put_back)
 
     def put_back() -> None:
         while undo:
@@ -131,6 +136,8 @@ def aside(step: Callable[[], Any]) -> Any:
     there, it would never be given up. An interrupt that comes while *step* is under way does not
     cut it short; it is raised when it has ended.
     """
+    if threading.current_thread() is not threading.main_thread():
+        return step()
     recover()    # an interrupt may have kept this thread from giving the guard up
     once, done = threading.Lock(), threading.Semaphore(0)
     answers: list[Any] = []

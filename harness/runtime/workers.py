@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from ..locks import afresh, exits
 from ..locks.errors import ScenarioError
 from ..locks.task import RunOfTask, Task
 from . import collector, thread_patch
-from .process_state import aside, surely
+from .process_state import settled, surely
 from .verdict import counted
 from .watcher import NoThread, Watcher, thread_of_ours
 
@@ -122,47 +122,34 @@ class Workers:
 
     Args:
         timeout, deadline: of what the thread that called does between runs: see `Watcher`.
+        switch_interval: see `settled`, in which the block is.
     """
 
-    def __init__(self, timeout: float = 5.0, deadline: float | None = None) -> None:
+    def __init__(self, timeout: float = 5.0, deadline: float | None = None,
+                 switch_interval: float | None = None) -> None:
         self._watcher = Watcher(timeout, deadline)
         self._workers: list[_Worker] = []
         self._busy: list[tuple[Task, _Worker]] = []
         self._batons: list[Baton] = []
         self._lent: list[Baton] = []
         self._process = os.getpid()
-        self._caller = threading.get_ident()
-        self._undo: list[Callable[[], None]] = []
+        self._switch_interval = switch_interval
+        self._ways_out = ExitStack()
 
     def __enter__(self) -> Workers:
-        try:
-            aside(self._change)    # there, no signal handler raises in the middle of it
-            self._watcher.__enter__()
-        except BaseException:
-            self.__exit__()
-            raise
+        caller = threading.get_ident()
+        with ExitStack() as stack:
+            stack.callback(surely, self._end_workers)
+            stack.enter_context(settled(
+                self._switch_interval, (thread_patch.install, thread_patch.uninstall),
+                (partial(exits.install, caller), partial(exits.uninstall, caller)),
+                (collector.install, collector.uninstall)))
+            stack.enter_context(self._watcher)
+            self._ways_out = stack.pop_all()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        try:
-            self._watcher.__exit__()
-        finally:
-            try:
-                aside(self._put_back)
-            finally:
-                surely(self._end_workers)
-
-    def _change(self) -> None:
-        for install, uninstall in ((thread_patch.install, thread_patch.uninstall),
-                                   (partial(exits.install, self._caller),
-                                    partial(exits.uninstall, self._caller)),
-                                   (collector.install, collector.uninstall)):
-            install()
-            self._undo.append(uninstall)
-
-    def _put_back(self) -> None:
-        while self._undo:
-            self._undo.pop()()
+        self._ways_out.close()
 
     def _end_workers(self) -> None:
         for worker in self._workers:

@@ -6,7 +6,6 @@ from harness.exploration.controlled_run import ControlledRun
 from harness.runtime.workers import Workers
 from harness.exploration.stable_ids import Names
 from harness.runtime.building import build
-from harness.runtime.process_state import settled
 
 
 class Explored:
@@ -49,7 +48,7 @@ class Explored:
 
 def explored(factory, strategy):
     """Return what *strategy* visits of one scenario."""
-    with settled(), Workers() as workers:
+    with Workers() as workers:
         return Explored(factory, strategy, workers)
 
 

@@ -20,7 +20,6 @@ from harness.exploration.rounds import Ways, way_out
 from harness.exploration.stable_ids import Names
 from harness.exploration.strategies import DepthFirst
 from harness.runtime.building import build
-from harness.runtime.process_state import settled
 from harness.runtime.workers import Workers
 
 MOST = 300       # schedules of the plain search, and of that without the rule, at most
@@ -313,7 +312,7 @@ class Compared:
 def compare(seed, most=MOST):
     """Compare the searches on the scenario of *seed*; return None if it is too large."""
     factory = scenario(seed)
-    with settled(), Workers() as workers:
+    with Workers() as workers:
         every, strategy = Graph(), Reduced()
         graph = search(factory, every, workers, most)
         if graph.over:

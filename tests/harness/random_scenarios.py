@@ -20,7 +20,6 @@ from harness.exploration.controlled_run import ControlledRun
 from harness.exploration.dpor import Reduced
 from harness.exploration.stable_ids import Names
 from harness.exploration.strategies import DepthFirst
-from harness.runtime.process_state import settled
 from harness.runtime.building import build
 from harness.runtime.workers import Workers
 
@@ -398,7 +397,7 @@ def compare(seed, most=MOST):
     None if it has more than *most* schedules.
     """
     factory = scenario(seed)
-    with settled(), Workers() as workers:
+    with Workers() as workers:
         plain = endings(factory, DepthFirst(), workers, most)
         if plain is None:
             return None

@@ -23,7 +23,6 @@ from harness.methods.explore import explore
 from harness.runtime.workers import Workers
 from harness.exploration.stable_ids import Names
 from harness.locks.task import step
-from harness.runtime.process_state import settled
 from harness.exploration.follower import Failure, follow, simpler, switches
 
 
@@ -599,7 +598,7 @@ def test_no_single_switch_can_be_taken_out():
     world = World(small_worlds.handoff)
     for seed in range(3):
         labels = labels_of(explore(small_worlds.handoff, strategy="random", seed=seed).replay)
-        with settled(), Workers() as workers:
+        with Workers() as workers:
             failure = Failure.of(*follow(world, workers, labels))
             for candidate in simpler(labels):
                 run, outcome = follow(world, workers, candidate, strictly=False)

@@ -13,7 +13,6 @@ from harness.checker.search import search
 from harness.runtime.workers import Workers
 from harness.exploration.dpor import Reduced
 from harness.exploration.strategies import DepthFirst
-from harness.runtime.process_state import settled
 from harness.locks.waitgraph import find_cycle
 
 RELEASES = (dependency.UNLOCK, dependency.UP_READ, dependency.UP_WRITE)
@@ -30,7 +29,7 @@ SEEDS = (    # chosen so that the programs have at most that many
 @pytest.fixture(scope="module")
 def cases():
     """The programs, each searched plainly, on real threads."""
-    with settled(), Workers() as workers:
+    with Workers() as workers:
         made = []
         for program in map(random_program, SEEDS):
             factory = world_of(program)
@@ -67,7 +66,7 @@ def test_the_reduced_search_visits_each_class_and_no_more(cases):
     """Same classes, same deadlocked states, same results of trylocks; nothing twice, nothing cut
     short.
     """
-    with settled(), Workers() as workers:
+    with Workers() as workers:
         for case in cases:
             reduced = Explored(case.factory, Reduced(), workers)
             assert meaning(case.program, reduced.orders) == case.meaning, case.program
@@ -136,7 +135,7 @@ def a_release_is_merged_into_the_step_before(monkeypatch):
     a_release_is_merged_into_the_step_before])
 def test_a_broken_explorer_does_not_agree(broken, cases, monkeypatch):
     broken(monkeypatch)
-    with settled(), Workers() as workers:
+    with Workers() as workers:
         assert any(not _agrees(case, workers) for case in cases)
 
 

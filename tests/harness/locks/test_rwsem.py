@@ -15,7 +15,6 @@ from harness.locks.errors import ForeignRelease, ReleaseWithoutHold
 from harness.runtime.free_run import FreeRun
 from harness.runtime.workers import Workers
 from harness.runtime.scenario import Scenario
-from harness.runtime.process_state import settled
 from harness.locks.parking import enter, leave, park, unpark
 from harness.locks.task import EXCLUSIVE, SHARED, current
 
@@ -106,7 +105,7 @@ def play(conductor, workers, roles="ABC"):
 def tell(policy, *score):
     """Play *score* ("A down_read", ...) and return the last line of the story, and the verdict."""
     conductor = Conductor(RWSemaphore("sem", policy=policy), [tuple(s.split()) for s in score])
-    with settled(), Workers() as workers:
+    with Workers() as workers:
         outcome = play(conductor, workers)
     return conductor.story[-1][1:], str(outcome.verdict)
 
@@ -231,7 +230,7 @@ def histories(policy, bound):
     goes to the end; return how many, by length, and what was wrong.
     """
     count, wrong, todo = Counter(), [], [(("A", "down_read"),), (("A", "down_write"),)]
-    with settled(), Workers() as workers:
+    with Workers() as workers:
         while todo:
             score = todo.pop()
             historian = Historian(RWSemaphore("sem", policy=policy), score, bound)
@@ -284,7 +283,7 @@ def test_the_account_names_whom_each_waits_for(policy, blocked):
     """A reads, B and C queue to write, D wants to read (and may, if readers are preferred)."""
     score = [("A", "down_read"), ("B", "down_write"), ("C", "down_write"), ("D", "down_read")]
     conductor = WhoBlocks(RWSemaphore("sem", policy=policy), score)
-    with settled(), Workers() as workers:
+    with Workers() as workers:
         play(conductor, workers, roles="ABCD")
     assert conductor.blocked == blocked
 

@@ -138,6 +138,26 @@ def test_a_start_in_a_role_that_fails_is_the_error_of_that_role(threads_up_to):
     assert "start" in result.finding.text and "test_no_threads.py" in result.finding.detail
 
 
+def test_beside_those_of_roles_a_call_starts_its_watcher_and_two_for_what_it_changes(monkeypatch):
+    started = []
+
+    def counted(start):
+        return lambda *args, **how: started.append(args) or start(*args, **how)
+
+    for module, name in [(threading, name) for name in STARTS] + [(_thread, "start_new_thread")]:
+        monkeypatch.setattr(module, name, counted(getattr(module, name)))
+    run(crossed, runs=3)
+    assert len(started) == len(crossed()) + 3
+
+
+def test_where_no_signal_handler_runs_nothing_is_done_aside(at_once):
+    def identifiers():
+        return threading.get_ident(), process_state.aside(threading.get_ident)
+
+    [other] = at_once(identifiers)
+    assert len(set(other.result())) == 1 and len(set(identifiers())) == 2
+
+
 def test_what_is_to_be_done_aside_is_done_though_there_is_no_thread_for_it(threads_up_to):
     threads_up_to(0)
     assert process_state.aside(lambda: threading.get_ident()) == threading.get_ident()
@@ -156,7 +176,7 @@ def test_a_hang_is_judged_though_no_thread_can_be_started_for_it(threads_up_to):
                 waits.wait()
         return {"role": role}
 
-    threads_up_to(4)    # two for what is done aside as the call begins, the watcher, and the role
+    threads_up_to(3)    # one for what is done aside as the call begins, the watcher, and the role
     result = run(scenario, runs=1, timeout=0.08)
     assert result.verdict == "hang" and result.outcome.stuck
     waits.set()
