@@ -26,6 +26,7 @@ from .output import Writer, say
 
 HANGS = (str(Verdict.DEADLOCK), str(Verdict.HANG))
 MOST_SCHEDULES = 5_000    # explored of one version
+MOST_SECONDS = 60.0       # of that: a schedule of a thousand threads takes one
 HARMLESS = (GUARDED, ONE_ROLE, NEEDS_WRITER)   # findings that cannot hang with these threads
 
 # What became of one version of a case, as the JSON output has it: its "name", with the version if
@@ -50,7 +51,8 @@ def judge_version(case: ProgramCase, version: Version, timeout: float = TIMEOUT)
     answer = search(version.program)
     scenario = case.scenario(version.name)
     predicted = predict(scenario, timeout=timeout)
-    explored = explore(scenario, engine=False, max_schedules=MOST_SCHEDULES, timeout=timeout)
+    explored = explore(scenario, engine=False, max_schedules=MOST_SCHEDULES, seconds=MOST_SECONDS,
+                       timeout=timeout)
     got = "ok" if answer.verdict == "clean" else answer.verdict
     hangs = got in HANGS
     opinions = {_opinion(predicted)}

@@ -131,6 +131,8 @@ def guarded(prog: str, body: Callable[[], int]) -> int:
     try:
         with end_signals.broken_into():
             status = body()
+        if end_signals.came():    # and somebody's code has swallowed it
+            status = end_signals.status()
     except ScenarioError as exc:
         complain(f"{prog}: {exc}")
         return 2

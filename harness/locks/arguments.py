@@ -37,9 +37,9 @@ def whole(least: int = 1, most: int = MOST) -> Rule:
 
 
 def seconds(name: str, value: Any) -> None:
-    """Rule: a time above 0 that a thread can wait for."""
+    """Rule: a time above 0 that a thread can wait for; `threading` takes no fractions."""
     number: Any = value
-    if not isinstance(value, numbers.Real) or isinstance(value, bool) or \
+    if not isinstance(value, (numbers.Integral, float)) or isinstance(value, bool) or \
             not 0 < number < threading.TIMEOUT_MAX:
         raise expected(name, value, "a number of seconds above 0")
 
@@ -47,7 +47,7 @@ def seconds(name: str, value: Any) -> None:
 def limit(name: str, value: Any) -> None:
     """Rule: a time that a thread may wait at most; a negative one is none at all."""
     number: Any = value
-    if not isinstance(value, numbers.Real) or not number <= threading.TIMEOUT_MAX:
+    if not isinstance(value, (numbers.Integral, float)) or not number <= threading.TIMEOUT_MAX:
         raise expected(name, value, f"a number of seconds, at most {threading.TIMEOUT_MAX:g}")
 
 

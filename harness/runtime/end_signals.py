@@ -69,6 +69,11 @@ def broken_into() -> Iterator[None]:
         ends_at_once()
 
 
+def came() -> bool:
+    """Say whether the command was asked to end."""
+    return _came > 0
+
+
 def status() -> int:
     """Return the exit status of what was asked to end."""
     return 128 + (_came or signal.SIGINT)

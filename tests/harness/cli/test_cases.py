@@ -160,11 +160,12 @@ def test_an_exploration_that_contradicts_the_engine_differs(judged, monkeypatch)
     assert (row["ok"], row["explored"], "CONTRADICT" in row["why"]) == (False, "clean", True)
 
 
-def test_an_exploration_that_met_its_bound_abstains_and_says_so(judged, monkeypatch):
-    monkeypatch.setattr(cases, "MOST_SCHEDULES", 1)
+@pytest.mark.parametrize("bound, most", [("MOST_SCHEDULES", 1), ("MOST_SECONDS", 1e-6)])
+def test_an_exploration_that_met_its_bound_abstains_and_says_so(bound, most, judged, monkeypatch):
+    monkeypatch.setattr(cases, bound, most)
     _, _, (row,) = judged(a_program("ok", q=AB))
     assert (row["ok"], row["explored"], row["all_schedules"]) == (True, "inconclusive", False)
-    assert "explored inconclusive (1 schedule)" in row["why"]
+    assert f"explored inconclusive ({row['schedules']} schedule" in row["why"]
 
 
 # -- bad input -------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli import main
+from harness.cli import main, output
 from harness.runtime import end_signals
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="no such processes here")
@@ -181,6 +181,14 @@ def test_signal_after_the_work_ends_at_once(handled):
         pass
     signal.raise_signal(signal.SIGINT)
     assert handled == [signal.SIGINT]
+
+
+def test_signal_that_a_scenario_swallows_is_the_status_all_the_same(handled):
+    def body():
+        with suppress(BaseException):
+            signal.raise_signal(signal.SIGTERM)
+        return 1
+    assert (output.guarded("harness", body), handled) == (143, [])
 
 
 def test_second_signal_belongs_to_the_first_unless_a_second_has_passed(handled, monkeypatch):

@@ -4,7 +4,7 @@ line names the argument and says what was expected. Nothing fails in the middle,
 
 import inspect
 import math
-import time
+from fractions import Fraction
 
 import pytest
 
@@ -46,7 +46,7 @@ def looks():
 ODD = {"None": None, "5": 5, "-1": -1, "0": 0, "x": "x", "empty": "", "[]": [], "{}": {},
        "object": object(), "class": Nothing, "coroutine": coroutine, "generator": generator,
        "nan": math.nan, "inf": math.inf, "-inf": -math.inf, "True": True, "False": False,
-       "huge": 10**400, "1e308": 1e308, "bytes": b"x", "1.5": 1.5, "unspeakable": Unspeakable(),
+       "huge": 10**400, "1e308": 1e308, "bytes": b"x", "1.5": 1.5, "fraction": Fraction(1, 2), "unspeakable": Unspeakable(),
        "function": looks, "half": "\ud800", "null": "a\0b", "[1]": [1], "lock": Mutex("a lock")}
 TOKEN = encode(("nowhere:world", {}), "1/0", ["one"])
 OF_A_SCENARIO = {"meet", "check", "invariants", "title", "lock_classes", "program", "at",
@@ -137,7 +137,6 @@ NAMED = {"scenario": "scenario", "points": "At", "roles": "role", "name": "name"
 def test_whatever_is_given_is_of_use_or_refused_in_one_line_that_names_it(
         function, good, argument, fine):
     for name, value in ODD.items():
-        began = time.monotonic()
         try:
             function(**{**good, argument: value})
             accepted = True
@@ -147,7 +146,6 @@ def test_whatever_is_given_is_of_use_or_refused_in_one_line_that_names_it(
             assert "no attribute" not in said, (name, said)
             assert "object is not" not in said or said.startswith("observers raised"), (name, said)
         assert accepted == (name in fine), name
-        assert time.monotonic() - began < 20, name
 
 
 def test_no_argument_of_a_public_function_is_left_out():
