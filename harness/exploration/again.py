@@ -28,12 +28,13 @@ class Again:
         goes_round: a schedule that was long came back to a state.
         look_at: how long the schedule must be for the next look.
         states: that before each step, if the chooser `watches`.
+        others_acted: a thread outside the run changed what roles look at.
     """
 
     def __init__(self, run: Any, chooser: Any) -> None:
         self._run, self._chooser = run, chooser
         self.every: bool = (chooser.every or run.names.every) and not chooser.own_rule
-        self.goes_round = False
+        self.goes_round = self.others_acted = False
         self.states: list[State] = []
         self.look_at = FIRST_LOOK
         self._began = -1       # the length at which a look began, if one is under way
@@ -93,6 +94,13 @@ class Again:
         if self._at != len(self._run.steps):
             self._at, self._value = len(self._run.steps), self._now().value
         return self._value
+
+    def changed(self) -> bool:
+        """Say whether the state is another by now: a thread outside the run has acted."""
+        before = self.states[-1].value if self._chooser.watches else self.state()
+        self._at, self._value = len(self._run.steps), self._now().value
+        self.others_acted = self.others_acted or before != self._value
+        return before != self._value
 
     def _now(self) -> State:
         scenario = self._run.scenario    # what it asks at the end may tell states apart, too

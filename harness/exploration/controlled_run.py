@@ -50,7 +50,6 @@ class ControlledRun(ScheduledRun):
 
     Args:
         full: record events with their call chains, as for a report.
-        to_the_end: a broken invariant does not end the schedule.
         numbered: a thread that nobody named is called by its number, as in a free run; else after
             its parent, which means the same in every schedule.
         together: roles begin together, as in a free run, where one may wait for another outside our
@@ -58,14 +57,12 @@ class ControlledRun(ScheduledRun):
     """
 
     def __init__(self, scenario: Scenario, chooser: Chooser, names: Names, timeout: float = 5.0,
-                 deadline: float | None = None, full: bool = False,
-                 to_the_end: bool = False, numbered: bool = False,
-                 together: bool = False) -> None:
-        self.round = False
+                 deadline: float | None = None, full: bool = False, to_the_end: bool = False,
+                 numbered: bool = False, together: bool = False) -> None:
         self.stuck: list[ControlledTask] = []
         self.deadlocked: tuple[ControlledTask, ...] = ()
         self.workers: Any = None
-        self._asks_outside = False    # nobody can go on, but for who is outside the run
+        self.round = self._asks_outside = False    # nobody can go on, but for who is outside the run
         self._full = self.reported = full
         self._numbered, self._together = numbered, together
         super().__init__(scenario, chooser, names, timeout, deadline, to_the_end)
@@ -287,13 +284,16 @@ class ControlledRun(ScheduledRun):
 
     def nobody(self, goes_round: bool = False) -> bool:
         blocked = self.chooser.came_to_wait([task for task in self.tasks if not task.ended])
+        others = goes_round    # a thread outside might have acted since it was looked
         while True:
             with guarded:
                 if self.unwinding:    # the timeout has judged
                     return True
                 for task in blocked:
                     task.waits_on = None if task.kind else task.lock
-                if any_cycle(blocked) or not self.outsiders.may_act(self, blocked):
+                before, others = others, \
+                    not any_cycle(blocked) and bool(self.outsiders.may_act(self, blocked))
+                if not others and not before:
                     self._judge(blocked, goes_round)
                     return True
                 for task in blocked:
@@ -301,8 +301,8 @@ class ControlledRun(ScheduledRun):
                 self._asks_outside = True
             time.sleep(0.001)     # the timeout judges, if it comes to that
             with guarded:
-                free = not self.unwinding and any(
-                    not task.kind and task.lock.is_free_for(task, task.mode) for task in blocked)
+                free = not self.unwinding and (goes_round and self.again.changed() or any(
+                    not t.kind and t.lock.is_free_for(t, t.mode) for t in blocked))
             if free:
                 self._asks_outside = False
                 for task in blocked:

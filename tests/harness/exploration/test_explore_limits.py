@@ -11,6 +11,14 @@ import pytest
 
 from harness import Completion, Mutex, Verdict, explore, replay
 from harness.exploration import again, cut_off, scheduled_run
+from harness.exploration.controlled_run import ControlledRun
+from harness.exploration.dpor import Reduced
+from harness.exploration.stable_ids import Names
+from harness.exploration.strategies import DepthFirst
+from harness.locks.outsiders import Outsiders
+from harness.runtime.building import build
+from harness.runtime.process_state import settled
+from harness.runtime.workers import Workers
 
 BOTH = pytest.mark.parametrize("strategy", ["dfs", "dpor"])
 CLEAN, HANG, DEADLOCK = Verdict.CLEAN, Verdict.HANG, Verdict.DEADLOCK
@@ -514,3 +522,37 @@ def test_without_limits_no_state_is_taken(strategy, monkeypatch):
         return {"one": one, "two": two}
 
     assert found(world, strategy).verdict is CLEAN
+
+
+@pytest.mark.parametrize("strategy", [DepthFirst, Reduced])
+@pytest.mark.parametrize("lives", [False, True])
+def test_what_goes_round_is_looked_at_again_where_a_thread_outside_may_have_acted(
+        strategy, lives, monkeypatch):
+    """It may set a flag that no lock guards, and then end, or go on with something else."""
+    flag = []
+
+    def act(self, run, waiting):
+        flag.append(1)
+        return ["a thread"] if lives else []
+
+    def scenario():
+        done = Completion("done")
+
+        def poll():
+            while not flag:
+                done.wait(1)
+            done.complete()
+
+        return {"poller": poll, "waiter": done.wait}
+
+    monkeypatch.setattr(Outsiders, "may_act", act)
+    chooser = strategy()
+    with Workers() as workers, settled():
+        for _ in range(2):    # the reduced search asks for states once it has seen a limit
+            chooser.begin()
+            run = ControlledRun(build(scenario, "s"), chooser, Names())
+            outcome = run.play(workers)
+            if not chooser.restarted:
+                break
+    assert flag and outcome.verdict is CLEAN
+    assert strategy is DepthFirst or chooser.hopeless
