@@ -62,7 +62,7 @@ class ControlledRun(ScheduledRun):
         self.stuck: list[ControlledTask] = []
         self.deadlocked: tuple[ControlledTask, ...] = ()
         self.workers: Any = None
-        self.round = self._asks_outside = False    # nobody can go on, but for who is outside the run
+        self.round = self._asks_outside = False    # nobody can go on but who is outside
         self._full = self.reported = full
         self._numbered, self._together = numbered, together
         super().__init__(scenario, chooser, names, timeout, deadline, to_the_end)
