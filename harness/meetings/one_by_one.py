@@ -22,7 +22,7 @@ from ..runtime.verdict import Outcome
 from .meet import At, Meet, Writer, listed, with_writers
 
 MOST_LIMITS = 1000     # that run out while some wait at a meeting, and the others do not come
-TURN = 1000            # requests after which others go first
+TURN = 200             # requests after which others go first: two seconds of one who polls
 
 
 class OneByOne(Observer):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from typing import Any, NamedTuple
 
 from ..locks.task import Task
@@ -32,6 +33,8 @@ MOMENT = 1e-6    # seconds; the system makes at least some fifty times as much o
 MANNERS = (Manner(1.0, 0.0, MOMENT), Manner(0.5, 0.0, 200e-6), Manner(0.5, 0.0, MOMENT),
            Manner(1.0, 0.0, 200e-6))
 STRESS = Manner(0.1, 0.3, 200e-6)
+OFTEN = 1000    # times that a role is asked, after which it gives way the more seldom the longer it
+#                 is: else one of 100,000 operations would sleep for a minute
 
 
 class Noise(Observer):
@@ -43,6 +46,7 @@ class Noise(Observer):
     def __init__(self, seed: str, manner: Manner = STRESS) -> None:
         self._seed, self._manner = seed, manner
         self._random: dict[Task, random.Random] = {}
+        self._asked: Counter[Task] = Counter()
         self._begun = False
 
     def attach(self, run: Any) -> None:
@@ -70,7 +74,8 @@ class Noise(Observer):
         if rng is None:
             rng = self._random[task] = random.Random(
                 f"{self._seed}/{task.name}".encode("utf-8", "surrogatepass"))
-        dice, manner = rng.random(), self._manner
+        self._asked[task] += 1
+        dice, manner = rng.random() * max(1.0, self._asked[task] / OFTEN), self._manner
         if dice < manner.nap:
             time.sleep(MOMENT + rng.random() * manner.longest)
         elif dice < manner.nap + manner.offer:

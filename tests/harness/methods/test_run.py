@@ -16,6 +16,7 @@ import small_worlds
 from harness import (At, Completion, Meet, Mutex, Scenario, ScenarioError, force, predict, run,
                      step, stress)
 from harness.cli import main
+from harness.locks.task import Task
 from harness.methods import noise, run as run_module, stress as stress_module, tally
 from harness.methods.noise import MANNERS, Manner, Noise
 from harness.runtime import played_run
@@ -315,6 +316,18 @@ def test_roles_in_step_lose_an_update_that_a_step_lays_open(monkeypatch):
 
 def test_a_role_alone_gives_way_to_nobody(monkeypatch):
     assert naps_of(lambda: {"one": twice()["one"]}, monkeypatch) == {}
+
+
+@pytest.mark.parametrize("manner", [MANNERS[0], noise.STRESS])
+def test_who_has_given_way_a_thousand_times_does_so_ever_more_seldom(manner, monkeypatch):
+    """A nap takes the system a tenth of a millisecond: a role of 100,000 requests is no hang."""
+    naps = []
+    monkeypatch.setattr(noise.time, "sleep", naps.append)
+    quiet, task = Noise("seed", manner), Task("role", None)
+    asked = [len(naps) for _ in range(100_000) if quiet.give_way(task) is None]
+    often = manner.nap + manner.offer
+    assert 0.9 * often * noise.OFTEN < asked[noise.OFTEN] <= noise.OFTEN + 1
+    assert asked[10 * noise.OFTEN] < asked[-1] < 10 * often * noise.OFTEN    # it never ends
 
 
 def test_stress_varies_who_begins_too(monkeypatch):
