@@ -20,7 +20,7 @@ from ..locks.completion import Completion
 from ..locks.mutex import set_active
 from ..locks.outsiders import Member, family
 from ..locks.replaced import Replaced
-from ..locks.task import Task, current
+from ..locks.task import Task, Unwind, current
 
 
 class ThreadEnd(Completion):
@@ -111,12 +111,11 @@ def give_up(thread: threading.Thread) -> bool:
 
 def _start(thread: threading.Thread) -> None:
     run = current().run
+    if run is not None and run.unwinding and not run.watched:
+        raise Unwind    # as at a lock: the thread would be of no run, and nobody come to end it
     # A thread started before is refused by the interpreter, as ever.
     if run is None or run.alone or run.unwinding or run.over or thread.ident is not None:
         members = family() if run is None or run.alone else None
-        if run is not None and run.unwinding and not run.watched and thread.ident is None:
-            # Of no run any more, and nobody may come to end it.
-            thread.daemon, members = True, getattr(getattr(run, "scenario", None), "family", None)
         if members is not None and thread.ident is None:
             thread._harness_family = members    # type: ignore[attr-defined]
             members.append(Member(thread.name, caller_at(sys._getframe(1)), thread))

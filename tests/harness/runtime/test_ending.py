@@ -10,7 +10,7 @@ import pytest
 import stuck_programs
 from stuck_programs import crosswise
 
-from harness import Verdict, run
+from harness import Verdict, explore, force, run
 from harness.runtime.workers import Workers
 
 HERE = Path(stuck_programs.__file__).parent
@@ -71,18 +71,18 @@ def test_the_users_own_threads_are_waited_for(ended):
     assert sorted(lines[1:]) == ["pool", "thread"]
 
 
-def test_a_thread_that_a_role_starts_as_it_is_unwound_is_a_daemon():
-    go, threads = threading.Event(), []
+@pytest.mark.parametrize("call", [lambda world: run(world, runs=1), explore, force])
+def test_no_thread_is_started_by_a_role_that_is_unwound(call):
+    """Nobody would come to end it: it would go on beside whatever is run next."""
+    threads = []
 
     def start():
-        threads.append(threading.Thread(target=go.wait, daemon=False))
+        threads.append(threading.Thread(target=threading.Event().wait, daemon=True))
         threads[-1].start()
 
-    result = run(lambda: crosswise(on_the_way_out=start), runs=1)
-    go.set()
-    for thread in threads:
-        thread.join()
-    assert (result.verdict, {thread.daemon for thread in threads}) == (Verdict.DEADLOCK, {True})
+    result = call(lambda: crosswise(on_the_way_out=start))
+    assert result.verdict is Verdict.DEADLOCK
+    assert threads and not any(thread.is_alive() for thread in threads)
 
 
 def test_where_a_thread_cannot_be_let_go_that_is_said(monkeypatch):
