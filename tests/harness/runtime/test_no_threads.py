@@ -33,19 +33,15 @@ def crossed():
 
 
 def parent():
-    """Three roles, one of which starts threads."""
+    """Two roles, one of which starts a thread."""
     lock = Mutex("lock")
 
-    def take():
-        with lock:
-            pass
-
     def start():
-        for thread in [threading.Thread(target=take) for _ in range(2)]:
-            thread.start()
-            thread.join()
+        thread = threading.Thread(target=lock.locked)
+        thread.start()
+        thread.join()
 
-    return {"start": start, "take": take, "other": take}
+    return {"start": start, "other": lock.locked}
 
 
 def again(scenario, **arguments):
@@ -112,8 +108,8 @@ def test_each_call_ends_whichever_thread_cannot_be_started(name, scenario, threa
                 said.append(str(exc))
             monkeypatch.undo()
         assert _thread.start_new_thread is plain and state() == before, (most, said)
-        if said[-1] in ("clean", "deadlock"):    # enough for all
-            break
+        if said[-1] in ("clean", "deadlock") or said.count("error") == 2:    # enough for our own:
+            break                                                # in the first run, and in a later
     assert "the system gave no thread for the harness watcher" in said[0]
     assert any(f"need {len(scenario()) + 2} threads; the system gave 2" in line for line in said)
     assert "\n" not in "".join(said)
@@ -132,7 +128,7 @@ def test_how_many_are_missing_is_said_in_one_line(threads_up_to, monkeypatch):
 
 
 def test_a_start_in_a_role_that_fails_is_the_error_of_that_role(threads_up_to):
-    threads_up_to(5, aside=False)
+    threads_up_to(4, aside=False)
     result = run(parent, runs=1)
     assert result.verdict == "error" and "can't start new thread" in result.finding.text
     assert "start" in result.finding.text and "test_no_threads.py" in result.finding.detail
