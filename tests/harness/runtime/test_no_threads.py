@@ -128,7 +128,7 @@ def test_how_many_are_missing_is_said_in_one_line(threads_up_to, monkeypatch):
 
 
 def test_a_start_in_a_role_that_fails_is_the_error_of_that_role(threads_up_to):
-    threads_up_to(4, aside=False)
+    threads_up_to(3, aside=False)
     result = run(parent, runs=1)
     assert result.verdict == "error" and "can't start new thread" in result.finding.text
     assert "start" in result.finding.text and "test_no_threads.py" in result.finding.detail
