@@ -5,26 +5,31 @@ one that ends first runs out then, at once, though it were an hour. Where a role
 or a thread outside may act, the clock goes on.
 
 In one state of all roles (state.py) a limit runs out once: if it came back to that state nothing
-will ever change. What state they are in may not be known: it is not where a role looks at a clock,
-as in ``while time.monotonic() < end: done.wait(0.1)``. Then a limit is left to the clock after it
-ran out some times.
+will ever change. What state they are in may not be known: then a limit is left to the clock after
+it ran out some times. It is left to the clock at once where who waits looks at one, as in ``while
+time.monotonic() < end: done.wait(0.1)``, and may blame the wait for having been too short.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from types import FrameType
 from typing import Any
 
+from ..locks.callsite import frames_of_threads
 from ..locks.task import Task
 from .state import State
+from .thing_kinds import names_in
+from .waiting_frames import frames_of_role
 
 MOST_TIMES = 100       # that a limit runs out at one place by choice, in states that are not known
 MOST_THINGS = 500_000  # in all states that are taken in one run: seconds
 MOST_TOGETHER = 3      # times that all run out together, where none changes anything alone
 _UNKNOWN = 3           # times that no state was known at a place, after which none is taken there
 _UNKNOWN_THINGS = 1000     # that one which is not known counts for
+_CLOCKS = {"monotonic", "perf_counter", "monotonic_ns", "perf_counter_ns", "time_ns", "now"}
 
 
 class Limits:
@@ -61,6 +66,11 @@ class Limits:
         limited = sorted((task for task in waiting if task.timed), key=lambda task: task.until)
         self.repeats, self.clock, self._state = [], [], ()
         self._forget_a_race()
+        if not held:
+            frames = frames_of_threads()
+            self.clock = [task for task in limited if _looks_at_a_clock(task, frames)]
+            if self.clock:
+                return []
         for task in limited:
             if held or self._may_run_out(task):
                 passed = max(0.0, task.until - time.monotonic())
@@ -106,3 +116,13 @@ class Limits:
             self._state = None if state.why_not else state.value
             self._unknown[place] += self._state is None
         return self._state or None
+
+
+def _looks_at_a_clock(task: Task, frames: Mapping[int, FrameType]) -> bool:
+    """Say whether a function in which *task* waits names a clock."""
+    ident = task.thread.ident if task.thread is not None else None
+    for frame, _ in frames_of_role(frames.get(ident or 0)):
+        used, attributes, _ = names_in(frame.f_code)
+        if "time" in attributes or not _CLOCKS.isdisjoint(used + attributes):
+            return True
+    return False

@@ -4,6 +4,7 @@ import itertools
 import re
 import threading
 import time
+from time import perf_counter
 from types import SimpleNamespace
 
 import pytest
@@ -245,6 +246,25 @@ def test_a_loop_that_looks_at_a_clock_does_not_hang():
         return {"role": role}
 
     assert once(world).verdict is Verdict.CLEAN
+
+
+def test_who_looks_at_a_clock_is_not_told_that_time_has_passed_which_has_not():
+    def world():
+        def by_an_attribute():
+            began = time.monotonic()
+            assert not Completion("a").wait(0.05) and time.monotonic() - began >= 0.05
+
+        def by_a_name_outside():
+            began = perf_counter()
+            waits()
+            assert perf_counter() - began >= 0.05
+
+        def waits():
+            assert not Completion("b").wait(0.05)
+
+        return {"attribute": by_an_attribute, "name": by_a_name_outside}
+
+    assert [tool(world).verdict for tool in (once, force)] == [Verdict.CLEAN, Verdict.NOT_REACHED]
 
 
 def test_states_that_are_not_known_are_left_to_the_clock_and_then_to_the_bound():
