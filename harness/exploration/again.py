@@ -25,7 +25,6 @@ class Again:
 
     Attributes:
         every: all steps are looked at; else those by which a limit runs out.
-        goes_round: a schedule that was long came back to a state.
         look_at: how long the schedule must be for the next look.
         states: that before each step, if the chooser `watches`.
         others_acted: a thread outside the run changed what roles look at.
@@ -34,7 +33,7 @@ class Again:
     def __init__(self, run: Any, chooser: Any) -> None:
         self._run, self._chooser = run, chooser
         self.every: bool = (chooser.every or run.names.every) and not chooser.own_rule
-        self.goes_round = self.others_acted = False
+        self.others_acted = False
         self.states: list[State] = []
         self.look_at = FIRST_LOOK
         self._began = -1       # the length at which a look began, if one is under way
@@ -54,7 +53,7 @@ class Again:
         spent = [label for label in moves if (label & 1 or self.every)
                  and (label, rough) in self._rough and (label, self.state()) in self._taken]
         if spent and self._began >= 0:
-            self.goes_round, self._began = True, -1
+            self._run.goes_round, self._began = True, -1
         if not spent or self._chooser.repeats:
             return moves
         return [label for label in moves if label not in spent]

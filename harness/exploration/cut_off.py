@@ -57,11 +57,12 @@ class CutOffs(HappensBefore):
         self._pure.clear()
 
     def needs_watch(self, run: ControlledRun, moves: list[int]) -> bool:
-        """Say whether the rule is to be heeded from now on, and was not: then all begins anew."""
+        """Say whether the rule is to be heeded from now on, and was not: then all begins anew.
+
+        A limit can run out in *run*, or it goes round.
+        """
         if not self.watches:
             expiring = [label for label in moves if label & 1]
-            if not (expiring or run.goes_round):
-                return False
             self.watches = run.goes_round or any(
                 step.label in expiring
                 and step.lock == run.by_label[step.label - 1].lock_number for step in run.steps)
@@ -81,8 +82,6 @@ class CutOffs(HappensBefore):
         """
         if run.again.others_acted:
             self.hopeless = "a thread outside the run changes what roles look at"
-        if not self.watches:
-            return []
         found = {label: self._first(run, label, before) for label in moves
                  if label & 1 or self.every}
         self.first = {label: first for label, first in found.items() if first >= 0}

@@ -74,16 +74,19 @@ class Reduced(CutOffs):
 
     def choose(self, run: ControlledRun, moves: list[int]) -> int:
         depth = len(run.steps)
-        if self.needs_watch(run, moves):
+        if (run.expires or run.goes_round) and self.needs_watch(run, moves):
             self.restarted = True
             return -1
         if depth == len(self._nodes):
-            spent = self.spent(run, moves, [node.moves for node in self._nodes])
-            if self.hopeless:
-                return -1
-            if len(spent) == len(moves):
-                return ROUND
-            if not self._enter(run, [label for label in moves if label not in spent], spent):
+            spent: list[int] = []
+            if self.watches:
+                spent = self.spent(run, moves, [node.moves for node in self._nodes])
+                if self.hopeless:
+                    return -1
+                if len(spent) == len(moves):
+                    return ROUND
+                moves = [label for label in moves if label not in spent]
+            if not self._enter(run, moves, spent):
                 return -1
         label = self._nodes[depth].tree[0].step.label
         if label not in moves:

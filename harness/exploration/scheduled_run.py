@@ -90,6 +90,8 @@ class ScheduledRun(PlayedRun):
         names: numbers for roles and locks that mean the same in every schedule.
         steps: what was taken, in order.
         reported: whether a report may show it.
+        expires: some limit can run out where the next step is chosen.
+        goes_round: it was long and came back to a state, though no limit ran out.
     """
 
     tasks: list[ControlledTask]   # type: ignore[assignment]
@@ -109,6 +111,7 @@ class ScheduledRun(PlayedRun):
         self._seen_numbers: dict[int, Any] = {}
         self._changed = -1                  # the lock of the last step
         self.again = Again(self, chooser)
+        self.expires = self.goes_round = False
         self.arriving = 0                   # roles that began together and have not stopped yet
         super().__init__(scenario, (), timeout, deadline, to_the_end)
         self.unstarted = deque(self.tasks)
@@ -218,6 +221,7 @@ class ScheduledRun(PlayedRun):
                 return None
             if watches:
                 again.watch()
+            self.expires = expires
             if expires or again.every:
                 moves = again.open(moves)
             label = self._choose_label(self, moves) if moves else ROUND
@@ -239,11 +243,6 @@ class ScheduledRun(PlayedRun):
         self.again.look()
         self.again.look_at = min(self.again.look_at, MOST_STEPS)
         return False
-
-    @property
-    def goes_round(self) -> bool:
-        """Whether it was seen to come back to a state, though no limit ran out."""
-        return self.again.goes_round
 
     def look_again(self, task: ControlledTask) -> None:
         """Find out what *task* could do next, as the account of the lock says."""

@@ -16,6 +16,7 @@ from harness.exploration.dpor import Reduced
 from harness.exploration.stable_ids import Names
 from harness.exploration.strategies import DepthFirst
 from harness.locks.outsiders import Outsiders
+from harness.methods.going_round import GoingRound
 from harness.runtime.building import build
 from harness.runtime.process_state import settled
 from harness.runtime.workers import Workers
@@ -361,6 +362,34 @@ def test_threads_that_a_loop_starts_are_not_cut_off(monkeypatch):
     assert found(world, max_schedules=50).verdict is not CLEAN
 
 
+def test_passes_that_a_loop_uses_up_are_counted():
+    """The worker is where it was each time, and has changed nothing that it can reach; after its
+    third round no pass is left.
+    """
+    def world():
+        passes, done, a, b = Completion("passes"), Completion("done"), Mutex("a"), Mutex("b")
+        for _ in range(3):
+            passes.complete()
+
+        def worker():
+            while not done.wait(.1):
+                passes.wait(.1)
+
+        def looks():
+            if not passes.done():
+                with b, a:
+                    pass
+
+        def main():
+            with a, b:
+                pass
+            done.complete_all()
+
+        return {"worker": worker, "looks": looks, "main": main}
+
+    assert found(world).verdict is DEADLOCK
+
+
 # -- what never ends -------------------------------------------------------------------------------
 
 
@@ -447,6 +476,14 @@ def test_who_asks_for_ever_for_what_is_held_for_ever_is_a_hang(strategy, request
     result = found(world, strategy)
     assert (result.verdict, "and nothing changes; holder waits for ever" in text_of(result)) == (
         HANG, True)
+
+
+@BOTH
+def test_where_no_schedule_ends_nothing_is_clean(strategy, monkeypatch):
+    """As if a way out of a round had been seen that is none."""
+    monkeypatch.setattr(GoingRound, "way_out", lambda *_: True)
+    result = found(never, strategy)
+    assert (result.verdict, result.coverage["schedules"]) == (Verdict.INCONCLUSIVE, 0)
 
 
 def test_hang_is_found_where_each_world_is_the_first_of_its_process():
