@@ -34,11 +34,11 @@ class Baton:
 
     def __init__(self) -> None:
         self.go = False    # handed over and not taken yet: wake-ups for earlier waits do not count
-        _batons.add(self)
         if hasattr(os, "eventfd"):
             self._read = self._write = os.eventfd(0, os.EFD_CLOEXEC)
         else:
             self._read, self._write = os.pipe()
+        _batons.add(self)    # not before: there may be no descriptor left for it
 
     def hand_over(self) -> None:
         """Let the thread that waits, or will wait next, go on."""

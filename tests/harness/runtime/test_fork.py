@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from functools import partial
+from unittest.mock import Mock
 
 import pytest
 
@@ -330,7 +331,11 @@ def test_a_call_goes_on_in_the_process_alone_in_which_it_began():
     assert status_of(children[0]) == 1
 
 
-def test_a_child_cannot_take_the_turn_of_a_thread_where_it_came_from():
+def test_a_child_cannot_take_the_turn_of_a_thread_where_it_came_from(monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="no more"):
+        for name in ("eventfd", "pipe"):    # a baton that came to nothing keeps none from it
+            patch.setattr(os, name, Mock(side_effect=OSError("no more")), raising=False)
+        Baton()
     baton = Baton()
     baton.hand_over()
 
