@@ -29,6 +29,7 @@ from .run import unwind
 from .scenario import Scenario
 from .standstill import Standstill
 from .state import State
+from .thread_patch import is_idle_worker
 from .verdict import Finding, Verdict, for_ever
 from .workers import Workers
 
@@ -86,6 +87,12 @@ class FreeRun(PlayedRun):
             aside(self._look_for_rounds)
         if looks.silence <= looks.slice:    # a look that came late is one slice
             return False
+        left = [task for task in self.tasks if not task.ended]
+        if not looks.running and all(is_idle_worker(task.thread) for task in left):
+            names = " and ".join(task.name for task in left)
+            aside(lambda: self._judge(Verdict.INCONCLUSIVE, f"roles have ended; {names} of a pool "
+                                      f"that is not shut down may get more work", looks.moves))
+            return self.unwinding
         self.silent = True
         if looks.silence < self.timeout:
             aside(lambda: self._ask_to_let_go(self._on_standstill))

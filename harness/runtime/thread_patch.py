@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..locks import afresh
-from ..locks.callsite import caller_at, shown
+from ..locks.callsite import caller_at, frames_of_threads, shown
 from ..locks.completion import Completion
 from ..locks.mutex import set_active
 from ..locks.outsiders import Member, family
@@ -107,6 +107,14 @@ def give_up(thread: threading.Thread) -> bool:
         threading._shutdown_locks.discard(lock)
         return True
     return thread.daemon or not thread.is_alive()
+
+
+def is_idle_worker(thread: threading.Thread | None) -> bool:
+    """Say whether *thread* is of a pool and waits for work: the interpreter ends it at its end."""
+    pools: Any = sys.modules.get("concurrent.futures.thread")
+    frame = frames_of_threads().get(thread.ident or 0) if thread is not None else None
+    return frame is not None and thread in getattr(pools, "_threads_queues", {}) \
+        and frame.f_code is pools._worker.__code__
 
 
 def _start(thread: threading.Thread) -> None:

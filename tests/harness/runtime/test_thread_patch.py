@@ -3,6 +3,7 @@ functions put back.
 """
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -225,3 +226,44 @@ def test_threads_started_outside_while_a_run_goes_on_are_left_alone():
     result = run(lambda: {"role": role, "other": lock.locked})
     assert (result.verdict, story) == (Verdict.CLEAN, [False])
     assert [event["event"] for event in result.trace] == ["look"]
+
+
+def test_a_pool_that_is_left_idle_is_no_hang():
+    """The interpreter ends its workers; a later world may use them, so no further run is begun."""
+    before, pools = set(threading.enumerate()), []
+
+    def world():
+        lock, pool = Mutex("m"), ThreadPoolExecutor(1)
+        pools.append(pool)
+
+        def role():
+            pool.submit(lambda: lock.acquire() and lock.release()).result()
+
+        return {"role": role}
+
+    result = run(world, runs=5, timeout=0.2)
+    for pool in pools:
+        pool.shutdown()
+    assert (result.verdict, len(pools)) == (Verdict.INCONCLUSIVE, 1)
+    assert result.outcome.gravest.text == "roles have ended; ThreadPoolExecutor-1_0 of a pool " \
+                                          "that is not shut down may get more work"
+    assert set(threading.enumerate()) == before
+
+
+def test_a_worker_of_a_pool_that_waits_in_its_work_is_a_hang():
+    go, before, pools = threading.Event(), set(threading.enumerate()), []
+
+    def world():
+        pool, lock = ThreadPoolExecutor(1), Mutex("m")
+        pools.append(pool)
+
+        def role():
+            with lock:
+                pool.submit(go.wait)
+
+        return {"role": role}
+
+    result = run(world, runs=1, timeout=0.2)
+    go.set()
+    pools[0].shutdown()
+    assert result.verdict is Verdict.HANG and set(threading.enumerate()) == before
