@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import ScenarioError
 from harness.cli import output
 
 pytestmark = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no full device here")
@@ -108,6 +109,34 @@ def test_result_that_goes_where_the_report_goes_comes_after_it(commands, tmp_pat
 def test_command_finds_on_a_terminal_without_the_letters_what_it_finds_elsewhere(commands):
     [(status, out, err)] = commands([FINDING], PYTHONIOENCODING="ascii:strict")
     assert (status, err, r"Gr\xfc\xdfe, \u4e16\u754c" in out) == (1, "", True), out
+
+
+class Full(io.StringIO):
+    """A stream on a disk that is full."""
+
+    def write(self, text):
+        raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("found, status", [(0, 2), (3, 2), (1, 1), (2, 2), (130, 130), (143, 143)])
+def test_lost_report_changes_no_status_of_a_finding_or_a_signal(
+        found, status, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdout", Full())
+    assert output.guarded("harness", lambda: output.say("a report") or found) == status
+    assert capsys.readouterr().err == \
+        "harness: cannot write the report: No space left on device\n"
+
+
+def test_what_one_command_lost_is_not_told_by_the_next(monkeypatch, capsys):
+    def refused():
+        output.say("a report")
+        raise ScenarioError("no")
+
+    with monkeypatch.context() as full:
+        full.setattr(sys, "stdout", Full())
+        assert output.guarded("harness", refused) == 2
+    assert output.guarded("harness", lambda: 0) == 0
+    assert capsys.readouterr().err == "harness: no\n"
 
 
 @pytest.mark.parametrize("encoding, shown", [
