@@ -95,11 +95,13 @@ class Again:
         return self._value
 
     def changed(self) -> bool:
-        """Say whether the state is another by now: a thread outside the run has acted."""
+        """Say whether the state is known to be another by now: a thread outside the run has acted.
+        """
         before = self.states[-1].value if self._chooser.watches else self.state()
         self._at, self._value = len(self._run.steps), self._now().value
-        self.others_acted = self.others_acted or before != self._value
-        return before != self._value
+        changed = type(before) is type(self._value) is tuple and before != self._value
+        self.others_acted = self.others_acted or changed
+        return changed
 
     def _now(self) -> State:
         scenario = self._run.scenario    # what it asks at the end may tell states apart, too

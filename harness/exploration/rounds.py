@@ -26,7 +26,17 @@ def is_hang(outcome: Outcome) -> None:
     outcome.findings[-1] = replace(outcome.findings[-1], verdict=Verdict.HANG)
 
 
-class Ways(DepthFirst):
+class ByTurns(DepthFirst):
+    """Every schedule, depth first, where a role that goes on and on alone keeps none from its end.
+    """
+
+    def _options(self, run: Any, moves: list[int]) -> list[int]:
+        """Return *moves*, those of the roles after the one that went last first."""
+        last = run.steps[-1].label | 1
+        return sorted(moves, key=lambda label: (label <= last, label))
+
+
+class Ways(ByTurns):
     """All that can be done from the end of a schedule on, each state once.
 
     Args:

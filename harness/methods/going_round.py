@@ -12,7 +12,7 @@ from typing import Any
 from ..exploration.controlled_run import ControlledRun
 from ..exploration.dpor import Reduced
 from ..exploration.forked import Apart
-from ..exploration.rounds import Ways, is_hang, way_out
+from ..exploration.rounds import ByTurns, Ways, is_hang, way_out
 from ..exploration.start_points import TracedRun
 from ..exploration.strategies import DepthFirst, Strategy
 from ..runtime.building import build
@@ -85,7 +85,7 @@ class GoingRound(EngineFirst):
     def _see_that_it_repeats(self, strategy: Reduced, run: Any) -> None:
         """See that what was cut off at the end of *run* would have been what was done before."""
         for label in strategy.first:
-            prefix = DepthFirst([*(step.label for step in run.steps), label])
+            prefix = ByTurns([*(step.label for step in run.steps), label])
             again = self.play_next(self.fresh_world(), prefix)[1]
             strategy.hopeless = strategy.hopeless or strategy.differs(label, run, again)
 

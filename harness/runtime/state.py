@@ -22,6 +22,7 @@ from typing import Any
 from ..locks.callsite import frames_of_threads
 from ..locks.task import Task
 from .parts import Parts, Unknown
+from .thing_kinds import OF_THREADS
 from .waiting_frames import frames_of_role, hidden, instruction_at
 
 MOST_THINGS = 10_000    # in one state
@@ -123,6 +124,9 @@ class State:
                             task.timed, task.trylock, getattr(task, "ask", 0),
                             getattr(task, "queued", False)]
         out += [(token(lock), mode) for lock, mode, _ in list(task.held)]
+        inside = {} if task.thread is None else vars(task.thread)    # which code asks for by name
+        out += [(name, token(value)) for name, value in list(inside.items())
+                if name not in OF_THREADS]
         frames = list(frames_of_role(frame))
         for depth, (each, called) in enumerate(reversed(frames)):
             out.append(self._of_frame(each, (task.name, depth)))

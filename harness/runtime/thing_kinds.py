@@ -33,7 +33,10 @@ PURE = {"builtins", "math", "cmath", "operator", "_operator", "itertools", "func
          "contextlib", "dataclasses", "numbers", "fractions", "textwrap", "keyword", "reprlib",
          "copyreg", "queue", "concurrent", "weakref", "_weakref", "_weakrefset"}
 NOT_PURE = {"open", "input", "exec", "eval", "__import__", "globals", "_current_frames",
-             "get_ident", "_count"}
+             "get_ident", "_count",
+            "getrecursionlimit", "setrecursionlimit", "getswitchinterval", "setswitchinterval",
+            "getrefcount", "gettrace", "settrace", "getprofile", "setprofile", "getcontext",
+            "setcontext", "localcontext"}
 OF_MODULES = {"__name__", "__doc__", "__package__", "__loader__", "__spec__", "__path__", "__file__",
               "__cached__", "__builtins__", "__annotations__", "__annotate__",
               "__conditional_annotations__"}    # what the interpreter keeps there, and of classes
@@ -46,6 +49,8 @@ INSIDE_NODES = {"_name", "_class", "nth", "maker", "origin", "_lock", "_rw", "_n
 OF_ACCOUNT = {"_owner", "_waiters", "_writer", "queue", "_done"}
 INSIDE_THREADS = {"run", "_harness_family", "_tstate_lock", "_started", "_stderr", "_handle",
                    "_invoke_excepthook", "_ident", "_native_id", "_os_thread_handle"}
+OF_THREADS = INSIDE_THREADS | {"_target", "_args", "_kwargs", "_is_stopped", "_initialized",
+                               "_daemonic", "_context"}
 _OPAQUE = (types.CodeType, type(Ellipsis), type(NotImplemented),
            types.MethodDescriptorType, types.WrapperDescriptorType, types.MemberDescriptorType,
            types.GetSetDescriptorType, types.ClassMethodDescriptorType, types.GenericAlias,

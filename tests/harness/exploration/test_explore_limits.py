@@ -362,6 +362,27 @@ def test_threads_that_a_loop_starts_are_not_cut_off(monkeypatch):
     assert found(world, max_schedules=50).verdict is not CLEAN
 
 
+def test_state_that_is_not_known_says_nothing_of_threads_outside():
+    """What is cut off in the reduced search needs no state of the role in its `for` loop."""
+    def world():
+        go, ready, done = Completion("go"), Completion("ready"), Completion("done")
+
+        def worker():
+            while not done.wait(.1):
+                if go.wait(.1):
+                    ready.complete()
+
+        def main():
+            for _ in range(2):
+                go.complete()
+                ready.wait()
+            done.complete_all()
+
+        return {"worker": worker, "main": main}
+
+    assert "thread outside" not in text_of(found(world, max_schedules=5))
+
+
 def test_passes_that_a_loop_uses_up_are_counted():
     """The worker is where it was each time, and has changed nothing that it can reach; after its
     third round no pass is left.

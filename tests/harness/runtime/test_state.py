@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import sys
 import threading
 import time
 import weakref
@@ -145,6 +146,12 @@ def _of_a_function(at):
         _local.tries += 1
 
 
+def _of_the_thread(at):
+    threading.current_thread().tries = 0
+    while not at():
+        threading.current_thread().tries += 1
+
+
 def _list(at):
     tries = []
     while not at():
@@ -180,6 +187,11 @@ def _clock(at):
     began = time.monotonic()
     while not at():
         began += time.monotonic()
+
+
+def _setting_of_the_interpreter(at):
+    while not at():
+        sys.setrecursionlimit(sys.getrecursionlimit())
 
 
 def _loop(at):
@@ -255,13 +267,14 @@ def _passes(at):
 
 @pytest.mark.parametrize("role", [
     _local, _attribute, _of_the_class, _under_lines_of_the_class, _of_the_metaclass, _global,
-    _of_a_module, _under_lines_of_a_module, _cell, _of_a_function, _list, _deep, _iterator,
-    _numbers, _default, _order, _sharing, _passes], ids=lambda role: role.__name__[1:])
+    _of_a_module, _under_lines_of_a_module, _cell, _of_a_function, _of_the_thread, _list, _deep,
+    _iterator,    _numbers, _default, _order, _sharing, _passes], ids=lambda role: role.__name__[1:])
 def test_what_is_counted_anywhere_tells_states_apart(role):
     assert (distinct(role), [state.why_not for state in states_of(role)]) == (3, [""] * 3)
 
 
 @pytest.mark.parametrize("role, why", [
+    (_setting_of_the_interpreter, "recursionlimit` is used"),
     (_clock, "`time.monotonic` is used"), (_file, "`genericpath.exists` is used"),
     (_loop, "a loop"), (_nested, " is at"), (_in_a_generator, " is at"), (_in_c, "not Python"),
     (_expression, "an expression"), (_generator, "generator"), (_weak, "weakref"), (_finalized, "Ends")],
