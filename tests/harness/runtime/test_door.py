@@ -46,7 +46,8 @@ def looks():
 ODD = {"None": None, "5": 5, "-1": -1, "0": 0, "x": "x", "empty": "", "[]": [], "{}": {},
        "object": object(), "class": Nothing, "coroutine": coroutine, "generator": generator,
        "nan": math.nan, "inf": math.inf, "-inf": -math.inf, "True": True, "False": False,
-       "huge": 10**400, "1e308": 1e308, "bytes": b"x", "1.5": 1.5, "fraction": Fraction(1, 2), "unspeakable": Unspeakable(),
+       "huge": 10**400, "1e308": 1e308, "bytes": b"x", "1.5": 1.5, "fraction": Fraction(1, 2),
+       "unspeakable": Unspeakable(),
        "function": looks, "half": "\ud800", "null": "a\0b", "[1]": [1], "lock": Mutex("a lock")}
 TOKEN = encode(("nowhere:world", {}), "1/0", ["one"])
 OF_A_SCENARIO = {"meet", "check", "invariants", "title", "lock_classes", "program", "at",
@@ -116,11 +117,11 @@ DOORS = [
     (released(RWSemaphore, "down_read_timeout"), {}, {"timeout": LIMIT}),
     (released(RWSemaphore, "down_write_timeout"), {}, {"timeout": LIMIT}),
     (completed, {}, {"timeout": (*LIMIT, "None")}),
-    *((of_a_world(tool, **more), {}, {
+    (of_a_world(run, runs=1), {}, {
         "meet": NONE | {"[]"}, "check": NONE | {"class", "function"}, "title": {"{}"},
         "invariants": {"{}"}, "lock_classes": {"[]"}, "program": NONE, "at": CALLABLE | NONE,
-        "function_name": CALLABLE | NONE, "inner_locks": FLAG, "roles": ()})
-      for tool, more in ((run, {"runs": 1}), (explore, {}))),
+        "function_name": CALLABLE | NONE, "inner_locks": FLAG, "roles": ()}),
+    (of_a_world(explore), {}, {"check": NONE | {"class", "function"}, "roles": ()}),
     (scenario_of_the_model, {"name": "probe-vs-aer"}, {
         "name": (), "kernel": (), "fixes": {"[]"}, "policy": (), "machine": NONE}),
 ]
