@@ -292,7 +292,7 @@ class ControlledRun(ScheduledRun):
                 for task in blocked:
                     task.waits_on = None if task.kind else task.lock
                 before, others = others, \
-                    not any_cycle(blocked) and bool(self.outsiders.may_act(self, blocked))
+                    not any_cycle(blocked) and self.others_may_act(blocked)
                 if not others and not before:
                     self._judge(blocked, goes_round)
                     return True

@@ -17,7 +17,7 @@ from collections import deque
 from typing import Any
 
 from .errors import ForeignRelease, HeldLockFreed, RecursiveAcquire, ReleaseWithoutHold
-from .node import Guard, Node, OUTSIDE, ask, drop, grant, nested_request, refused, wait
+from .node import Guard, Node, OUTSIDE, ask, drop, ended_wait, grant, nested_request, refused, wait
 from .outsiders import by_ident, listeners, saw, wait_outside
 from .parking import afterwards, guarded, room
 from .task import EXCLUSIVE, Task, present, this_thread
@@ -95,9 +95,10 @@ class Mutex(Node):
         if self._owner == me and blocking and timeout == -1:
             raise RecursiveAcquire(f"{self} is not recursive and this thread holds it already")
         if listeners:
-            if not wait_outside(this_thread.task, self, EXCLUSIVE, not blocking or timeout >= 0,
+            task = this_thread.task
+            if not wait_outside(task, self, EXCLUSIVE, not blocking or timeout >= 0,
                                 self._lock.acquire, blocking, timeout):
-                return False
+                return ended_wait(task)
         elif not self._lock.acquire(blocking, timeout):
             return False
         self._owner = me

@@ -12,6 +12,7 @@ waits for what it holds, or for a completion, is not lost before.
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterable
@@ -19,7 +20,8 @@ from types import FrameType
 from typing import Any
 
 from . import afresh
-from .callsite import caller_at, capture, frames_of_threads
+from .callsite import (caller_at, capture, frames_of_threads, function_name, is_installed, is_verb)
+from .errors import LockTaken
 from .task import Task, this_thread
 
 SHOWN = 4      # locks that are named of one thread
@@ -104,10 +106,13 @@ class Outsiders:
 
     Args:
         members: threads of the world that are no roles.
+        limit: seconds that a thread which called, and so watches, may wait for a lock; what
+            interrupts it (a signal handler) would wait for ever while nobody watches.
+        of_run: not of a call, which may make several.
     """
 
-    def __init__(self, members: list[Member]) -> None:
-        self._members = members
+    def __init__(self, members: list[Member], limit: float = 5.0, of_run: bool = True) -> None:
+        self._members, self.limit, self._of_run = members, limit, of_run
         # (thread, lock) -> how often, and where first
         self.uses: dict[tuple[Task, Any], list[Any]] = {}
 
@@ -118,8 +123,8 @@ class Outsiders:
     def __exit__(self, *exc: object) -> None:
         if self in listeners:    # not in a process that was forked meanwhile
             listeners.remove(self)
-        if not listeners:
-            by_ident.clear()
+        if not any([listener._of_run for listener in listeners]):
+            by_ident.clear()    # identifiers are used again
 
     def note(self, task: Task, lock: Any, frame: FrameType) -> None:
         """Take note of one use."""
@@ -219,11 +224,37 @@ def saw(task: Task, lock: Any, releases: bool = False) -> None:
 
 def wait_outside(task: Task, lock: Any, mode: str, timed: bool, wait: Callable[..., Any],
                  *args: Any) -> Any:
-    """Return what *wait* returns; *task*, the caller's, is seen to wait for *lock* meanwhile."""
+    """Return what *wait* returns; *task*, the caller's, is seen to wait for *lock* meanwhile.
+
+    Its `interrupt` is set if it interrupts a call under way, and that has waited too long.
+
+    Args:
+        timed: the wait has a limit; which is in any case the last of *args*.
+    """
     saw(task, lock)
     task.chain, task.mode, task.timed, task.waits_on = \
         capture(sys._getframe(1), None), mode, timed, lock
+    watches = this_thread.in_call and not timed
+    if watches:
+        limit = min(listener.limit for listener in listeners)
+        args = *args[:-1], limit
     try:
-        return wait(*args)
+        answer = wait(*args)
     finally:
         task.waits_on = None
+    if watches and not answer and task.interrupt is None:
+        task.interrupt = LockTaken(
+            f"what interrupts a call of harness (a signal handler) has waited {limit:g} s for "
+            f"{lock} at {caller_at(sys._getframe(1))}; nobody watches the run meanwhile")
+    return answer
+
+
+def handlers() -> list[str]:
+    """Return which signal handlers of the user's there are: one may let a role go on."""
+    found = []
+    for number in signal.valid_signals():
+        handler: Any = signal.getsignal(number)
+        code = getattr(getattr(handler, "func", handler), "__code__", None)
+        if code is not None and not is_verb(code) and not is_installed(code.co_filename):
+            found.append(f"{function_name(code)}, a signal handler")
+    return found

@@ -7,12 +7,11 @@ task that was woken, so that no third thread sees a lock between its release and
 This file knows nothing of locks.
 
 Every section under the guard is a ``with guarded:``; whatever is raised in it, and whoever raises
-it, gives the guard up. Code may
-run in the middle of a section that is no part of it: a finalizer, a callback of the collector, a
-trace function, a signal handler.
-The guard knows whose it is, so such code never waits for its own thread: it passes, what changes
-who may go on is done once the section has ended (`afterwards`), and what would have to wait is
-refused. The collector, which would bring most of such code, is kept out.
+it, gives the guard up. Code may run in the middle of a section that is no part of it: a finalizer,
+a callback of the collector, a trace function, a signal handler. The guard knows whose it is, so
+such code never waits for its own thread: it passes, what changes who may go on is done once the
+section has ended (`afterwards`), and what would have to wait is refused. The collector, which would
+bring most of such code, is kept out.
 
 This file is long because it is the one that knows what may happen to whoever has the guard.
 """
@@ -208,12 +207,14 @@ def _begin_afresh() -> None:
 
 
 def recover() -> None:
-    """Give the guard up if an interrupt kept the calling thread, the main one, from it.
+    """Give the guard up if an interrupt, or what a trace function raised, kept the calling thread
+    from it.
 
     Called where no section of the thread is under way.
     """
     global _depth, _special
-    if get_ident() == _main and _mains:
+    me = get_ident()
+    if _mains if me == _main else _owner == me:
         _depth, _special = 0, True
         leave()
 

@@ -198,8 +198,8 @@ class FreeRun(PlayedRun):
         if waiting is None or self.detect == "timeout":
             return
         cycle = any_cycle(waiting)
-        if not cycle and self.outsiders.may_act(self, waiting):
-            return   # a thread outside the run may still let us go on: the timeout judges
+        if not cycle and self.others_may_act(waiting):
+            return   # what is outside the run may still let us go on: the timeout judges
         if not cycle and self.is_left_waiting():
             self._let_all_go()
             return

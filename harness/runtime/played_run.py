@@ -14,10 +14,12 @@ from functools import partial
 from types import AsyncGeneratorType, CodeType, CoroutineType, GeneratorType
 from typing import Any
 
-from ..locks.callsite import (function_name, frames_of_threads, pass_signal, place_of, raised,
+from ..locks.callsite import (function_name, frames_of_threads, is_a, pass_signal, place_of, raised,
                               user_traceback)
+from ..locks.errors import LockTaken
 from ..locks.node import OUTSIDE
-from ..locks.parking import guarded
+from ..locks.outsiders import handlers
+from ..locks.parking import guarded, recover
 from ..locks.task import Maker, Task, Unwind, become, this_thread
 from ..locks.user_code import call_at_rest
 from . import collector
@@ -192,13 +194,18 @@ class PlayedRun(Run):
                 stuck.append(f"{task.name}{where}")
         return tuple(stuck)
 
+    def others_may_act(self, waiting: list[Any]) -> bool:
+        """Say whether what is outside may let one of *waiting* go on. Called with the guard held.
+        """
+        return bool(self.outsiders.may_act(self, waiting)) or bool(handlers()) and not all(
+            task.daemon for task in waiting)
+
     def who_may_act(self) -> str:
         """Return words on threads outside that may act, "" if none may. Called with the guard held.
         """
-        able = self.outsiders.may_act(self, self.tasks)
-        words = " and ".join(able)
+        words = " and ".join([*self.outsiders.may_act(self, self.tasks), *handlers()])
         beside = "" if words == OUTSIDE.name else ", outside the run,"
-        return f"; {words}{beside} may still act" if able else ""
+        return f"; {words}{beside} may still act" if words else ""
 
     def _abandon(self, workers: Workers) -> None:
         """Unwind because the caller is being interrupted; keep what a report needs."""
@@ -255,6 +262,7 @@ class PlayedRun(Run):
             with suppress(Unwind):
                 self.begin(task)
                 self._play_role(task, function)
+            recover()
             if task.run is not None:
                 self.end(task)
         except BaseException as exc:
@@ -280,9 +288,11 @@ class PlayedRun(Run):
 
     def lose(self, task: Task, exc: BaseException) -> None:
         """End the run, and *task* with it: what we did for it in this thread raised *exc*."""
+        recover()
         with guarded:
-            self.stop(Finding(Verdict.ERROR, "observed", f"internal error of the harness, at work "
-                              f"for {task.name}: it {raised(exc)}", detail=user_traceback(exc)))
+            what = f"{task.name}: {exc}" if is_a(exc, LockTaken) else \
+                f"internal error of the harness, at work for {task.name}: it {raised(exc)}"
+            self.stop(Finding(Verdict.ERROR, "observed", what, detail=user_traceback(exc)))
             if not task.ended:
                 self.leave_run(task)
         for lock, mode, _ in reversed(list(task.held)):

@@ -44,6 +44,7 @@ class Run(RunOfTask):
     """One run: its tasks, its observers, what was found. See `RunOfTask` for the rest."""
 
     watched = over = alone = False
+    timeout = 5.0     # seconds of a standstill, after which what there is is judged
     left = False      # the end came when only daemon threads were left
     looked = False    # a role looked, or was at a step, which nobody records
 
@@ -59,7 +60,7 @@ class Run(RunOfTask):
         self.findings: list[Finding] = []     # what went wrong so far, in order
         self.notes: list[str] = []            # sentences for the end of the report
         self.misnamed: dict[str, BaseException] = {}    # what asking locks for names raised
-        self.outsiders = Outsiders(scenario.family)
+        self.outsiders = Outsiders(scenario.family, self.timeout)
         self._numbers: dict[str, dict[str, int]] = {}   # of threads that nobody named
         for observer in self.observers:
             observer.attach(self)

@@ -18,7 +18,7 @@ from typing import Any
 
 from ..locks.callsite import capture, frames_of_threads, is_a
 from ..locks.errors import LockMisuse, ScenarioError
-from ..locks.outsiders import Member
+from ..locks.outsiders import Member, handlers
 from ..locks.parking import recover, unpark
 from ..locks.task import Maker, Task, Unwind, become, this_thread
 from ..locks.waitgraph import find_cycle
@@ -149,7 +149,7 @@ class SoloRun(Run):
         owner = getattr(lock, "_owner", None)
         if owner == me or blockers and all(blocker in mine for blocker in blockers):
             return False
-        return bool(others)
+        return bool(others or handlers())
 
     def judge(self, verdict: Verdict, text: str, stacks: str) -> None:
         """End its task from another thread, unless it has ended. Called with the guard held."""

@@ -227,6 +227,43 @@ def test_raised_at_any_call_of_ours_it_is_an_error_that_is_told_at_once(world, m
     assert run(world, runs=1).verdict is Verdict.CLEAN
 
 
+@pytest.mark.parametrize("name", ["leave", "park", "without_guard"])
+def test_a_profile_function_that_uses_a_lock_where_none_is_to_be_had_keeps_no_guard(name):
+    """What it is refused is raised where it stands: as `leave` begins, say, which then never ran.
+    """
+    waiting = []
+
+    def crosses():
+        a, b = Mutex("a"), Mutex("b")
+        done = Completion("done")
+
+        def alice():
+            waiting[:] = [a, b]
+            with a, b:
+                done.complete()
+
+        def bob():
+            done.wait()
+            with b, a:
+                pass
+        return {"alice": alice, "bob": bob}
+
+    def profile(frame, event, arg):
+        if event == "call" and frame.f_code is getattr(parking, name).__code__ and waiting:
+            del waiting[0]
+            with parking.guarded:
+                parking.refuse_to_wait()
+
+    threading.setprofile(profile)
+    try:
+        result = run(crosses, runs=1, timeout=20)
+    finally:
+        threading.setprofile(None)
+    assert [text for text in (finding.text for finding in result.outcome.findings)
+            if "internal error" in text or "nothing moved" in text] == []
+    assert run(mutexes, runs=1).verdict is Verdict.CLEAN
+
+
 @pytest.mark.parametrize("world", [mutexes, readers_and_a_writer, wait_and_complete])
 def test_a_lock_taken_at_the_edge_of_the_stack_is_an_error_of_the_role(world):
     """At each depth near the limit; what was taken is free again."""
