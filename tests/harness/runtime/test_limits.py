@@ -248,11 +248,16 @@ def test_a_loop_that_looks_at_a_clock_does_not_hang():
     assert once(world).verdict is Verdict.CLEAN
 
 
-def test_who_looks_at_a_clock_is_not_told_that_time_has_passed_which_has_not():
+@pytest.mark.parametrize("way", ("attribute", "hour", "name"))
+def test_who_looks_at_a_clock_is_not_told_that_time_has_passed_which_has_not(way):
     def world():
         def by_an_attribute():
             began = time.monotonic()
             assert not Completion("a").wait(0.05) and time.monotonic() - began >= 0.05
+
+        def by_the_hour():
+            began = time.time()
+            assert not Completion("c").wait(0.05) and time.time() - began >= 0.04
 
         def by_a_name_outside():
             began = perf_counter()
@@ -262,9 +267,17 @@ def test_who_looks_at_a_clock_is_not_told_that_time_has_passed_which_has_not():
         def waits():
             assert not Completion("b").wait(0.05)
 
-        return {"attribute": by_an_attribute, "name": by_a_name_outside}
+        return {"role": {"attribute": by_an_attribute, "hour": by_the_hour,
+                         "name": by_a_name_outside}[way]}
 
     assert [tool(world).verdict for tool in (once, force)] == [Verdict.CLEAN, Verdict.NOT_REACHED]
+
+
+def test_where_roles_are_held_back_a_limit_is_a_choice_for_who_looks_at_a_clock_too():
+    limits, [task] = states(object(), (), "a clock"), waiting("a")
+    task.thread, began = threading.current_thread(), time.monotonic()
+    assert [limits.next([task], held) for held in (True, False)] == [[task], []]
+    assert limits.clock == [task] and time.monotonic() >= began
 
 
 def test_states_that_are_not_known_are_left_to_the_clock_and_then_to_the_bound():
