@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from ..runtime.watcher import NoThread, thread_of_ours
+from ..runtime.our_thread import NoThread, begin, our_thread
 
 SILENT = 5.0    # seconds after which a command says that it is at work
 _EACH = 1.0     # and again, on the same line
@@ -30,7 +30,9 @@ def told_to_wait(what: str) -> Iterator[None]:
     thread = None
     if sys.stderr is not None and sys.stderr.isatty():
         with suppress(NoThread):
-            thread = thread_of_ours(tell, "harness line")
+            line = our_thread(tell, "harness line")
+            begin(line)
+            thread = line
     try:
         yield
     finally:

@@ -66,7 +66,7 @@ def settled(switch_interval: float | None = None, *changes: Change) -> Iterator[
         yield
     finally:
         task.run = around
-        aside(put_back)
+        surely(lambda: aside(put_back))
 
 
 @contextmanager
@@ -142,7 +142,8 @@ def aside(step: Callable[[], Any]) -> Any:
     if threading.current_thread() is not threading.main_thread():
         return step()
     recover()    # an interrupt may have kept this thread from giving the guard up
-    once, done = threading.Lock(), threading.Semaphore(0)
+    once, done = threading.Lock(), threading.Lock()    # a semaphore may be left half taken
+    done.acquire()
     answers: list[Any] = []
     errors: list[BaseException] = []
 
@@ -159,7 +160,7 @@ def aside(step: Callable[[], Any]) -> Any:
     while True:
         try:
             _thread.start_new_thread(body, ())   # again after an interrupt, lest it was not started
-            done.acquire(True, None if interrupt is None else PATIENCE)
+            done.acquire(True, -1 if interrupt is None else PATIENCE)
             break
         except BaseException as exc:
             if is_refused(exc):

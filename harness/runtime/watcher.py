@@ -20,10 +20,10 @@ from functools import partial
 from typing import Any
 
 from ..locks.callsite import by_signal, caller_at, frames_of_threads, raised_at
-from ..locks.errors import ScenarioError
 from ..locks.parking import guarded
 from ..locks.task import Unwind
-from .process_state import is_refused, surely
+from .our_thread import begin, our_thread, see_end
+from .process_state import surely
 from .recorder import all_stacks, call_role
 from .solo_run import SoloRun, Unfinished
 from .standstill import Standstill, readings
@@ -92,7 +92,7 @@ class Watcher:
         if self._thread is not None:
             if self._ended.locked():
                 self._ended.release()
-            self._thread.join()
+            see_end(self._thread)
             with suppress(TypeError):    # the handler before was none of Python's
                 signal.signal(_SIGNAL, self._handler)
 
@@ -121,8 +121,9 @@ class Watcher:
         return answer
 
     def _begin(self) -> None:
+        self._thread = our_thread(self._loop, "harness watcher")
         self._handler = signal.signal(_SIGNAL, self._signalled)
-        self._thread = thread_of_ours(self._loop, "harness watcher")
+        begin(self._thread)
 
     def _signalled(self, number: int, frame: Any) -> None:
         run = self._watched
@@ -158,7 +159,8 @@ class Watcher:
                 errors.append(exc)
             ended.release()
 
-        run.task.thread = thread = thread_of_ours(body, "harness builder")
+        run.task.thread = thread = our_thread(body, "harness builder")
+        begin(thread)
         looks = Standstill(self._timeout, time.monotonic())
         while not ended.acquire(True, self._patience(looks)):
             if not run.unwinding and self._judge(run, looks):
@@ -206,25 +208,3 @@ def _place(run: SoloRun) -> str:
     frame = frames_of_threads().get(thread.ident or 0) if thread is not None else None
     at = caller_at(frame, of_the_user=True)
     return f", at {at}" if at else ""
-
-
-class NoThread(ScenarioError):
-    """The system gives no more threads."""
-
-
-def thread_of_ours(body: Callable[[], Any], name: str) -> threading.Thread:
-    """Return a thread that was started to do *body*, and is no part of what is looked at.
-
-    Raises:
-        NoThread: the system gives no more.
-    """
-    thread = threading.Thread(target=body, name=name, daemon=True)
-    thread._harness_own = True    # type: ignore[attr-defined]
-    try:
-        thread.start()
-    except BaseException as exc:
-        if is_refused(exc):
-            raise NoThread(f"the system gave no thread for the {name}: beside the "
-                           f"{threading.active_count()} there are, it is needed") from None
-        raise
-    return thread

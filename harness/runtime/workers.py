@@ -18,9 +18,10 @@ from ..locks import afresh, exits
 from ..locks.errors import ScenarioError
 from ..locks.task import RunOfTask, Task
 from . import collector, thread_patch
+from .our_thread import NoThread, begin, our_thread, see_end
 from .process_state import settled, surely
 from .verdict import counted
-from .watcher import NoThread, Watcher, thread_of_ours
+from .watcher import Watcher
 
 GRACE = 1.0   # seconds a role gets to end once everything is unwound
 _BESIDE = 2   # threads beside those of the roles: the one that called, and its watcher
@@ -77,15 +78,11 @@ class _Worker:
     """A daemon thread that performs one role after another until told to end."""
 
     def __init__(self) -> None:
-        self.baton = Baton()
         self.job: tuple[RunOfTask, Task, Callable[[], Any]] | None = None
         self._quit = self._alone = False
         self._ending = threading.Lock()    # it must not close what is being written to
-        try:
-            self.thread = thread_of_ours(self._loop, "harness worker")
-        except BaseException:
-            self.baton.close()
-            raise
+        self.thread = our_thread(self._loop, "harness worker")
+        self.baton = Baton()    # last: an interrupt would lose its descriptors
 
     def _loop(self) -> None:
         # A role stands for a thread that is none: those it starts are not to inherit it. That the
@@ -155,7 +152,7 @@ class Workers:
         for worker in self._workers:
             worker.quit()
         for worker in self._workers:
-            worker.thread.join()
+            see_end(worker.thread)
         # Only now: a role that has ended may still be about to write to the one that it let go on.
         for baton in [*self._batons, *(worker.baton for worker in self._workers)]:
             baton.close()
@@ -174,11 +171,13 @@ class Workers:
                 deadline is None or len(self._workers) % 16 or time.monotonic() < deadline):
             try:
                 self._workers.append(_Worker())
+                begin(self._workers[-1].thread)
             except OSError as exc:
                 raise ScenarioError(f"{counted(roles, 'role')} need {roles:,} descriptors, one "
                                     f"each; the system gave {len(self._workers):,} "
                                     f"({exc.strerror})") from None
             except NoThread:
+                self._workers.pop().baton.close()
                 raise ScenarioError(
                     f"{counted(roles, 'role')} need {roles + _BESIDE:,} threads; the system gave "
                     f"{len(self._workers) + _BESIDE:,}") from None

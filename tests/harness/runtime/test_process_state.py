@@ -3,12 +3,13 @@
 import os
 import sys
 import threading
+from contextlib import suppress
 
 import pytest
 import small_worlds
 
 from harness import ScenarioError, Verdict, run, stress
-from harness.runtime.process_state import settled
+from harness.runtime.process_state import aside, settled, surely
 
 needs_affinity = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
 
@@ -103,3 +104,37 @@ def test_an_interpreter_without_its_global_lock_is_refused_in_one_line(call, mon
 def test_an_interpreter_that_says_it_has_its_global_lock_is_accepted(monkeypatch):
     monkeypatch.setattr(sys, "_is_gil_enabled", lambda: True, raising=False)
     assert run(small_worlds.in_order).verdict is Verdict.CLEAN
+
+
+def test_what_is_done_aside_ends_wherever_a_signal_handler_raises(monkeypatch):
+    """At each line of ours and of the standard library's that it takes."""
+    at, left = [0], []
+
+    class Broke(Exception):
+        pass
+
+    def trace(frame, event, arg):
+        at[0] -= 1
+        if at[0] == 0:
+            sys.settrace(None)
+            raise Broke
+        return trace
+
+    def body():
+        left.append(1)
+
+    for at_first in range(1, 200):
+        left.clear()
+        at[0] = at_first
+        before = sys.gettrace()
+        with suppress(Broke):
+            try:
+                sys.settrace(trace)
+                surely(lambda: aside(body))
+            finally:
+                sys.settrace(before)
+        if at[0] > 0:
+            break
+        assert left or at_first < 6, at_first    # it was raised before it was tried
+    else:
+        pytest.fail("it has no end")

@@ -1,0 +1,55 @@
+"""Threads of the harness itself, which are no part of what is looked at.
+
+A signal handler may raise in the middle of the start of one, and nobody knows then whether it will
+begin; so whoever is to end it has it from before.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from ..locks.errors import ScenarioError
+from .process_state import is_refused
+
+
+class NoThread(ScenarioError):
+    """The system gives no more threads."""
+
+
+def our_thread(body: Callable[[], Any], name: str) -> threading.Thread:
+    """Return a thread that does *body* once it begins."""
+    begins: list[bool] = []    # the first says whether it does
+
+    def begin() -> None:
+        begins.append(True)
+        if begins[0]:
+            body()
+
+    thread = threading.Thread(target=begin, name=name, daemon=True)
+    thread._harness_own = begins    # type: ignore[attr-defined]
+    return thread
+
+
+def begin(thread: threading.Thread) -> None:
+    """Start *thread*.
+
+    Raises:
+        NoThread: the system gives no more.
+    """
+    try:
+        thread.start()
+    except BaseException as exc:
+        if is_refused(exc):
+            raise NoThread(f"the system gave no thread for the {thread.name}: beside the "
+                           f"{threading.active_count()} there are, it is needed") from None
+        raise
+
+
+def see_end(thread: threading.Thread) -> None:
+    """Wait until *thread* has ended, if it has begun; it does not begin any more."""
+    begins: list[bool] = thread._harness_own    # type: ignore[attr-defined]
+    begins.append(False)
+    if begins[0]:
+        thread.join()
