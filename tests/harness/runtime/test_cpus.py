@@ -60,7 +60,11 @@ def machine(monkeypatch):
 def claimed(cpu, level=0):
     """Return what claims *cpu* as another process does."""
     claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    claim.bind(cpus._NAME.format(cpu, level))
+    try:
+        claim.bind(cpus._NAME.format(cpu, level))
+    except OSError:
+        claim.close()
+        raise
     return claim
 
 
