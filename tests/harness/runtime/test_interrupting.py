@@ -10,8 +10,8 @@ from harness import Completion, Mutex, RWSemaphore, explore, force, run
 from harness.locks import outsiders
 from harness.locks.errors import LockTaken
 from harness.locks.task import EXCLUSIVE, current
+from harness.runtime.our_thread import begin, our_thread
 from harness.runtime.process_state import no_call_inside
-from harness.runtime.watcher import thread_of_ours
 
 MAIN = threading.main_thread().ident
 
@@ -64,7 +64,7 @@ def test_a_world_that_waits_for_what_a_handler_completes_is_built(on_signal):
         interrupts()
 
     def build():
-        thread_of_ours(sends, "like one of the harness")
+        begin(our_thread(sends, "like one of the harness"))
         done.wait()
         return {"alice": lambda: m.acquire() and m.release()}
     assert str(run(build, timeout=30, runs=1).verdict) == "clean"
