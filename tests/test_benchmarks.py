@@ -68,7 +68,8 @@ SAMPLES = {    # check -> where its sample begins, and what is in it that could 
 @pytest.mark.parametrize("name", checking.CHECKS)
 def test_check_says_in_a_line_what_was_in_its_sample_and_passes(name, capsys, tmp_path):
     file, (seed, told) = tmp_path / "check.json", SAMPLES[name]
-    assert main(["--check", name, "--scale", "0.001", "--seed", str(seed), "--json", str(file)]) == 0
+    arguments = ["--check", name, "--scale", "0.001", "--seed", str(seed), "--json", str(file)]
+    assert main(arguments) == 0
     done, [line] = json.loads(file.read_text()), capsys.readouterr().out.splitlines()
     assert (line[:3], told in line, done["passed"], done["failed"]) == ("ok ", True, 1, 0), line
     assert [check["ok"] for check in done["checks"]] == [True]

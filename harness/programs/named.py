@@ -51,8 +51,9 @@ def scenario_named(reference: str, arguments: dict[str, Any]) -> Callable[..., A
     is_function = type(function) is FunctionType
     rules = rules_of(function) if is_function else None
     if rules is None and not (is_function and path and function.__module__ == module):
-        raise _refused(reference, f"is {shown(function)}, no function that was defined there" if path
-                       else "is of the laboratory, and none of what a token may name there")
+        what = f"is {shown(function)}, no function that was defined there" if path \
+            else "is of the laboratory, and none of what a token may name there"
+        raise _refused(reference, what)
     if rules is None and not arguments:
         return function
     for name, value in arguments.items():

@@ -95,8 +95,9 @@ def limits(left: float, timeout: float, seconds: float | None) -> tuple[float, f
     """Return *timeout* and *seconds*, lowered so that a verdict comes within *left* seconds.
 
     A call may use half of what is left, or all but two of the runner's graces: one for a role that
-    cannot be ended, one to spare. A silence is judged a quarter of the timeout late, later where the
-    machine is busy, and must come to that before. What is infinite, or over (under a debugger), lowers nothing.
+    cannot be ended, one to spare. A silence is judged a quarter of the timeout late, more where the
+    machine is busy, and must come to that before. What is infinite, or over (under a debugger),
+    lowers nothing.
     """
     if not 0 < left < math.inf:
         return timeout, seconds

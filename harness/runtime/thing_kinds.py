@@ -33,12 +33,12 @@ PURE = {"builtins", "math", "cmath", "operator", "_operator", "itertools", "func
          "contextlib", "dataclasses", "numbers", "fractions", "textwrap", "keyword", "reprlib",
          "copyreg", "queue", "concurrent", "weakref", "_weakref", "_weakrefset"}
 NOT_PURE = {"open", "input", "exec", "eval", "__import__", "globals", "_current_frames",
-             "get_ident", "_count",
+            "get_ident", "_count",
             "getrecursionlimit", "setrecursionlimit", "getswitchinterval", "setswitchinterval",
             "getrefcount", "gettrace", "settrace", "getprofile", "setprofile", "getcontext",
             "setcontext", "localcontext"}
-OF_MODULES = {"__name__", "__doc__", "__package__", "__loader__", "__spec__", "__path__", "__file__",
-              "__cached__", "__builtins__", "__annotations__", "__annotate__",
+OF_MODULES = {"__name__", "__doc__", "__package__", "__loader__", "__spec__", "__path__",
+              "__file__", "__cached__", "__builtins__", "__annotations__", "__annotate__",
               "__conditional_annotations__"}    # what the interpreter keeps there, and of classes
 OF_CLASSES = {"__module__", "__doc__", "__dict__", "__weakref__", "__annotations__", "__annotate__",
               "__annotate_func__", "__annotations_cache__", "__abstractmethods__", "_abc_impl",

@@ -268,7 +268,7 @@ def _passes(at):
 @pytest.mark.parametrize("role", [
     _local, _attribute, _of_the_class, _under_lines_of_the_class, _of_the_metaclass, _global,
     _of_a_module, _under_lines_of_a_module, _cell, _of_a_function, _of_the_thread, _list, _deep,
-    _iterator,    _numbers, _default, _order, _sharing, _passes], ids=lambda role: role.__name__[1:])
+    _iterator, _numbers, _default, _order, _sharing, _passes], ids=lambda role: role.__name__[1:])
 def test_what_is_counted_anywhere_tells_states_apart(role):
     assert (distinct(role), [state.why_not for state in states_of(role)]) == (3, [""] * 3)
 
@@ -277,7 +277,8 @@ def test_what_is_counted_anywhere_tells_states_apart(role):
     (_setting_of_the_interpreter, "recursionlimit` is used"),
     (_clock, "`time.monotonic` is used"), (_file, "`genericpath.exists` is used"),
     (_loop, "a loop"), (_nested, " is at"), (_in_a_generator, " is at"), (_in_c, "not Python"),
-    (_expression, "an expression"), (_generator, "generator"), (_weak, "weakref"), (_finalized, "Ends")],
+    (_expression, "an expression"), (_generator, "generator"), (_weak, "weakref"),
+    (_finalized, "Ends")],
     ids=lambda value: getattr(value, "__name__", "")[1:])
 def test_what_cannot_be_known_is_equal_to_nothing(role, why):
     taken = states_of(role)
