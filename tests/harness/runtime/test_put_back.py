@@ -128,7 +128,7 @@ def test_after_ctrl_c(call, ctrl_c_interrupts):
 
 
 @pytest.mark.parametrize("first, second", [("run", "stress"), ("stress", "explore"),
-                                           ("explore", "run"), ("explore", "fresh")])
+                                           ("explore", "run")])
 def test_after_calls_side_by_side_that_end_in_the_order_in_which_they_began(first, second, at_once):
     began, ended = threading.Event(), threading.Event()
     worlds = {"first": [], "second": []}
