@@ -3,16 +3,9 @@ their request.
 """
 
 import pytest
+from crossing import nested
 
 from harness import Mutex, RWSemaphore, Verdict, predict
-
-
-def nested(first, second):
-    def role():
-        with first:
-            with second:
-                pass
-    return role
 
 
 @pytest.mark.parametrize("how", [{"timeout": 5}, {"blocking": False}, {"timeout": 0}],

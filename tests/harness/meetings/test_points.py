@@ -1,6 +1,7 @@
 """What a point of a meeting says, what force says of one that is missed, and what it counts."""
 
 import pytest
+from crossing import nested
 
 from harness import At, Completion, Meet, Mutex, Scenario, Verdict, force
 
@@ -9,14 +10,6 @@ def takes(*locks):
     def role():
         for lock in locks:
             with lock:
-                pass
-    return role
-
-
-def nested(first, second):
-    def role():
-        with first:
-            with second:
                 pass
     return role
 

@@ -1,18 +1,11 @@
 """What prediction did not judge is not called impossible; what it judged holds for what it saw."""
 
 import pytest
+from crossing import nested
 
 from harness import Completion, Mutex, Verdict, predict, stress
 from harness.lockorder import cycles, held_stacks
 from harness.methods import exhaust, judging
-
-
-def nested(*locks):
-    def role():
-        with locks[0]:
-            if locks[1:]:
-                nested(*locks[1:])()
-    return role
 
 
 def guarded_pairs():

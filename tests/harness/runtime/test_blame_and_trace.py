@@ -4,6 +4,7 @@ import threading
 from itertools import pairwise
 
 import pytest
+from crossing import nested
 
 from harness import (At, Completion, Meet, Mutex, Observer, RWSemaphore, Scenario, Verdict, force,
                      predict, run)
@@ -13,14 +14,6 @@ from harness.runtime.verdict import Finding, Outcome
 # The gravest first: the order of the table of verdicts.
 GRAVEST_FIRST = ["deadlock", "hang", "violation", "error", "predicted", "not-reached",
                  "inconclusive", "clean"]
-
-
-def nested(first, second):
-    def role():
-        with first:
-            with second:
-                pass
-    return role
 
 
 def crossed(check=None, **more):
