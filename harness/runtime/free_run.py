@@ -274,7 +274,7 @@ class FreeRun(PlayedRun):
         """Say whether one task goes on, and no other does or will. Called with the guard held."""
         return self.running == 1 and not self.timed and not self.endless.left \
             and not any([task.paused for task in self.tasks]) \
-            and not self.outsiders.may_act(self, self.tasks)
+            and not self.others_may_act(self.tasks)
 
     def _waiting_for_ever(self) -> list[Task] | None:
         """Return who waits, or None if one goes on by itself. Called with the guard held."""

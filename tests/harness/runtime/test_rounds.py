@@ -5,6 +5,7 @@ What is outside of the roles (a thread, a file, a clock) may still change someth
 
 import os
 import random
+import signal
 import threading
 import time
 
@@ -155,3 +156,25 @@ def test_a_thread_outside_may_still_tell():
     for thread in threads:
         thread.join()
     assert result.verdict is not Verdict.HANG, str(result)
+
+
+def test_a_signal_handler_may_still_tell():
+    told = []
+    before = signal.signal(signal.SIGUSR1, lambda *_: told.append(True))
+
+    def world():
+        lock = Mutex("lock")
+
+        def role():
+            while not told:
+                with lock:
+                    pass
+
+        return {"told": role}
+
+    try:
+        result = run(world, timeout=TIMEOUT, runs=1, observers=lambda: [
+            After(lambda: os.kill(os.getpid(), signal.SIGUSR1))])
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert result.verdict is not Verdict.HANG and told, str(result)
