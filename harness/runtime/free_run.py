@@ -215,13 +215,15 @@ class FreeRun(PlayedRun):
         if self._limits is None:
             self._limits = Limits(lambda: State(self.tasks))
         over = self._limits.next(waiting, any(task.paused for task in self.tasks))
-        self.endless.limits = not over and bool(self._limits.clock)
+        # What a signal handler may tell, it may tell as late as it likes.
+        others = not over and self.others_may_act(waiting)
+        self.endless.limits = not over and (others or bool(self._limits.clock))
         if over:
             for task in over:
                 unpark(task)
         elif self.is_left_waiting():
             self._let_all_go()
-        elif not self._limits.clock:
+        elif not self._limits.clock and not others:
             one = self._limits.repeats[0]
             self.stop(self.finding(Verdict.HANG, "observed", (
                 f"{one.name} waits for {one.waits_on} at {place(one.chain)}; its time limit runs "

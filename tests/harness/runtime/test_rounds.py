@@ -158,9 +158,34 @@ def test_a_thread_outside_may_still_tell():
     assert result.verdict is not Verdict.HANG, str(result)
 
 
+def told_by_a_handler(world, told):
+    """Run *world* with a handler that appends to *told*, and tells it after some requests."""
+    before = signal.signal(signal.SIGUSR1, lambda *_: told.append(True))
+    try:
+        return run(world, timeout=TIMEOUT, runs=1, observers=lambda: [
+            After(lambda: os.kill(os.getpid(), signal.SIGUSR1))])
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_who_waits_with_a_limit_for_a_handler_is_not_judged():
+    told = []
+
+    def world():
+        never = Completion("never")
+
+        def role():
+            while not told:
+                never.wait(timeout=TIMEOUT / 20)
+
+        return {"told": role}
+
+    result = told_by_a_handler(world, told)
+    assert result.verdict is not Verdict.HANG, str(result)
+
+
 def test_a_signal_handler_may_still_tell():
     told = []
-    before = signal.signal(signal.SIGUSR1, lambda *_: told.append(True))
 
     def world():
         lock = Mutex("lock")
@@ -172,9 +197,5 @@ def test_a_signal_handler_may_still_tell():
 
         return {"told": role}
 
-    try:
-        result = run(world, timeout=TIMEOUT, runs=1, observers=lambda: [
-            After(lambda: os.kill(os.getpid(), signal.SIGUSR1))])
-    finally:
-        signal.signal(signal.SIGUSR1, before)
+    result = told_by_a_handler(world, told)
     assert result.verdict is not Verdict.HANG and told, str(result)
