@@ -7,15 +7,11 @@ import os
 import random
 import sys
 import threading
-from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 
 from benchmarks import checking, killing, oracle, peers
 from benchmarks.__main__ import main
-from benchmarks.worlds import recovery
-from harness.exploration.dpor import Reduced
 
 
 def test_quick_json_gives_every_row_with_a_number(capsys):
@@ -80,45 +76,6 @@ def test_check_without_names_does_all(monkeypatch, capsys):
         name: (name, lambda amount: ("nothing", [])) for name in ("one", "other")})
     assert main(["--check"]) == 0
     assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == ["one:", "other:"]
-
-
-def test_broken_explorer_fails_the_check_of_programs(monkeypatch):
-    """Whatever races with the requests of a deadlock is overlooked: of the mail's five classes
-    three are found.
-    """
-    monkeypatch.setattr(oracle, "random_programs", lambda seed: iter([[recovery()]]))
-    assert checking._programs(checking.Amount(0.001))[1] == []
-    monkeypatch.setattr(Reduced, "_pending", lambda self: [])
-    [differs] = checking._programs(checking.Amount(0.001))[1]
-    assert "the reduced search finds other classes" in differs
-
-
-def test_blind_engine_fails_the_check_of_programs(monkeypatch):
-    monkeypatch.setattr(oracle, "random_programs", lambda seed: iter([[recovery()]]))
-    plain = checking.search
-    monkeypatch.setattr(checking, "search", lambda program: replace(plain(program), deadlocks=()))
-    [differs] = checking._programs(checking.Amount(0.001))[1]
-    assert "the engine says" in differs
-
-
-@pytest.mark.parametrize("scale, counterpart", [(1, "check_all"), (0.001, "check")])
-def test_wrong_prediction_fails_its_check(scale, counterpart, monkeypatch):
-    differential = oracle.module("differential")
-    wrong = ["it is wrong"]
-    monkeypatch.setattr(differential, counterpart,
-                        lambda *_: wrong if counterpart == "check_all" else ({}, wrong))
-    assert set(checking._prediction(checking.Amount(scale))[1]) == {"it is wrong"}
-
-
-@pytest.mark.parametrize("check, compare, answer", [
-    ("_scenarios", "compare", SimpleNamespace(
-        seed=1, differs=["it is wrong"], has={}, fails=True, branches=True, stuck=0, plain=1,
-        reduced=1)),
-    ("_starts", "compare_early", (1, 2, ["it is wrong"]))])
-def test_other_ends_fail_their_check(check, compare, answer, monkeypatch):
-    monkeypatch.setattr(oracle.module("random_scenarios"), compare, lambda seed: answer)
-    differs = getattr(checking, check)(checking.Amount(0.001, seed=1))[1]
-    assert differs and all(line.endswith("it is wrong") for line in differs)
 
 
 def test_check_that_fails_is_status_1_and_shows_what_differs(monkeypatch, capsys):

@@ -1,6 +1,5 @@
 """What explore keeps of its schedules: the finding shown, counts and tokens; who gives up."""
 
-import threading
 from types import SimpleNamespace
 
 import pytest
@@ -35,9 +34,8 @@ def test_the_first_of_equally_grave_findings_is_shown():
     assert "xy" in explore(world, strategy="dfs", all=True).finding.text
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_a_shorter_schedule_fails_in_the_same_way(seed):
-    """Most schedules fail, in one of two ways: that which was found is shown again ten times."""
+def test_a_shorter_schedule_fails_in_the_same_way():
+    """The first that fails is 1212; 2112 has a switch less and fails, too, but otherwise."""
     def world():
         a, order = Mutex("a"), []
 
@@ -49,37 +47,13 @@ def test_a_shorter_schedule_fails_in_the_same_way(seed):
             return role
 
         def check():
-            if order == [1, 2, 1, 2]:
-                raise KeyError("crosswise")
-            if order not in ([1, 1, 2, 2], [2, 2, 1, 1]):
-                raise KeyError("other")
+            if order in ([1, 2, 1, 2], [2, 1, 1, 2]):
+                raise KeyError("".join(map(str, order)))
 
         return Scenario({"one": twice(1), "two": twice(2)}, check=check)
 
-    result = explore(world, strategy="random", seed=seed)
-    assert result.verdict is Verdict.ERROR and result.coverage["replayed"] == "10 of 10"
-
-
-def test_schedules_and_verdicts_add_up_where_the_search_begins_again():
-    """Two locks of one name, made in threads, are known less well than it seemed."""
-    def world():
-        def child():
-            once(Mutex("same"))()
-
-        def role():
-            thread = threading.Thread(target=child)
-            lock = Mutex("same")
-            thread.start()
-            once(lock)()
-            thread.join()
-
-        def check():
-            raise KeyError("always")
-
-        return Scenario({"x": role}, check=check)
-
-    covered = explore(world, all=True, engine=False).coverage
-    assert sum(covered["verdicts"].values()) == covered["schedules"]
+    result = explore(world, strategy="dfs")
+    assert "1212" in result.finding.text and result.coverage["replayed"] == "10 of 10"
 
 
 def test_who_gave_up_once_may_have_the_next():

@@ -24,6 +24,13 @@ def test_of_two_ways_back_the_shorter_is_shown():
     assert find_cycle(a) == [a, b]
 
 
+def test_each_of_those_who_block_may_close_the_cycle():
+    """a writer waits for three readers; the second waits for what it holds."""
+    a, b, c, d = (Waiting() for _ in range(4))
+    a.others, c.others = [b, c, d], [a]
+    assert find_cycle(a) == [a, c] and find_cycle(c) == [c, a]
+
+
 def test_who_waits_for_a_cycle_is_not_of_it():
     a, b, c = (Waiting() for _ in range(3))
     a.others, b.others, c.others = [b], [c], [b]

@@ -156,12 +156,15 @@ def test_a_finding_of_stress_is_shown_again_ten_times_out_of_ten(name, stressed)
 @pytest.mark.usefixtures("beside_the_worlds")
 @pytest.mark.parametrize("name", ["abba", "philosophers", "nested_read", "handoff"])
 def test_every_run_of_stress_can_be_shown_again(name):
-    """Twelve seeds, the first finding of each: also those whose threads recorded crosswise."""
-    for seed in range(12):
-        result = stress(getattr(small_worlds, name), runs=15, seed=seed)
-        if result.replay:
-            again = replay(result.replay)
-            assert essence(again) == essence(result), f"seed {seed}\n{result}\n\n{again}"
+    """Twelve seeds, the first finding of each: also those whose threads recorded crosswise. At
+    least one run in ten finds it: 180 misses in a row do not happen.
+    """
+    results = [stress(getattr(small_worlds, name), runs=15, seed=seed) for seed in range(12)]
+    found = [result for result in results if result.verdict is not Verdict.CLEAN]
+    assert found and all(result.replay for result in found)
+    for result in found:
+        again = replay(result.replay)
+        assert essence(again) == essence(result), f"{result}\n\n{again}"
 
 
 @pytest.mark.usefixtures("beside_the_worlds")

@@ -116,7 +116,8 @@ def test_what_is_held_at_the_end_is_released_last_first():
     assert told == ["b", "a"]
 
 
-def test_a_release_gives_back_what_was_taken_last():
+@pytest.mark.parametrize("others", [0, 1], ids=["on top", "below another"])
+def test_a_release_gives_back_what_was_taken_last(others):
     """Of two reads the first is still held: the place in the report is its own."""
     def world():
         sem, never = RWSemaphore("sem", policy="reader"), Completion("never")
@@ -124,6 +125,8 @@ def test_a_release_gives_back_what_was_taken_last():
         def role():
             sem.down_read()
             sem.down_read()
+            for _ in range(others):
+                Mutex("other").acquire()
             sem.up_read()
             never.wait()
 

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness import Mutex, Verdict, explore, run
+from harness import Completion, Mutex, Observer, RWSemaphore, Verdict, explore, run
 from harness.exploration import start_points
 from harness.runtime import standstill
 from harness.runtime.standstill import COMPUTES, Reading, Standstill
@@ -138,6 +138,47 @@ def test_what_moves_is_not_looked_at():
     for moves in range(10):
         looks.look(float(moves), moves, pytest.fail)
     assert looks.silence == 0
+
+
+def test_what_moves_ends_the_silence_before_it():
+    """After seven slices of eight something moves: the next look sees a place, then eight more."""
+    looks = looks_of(*[(0.5, WAITS)] * 8)
+    looks.look(104.5, 2, pytest.fail)
+    assert (looks.silence, looks.quiet) == (0, 0)
+    for n in range(1, 9):
+        looks.look(104.5 + n / 2, 2, of(role=WAITS))
+        assert not looks.hangs
+    looks.look(109.0, 2, of(role=WAITS))
+    assert looks.hangs
+
+
+def test_what_is_taken_and_what_is_given_back_moves_something():
+    """A role that only gives back what it took, or is told, is none that stands still."""
+    seen = []
+
+    class Counts(Observer):
+        def attach(self, run):
+            self.run = run
+
+        def lock_acquired(self, task, lock, mode):
+            seen.append((f"{lock} {mode}", self.run.moves))
+
+        def lock_release(self, task, lock, mode):
+            seen.append((f"-{lock} {mode}", self.run.moves))
+
+    def world():
+        a, s, done = Mutex("a"), RWSemaphore("s"), Completion("done")
+
+        def role():
+            with a, s.down_read():
+                done.complete()
+            done.wait()
+
+        return {"role": role}
+
+    assert run(world, runs=1, observers=lambda: [Counts()]).verdict is Verdict.CLEAN
+    assert seen == [("a exclusive", 1), ("s shared", 2), ("-done wait", 3), ("-s shared", 4),
+                    ("-a exclusive", 5), ("done wait", 6)]
 
 
 def test_where_none_is_at_large_the_silence_alone_decides():

@@ -1,0 +1,198 @@
+"""Each long check has controls: what it looks at is made wrong, and it must say so.
+
+A control breaks the subject of a check, never the comparison: with the comparison taken out, or
+emptied, its control fails. A check without a control fails, too.
+"""
+
+import gc
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from benchmarks import checking, garbage, killing, mutating, oracle, side_by_side, stopping
+from benchmarks.worlds import recovery
+from harness import ScenarioError, Verdict, explore
+from harness.exploration.dpor import Reduced
+
+FULL, LITTLE = 1, 0.001
+
+
+def says(verdict, **more):
+    """Return a tool that says *verdict* of whatever it is given."""
+    return lambda *given, **options: SimpleNamespace(
+        **{"verdict": verdict, "finding": None, "predictions": [], "coverage": {}} | more)
+
+
+def raises(exc):
+    def call(*given, **options):
+        raise exc
+    return call
+
+
+def recovery_alone(patch):
+    patch.setattr(oracle, "random_programs", lambda seed: iter([[recovery()]]))
+
+
+def blind_engine(patch):
+    recovery_alone(patch)
+    plain = checking.search
+    patch.setattr(checking, "search", lambda program: replace(plain(program), deadlocks=()))
+
+
+def engine_that_sees_a_part(patch):
+    recovery_alone(patch)
+    plain = checking.search
+    patch.setattr(checking, "search", lambda program: replace(plain(program), complete=False))
+
+
+def requests_at_the_end_overlooked(patch):
+    """Of the mail's five classes three are found."""
+    recovery_alone(patch)
+    patch.setattr(Reduced, "_pending", lambda self: [])
+
+
+def reduced_to_one(patch):
+    """The reduced search ends with its first schedule."""
+    patch.setattr(Reduced, "advance", lambda self, run: False)
+
+
+def tools_of_scenarios(verdict):
+    def control(patch):
+        for tool in ("predict", "explore"):
+            patch.setattr(oracle.module("random_scenarios"), tool, says(verdict))
+    return control
+
+
+def ends_of_starts(patch):
+    """The reduced search misses an end that there is, and comes to one that there is not."""
+    ends = {None: {"left", "right"}, "dfs": {"left", "right"}, "dpor": {"left", "nowhere"}}
+    patch.setattr(oracle.module("random_scenarios"), "all_endings", lambda factory, strategy=None,
+                  **_: (ends[strategy], says(None, coverage={"complete": True, "schedules": 2})()))
+
+
+def predicts_of_permits(verdict):
+    compare = oracle.module("permit_worlds").compare
+    return lambda patch: patch.setattr(compare, "__defaults__", (1_500, says(verdict)))
+
+
+def predicts_of_pairs(verdict):
+    return lambda patch: patch.setattr(oracle.module("differential"), "predict", says(verdict))
+
+
+def wrong_of_all_pairs(patch):
+    """The 15 s of all pairs are spared; what they come to is handed on."""
+    patch.setattr(oracle.module("differential"), "check_all", lambda: ["pairs are wrong"])
+
+
+def every_stopped_call(patch):
+    patch.setattr(stopping, "_TOOLS", dict.fromkeys(stopping._TOOLS, says(Verdict.HANG)))
+
+
+def every_crowded_call(patch):
+    patch.setattr(checking.stopping, "stops", lambda cases, seed: ("none", []))
+    patch.setattr(checking, "CROWDS", FULL / LITTLE)
+    patch.setattr(stopping, "SIDE_BY_SIDE", 1)
+    patch.setattr(stopping, "run", says(Verdict.HANG))
+
+
+def replays(exc, printed="", **constants):
+    """Have each replay print and raise that."""
+    def replay(*given, **options):
+        print(printed, end="")
+        raise exc
+
+    def control(patch):
+        token = explore(oracle.module("small_worlds").abba).replay
+        patch.setattr(mutating, "_good_tokens", lambda: [token])
+        patch.setattr(mutating, "replay", replay)
+        for name, value in constants.items():
+            patch.setattr(mutating, name, value)
+    return control
+
+
+def process_left(patch):
+    patch.setattr(killing, "COMMANDS", (("harness help", 0),))
+    patch.setattr(killing.Killed, "_life", lambda self, command: 0.0)
+    patch.setattr(killing.Killed, "_left", lambda self, group: True)
+
+
+def collected(call):
+    """Have *call* in place of each tool, of which the check knows what it must say."""
+    return lambda patch: patch.setattr(garbage, "_TOOLS", {
+        name: (call, clean) for name, (_, clean) in garbage._TOOLS.items()})
+
+
+def leaves_the_collector_off(world, runs):
+    gc.disable()
+    return says(Verdict.CLEAN)()
+
+
+def on_one_cpu(patch):
+    patch.setattr(side_by_side, "together", lambda number, how, seconds: (number, ["0"] * number))
+
+
+def rates(pinned):
+    def control(patch):
+        patch.setattr(side_by_side.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+        patch.setattr(side_by_side, "together", lambda number, how, seconds: (
+            1000 * (pinned[number - 1] if how == "pinned" else number),
+            [str(cpu) for cpu in range(number)]))
+    return control
+
+
+def finds(verdict):
+    return lambda patch: patch.setattr(checking, "explore", lambda world, **options: (
+        [world() for _ in range(200)] if "max_schedules" in options else None,
+        says(verdict)())[1])
+
+
+# check -> how much of it, from which seed, what is made wrong, and what it must say of that
+CONTROLS = {
+    "programs": [(LITTLE, 8, blind_engine, ["the engine says"]),
+                 (LITTLE, 8, engine_that_sees_a_part, ["the engine says"]),
+                 (LITTLE, 8, requests_at_the_end_overlooked,
+                  ["the reduced search finds other classes"])],
+    "scenarios": [(LITTLE, 26, tools_of_scenarios(Verdict.CLEAN),
+                   ["predict says clean", "explore says clean"]),
+                  (LITTLE, 26, tools_of_scenarios(Verdict.DEADLOCK),
+                   ["predict says deadlock", "explore says deadlock"]),
+                  (LITTLE, 26, reduced_to_one, ["the reduced search misses"])],
+    "permits": [(LITTLE, 41, predicts_of_permits(Verdict.CLEAN), ["but predicted clean"]),
+                (LITTLE, 41, predicts_of_permits(Verdict.DEADLOCK), ["predicted deadlock, but"])],
+    "starts": [(LITTLE, 8, ends_of_starts,
+                ["dpor misses right", "dpor goes where no order leads"])],
+    "limits": [(LITTLE, 6, reduced_to_one, ["the reduced search alone finds"])],
+    "pairs": [(LITTLE, 1, predicts_of_pairs(Verdict.CLEAN), ["predicted clean"]),
+              (LITTLE, 1, predicts_of_pairs(Verdict.DEADLOCK), ["predicted deadlock"]),
+              (FULL, 1, wrong_of_all_pairs, ["pairs are wrong"])],
+    "stops": [(LITTLE, 1, every_stopped_call, ["hang, expected"]),
+              (LITTLE, 1, every_crowded_call, ["hang, not clean"])],
+    "tokens": [(LITTLE, 1, replays(RuntimeError("broken")), ["RuntimeError: broken"]),
+               (LITTLE, 1, replays(ScenarioError("no"), "\x1b[2J"), ["what is no character"]),
+               (LITTLE, 1, replays(ScenarioError("no"), "more"), ["status 2"]),
+               (LITTLE, 1, replays(ScenarioError("no"), LONGEST=-1.0, MEMORY=-1),
+                ["0 s: ", "the process grew"])],
+    "files": [(LITTLE, 1, lambda patch: patch.setattr(
+        mutating, "load", raises(RuntimeError("broken"))), ["RuntimeError: broken"])],
+    "kills": [(LITTLE, 1, process_left, ["processes are left"])],
+    "gc": [(LITTLE, 1, collected(says(Verdict.HANG)), ["hang, expected"]),
+           (LITTLE, 1, collected(leaves_the_collector_off), ["the collector is left off"])],
+    "side-by-side": [(LITTLE, 1, on_one_cpu, ["2 processes shared CPUs"]),
+                     (FULL, 1, rates([1, 1, 2, 4]), ["two run less than 1.5 times what one does",
+                                                     "3 pinned are slower than 3 that are not"])],
+    "one-call": [(LITTLE, 1, finds(Verdict.CLEAN), ["0 deadlocks were found, expected 10"])],
+    "calls": [(LITTLE, 1, finds(Verdict.HANG), ["0 deadlocks were found, expected 5"])],
+}
+
+
+def test_each_check_has_a_control():
+    assert {*CONTROLS} == {*checking.CHECKS} and all(CONTROLS.values())
+
+
+@pytest.mark.parametrize("name, scale, seed, control, told", [
+    (name, *control) for name, controls in CONTROLS.items() for control in controls])
+def test_check_says_what_is_wrong_with_its_subject(name, scale, seed, control, told, monkeypatch):
+    control(monkeypatch)
+    _, differs = checking.CHECKS[name][1](checking.Amount(scale, seed))
+    assert [words for words in told if any(words in line for line in differs)] == told, differs
