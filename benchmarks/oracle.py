@@ -16,7 +16,7 @@ from typing import Any
 
 from harness import ScenarioError
 from harness.checker.program import Program
-from harness.locks.rwsem_policy import POLICIES
+from harness.locks.policies import POLICIES
 
 TESTS = Path(__file__).resolve().parent.parent / "tests" / "harness"
 SCHEDULES = 2000    # that a random program may have at most

@@ -16,7 +16,7 @@ from typing import Any
 
 from harness import Result, ScenarioError
 from harness.cli import options, output
-from harness.cli.commands import add_commands, add_help_command, perform, show_help
+from harness.cli.commands import add_commands, add_help_command, perform, prepare, show_help
 from harness.cli.output import say
 from harness.locks.errors import unknown_name
 from harness.methods.ctrl_c import Interrupted
@@ -70,6 +70,7 @@ def _work(argv: Sequence[str] | None) -> int:
     if not words or words[0].startswith("-") and words[0] not in ("-h", "--help", "--version"):
         words.insert(0, "compare")
     args = _parser().parse_args(words)
+    prepare(args.command)
     body = {"list": _list, "compare": _compare, "help": _help}.get(args.command, _one)
     return output.guarded("pcimodel", lambda: body(args))
 

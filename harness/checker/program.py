@@ -35,7 +35,7 @@ from typing import NamedTuple
 from ..locks.errors import ScenarioError
 from ..locks.one_line import one_line
 from ..locks.operations import ONLY_RECORDED, OPERATIONS, Operation, names
-from ..locks.rwsem_policy import POLICIES
+from ..locks.policies import POLICIES
 
 MUTEXES = ("mutex", "mutex_re", "spin", "cfg")
 SEMAPHORES = ("rwsem", "percpu_rwsem", "percpu_ref")    # the last is an older word for the second

@@ -18,7 +18,7 @@ from ..lockorder.finding import GUARDED, NEEDS_WRITER, ONE_ROLE
 from ..lockorder.lockdep import validate
 from ..methods.explore import explore
 from ..methods.predict import predict
-from ..methods.tally import TIMEOUT
+from ..methods.defaults import TIMEOUT
 from ..programs.format import Case, File, ProgramCase, ValidatorCase, Version
 from ..report.result import Result
 from ..runtime.verdict import Verdict, counted

@@ -1,17 +1,20 @@
-"""python -m harness: the tools on scenarios of one's own."""
+"""python -m harness: the tools on scenarios of one's own.
+
+A command imports what it needs when it is called: `--version`, `--help` and what is refused do not
+wait for the explorer.
+"""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import options, output
-from ..methods.replay import replay
-from ..programs.loading import load
-from ..report.result import Result
-from .cases import show_cases
-from .commands import add_commands, add_help_command, perform, show_help
+from .commands import add_commands, add_help_command, perform, prepare, show_help
+
+if TYPE_CHECKING:
+    from ..report.result import Result
 
 DESCRIPTION = "Race, force, predict and stress scenarios of threads and locks. SCENARIO is " \
               "MODULE:NAME, a callable that builds a fresh world and returns its roles, or " \
@@ -39,6 +42,7 @@ def _parser() -> Any:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status."""
     args = _parser().parse_args(argv)
+    prepare(args.command)
 
     def body() -> int:
         if args.command == "help":
@@ -46,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options.check_output(args)
         with output.json_file(args.json) as write:
             if args.command == "cases":
+                from .cases import show_cases
                 return show_cases(args.file, write, args.timeout)
             result = _replay(args) if args.command == "replay" else _call(args)
             result.full = args.full
@@ -55,11 +60,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _replay(args: Any) -> Result:
+    from ..methods.replay import replay
+    from ..programs.loading import load
+
     scenario = None if args.scenario is None else load(args.scenario)
     return replay(args.token, scenario, timeout=args.timeout)
 
 
 def _call(args: Any) -> Result:
+    from ..programs.loading import load
+
     words = shlex.quote(args.scenario) + options.given(args, "policy")
     return perform(args, load(args.scenario, args.policy),
                    lambda command: f"python -m harness {command} {words}")

@@ -9,21 +9,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from importlib.resources import files
-from typing import Any, NamedTuple
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..exploration.ways import check_strategy
 from ..locks.errors import unknown_name
-from ..methods.explore import explore
-from ..methods.force import force
-from ..methods.predict import predict
-from ..methods.run import run
-from ..methods.stress import stress
-from ..report.result import Result
-from ..runtime.scenario import name_of
 from .options import OPTIONS, add_run_options, given
 from .output import say
-from .waiting import told_to_wait
+
+if TYPE_CHECKING:
+    from ..report.result import Result
 
 
 class Command(NamedTuple):
@@ -34,18 +30,26 @@ class Command(NamedTuple):
     options: tuple[str, ...]
 
 
+def _call(name: str, *args: Any, **more: Any) -> Result:
+    """Call the function of `methods` of that name, imported when it is called: it takes a while."""
+    result: Result = getattr(import_module(f"..methods.{name}", __package__), name)(*args, **more)
+    return result
+
+
 _NOT_OF_THE_CALL = ("policy", "json", "full")
 _COMMON = ("runs", "seconds", "timeout", "policy", "detect", "json", "full")
 COMMANDS = {
-    "run": Command("let the roles race", run, _COMMON),
-    "force": Command("make the roles meet where it hurts", force, _COMMON),
+    "run": Command("let the roles race", partial(_call, "run"), _COMMON),
+    "force": Command("make the roles meet where it hurts", partial(_call, "force"), _COMMON),
     "predict": Command("name the deadlocks that the order of the locks allows, and force them",
-                       predict, (*_COMMON, "lockdep", "baseline")),
-    "explore": Command("try every order of the lock operations, until one fails", explore,
+                       partial(_call, "predict"), (*_COMMON, "lockdep", "baseline")),
+    "explore": Command("try every order of the lock operations, until one fails",
+                       partial(_call, "explore"),
                        ("seconds", "seed", "timeout", "policy", "json", "full", "strategy",
                         "max-schedules", "all", "check-determinism", "fresh", "trust-locks",
                         "no-engine", "preemptions", "depth")),
-    "stress": Command("race with random noise until something breaks", stress, ("seed", *_COMMON)),
+    "stress": Command("race with random noise until something breaks",
+                      partial(_call, "stress"), ("seed", *_COMMON)),
 }
 
 
@@ -63,6 +67,12 @@ def add_commands(commands: Any, metavar: str, prepare: Callable[[Any], None] = l
         parser.add_argument("scenario", metavar=metavar)
         prepare(parser)
         add_run_options(parser, *command.options)
+
+
+def prepare(command: str) -> None:
+    """Import what *command* needs, while a signal still ends the process at once."""
+    if command in ("replay", *COMMANDS):
+        import_module(f"..methods.{command}", __package__)
 
 
 def perform(args: Any, scenario: Callable[[], Any], again: Callable[[str], str],
@@ -84,6 +94,9 @@ def perform(args: Any, scenario: Callable[[], Any], again: Callable[[str], str],
     if args.command in ("stress", "explore"):
         progress = sys.stderr is not None and sys.stderr.isatty()
         return command.function(scenario, progress=progress, **keywords)
+    from ..runtime.scenario import name_of
+    from .waiting import told_to_wait
+
     if args.command == "force":
         keywords["runs"] = keywords["runs"] or 1
     with told_to_wait(f"{args.command} {name_of(scenario)}"):
@@ -111,6 +124,8 @@ def show_help(package: str, topic: str | None, more: str = "") -> int:
     Raises:
         ScenarioError: there is no such page.
     """
+    from importlib.resources import files
+
     folder = files(package) / "pages"
     pages = {page.name.removesuffix(".md"): page.read_text(encoding="utf-8")
              for page in sorted(folder.iterdir(), key=lambda page: page.name)

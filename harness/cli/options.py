@@ -5,25 +5,35 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from ..exploration.ways import STRATEGIES
 from ..locks.errors import ScenarioError
-from ..locks.rwsem_policy import POLICIES
-from ..methods.tally import DETECT, TIMEOUT
+from ..locks.policies import POLICIES
+from ..methods.defaults import DETECT, TIMEOUT
+from .output import say
 from .parser import Parser
 
 
 def parser(prog: str, description: str) -> argparse.ArgumentParser:
     """Return the parser of a command line, with --version."""
     top = Parser(prog=prog, description=description, allow_abbrev=False)
-    try:
-        number = version("pci-lock-laboratory")
-    except PackageNotFoundError:
-        number = "of a checkout: not installed"
-    top.add_argument("--version", action="version", version=f"{prog} {number}")
+    top.add_argument("--version", action=_Version, nargs=0, help="show its number and exit")
     return top
+
+
+class _Version(argparse.Action):
+    """Says which version is installed: to find that out takes longer than all else."""
+
+    def __call__(self, command: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            number = version("pci-lock-laboratory")
+        except PackageNotFoundError:
+            number = "of a checkout: not installed"
+        say(f"{command.prog} {number}")
+        command.exit()
 
 
 def whole(text: str) -> int:
@@ -62,7 +72,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
                 "judge when no lock was taken or released for S seconds (default %(default)s)"},
     "detect": {"choices": DETECT, "default": "block",
                "help": "find a deadlock when a thread blocks, or let the threads hang"},
-    "policy": {"choices": tuple(POLICIES), "help": "who goes first at a reader/writer lock"},
+    "policy": {"choices": POLICIES, "help": "who goes first at a reader/writer lock"},
     "json": {"metavar": "FILE", "help": "write the result as JSON to FILE, or - for stdout"},
     "lockdep": {"action": "store_true",
                 "help": "say what the kernel's own lock validator would have said"},

@@ -14,14 +14,15 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..locks.callsite import first_line, raised
 from ..locks.errors import ScenarioError
 from ..methods.ctrl_c import Interrupted
 from ..report import whole_file
-from ..report.result import Result
 from ..runtime import end_signals
+
+if TYPE_CHECKING:
+    from ..report.result import Result
 
 FINDING = 1
 
@@ -52,6 +53,8 @@ def complain(text: object) -> None:
 def _is_lost(stream: Any, exc: Exception) -> None:
     """Take note of what became of *stream*, unless its reader has closed it."""
     if not isinstance(exc, BrokenPipeError):
+        from ..locks.callsite import first_line
+
         _lost.append(f"the report: {getattr(exc, 'strerror', None) or first_line(exc)}")
     with suppress(Exception):
         # Python flushes it again on its way out; give it somewhere to go.
@@ -146,6 +149,8 @@ def guarded(prog: str, body: Callable[[], int]) -> int:
         complain(f"{prog}: there is no more memory")
         return 2
     except SystemExit as exc:    # nothing of ours ends so: a status of its author's choice is none
+        from ..locks.callsite import raised
+
         complain(f"{prog}: {raised(exc)}")
         return 2
     return settled(prog, status)

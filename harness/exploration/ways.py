@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from typing import TYPE_CHECKING
+
 from ..locks.errors import ScenarioError
-from .dpor import Reduced
-from .strategies import PCT, DepthFirst, PreemptionBounded, Random, Strategy
+
+if TYPE_CHECKING:
+    from .strategies import Strategy
 
 STRATEGIES = {
     "dpor": "depth first, one schedule of each class of equivalent ones",
@@ -33,6 +36,9 @@ def way_of(name: str, seed: int, preemptions: int | None,
     Raises:
         ScenarioError: an argument makes no sense.
     """
+    from .dpor import Reduced    # a command line that only knows their names imports none
+    from .strategies import PCT, DepthFirst, PreemptionBounded, Random
+
     preemptions = PREEMPTIONS if preemptions is None else preemptions
     depth = DEPTH if depth is None else depth
     makers: dict[str, Callable[[], Strategy]] = {

@@ -20,6 +20,8 @@ import time
 from functools import partial
 from typing import Any
 
+from readerwriterlock.rwlock import RWLockFair, RWLockRead, RWLockWrite
+
 from .arguments import limit, one_of
 from .errors import ForeignRelease, HeldLockFreed, ReleaseWithoutHold
 from .node import Guard, Node, OUTSIDE, ask, drop, ended_wait, nested_request, refused
@@ -27,12 +29,14 @@ from .outsiders import listeners, saw, wait_outside
 from .parking import afterwards, guarded, refuse_to_wait, room
 from .task import EXCLUSIVE, SHARED, Task, this_thread
 from .rwsem_inner import InnerLock, Request
-from .rwsem_policy import POLICIES, blocked_by
+from .policies import POLICIES
+from .rwsem_policy import blocked_by
 
 _SHALLOW = 60    # two for each call that led to a request: far from the end of any stack
 
 
 check_policy = one_of(POLICIES)
+_CLASSES = dict(zip(POLICIES, (RWLockWrite, RWLockFair, RWLockRead)))
 
 
 class RWSemaphore(Node):
@@ -61,7 +65,7 @@ class RWSemaphore(Node):
             check_policy("policy", policy)
         self.policy = policy
         self._inner: list[InnerLock] = []
-        self._rw = POLICIES[policy](lock_factory=self._make_inner)   # type: ignore
+        self._rw = _CLASSES[policy](lock_factory=self._make_inner)   # type: ignore
         self._new_hold = {SHARED: self._rw.gen_rlock, EXCLUSIVE: self._rw.gen_wlock}
         self._readers: dict[Task, tuple[Any, Any]] = {}   # latest hold, entry before it or None
         self._writer: Task | None = None

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from readerwriterlock.rwlock import RWLockFair, RWLockRead, RWLockWrite
 from typing import Any
 
 from .task import EXCLUSIVE, SHARED
-
-POLICIES = {"writer": RWLockWrite, "fair": RWLockFair, "reader": RWLockRead}
 
 
 def blocked_by(policy: str, writer: Any, readers: Iterable[Any], queue: Iterable[tuple[Any, str]],

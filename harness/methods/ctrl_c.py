@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from ..report.result import Result
-from ..runtime.verdict import Outcome
+if TYPE_CHECKING:
+    from ..report.result import Result
+    from ..runtime.verdict import Outcome
 
 
 class Interrupted(KeyboardInterrupt):

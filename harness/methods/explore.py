@@ -36,8 +36,8 @@ from .confirming import Confirming
 from .engine_first import CUT_SHORT
 from .replay import again as replay_again
 from .outside import nothing_seen, used_beside
-from .tally import (OUTSIDE_USED, TIMEOUT, Tally, check_arguments, progress_line,
-                    result_of)
+from .defaults import TIMEOUT
+from .tally import OUTSIDE_USED, Tally, check_arguments, progress_line, result_of
 from .worlds import ONCE
 
 SCHEDULES = 1000     # of a strategy that draws them, when neither schedules nor seconds are given

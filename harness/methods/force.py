@@ -20,7 +20,8 @@ from ..runtime.scenario import Scenario
 from ..runtime.verdict import Finding, Outcome, Verdict
 from ..runtime.workers import Workers
 from .predict import Session
-from .tally import TIMEOUT, Call, Tally, repeat
+from .defaults import TIMEOUT
+from .tally import Call, Tally, repeat
 
 ON_THE_WAY = "Found on the way: the roles had not met as the scenario asks."
 

@@ -33,7 +33,8 @@ from ..runtime.solo_run import Unfinished
 from ..runtime.verdict import Finding, Outcome, Verdict, counted
 from ..runtime.workers import Workers
 from .exhaust import MOST_STATES, Exhaustive
-from .tally import TIMEOUT, Call, Tally, check_arguments, gravest_of, workers_of_a_call
+from .defaults import TIMEOUT
+from .tally import Call, Tally, check_arguments, gravest_of, workers_of_a_call
 
 MOST_RUNS = 6            # clean runs, each in another order of start
 MOST_REFUSED = 5         # runs in which trylocks fail
@@ -222,8 +223,7 @@ class Session(Exhaustive):
         answer = None if program is None else search(
             with_threads(program, prediction.writers), max_states=MOST_STATES,
             seconds=self.tally.seconds_left)
-        if answer is not None and answer.complete \
-                and self.meets(answer, prediction.legs) is None:
+        if answer is not None and answer.complete and self.meets(answer, prediction.legs) is None:
             prediction.status = GUARDED
             prediction.reason = f"what the roles do depends on each other: none of all " \
                                 f"{answer.states:,} states of the program is this deadlock"

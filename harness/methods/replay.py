@@ -25,7 +25,8 @@ from ..runtime.building import build, has_built
 from ..runtime.scenario import Scenario, name_of
 from ..runtime.solo_run import Unfinished
 from ..runtime.verdict import Finding, Outcome, Verdict
-from .tally import TIMEOUT, UNFINISHED, check_arguments, result_of, workers_of_a_call
+from .defaults import TIMEOUT
+from .tally import UNFINISHED, check_arguments, result_of, workers_of_a_call
 
 NOT_BEGUN = Finding(Verdict.INCONCLUSIVE, "observed", "interrupted before it began")
 

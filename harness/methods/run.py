@@ -16,7 +16,8 @@ from ..runtime.observer import Observer
 from ..runtime.verdict import Outcome
 from ..runtime.workers import Workers
 from .noise import MANNERS, Noise
-from .tally import TIMEOUT, Call, check_arguments, repeat
+from .defaults import TIMEOUT
+from .tally import Call, check_arguments, repeat
 
 # When neither runs nor seconds are given. Of five small broken programs (two locks taken crosswise,
 # three philosophers, a nested read, a reader handed over, a lost wake-up) a run shows what is wrong

@@ -18,7 +18,8 @@ from ..runtime.verdict import Outcome
 from ..runtime.workers import Workers
 from .noise import Noise
 from .replay import again as replay_again
-from .tally import TIMEOUT, Call, check_arguments, progress_line, repeat
+from .defaults import TIMEOUT
+from .tally import Call, check_arguments, progress_line, repeat
 
 RUNS = 1000              # when neither runs nor seconds are given
 SWITCH_INTERVAL = 1e-4   # seconds between the interpreter's own thread switches meanwhile

@@ -29,12 +29,11 @@ from ..runtime.solo_run import Unfinished
 from ..runtime.verdict import Finding, Outcome, Verdict
 from ..runtime.workers import Workers
 from .ctrl_c import told_at_ctrl_c
+from .defaults import DETECT
 from .outside import in_reach_beside, nothing_seen, used_in
 
-TIMEOUT = 5.0
 OUTSIDE_USED = "a thread outside the run used its locks"
 UNFINISHED = "No role ran when this was found."
-DETECT = ("block", "timeout")
 _LESS = 0.01    # of the bounds of a run, once one met them: the call cannot be clean any more
 _GOOD = Verdict.CLEAN, Verdict.NOT_REACHED    # what says nothing if nothing was seen
 

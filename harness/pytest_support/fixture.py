@@ -29,7 +29,8 @@ from ..methods.replay import replay
 from ..methods.run import race, run
 from ..methods.stress import RUNS, stress
 from ..methods.ctrl_c import Interrupted
-from ..methods.tally import TIMEOUT, check_arguments
+from ..methods.defaults import TIMEOUT
+from ..methods.tally import check_arguments
 from ..report.diagram import proof
 from ..report.result import Result, matched_nothing
 from ..runtime.scenario import name_of, reference_of, takes_rng

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from harness import Result, Verdict
-from harness.locks.rwsem_policy import POLICIES
+from harness.locks.policies import POLICIES
 from harness.report.diagram import WIDTH, blocked_by, diagram
 from harness.runtime.verdict import counted
 

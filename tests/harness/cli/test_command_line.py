@@ -260,6 +260,21 @@ def test_the_current_directory_is_looked_at_first_by_the_console_script_too(
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_what_asks_for_no_run_loads_neither_locks_nor_calls(in_another_process):
+    """It is most of what a command takes to begin."""
+    done = in_another_process("-c", """
+import sys
+from contextlib import suppress
+from harness.cli import main
+for words in ["--version"], ["explore", "--help"], ["help"], ["run", "--no-such"]:
+    with suppress(SystemExit):
+        main(words)
+heavy = "harness.locks.task", "harness.methods.tally", "readerwriterlock"
+print("loaded", [name for name in heavy if name in sys.modules])
+""")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "loaded []"), done.stderr
+
+
 def test_reader_that_closes_the_pipe_changes_nothing(in_another_process):
     done = in_another_process("-c", "import os, sys; r, w = os.pipe(); os.close(r); os.dup2(w, 1); "
                                     "from harness.cli import main; "

@@ -86,7 +86,7 @@ def test_signal_ends_a_command_at_once_while_its_modules_load(command, tmp_path)
         (tmp_path / f"bin.{name}" / name).write_text(SCRIPT.format(home))
     modules = ["harness", "pcimodel", "benchmarks",
                *(str(tmp_path / f"bin.{name}" / name) for name in ("harness", "pcimodel"))]
-    children = {(module, name): command("--version", module=module, path=[tmp_path])
+    children = {(module, name): command("run", "a:b", module=module, path=[tmp_path])
                 for module in modules for name in (
                     SIGNALS if module == "harness" else ["SIGINT"])}
     for (_, name), child in children.items():

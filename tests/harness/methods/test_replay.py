@@ -100,8 +100,9 @@ DATA = {"version": 1, "name": "m:n", "arguments": {}, "seed": "1/0", "roles": ["
     ("roles", {"A": 1}), ("roles", ["r" * 5001, "B"]), ("roles", list(map(str, range(10001)))),
     ("order", [2]), ("order", [-1]), ("order", [True]), ("order", [0.0]), ("order", ["0"]),
     ("order", "01"), ("order", {"0": 1}), ("order", [10**30]), ("order", [[0]]),
-    ("order", [float("nan")]), ("order", [0] * 250_001)])
+    ("order", [float("nan")]), ("order", lambda: [0] * 250_001)])
 def test_every_part_of_a_token_is_of_its_type_range_and_size(part, value):
+    value = value() if callable(value) else value    # what is long is made when it is needed
     with pytest.raises(ScenarioError) as caught:
         decode(packed([*{**DATA, part: value}.values()]))
     assert str(caught.value).startswith("this ") and len(str(caught.value)) < 100
@@ -120,10 +121,11 @@ def test_every_part_of_a_token_of_explore_is_so_too(part, value):
 @pytest.mark.parametrize("text", [
     "[" * 100_000, "[" * 500 + "]" * 500, "[1,\"m:n\",{\"a\":1,\"a\":2},\"1\",[],[]]",
     "[1,\"m:n\",{\"a\":NaN},\"1\",[],[]]", "[1,\"m:n\",{},\"1\",[],[" + "9" * 5000 + "]]",
-    json.dumps([*DATA.values()]) + " " * 4_000_000, "0", "\"text\"", "{}"])
+    pytest.param(lambda: json.dumps([*DATA.values()]) + " " * 4_000_000, id="spaces"),
+    "0", "\"text\"", "{}"])
 def test_what_a_token_unpacks_to_is_bounded_json(text):
     with pytest.raises(ScenarioError, match="no replay token"):
-        decode(plain(text))
+        decode(plain(text() if callable(text) else text))
 
 
 def test_a_token_is_one_string_of_its_letters_and_line_breaks_of_a_mail_do_no_harm():
