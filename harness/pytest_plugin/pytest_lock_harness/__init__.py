@@ -234,9 +234,17 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
-    """Refuse bad settings before anything runs, now that the modules of all tests are imported."""
+    """Refuse bad settings, now that all tests are imported; import ours before a test is timed."""
     if not hasattr(session.config, "workerinput"):
         _values(session.config)
+    if not session.config.getoption("collectonly") and _is_used(session) and not _why_off():
+        importlib.import_module("harness.pytest_support.fixture")
+
+
+def _is_used(session: pytest.Session) -> bool:
+    return any(name == "predict" for name, _, _ in _given(session.config)) or any(
+        "lock_harness" in (*getattr(item, "fixturenames", ()), *item.keywords)
+        for item in session.items)
 
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)

@@ -6,6 +6,7 @@ import sys
 import time
 import tomllib
 from fnmatch import fnmatch
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -85,13 +86,27 @@ def site_packages(tmp_path_factory):
     return site
 
 
+@pytest.fixture(scope="session")
+def without_neighbours():
+    """Return a function that returns the arguments with which pytest loads, of all plugins that are
+    installed, ours and those that are named.
+    """
+    def arguments(*wanted):
+        others = {each.name for each in entry_points(group="pytest11")} - {"harness", *wanted}
+        return [word for name in sorted(others) for word in ("-p", f"no:{name}")]
+
+    return arguments
+
+
 @pytest.fixture
-def inner(pytester, monkeypatch, site_packages):
-    """Return a function that runs the inner pytest on the text of a test file, with the plugin."""
+def inner(pytester, monkeypatch, site_packages, without_neighbours):
+    """Return a function that runs the inner pytest on the text of a test file, with the plugin and,
+    whatever else is installed, with no other but the neighbours that `beside` names.
+    """
     for name in [*os.environ]:
         # The last two: pytest shows each message twice, the second time uncut, where they are set.
-        if name.startswith(("HARNESS_", "PYTEST_TIMEOUT", "PYTEST_ADDOPTS")) or \
-                name in ("CI", "BUILD_NUMBER"):
+        if name.startswith(("HARNESS_", "PYTEST_TIMEOUT", "PYTEST_ADDOPTS", "PYTEST_PLUGINS",
+                            "PYTEST_DISABLE_")) or name in ("CI", "BUILD_NUMBER"):
             monkeypatch.delenv(name)
     path = [str(site_packages), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, path)))
@@ -100,10 +115,10 @@ def inner(pytester, monkeypatch, site_packages):
     monkeypatch.syspath_prepend(site_packages)
     pytester.makepyfile(scenarios=SCENARIOS)
 
-    def run(text, *arguments, in_process=True, plugin="pytest_lock_harness"):
+    def run(text, *arguments, in_process=True, plugin="pytest_lock_harness", beside=""):
         pytester.makepyfile(test_it=f"import pytest\nfrom scenarios import *\n{text}")
         call = pytester.runpytest_inprocess if in_process else pytester.runpytest_subprocess
-        return call(*_arguments(plugin, arguments))
+        return call(*without_neighbours(beside), *_arguments(plugin, arguments))
 
     return run
 
@@ -113,13 +128,14 @@ def _arguments(plugin, arguments):
 
 
 @pytest.fixture
-def inner_at_once(inner, pytester):
+def inner_at_once(inner, pytester, without_neighbours):
     """Return a function that runs inner pytests on one text, each as a process of its own, side by
     side; it takes the arguments of each, the plugin first.
     """
-    def run(text, *sessions):
+    def run(text, *sessions, beside=""):
         pytester.makepyfile(test_it=f"import pytest\nfrom scenarios import *\n{text}")
-        children = [pytester.popen([sys.executable, "-mpytest", *_arguments(plugin, arguments)],
+        children = [pytester.popen([sys.executable, "-mpytest", *without_neighbours(beside),
+                                    *_arguments(plugin, arguments)],
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE)
                     for plugin, *arguments in sessions]

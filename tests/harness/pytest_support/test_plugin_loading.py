@@ -20,7 +20,7 @@ def test_import_of_the_plugin_brings_nothing_of_the_harness_along():
 
 
 @pytest.mark.usefixtures("inner")
-def test_session_that_does_not_use_it_imports_nothing_of_the_harness(pytester):
+def test_session_that_does_not_use_it_imports_nothing_of_the_harness(pytester, without_neighbours):
     pytester.makepyfile(test_plain="""
         import sys
         def test_nothing_is_there(pytestconfig):
@@ -28,7 +28,37 @@ def test_session_that_does_not_use_it_imports_nothing_of_the_harness(pytester):
             assert plugin.__name__ == "pytest_lock_harness"
             assert [m for m in sys.modules if m.startswith(("harness", "readerwriterlock"))] == []
     """)
-    pytester.runpytest_subprocess("test_plain.py").assert_outcomes(passed=1)
+    arguments = without_neighbours()
+    pytester.runpytest_subprocess(*arguments, "test_plain.py").assert_outcomes(passed=1)
+
+
+def test_nothing_of_the_harness_is_imported_in_the_time_of_a_test(inner_at_once, pytester):
+    pytester.makeconftest("""
+        import sys, pytest
+        late = set()
+
+        @pytest.hookimpl(wrapper=True, tryfirst=True)
+        def pytest_runtest_protocol(item):
+            before = set(sys.modules)
+            answer = yield
+            late.update(name for name in set(sys.modules) - before if name.startswith("harness"))
+            return answer
+
+        def pytest_terminal_summary(terminalreporter):
+            terminalreporter.write_line(f"late: {sorted(late) or 'none'}")
+    """)
+    for result in inner_at_once(USES_IT + """
+def test_body():
+    with Mutex("a"), Mutex("b"):
+        pass
+
+@pytest.mark.lock_harness(predict=True)
+def test_marked():
+    test_body()
+""", *[("pytest_lock_harness", *arguments) for arguments in (
+            ["-k", "transfers"], ["-k", "body", "--predict"], ["-k", "marked"])]):
+        result.assert_outcomes(passed=1, deselected=2)
+        result.stdout.fnmatch_lines(["late: none"])
 
 
 @pytest.mark.parametrize("plugins, conftest", [
@@ -48,3 +78,14 @@ def test_plugin_can_be_turned_off(inner):
     result = inner(USES_IT, "-p", "no:harness", plugin=None, in_process=False)
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["E*fixture 'lock_harness' not found"])
+
+
+def test_inner_sessions_load_no_other_plugin_whatever_is_installed(inner, monkeypatch, tmp_path):
+    info = tmp_path / "stranger-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[pytest11]\nstranger = strange_to_us\n")
+    (tmp_path / "strange_to_us.py").write_text("def pytest_report_header(): return 'a stranger'")
+    monkeypatch.syspath_prepend(tmp_path)
+    inner(USES_IT).stdout.no_fnmatch_line("a stranger")
+    inner(USES_IT, beside="stranger").stdout.fnmatch_lines(["a stranger"])

@@ -13,8 +13,6 @@ from harness.pytest_support.fixture import LockHarness
 from harness.pytest_support.watch import limits
 
 HANGS = """
-import harness.pytest_support.fixture    # takes long on a busy machine: not in a test's time
-
 def test_deadlock(lock_harness):
     lock_harness.force(abba)
 
@@ -29,15 +27,15 @@ def test_after(lock_harness):
 def test_verdict_comes_before_pytest_timeout_ends_the_test_by_signal_or_thread(inner_at_once):
     pytest.importorskip("pytest_timeout")
     for result in inner_at_once(HANGS, *[
-            ("pytest_lock_harness", "--timeout=2.4", f"--timeout-method={method}")
-            for method in ("signal", "thread")]):
+            ("pytest_lock_harness", "--timeout=10", f"--timeout-method={method}")
+            for method in ("signal", "thread")], beside="timeout"):
         result.assert_outcomes(passed=1, failed=2)
         result.stdout.fnmatch_lines([
             "DEADLOCK: 2 threads wait for each other*",
             "HANG: nothing moved for * s and no cycle explains it*",
-            "Limited so as to end before pytest-timeout ends the test *2.4 s",
+            "Limited so as to end before pytest-timeout ends the test *10 s",
             "Outside our locks, and left running: stuck at *"])
-        result.stdout.no_fnmatch_line("*Timeout (>2*")
+        result.stdout.no_fnmatch_line("*Timeout (>10*")
 
 
 def test_alarm_in_the_middle_of_a_run_shows_who_waited_for_whom(inner):
@@ -72,7 +70,7 @@ def test_interrupted(lock_harness):
 
 def test_after(lock_harness):
     lock_harness.run(ordered)
-""", in_process=False)
+""", in_process=False, beside="timeout")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*Timeout *50.0s*",
                                  "*- lock harness: who waited for whom when the test was ended -*",
@@ -86,7 +84,7 @@ def test_transfers(lock_harness):
     import sys
     lock_harness.force(abba, expect="deadlock")
     assert lock_harness.alarm[0] == float("inf") and "pytest_timeout" not in sys.modules
-""", "-p", "no:timeout", in_process=False).assert_outcomes(passed=1)
+""", in_process=False).assert_outcomes(passed=1)
 
 
 def test_timer_of_faulthandler_goes_on(inner):
@@ -206,7 +204,7 @@ def test_transfers(lock_harness):
 
 def test_late_failure(lock_harness):
     assert lock_harness.force(abba, expect="deadlock") is None
-""", "-n2", in_process=False)
+""", "-n2", in_process=False, beside="xdist")
     result.assert_outcomes(failed=2, errors=1)
     for lines in (["*_ test_transfers _*", "[[]gw?[]] *", "DEADLOCK: 2 threads *"],
                   ["*- lock harness: scenarios:abba -*", "DEADLOCK: 2 threads *"],
@@ -221,6 +219,6 @@ def test_pytest_run_parallel_leaves_these_tests_alone(inner):
     result = inner("""
 def test_transfers(lock_harness):
     lock_harness.force(abba, expect="deadlock")
-""", "--parallel-threads=4", "-v", in_process=False)
+""", "--parallel-threads=4", "-v", in_process=False, beside="run-parallel")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["*lock_harness changes state of the process*"])

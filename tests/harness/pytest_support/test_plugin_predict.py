@@ -403,7 +403,7 @@ def test_after():
     for _ in range(3):
         with Mutex("m"):
             Completion("done").complete()
-""", "--predict", in_process=False)
+""", "--predict", in_process=False, beside="timeout")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*Timeout *50.0s*", "*who waited for whom*",
                                  "test waited for lock (exclusive) at test_it.py:*"])

@@ -25,7 +25,7 @@ PYTHON_M_PYTEST, PYTEST = ["-m", "pytest"], ["-P", "-m", "pytest"]
 
 
 @pytest.fixture
-def project(inner, pytester):
+def project(inner, pytester, without_neighbours):
     """Return a function that runs *call* in a project with a `harness`, as a process of its own."""
     def run(theirs, call, tests=THEIR_TESTS):
         file = pytester.path / theirs
@@ -33,8 +33,8 @@ def project(inner, pytester):
         file.write_text(THEIRS)
         folder = file.parent if file.parent.name == "tests" else pytester.path
         (folder / "test_theirs.py").write_text(tests)
-        return subprocess.run([sys.executable, *call, "-p", "no:cacheprovider"],
-                              cwd=pytester.path, text=True, capture_output=True)
+        return subprocess.run([sys.executable, *call, "-p", "no:cacheprovider",
+                               *without_neighbours()], cwd=pytester.path, text=True, capture_output=True)
 
     return run
 

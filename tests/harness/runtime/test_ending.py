@@ -31,9 +31,10 @@ def ended(tmp_path_factory):
     """What each program came to, all side by side: exit status and output."""
     test = tmp_path_factory.mktemp("stuck") / "test_pool.py"
     test.write_text(TEST)
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (HERE.parent.parent, HERE)))}
+    env = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+           "PYTHONPATH": os.pathsep.join(map(str, (HERE.parent.parent, HERE)))}
     commands = {name: ["stuck_programs.py", name] for name in stuck_programs.CASES}
-    commands["pytest"] = ["-m", "pytest", "-q", "-p", "no:cacheprovider",
+    commands["pytest"] = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "harness",
                           f"--rootdir={test.parent}", str(test)]
     programs = {name: subprocess.Popen([sys.executable, *command], cwd=HERE, env=env, text=True,
                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
