@@ -10,7 +10,7 @@ the caller holds.
 from __future__ import annotations
 
 from .base_bus import BaseBus
-from .device import Device
+from .device import Device, KernelOops
 from .locking import lockdep_set_novalidate_class, mutex_init
 
 
@@ -66,9 +66,11 @@ class DeviceCore(BaseBus):
         Kernel: device_del(), drivers/base/core.c
         Locks:  via device_release_driver: &dev->mutex (mutex), only if *dev* is on a bus
         Called with: no device lock of *dev*
-        Returns: nothing
+        Returns: nothing; oopses for a device whose device_add failed, which has lost dev->p
         Left out: the wait for running sysfs calls (kernfs active references)
         """
+        if dev.kobj_parent is None:
+            raise KernelOops(f"NULL pointer dereference in device_del: {dev.name} was not added")
         self.bus_remove_device(dev)
         self.driver_deferred_probe_del(dev)
         self.kobject_uevent(dev, "remove")

@@ -91,8 +91,8 @@ class Iov(Probe, Remove):
                 self.kobject_uevent(virtfn, "change")
                 self.pci_bus_add_device(virtfn)
                 return 0
-            self.pci_stop_and_remove_bus_device(virtfn)
             self.pci_dev_put(dev)
+            self.pci_stop_and_remove_bus_device(virtfn)
         self.virtfn_remove_bus(dev.bus, bus)
         return rc
 

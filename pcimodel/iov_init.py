@@ -36,6 +36,8 @@ class IovInit(Pci, Timer):
     def sriov_init(self, dev: PciDev, pos: int) -> int:
         """Read the SR-IOV capability at *pos* and make *dev* a PF.
 
+        If the capability makes no sense, v4.14 forgets its reference on the first PF of the bus.
+
         Kernel: sriov_init(), drivers/pci/iov.c
         Locks:  none
         Called with: as pci_device_add; nothing that protects the list of the bus, as in C
@@ -61,8 +63,7 @@ class IovInit(Pci, Timer):
         dev.sriov, dev.is_physfn = iov, True
         rc = self.compute_max_vf_buses(dev)
         if rc:
-            self.sriov_release(dev)
-            dev.is_physfn = False
+            dev.sriov, dev.is_physfn = NULL, False
         return rc
 
     def sriov_vf_bars(self, dev: PciDev) -> list[Resource]:

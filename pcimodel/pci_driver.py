@@ -89,19 +89,21 @@ class PciDriverCore(BaseBus, Pci, Workqueues):
     def pci_device_probe(self, dev: PciDev) -> int:
         """Probe *dev* with the driver that the core chose; keep a reference while it is bound.
 
+        A device that may have no driver is bound all the same: its driver is not asked.
+
         Kernel: pci_device_probe(), drivers/pci/pci-driver.c
         Locks:  via flush_work: (work_completion)(&wfc.work) (wait), only with probe_on_worker;
                 the driver's
         Called with: the device lock
-        Returns: 0, -ENODEV, or the driver's errno
+        Returns: 0, or the errno of __pci_device_probe()
         Left out: interrupts
         """
-        if not self.pci_device_can_probe(dev):
-            return -errno.ENODEV
+        error = 0
         self.pci_dev_get(dev)
-        error = self._pci_device_probe(to_pci_driver(dev.dev_driver), dev)
-        if error:
-            self.pci_dev_put(dev)
+        if self.pci_device_can_probe(dev):
+            error = self._pci_device_probe(to_pci_driver(dev.dev_driver), dev)
+            if error:
+                self.pci_dev_put(dev)
         return error
 
     def _pci_device_probe(self, drv: PciDriver, dev: PciDev) -> int:

@@ -109,7 +109,8 @@ class Probe(DeviceCore, Bus, Search, Aspm, IovInit):
             child.bridge = self.get_device(bridge)
             child.dev.parent = bridge
             bridge.subordinate = child
-        self.device_register(child.dev)
+        if (ret := self.device_register(child.dev)) < 0:
+            self.WARN(f"device_register of bus {child.dev.name} failed ({ret})")
         return child
 
     def pci_add_new_bus(self, parent: PciBus, dev: PciDev | None, busnr: int) -> PciBus | None:
@@ -215,8 +216,7 @@ class Probe(DeviceCore, Bus, Search, Aspm, IovInit):
         with down_write(self.pci_bus_sem):
             bus.devices.append(dev)
         dev.match_driver = False
-        ret = self.device_add(dev)
-        if ret < 0:
+        if (ret := self.device_add(dev)) < 0:
             self.WARN(f"device_add of {dev.name} failed ({ret})")
 
     def pci_scan_device(self, bus: PciBus, devfn: int) -> PciDev | None:

@@ -41,6 +41,21 @@ def kstrtoul(buf: str, limit: int) -> int:
     return value if value <= limit else -errno.ERANGE
 
 
+def kstrtobool(buf: str) -> int:
+    """Parse a yes or a no by its first letter, "on" and "off" by their first two.
+
+    Kernel: kstrtobool(), lib/kstrtox.c
+    Locks:  none
+    Called with: any locks
+    Returns: 1 or 0, -EINVAL if it is neither
+    Left out: nothing
+    """
+    text = buf.lower()
+    if text.startswith(("y", "1", "on")):
+        return 1
+    return 0 if text.startswith(("n", "0", "of")) else -errno.EINVAL
+
+
 ULONG_MAX = (1 << 64) - 1
 USHRT_MAX = (1 << 16) - 1
 
@@ -134,10 +149,10 @@ class Sysfs(Probe, Remove):
         """
         if not self.device_is_registered(pdev):
             return -errno.ENODEV
-        answer = buf.strip().lower()
-        if answer not in ("0", "1", "y", "n", "on", "off"):
+        drivers_autoprobe = kstrtobool(buf)
+        if drivers_autoprobe < 0:
             return -errno.EINVAL
-        pdev.sriov.drivers_autoprobe = answer in ("1", "y", "on")
+        pdev.sriov.drivers_autoprobe = bool(drivers_autoprobe)
         return len(buf)
 
     def device_remove_file_self(self, dev: Device, name: str) -> bool:

@@ -15,13 +15,13 @@ class V4_14(Kernel):
 
     - a driver that appears takes the parent's device lock before the device's, on every bus;
     - sriov_numvfs is written under the device lock and read without one;
-    - a failed pci_setup_device leaks the VF's struct;
+    - a failed pci_setup_device leaks the VF's struct, and a failed sriov_init a reference;
+    - a VF whose PF has sriov_drivers_autoprobe off is bound to a driver that is not asked;
     - recovery takes no references on the devices that reported an error.
 
     Where the model is in doubt about 4.14:
 
     - unbind_store() compares the driver without the device's lock and does not compare it again;
-    - a VF whose PF has sriov_drivers_autoprobe off answers every driver with -ENODEV, also bind;
     - the link's power state is dropped with the last function behind the port, VFs included.
     """
 

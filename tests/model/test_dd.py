@@ -133,13 +133,16 @@ def test_devices_leave_a_driver_the_last_bound_first():
     assert gone == [OTHER, PF]
 
 
-def test_vf_has_no_driver_while_its_pf_forbids_it():
-    kernel = boot()
-    load(kernel, "igbvf", IGBVF)
+def test_vf_is_bound_to_a_driver_that_is_not_asked_while_its_pf_forbids_it():
+    kernel, asked = boot(), []
+    driver = load(kernel, "igbvf", IGBVF, probe=lambda dev, id: asked.append("probe") or 0,
+                  remove=lambda dev: asked.append("remove"))
     find(kernel, PF).sriov.drivers_autoprobe = False
     kernel.pci_enable_sriov(find(kernel, PF), 1)
-    vf = find(kernel, "0000:01:10.0")
-    assert (vf.driver, vf.refcount) == (None, 1)
+    vf = kernel.pci_dev_get(find(kernel, "0000:01:10.0"))
+    assert (vf.driver, vf.dev_driver, vf.refcount, vf.is_added) == (None, driver, 3, True)
+    kernel.pci_unregister_driver(driver)
+    assert (vf.dev_driver, vf.refcount, asked) == (None, 2, [])
 
 
 def test_removed_device_is_not_probed():

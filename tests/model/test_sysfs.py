@@ -116,8 +116,9 @@ def test_autoprobe_is_a_yes_or_a_no():
     kernel = boot()
     pf = find(kernel, PF)
     answers = [(kernel.sriov_drivers_autoprobe_store(pf, text), pf.sriov.drivers_autoprobe)
-               for text in ("0\n", "1", "off", "2")]
-    assert answers == [(2, False), (1, True), (3, False), (-errno.EINVAL, False)]
+               for text in ("0\n", "1", "off", "Yes", "No", "on", "2", "o", "")]
+    assert answers == [(2, False), (1, True), (3, False), (3, True), (2, False), (2, True)] + [
+        (-errno.EINVAL, True)] * 3
 
 
 def test_remove_removes_the_device_and_what_is_below():
