@@ -148,8 +148,8 @@ class CutOffs(HappensBefore):
 
     def _last(self, role: int, mask: int) -> int:
         """Return the last step of *role* in *mask*, or the one in which it was born, or -1."""
-        own = [i for i in self._of_role.get(role, ()) if mask >> i & 1]
-        return own[-1] if own else self._births.get(role, -1)
+        own = self._of_role.get(role, 0) & mask
+        return own.bit_length() - 1 if own else self._births.get(role, -1)
 
     def _is_pure(self, run: ControlledRun, i: int) -> bool:
         """Say whether the stretch after step *i* changed nothing that its role can reach."""

@@ -182,9 +182,9 @@ class Reduced(CutOffs):
     def _turn_round(self, race: Race) -> None:
         """Plan the schedule in which the race goes the other way, unless it is planned or seen."""
         end, earlier = len(self.steps), race.earlier
-        rest = ((1 << end) - (1 << earlier)) & ~self.after[earlier]
+        rest = ((1 << end) - (1 << earlier)) & ~self.after(earlier)
         if race.later < end:
-            rest &= ~self.after[race.later]
+            rest &= ~self.after(race.later)
         node = self._nodes[earlier]
         if any(self.may_begin(asleep, rest, race) for asleep in node.sleep.values()):
             return

@@ -19,13 +19,14 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from .controlled_run import ControlledRun
-from .dependency import (ASK_LOCK, ASK_TRY, DEPENDS, DEPENDS_ANYWHERE, LOCK, STEP_UNNAMED, STEPS,
-                         UNLOCK, outcome, outcome_after)
+from .dependency import (ASK_LOCK, ASK_TRY, DEPENDS, DEPENDS_ANYWHERE, LOCK, START, STEPS, UNLOCK,
+                         outcome, outcome_after)
 from .stable_ids import Taken
 from .strategies import Strategy, first_difference
 
 
 _NONE: dict[int, frozenset[tuple[int, int]]] = {}
+_NO_STEPS: dict[int, int] = {}
 
 
 class Race(NamedTuple):
@@ -49,34 +50,35 @@ class HappensBefore(Strategy):
     Attributes:
         steps: those that were taken, in order.
         races: by the later step.
-        after: for each step, those that happen after it, with itself.
         unknown: locks of which all steps are taken to be dependent.
     """
 
     def __init__(self) -> None:
         self.steps: list[Taken] = []
         self.races: list[list[Race]] = []
-        self.after: list[int] = []
         self.unknown: set[int] = set()
         self.starts: dict[int, dict[int, frozenset[tuple[int, int]]]] = {}    # see `Names`
-        self._before: list[int] = []          # the steps that happen before step i, with i itself
-        self._of_role: dict[int, list[int]] = {}
-        self._on_lock: dict[int, list[int]] = {}
-        self._harness_steps: list[int] = []   # those of `harness.step`, on whatever
+        self._before: list[int] = []    # the steps that happen before step i, with i itself
+        # Step -> how many were known when it was asked what happens after it, and what did.
+        self._known_after: dict[int, tuple[int, int]] = {}
+        self._of_role: dict[int, int] = {}
+        self._on_lock: dict[int, dict[int, int]] = {}    # lock -> kind -> the steps
+        self._harness_steps = {kind: 0 for kind in STEPS}    # on whatever
         self._births: dict[int, int] = {}
 
     def forget(self, length: int) -> None:
         """Forget the steps from *length* on."""
         length = max(length, 0)
-        for step in self.steps[length:]:
-            self._of_role[step.label >> 1].pop()
-            self._on_lock[step.lock].pop()
-            if step.kind in STEPS:
-                self._harness_steps.pop()
-        for list_ in (self.steps, self._before, self.after, self.races):
-            del list_[length:]
         kept = (1 << length) - 1
-        self.after = [mask & kept for mask in self.after]
+        for step in self.steps[length:]:
+            self._of_role[step.label >> 1] &= kept
+            self._on_lock[step.lock][step.kind] &= kept
+        for kind in STEPS:
+            self._harness_steps[kind] &= kept
+        for list_ in (self.steps, self._before, self.races):
+            del list_[length:]
+        self._known_after = {i: (min(known, length), mask & kept)
+                       for i, (known, mask) in self._known_after.items() if i < length}
 
     def learn(self, run: ControlledRun, moves: list[list[int]]) -> None:
         """Take in the new steps of *run*, chosen of *moves*: what happens before what, races."""
@@ -89,52 +91,79 @@ class HappensBefore(Strategy):
             self._add(i, step)
 
     def _add(self, i: int, step: Taken) -> None:
-        needs, here = self._needs(step.label >> 1), self._here(step)
-        before = self._past(step, needs, here)
-        # Races first: `here`, and what comes after the steps there, are still without this one.
-        races = self._find_races(i, step, needs, here)
+        needs = self._needs(step.label >> 1)
+        before = self._past(step, needs)
+        # Races first: what is on the lock, and comes after it, is still without this one.
+        races = self._find_races(i, step, needs)
         if step.timed:
-            races += self._other_way(i, step, needs, here)
+            races += self._other_way(i, step, needs)
         self.races.append(races)
         self.steps.append(step)
-        self._before.append(before | 1 << i)
-        self.after.append(0)
-        for j in bits(self._before[i]):
-            self.after[j] |= 1 << i
-        self._of_role.setdefault(step.label >> 1, []).append(i)
-        self._on_lock.setdefault(step.lock, []).append(i)
+        bit = 1 << i
+        self._before.append(before | bit)
+        self._of_role[step.label >> 1] = self._of_role.get(step.label >> 1, 0) | bit
+        on_lock = self._on_lock.setdefault(step.lock, {})
+        on_lock[step.kind] = on_lock.get(step.kind, 0) | bit
         if step.kind in STEPS:
-            self._harness_steps.append(i)
+            self._harness_steps[step.kind] |= bit
+
+    def after(self, i: int) -> int:
+        """Return the steps that happen after step *i*, with itself.
+
+        It is asked of few: to keep it for all would take a time that is quadratic in the steps.
+        """
+        known, mask = self._known_after.get(i, (i, 0))
+        length, before = len(self._before), self._before
+        if known < length:
+            for j in range(known, length):
+                if before[j] >> i & 1:
+                    mask |= 1 << j
+            self._known_after[i] = length, mask
+        return mask
 
     def past(self, step: Taken) -> int:
         """Return the steps that happen before *step*, which may be the next."""
-        return self._past(step, self._needs(step.label >> 1), self._here(step))
+        return self._past(step, self._needs(step.label >> 1))
 
-    def _past(self, step: Taken, needs: int, here: list[int]) -> int:
-        before, depends, unknown = needs, DEPENDS[step.kind], step.lock in self.unknown
-        for j in reversed(here):
-            if not before >> j & 1 and (unknown or self.steps[j].kind in depends
-                                        or self.steps[j].lock != step.lock):
-                before |= self._before[j]
+    def _past(self, step: Taken, needs: int) -> int:
+        before, left = needs, self._conflicting(step) & ~needs
+        while left:    # the last first: it has most of the others before it
+            before |= self._before[left.bit_length() - 1]
+            left &= ~before
         return before
 
-    def _here(self, step: Taken) -> list[int]:
-        """Return the steps on what *step* is on, in order; all it can depend on are among them."""
-        here = self._on_lock.get(step.lock, [])
-        if step.kind in STEPS:
-            here = [i for i in self._harness_steps
-                    if step.lock == (other := self.steps[i]).lock
-                    or STEP_UNNAMED in (step.kind, other.kind)]
-        return self._with_starts(step, here) if self.starts else here
+    def _conflicting(self, step: Taken) -> int:
+        """Return the steps on which *step* depends, but for those of its own role."""
+        depends, found = DEPENDS[step.kind], 0
+        unknown = step.lock in self.unknown
+        for kind, mask in self._on_lock.get(step.lock, _NO_STEPS).items():
+            if unknown or kind in depends:
+                found |= mask
+        for kind in DEPENDS_ANYWHERE[step.kind]:
+            found |= self._harness_steps[kind]
+        return found | self._by_starts(step) if self.starts else found
 
-    def _with_starts(self, step: Taken, here: list[int]) -> list[int]:
-        """Return the steps *here*, and those that *step* may depend on by a start."""
-        role, steps = step.label >> 1, self.steps
-        others = [j for lock, roles in self.starts.items() if role in roles
-                  for j in self._on_lock.get(lock, ()) if self._by_start(steps[j], step)]
-        others += [j for other in self.starts.get(step.lock, ())
-                   for j in self._of_role.get(other, ()) if self._by_start(step, steps[j])]
-        return sorted({*others, *here}) if others else here
+    def _here(self, step: Taken) -> int:
+        """Return the steps on what *step* is on; all that it, done otherwise, can depend on are
+        among them.
+        """
+        found = 0
+        for mask in self._on_lock.get(step.lock, _NO_STEPS).values():
+            found |= mask
+        for kind in DEPENDS_ANYWHERE[step.kind]:
+            found |= self._harness_steps[kind]
+        return found | self._by_starts(step) if self.starts else found
+
+    def _by_starts(self, step: Taken) -> int:
+        """Return the steps on which *step* depends by a start."""
+        role, steps, found = step.label >> 1, self.steps, 0
+        for lock, roles in self.starts.items():
+            if role in roles:
+                found |= self._on_lock.get(lock, _NO_STEPS).get(START, 0)
+        for other in self.starts.get(step.lock, ()):
+            found |= self._of_role.get(other, 0)
+        return sum(1 << j for j in bits(found)
+                   if self._by_start(steps[j], step) or self._by_start(step, steps[j]))
 
     def _by_start(self, start: Taken, step: Taken) -> bool:
         """Say whether *start*, if it is one, depends on *step*."""
@@ -143,44 +172,46 @@ class HappensBefore(Strategy):
 
     def _needs(self, role: int) -> int:
         """Return the steps that happen before the next step of *role* whatever it is."""
-        own = self._of_role.get(role)
-        last = own[-1] if own else self._births.get(role, -1)
+        own = self._of_role.get(role, 0)
+        last = own.bit_length() - 1 if own else self._births.get(role, -1)
         return self._before[last] if last >= 0 else 0
 
-    def _find_races(self, i: int, step: Taken, needs: int, here: list[int]) -> list[Race]:
+    def _find_races(self, i: int, step: Taken, needs: int) -> list[Race]:
         """Return the races of *step*, number *i* or not taken, which *needs* must come before."""
         races: list[Race] = []
-        covered = 0    # the steps that happen before one that it races with
-        for j in reversed(here):
-            other = self.steps[j]
-            if (needs | covered) >> j & 1:
-                continue
-            instead = self._there(step, [k for k in here if not self.after[j] >> k & 1])
+        # What may not be there, since it is cut off, says nothing of what is before.
+        covers = step.lock not in self.unknown and not self.watches
+        left = self._here(step) & ~needs
+        while left:
+            j = left.bit_length() - 1
+            left ^= 1 << j
+            other, instead = self.steps[j], self._there(step, self.after(j))
             if instead and (self.dependent(other, instead) or self.dependent(other, step)):
                 races.append(Race(j, i, needs, instead))
-                # What may not be there, since it is cut off, says nothing of what is before.
-                if step.lock not in self.unknown and not self.watches:
-                    covered |= self._before[j]
+                if covers:    # what happens before one that it races with
+                    left &= ~self._before[j]
         return races
 
-    def _other_way(self, i: int, step: Taken, needs: int, here: list[int]) -> list[Race]:
+    def _other_way(self, i: int, step: Taken, needs: int) -> list[Race]:
         """Return the races of what *step*, a timed request, did not do: give up, or wait on."""
         other = step._replace(label=step.label ^ 1)
-        instead = self._there(other, here)
+        instead = self._there(other, 0)
         if instead is not None and other.label in self._moves[i]:
             return [Race(i, i, needs, instead)]
-        return self._find_races(i, other, needs, here)
+        return self._find_races(i, other, needs)
 
-    def _there(self, step: Taken, here: list[int]) -> Taken | None:
-        """Return what *step* would be after the steps *here* on its lock, None if nothing."""
+    def _there(self, step: Taken, without: int) -> Taken | None:
+        """Return what *step* would be if the steps *without* had not been, None if nothing."""
         if step.ask < ASK_LOCK or step.lock in self.unknown:
             return step
+        on_lock = self._on_lock.get(step.lock, _NO_STEPS)
         if step.ask in (ASK_LOCK, ASK_TRY):
-            last = next((self.steps[j].kind for j in reversed(here)
-                         if self.steps[j].kind in (LOCK, UNLOCK)), UNLOCK)
-            kind, give_up = outcome(last == UNLOCK, step.ask, False, step.timed)
+            taken = on_lock.get(LOCK, 0) & ~without
+            free = taken <= on_lock.get(UNLOCK, 0) & ~without    # by the last of both
+            kind, give_up = outcome(free, step.ask, False, step.timed)
         else:
-            before = [(self.steps[j].label >> 1, self.steps[j].kind) for j in here]
+            there = sum(on_lock.values()) & ~without    # a step is of one kind
+            before = [(self.steps[j].label >> 1, self.steps[j].kind) for j in bits(there)]
             names = self._run.names
             kind, give_up = outcome_after(before, names.policies[step.lock], names.done[step.lock],
                                           step.label >> 1, step.ask, step.timed)
@@ -197,17 +228,17 @@ class HappensBefore(Strategy):
 
     def _would_race(self, step: Taken) -> list[Race]:
         needs = self._needs(step.label >> 1)
-        return self._find_races(len(self.steps), step, needs, self._here(step))
+        return self._find_races(len(self.steps), step, needs)
 
     def may_begin(self, first: Taken, rest: int, race: Race) -> bool:
         """Say whether *first* may begin a continuation of *rest* and *race*: is a weak initial."""
         role, step = first.label >> 1, race.step
-        own = next((i for i in self._of_role.get(role, ()) if rest >> i & 1), None)
-        if own is not None:
-            before = self._before[own] & rest & ~(1 << own)
-            return self.steps[own].label == first.label and not before
-        if any(rest >> i & 1 and self.dependent(first, self.steps[i])
-               for i in self._here(first)):
+        own = self._of_role.get(role, 0) & rest
+        if own:
+            begins = own & -own    # its first step there
+            i = begins.bit_length() - 1
+            return self.steps[i].label == first.label and not self._before[i] & rest & ~begins
+        if self._conflicting(first) & rest:
             return False
         if role == step.label >> 1:
             return first.label == step.label and not race.needs & rest
