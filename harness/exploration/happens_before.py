@@ -15,18 +15,18 @@ Sets of steps are bits of integers: step i is bit i.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import NamedTuple
 
 from .controlled_run import ControlledRun
-from .dependency import (ASK_LOCK, ASK_TRY, DEPENDS, DEPENDS_ANYWHERE, LOCK, START, STEPS, UNLOCK,
-                         outcome, outcome_after)
+from .dependency import (ASK_LOCK, ASK_TRY, DEPENDS, DEPENDS_ANYWHERE, LOCK, START, UNLOCK, outcome,
+                         outcome_after)
 from .stable_ids import Taken
 from .strategies import Strategy, first_difference
 
-
 _NONE: dict[int, frozenset[tuple[int, int]]] = {}
 _NO_STEPS: dict[int, int] = {}
+_ALL = range(START + 1)
 
 
 class Race(NamedTuple):
@@ -63,7 +63,6 @@ class HappensBefore(Strategy):
         self._known_after: dict[int, tuple[int, int]] = {}
         self._of_role: dict[int, int] = {}
         self._on_lock: dict[int, dict[int, int]] = {}    # lock -> kind -> the steps
-        self._harness_steps = {kind: 0 for kind in STEPS}    # on whatever
         self._births: dict[int, int] = {}
 
     def forget(self, length: int) -> None:
@@ -73,12 +72,10 @@ class HappensBefore(Strategy):
         for step in self.steps[length:]:
             self._of_role[step.label >> 1] &= kept
             self._on_lock[step.lock][step.kind] &= kept
-        for kind in STEPS:
-            self._harness_steps[kind] &= kept
         for list_ in (self.steps, self._before, self.races):
             del list_[length:]
         self._known_after = {i: (min(known, length), mask & kept)
-                       for i, (known, mask) in self._known_after.items() if i < length}
+                             for i, (known, mask) in self._known_after.items() if i < length}
 
     def learn(self, run: ControlledRun, moves: list[list[int]]) -> None:
         """Take in the new steps of *run*, chosen of *moves*: what happens before what, races."""
@@ -92,7 +89,7 @@ class HappensBefore(Strategy):
 
     def _add(self, i: int, step: Taken) -> None:
         needs = self._needs(step.label >> 1)
-        before = self._past(step, needs)
+        before = self.past(step)
         # Races first: what is on the lock, and comes after it, is still without this one.
         races = self._find_races(i, step, needs)
         if step.timed:
@@ -104,29 +101,20 @@ class HappensBefore(Strategy):
         self._of_role[step.label >> 1] = self._of_role.get(step.label >> 1, 0) | bit
         on_lock = self._on_lock.setdefault(step.lock, {})
         on_lock[step.kind] = on_lock.get(step.kind, 0) | bit
-        if step.kind in STEPS:
-            self._harness_steps[step.kind] |= bit
 
     def after(self, i: int) -> int:
-        """Return the steps that happen after step *i*, with itself.
-
-        It is asked of few: to keep it for all would take a time that is quadratic in the steps.
-        """
+        """Return the steps that happen after step *i*, with itself; it is asked of few."""
         known, mask = self._known_after.get(i, (i, 0))
-        length, before = len(self._before), self._before
-        if known < length:
-            for j in range(known, length):
-                if before[j] >> i & 1:
-                    mask |= 1 << j
-            self._known_after[i] = length, mask
+        for j, before in enumerate(self._before[known:], known):
+            if before >> i & 1:
+                mask |= 1 << j
+        self._known_after[i] = len(self._before), mask
         return mask
 
     def past(self, step: Taken) -> int:
         """Return the steps that happen before *step*, which may be the next."""
-        return self._past(step, self._needs(step.label >> 1))
-
-    def _past(self, step: Taken, needs: int) -> int:
-        before, left = needs, self._conflicting(step) & ~needs
+        before = self._needs(step.label >> 1)
+        left = self._conflicting(step) & ~before
         while left:    # the last first: it has most of the others before it
             before |= self._before[left.bit_length() - 1]
             left &= ~before
@@ -134,24 +122,22 @@ class HappensBefore(Strategy):
 
     def _conflicting(self, step: Taken) -> int:
         """Return the steps on which *step* depends, but for those of its own role."""
-        depends, found = DEPENDS[step.kind], 0
-        unknown = step.lock in self.unknown
-        for kind, mask in self._on_lock.get(step.lock, _NO_STEPS).items():
-            if unknown or kind in depends:
-                found |= mask
-        for kind in DEPENDS_ANYWHERE[step.kind]:
-            found |= self._harness_steps[kind]
-        return found | self._by_starts(step) if self.starts else found
+        return self._here(step, _ALL if step.lock in self.unknown else DEPENDS[step.kind])
 
-    def _here(self, step: Taken) -> int:
+    def _here(self, step: Taken, kinds: Container[int] = _ALL) -> int:
         """Return the steps on what *step* is on; all that it, done otherwise, can depend on are
         among them.
+
+        Args:
+            kinds: which of those on the very same.
         """
         found = 0
-        for mask in self._on_lock.get(step.lock, _NO_STEPS).values():
-            found |= mask
+        for kind, mask in self._on_lock.get(step.lock, _NO_STEPS).items():
+            if kind in kinds:
+                found |= mask
         for kind in DEPENDS_ANYWHERE[step.kind]:
-            found |= self._harness_steps[kind]
+            for on_lock in self._on_lock.values():
+                found |= on_lock.get(kind, 0)
         return found | self._by_starts(step) if self.starts else found
 
     def _by_starts(self, step: Taken) -> int:
