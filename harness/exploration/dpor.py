@@ -162,8 +162,7 @@ class Reduced(CutOffs):
         while nodes:
             node = nodes[-1]
             done = node.tree.pop(0)
-            # Before `forget`: it sleeps as what it was when it was taken, not as it was planned.
-            node.sleep[done.step.label] = self.steps[len(nodes) - 1]
+            node.sleep[done.step.label] = done.step
             node.tried += 1
             if node.tree:
                 break

@@ -32,14 +32,11 @@ _ALL = range(START + 1)
 class Race(NamedTuple):
     """Step *later* could have come before step *earlier*.
 
-    Attributes:
-        needs: the steps that must precede it in any case.
-        step: what it would be there.
+    `step`: what it would be there.
     """
 
     earlier: int
     later: int
-    needs: int
     step: Taken
 
 
@@ -173,7 +170,7 @@ class HappensBefore(Strategy):
             left ^= 1 << j
             other, instead = self.steps[j], self._there(step, self.after(j))
             if instead and (self.dependent(other, instead) or self.dependent(other, step)):
-                races.append(Race(j, i, needs, instead))
+                races.append(Race(j, i, instead))
                 if covers:    # what happens before one that it races with
                     left &= ~self._before[j]
         return races
@@ -183,7 +180,7 @@ class HappensBefore(Strategy):
         other = step._replace(label=step.label ^ 1)
         instead = self._there(other, 0)
         if instead is not None and other.label in self._moves[i]:
-            return [Race(i, i, needs, instead)]
+            return [Race(i, i, instead)]
         return self._find_races(i, other, needs)
 
     def _there(self, step: Taken, without: int) -> Taken | None:
@@ -227,7 +224,7 @@ class HappensBefore(Strategy):
         if self._conflicting(first) & rest:
             return False
         if role == step.label >> 1:
-            return first.label == step.label and not race.needs & rest
+            return first.label == step.label    # all that must precede it is before the race
         return not self.dependent(first, step)
 
     def dependent(self, a: Taken, b: Taken) -> bool:

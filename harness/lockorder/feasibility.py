@@ -194,12 +194,10 @@ class _Case:
         record = self._record
         differing = [role for role in paths if len(record.paths[role]) > 1]
         choosing = [role for role in paths if role in record.choosing]
-        several = [role for role in paths if role in record.several]
         return "; ".join([
             *(f"{role} did not do the same in every run" for role in differing),
             *(f"{role} asks with a way out, and may go on otherwise" for role in choosing
-              if role not in differing),
-            *(f"{role} was more than one thread" for role in several)])
+              if role not in differing)])
 
     def _excluded(self) -> bool:
         """Say whether two roles of the cycle would hold what lets but one of them in."""

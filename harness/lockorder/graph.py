@@ -82,7 +82,6 @@ class Recorded:
         done: wait -> how many would have passed from the start.
         pooled: threads that take their work from a queue.
         choosing: roles that asked with a way out: what they do next may depend on the answer.
-        several: roles that were more than one thread.
         declared: the classes of which the scenario says something.
         exempt, novalidate: class -> why nothing is said about it, by us or by the validator of the
             kernel.
@@ -104,7 +103,6 @@ class Recorded:
         self.done: dict[str, float] = {}
         self.pooled: set[str] = set()
         self.choosing: set[str] = set()
-        self.several: set[str] = set()
         self.declared: set[str] = set()
         self.exempt: dict[str, str] = {}
         self.novalidate: dict[str, str] = {}
@@ -148,10 +146,7 @@ class LockOrder(Recorded, Observer):
     # -- the six events -------------------------------------------------------------------
 
     def role_start(self, task: Task) -> None:
-        role = self._role(task)
-        if role.begun:
-            self.several.add(task.name)
-        role.begun, root = True, role.root
+        root = self._role(task).root
         self._positions[task] = Position(root, root)
 
     def lock_acquire(self, task: Task, lock: Node, mode: str) -> None:
@@ -326,7 +321,7 @@ class LockOrder(Recorded, Observer):
         at = node.parent
         for hold in reversed(above):
             if hold.key not in at.above:
-                at.above[hold.key] = replace(hold, parent=at, asked=False, tried=False, above={})
+                at.above[hold.key] = replace(hold, parent=at, asked=False, above={})
             at = at.above[hold.key]
         return at
 

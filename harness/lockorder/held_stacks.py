@@ -75,10 +75,7 @@ class Stack:
 
 @dataclass(slots=True)
 class Position:
-    """Where a thread stands in the tree of its role: what it holds, and what it asked for last.
-
-    Threads of one name are one role; where each stands is its own.
-    """
+    """Where a thread stands in the tree of its role: what it holds, and what it asked for last."""
 
     stack: Stack
     asked: Stack
@@ -93,7 +90,7 @@ class Role:
         self.began = 0            # where the section under way begins in `acts`
         self.plain = True         # no wait in it: a repetition tells nothing new
         self.seen: set[tuple[Act, ...]] = set()
-        self.cut = self.begun = False
+        self.cut = False
         self.bound = 2 * MOST_OPERATIONS    # on `acts` while a section does not end
         self.waits: tuple[int, Act] | None = None   # how much was done at its last wait, and which
         self.root = Stack(self, self.acts.append, _NONE, Place("", "", "", ()), None, _NONE)

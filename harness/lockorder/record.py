@@ -45,7 +45,7 @@ class Record(Recorded):
 
     def _add(self, order: LockOrder) -> None:
         for name in ("classes", "kinds", "labels", "joins", "exempt", "novalidate", "done",
-                     "policies", "pooled", "declared", "refused", "cut", "choosing", "several",
+                     "policies", "pooled", "declared", "refused", "cut", "choosing",
                      "loose"):
             getattr(self, name).update(getattr(order, name))
         for name in ("edges", "asks", "nestings"):     # of each kind the first is kept

@@ -1,0 +1,61 @@
+"""What a role must have before it ends a wait, which is an edge of the order like any other."""
+
+import pytest
+from lock_programs import statuses
+
+from harness import Completion, Mutex, RWSemaphore, predict
+
+
+def nested(*locks):
+    for lock in locks:
+        lock.acquire()
+    for lock in reversed(locks):
+        lock.release()
+
+
+def tried(lock, done):
+    if lock.acquire(False):
+        lock.release()
+    done.complete()
+    nested(lock)
+
+
+def asked_within_a_limit(lock, done):
+    if lock.acquire(timeout=5):
+        lock.release()
+    done.complete()
+    nested(lock)
+
+
+def asked_after(lock, done):
+    done.complete()
+    nested(lock)
+
+
+def asked_before(lock, done):
+    nested(lock)
+    done.complete()
+
+
+def asked_between(lock, done):
+    done.complete()
+    nested(lock)
+    done.complete()
+
+
+@pytest.mark.parametrize("ends, found", [
+    (tried, {}), (asked_within_a_limit, {}), (asked_after, {}),
+    (asked_before, {"done -> m -> done": "forced"}),
+    (asked_between, {"done -> m -> done": "guarded"})])    # the first call lets the wait pass
+def test_lock_leads_to_an_end_if_it_is_asked_for_before_without_a_way_out(ends, found):
+    """The other waits with the lock in hand."""
+    def world():
+        lock, done = Mutex("m"), Completion("done")
+
+        def waits():
+            with lock:
+                done.wait()
+
+        return {"ends": lambda: ends(lock, done), "waits": waits}
+
+    assert statuses(predict(world)) == found
