@@ -12,7 +12,7 @@ from harness.exploration.dependency import (
     QUEUEING, READ, REINIT, UP_READ, UP_WRITE, WRITE, outcome_after)
 from harness.exploration.stable_ids import Names
 from harness.exploration.strategies import Random
-from harness.locks.rwsem_policy import POLICIES
+from harness.locks.policies import POLICIES
 from harness.runtime.building import build
 from harness.runtime.workers import Workers
 

@@ -3,7 +3,7 @@
 import pytest
 from lock_programs import statuses
 
-from harness import Completion, Mutex, RWSemaphore, predict
+from harness import Completion, Mutex, predict
 
 
 def nested(*locks):
