@@ -14,13 +14,13 @@ from pcimodel.workqueue import WorkStruct
 PF = "0000:01:00.0"
 
 
-def boot(tree, sriov=None, second=None, **world):
+def boot(tree, sriov=None, second=None, awaits=(), **world):
     """Boot a machine with a network card, a disk and a switch; its kworkers stay until they are
     waited for.
     """
 
     class Observable(tree):
-        awaited = frozenset()   # names of work items that do not end before someone waits for them
+        awaited = frozenset(awaits)    # names of work items that end once someone waits for them
 
         def process_one_work(self, worker, work):
             func = work.func
@@ -49,6 +49,12 @@ def boot(tree, sriov=None, second=None, **world):
 def find(kernel, name):
     """Return the device of that name, without a reference."""
     return next(dev for dev in kernel.for_each_pci_dev() if dev.name == name)
+
+
+def until_it_runs(work):
+    """Let the other threads go on until a kworker has *work*."""
+    while work.worker is None:
+        pass
 
 
 def settle():
@@ -125,11 +131,21 @@ def vfs_that_fail(tree):
     settle()
 
 
+def turn_on_until_vfs_are_added(kernel):
+    """Turn two VFs on; where a kworker adds them, it is about to, and ends when it is waited for:
+    one that has not begun is taken off its list, and nobody waits.
+    """
+    pf = find(kernel, PF)
+    kernel.sriov_numvfs_store(pf, "2")
+    if hasattr(pf.sriov, "add_work"):
+        until_it_runs(pf.sriov.add_work)
+
+
 def disable_while_vfs_are_added(tree):
     kernel = boot(tree)
     kernel.awaited = {"iov->add_work"}
     kernel.pci_register_driver(drivers.igb(kernel))
-    kernel.sriov_numvfs_store(find(kernel, PF), "2")
+    turn_on_until_vfs_are_added(kernel)
     kernel.sriov_numvfs_store(find(kernel, PF), "0")
     settle()
 
@@ -140,7 +156,7 @@ def unplug_while_vfs_are_added(tree):
     igb.remove = lambda pdev: None     # a driver that leaves its VFs on
     kernel.awaited = {"iov->add_work"}
     kernel.pci_register_driver(igb)
-    kernel.sriov_numvfs_store(find(kernel, PF), "2")
+    turn_on_until_vfs_are_added(kernel)
     kernel.remove_store(find(kernel, PF), "1")
     settle()
 
@@ -168,8 +184,7 @@ def recovery_by_firmware(tree):
 
 
 def probe_on_a_worker(tree):
-    kernel = boot(tree, probe_on_worker=True)
-    kernel.awaited = {"wfc.work"}
+    kernel = boot(tree, awaits={"wfc.work"}, probe_on_worker=True)
     kernel.pci_register_driver(drivers.igb(kernel, max_vfs=1))
     settle()
 
@@ -180,8 +195,7 @@ def work_items(tree):
     kernel.awaited = {"work"}
     for wait in kernel.flush_work, kernel.cancel_work_sync:
         kernel.schedule_work(work)
-        while work.worker is None:
-            pass    # until a kworker has it
+        until_it_runs(work)
         wait(work)
     settle()
 
