@@ -890,6 +890,32 @@ def test_schedules_are_counted_anew_when_two_locks_turn_out_to_share_a_name():
     assert reduced.coverage["verdicts"] == plain.coverage["verdicts"] == {"clean": 4, "deadlock": 2}
 
 
+def test_schedules_are_counted_anew_where_the_search_turns_out_to_go_round():
+    """x has a first, or y: then x comes later, or waits, or its limit runs out and it waits again.
+    That it can is seen after the first schedule.
+    """
+    def world():
+        a = Mutex("a")
+
+        def x():
+            while not a.acquire(timeout=1):
+                pass
+            a.release()
+
+        def y():
+            with a:
+                pass
+
+        def check():
+            raise KeyError("always")
+
+        return Scenario({"x": x, "y": y}, check=check)
+
+    for strategy in ("dpor", "dfs"):
+        covered = explore(world, strategy=strategy, all=True, engine=False).coverage
+        assert (covered["schedules"], covered["verdicts"]) == (4, {"error": 4})
+
+
 def test_a_role_may_be_called_like_a_thread_that_another_starts():
     def world():
         a, b = Mutex("a"), Mutex("b")
