@@ -37,7 +37,7 @@ def in_another_process():
     """Return a function that runs this Python on some arguments, elsewhere, and returns what came
     of it.
     """
-    def call(*arguments, cwd=HERE / "harness", timeout=20, **more):
+    def call(*arguments, cwd=HERE / "harness", timeout=120, **more):
         path = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
         return subprocess.run([sys.executable, *arguments], cwd=cwd, timeout=timeout, text=True,
                               capture_output=True, env={**os.environ, "PYTHONPATH": path}, **more)

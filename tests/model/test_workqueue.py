@@ -26,7 +26,7 @@ class Gate:
     def func(self, work):
         self.runs.append(threading.current_thread().name)
         self.begun.set()
-        assert self.open.wait(10)
+        assert self.open.wait(120)
 
 
 def in_thread(function, *arguments):
@@ -89,7 +89,7 @@ def test_worker_of_its_own_runs_the_queue_in_order_and_comes_back(kernel):
 def test_work_queued_while_it_runs_runs_once_more_and_never_beside_itself(kernel):
     gate = Gate()
     kernel.schedule_work(gate.work)
-    gate.begun.wait(10)
+    gate.begun.wait(120)
     assert kernel.queue_work_on(5, gate.work) and not kernel.schedule_work(gate.work)
     other = WorkStruct("other", lambda work: None)
     kernel.queue_work_on(5, other)
@@ -103,21 +103,21 @@ def test_work_queued_while_it_runs_runs_once_more_and_never_beside_itself(kernel
 def test_work_never_waits_behind_a_blocked_one(kernel):
     gate, ran = Gate(), threading.Event()
     kernel.schedule_work(gate.work)
-    gate.begun.wait(10)
+    gate.begun.wait(120)
     kernel.schedule_work(WorkStruct("other", lambda work: ran.set()))
-    assert ran.wait(10)
+    assert ran.wait(120)
     gate.open.set()
 
 
 def test_pool_starts_a_worker_for_each_item_that_would_wait(kernel, monkeypatch):
     gates, go, worker_thread = [Gate(f"gate{n}") for n in range(3)], threading.Event(), \
         Worker.worker_thread
-    monkeypatch.setattr(Worker, "worker_thread", lambda self: go.wait(10) and worker_thread(self))
+    monkeypatch.setattr(Worker, "worker_thread", lambda self: go.wait(120) and worker_thread(self))
     for gate in gates:
         kernel.schedule_work(gate.work)
     go.set()
     for gate in gates:
-        assert gate.begun.wait(10)
+        assert gate.begun.wait(120)
     assert len({gate.runs[0] for gate in gates}) == 3
     for gate in gates:
         gate.open.set()
@@ -138,7 +138,7 @@ def test_flush_of_idle_work_returns_at_once(kernel):
 def test_flush_waits_for_the_instance_that_runs(kernel):
     gate = Gate()
     kernel.schedule_work(gate.work)
-    gate.begun.wait(10)
+    gate.begun.wait(120)
     thread, answers = in_thread(kernel.flush_work, gate.work)
     flusher_waits(gate.work)
     assert answers == []
@@ -173,7 +173,7 @@ def test_cancel_takes_pending_work_off_and_wakes_its_flusher(kernel):
 def test_cancel_waits_for_running_work_and_keeps_it_from_being_queued(kernel):
     gate = Gate()
     kernel.schedule_work(gate.work)
-    gate.begun.wait(10)
+    gate.begun.wait(120)
     thread, answers = in_thread(kernel.cancel_work_sync, gate.work)
     flusher_waits(gate.work)
     assert kernel.schedule_work(gate.work) is False and answers == []
@@ -187,7 +187,7 @@ def test_cancel_waits_for_running_work_and_keeps_it_from_being_queued(kernel):
 def test_cancel_of_work_that_runs_and_is_pending_drops_the_second_run(kernel):
     gate = Gate()
     kernel.schedule_work(gate.work)
-    gate.begun.wait(10)
+    gate.begun.wait(120)
     kernel.schedule_work(gate.work)
     thread, answers = in_thread(kernel.cancel_work_sync, gate.work)
     flusher_waits(gate.work)
@@ -199,7 +199,7 @@ def test_cancel_of_work_that_runs_and_is_pending_drops_the_second_run(kernel):
 def test_waiter_knows_who_runs_the_work(kernel):
     gate, worker = Gate(), kernel.create_worker(1)
     kernel.schedule_work(gate.work)
-    gate.begun.wait(10)
+    gate.begun.wait(120)
     assert kernel._who_runs(gate.work).name == gate.runs[0]
     gate.open.set()
     later = WorkStruct("later", print)

@@ -294,7 +294,7 @@ def test_ctrl_c_ends_with_status_130_and_a_report_of_who_waited_for_whom(ctrl_c_
     try:
         assert child.stderr.readline() == "both are queued\n"
         child.send_signal(signal.SIGINT)
-        out, err = child.communicate(timeout=20)
+        out, err = child.communicate(timeout=120)
     finally:
         child.kill()
     assert (child.returncode, "one waits for lock (exclusive)" in out,

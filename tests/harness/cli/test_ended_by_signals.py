@@ -59,7 +59,7 @@ def test_signal_ends_a_command_with_what_was_found_so_far_in_the_file_too(comman
         for _ in range(2):
             child.send_signal(getattr(signal, name))
     for name, child in children.items():
-        out, err = child.communicate(timeout=20)
+        out, err = child.communicate(timeout=120)
         data = json.loads((tmp_path / name).read_text())
         assert (child.returncode, "one waits for lock (exclusive)" in out, "Traceback" in err,
                 data["interrupted"], data["verdict"]) == (
@@ -70,7 +70,7 @@ def test_result_on_standard_output_is_one_object_when_interrupted_too(command):
     child = command("run", "small_worlds:waits_outside", "--timeout", "50", "--json", "-")
     assert child.stderr.readline() == "both are queued\n"
     child.send_signal(signal.SIGTERM)
-    out, err = child.communicate(timeout=20)
+    out, err = child.communicate(timeout=120)
     assert (child.returncode, json.loads(out)["interrupted"], err) == (143, True, "\ninterrupted\n")
 
 
@@ -93,7 +93,7 @@ def test_signal_ends_a_command_at_once_while_its_modules_load(command, tmp_path)
         assert child.stderr.readline() == "loading\n"
         child.send_signal(getattr(signal, name))
     for (module, name), child in children.items():
-        out, err = child.communicate(timeout=20)
+        out, err = child.communicate(timeout=120)
         assert (child.returncode, out, err) == (SIGNALS[name], "", "\ninterrupted\n"), module
 
 
@@ -101,7 +101,7 @@ def test_command_that_was_asked_to_end_waits_for_no_pool(command):
     child = command("run", "ending_worlds:waits_beside_a_pool", "--timeout", "50")
     assert child.stderr.readline() == "waits\n"
     child.send_signal(signal.SIGTERM)
-    out, err = child.communicate(timeout=20)
+    out, err = child.communicate(timeout=120)
     assert (child.returncode, "INCONCLUSIVE: interrupted" in out, err) == (143, True, ""), out
 
 
@@ -115,14 +115,14 @@ def test_processes_of_an_exploration_end_with_the_command(command):
     for child, (kill, number, status) in zip(children, ways):
         forked = set(map(int, child.stderr.readline().split()))
         kill(child.pid, number)
-        out, err = child.communicate(timeout=20)
+        out, err = child.communicate(timeout=120)
         assert (child.returncode, "Traceback" in err) == (status, False), (number, kill, out, err)
         assert len(forked - {child.pid}) == 2 and all(map(_is_gone, forked))
 
 
 def test_process_of_an_exploration_is_ended_by_what_would_end_it_in_a_call(command):
     child = command("explore", "ending_worlds:ends_its_process", "--fresh")
-    out, err = child.communicate(timeout=20)
+    out, err = child.communicate(timeout=120)
     assert (child.returncode, "(signal 15)" in out, err) == (1, True, ""), out
 
 

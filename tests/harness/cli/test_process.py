@@ -40,7 +40,7 @@ def commands():
         done = []
         for child in children:
             try:
-                out, err = child.communicate(timeout=30)
+                out, err = child.communicate(timeout=120)
             finally:
                 with suppress(ProcessLookupError):
                     os.killpg(child.pid, signal.SIGKILL)

@@ -28,7 +28,7 @@ def test_it_says_so_on_one_line_that_ends_with_the_command(monkeypatch):
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setattr(waiting, "SILENT", 0.001)
     with told_to_wait("run x:y"):
-        assert terminal.told.wait(20)
+        assert terminal.told.wait(120)
     text = terminal.getvalue()
     assert text.startswith("\rrun x:y: at work for 0 s") and text.endswith(" \n")
 

@@ -805,7 +805,7 @@ def test_who_waits_outside_while_another_stands_at_a_step_is_judged(shared):
         threads.append(threading.current_thread())
         with Mutex("m"):
             pass
-        go.wait(10)
+        go.wait(120)
 
     def stands():
         if shared:

@@ -58,12 +58,12 @@ def test_to_look_where_threads_are_keeps_nothing_alive_that_they_have():
         thing = _Thing()
         things.append(weakref.ref(thing))
         there.set()
-        go.wait(10)
+        go.wait(120)
 
     things = []
     thread = threading.Thread(target=other)
     thread.start()
-    assert there.wait(10)
+    assert there.wait(120)
     before = gc.isenabled()
     gc.disable()
     try:

@@ -160,7 +160,7 @@ def test_a_child_that_a_factory_forks_may_call():
 
 
 def test_calls_side_by_side_in_threads_of_ones_own_are_as_alone(at_once):
-    inside = threading.Barrier(3, timeout=20)
+    inside = threading.Barrier(3, timeout=120)
 
     def meets():
         lock = Mutex("lock")

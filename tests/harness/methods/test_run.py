@@ -359,7 +359,7 @@ def in_step(parties, monkeypatch):
     together = threading.Barrier(parties)
 
     def give_way(seconds):
-        together.wait(20)
+        together.wait(120)
 
     monkeypatch.setattr(noise.time, "sleep", give_way)
 

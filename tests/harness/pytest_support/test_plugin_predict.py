@@ -573,7 +573,7 @@ def test_thread_that_outlives_its_test_waits_for_a_mutex_as_outside_any_run():
     watch(lambda: thread.start())
     over.set(), tried.wait()
     mutex.release()
-    thread.join(5)
+    thread.join(120)
     assert got == ["mutex"]
 
 

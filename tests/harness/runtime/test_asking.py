@@ -60,7 +60,7 @@ def test_a_lambda_that_returns_false_in_some_schedule_is_a_violation_with_its_pl
 def test_the_commands_hear_it_too(command, status, monkeypatch, capsys):
     """Whoever gives way lets the other do the same: both read before either writes."""
     together = threading.Barrier(2)
-    monkeypatch.setattr(noise.time, "sleep", lambda seconds: together.wait(20))
+    monkeypatch.setattr(noise.time, "sleep", lambda seconds: together.wait(120))
     assert main([command, "test_asking:deposits"]) == status
     assert ("it returned False: lambda at " in capsys.readouterr().out) == (status == 1)
 

@@ -193,12 +193,12 @@ def test_calls_side_by_side_leave_it_off_until_the_last_has_ended():
     began, may_end, seen = threading.Event(), threading.Event(), []
 
     def runs_freely():
-        run(world_that(lambda: (began.set(), may_end.wait(30), seen.append(parking._automatic))),
+        run(world_that(lambda: (began.set(), may_end.wait(120), seen.append(parking._automatic))),
             runs=1)
 
     thread = threading.Thread(target=runs_freely)
     thread.start()
-    assert began.wait(30)
+    assert began.wait(120)
     explore(world_that(lambda: seen.append(parking._automatic)), max_schedules=1, engine=False)
     assert (gc.isenabled is collector._plain_isenabled, parking._automatic) == (False, True)
     may_end.set()

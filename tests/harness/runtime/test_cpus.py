@@ -14,7 +14,7 @@ from harness import Mutex, ScenarioError, Verdict, explore, run, stress
 from harness.runtime import cpus
 from harness.runtime.process_state import settled
 
-LIMIT = 20.0    # seconds
+LIMIT = 120.0    # seconds
 here = threading.get_native_id
 pytestmark = pytest.mark.skipif(not hasattr(os, "sched_setaffinity") or not hasattr(os, "fork"),
                                 reason="no affinity here")

@@ -519,7 +519,7 @@ def test_a_role_stuck_outside_is_named_beside_a_deadlock_too(timed_out):
 
 
 def test_two_runs_go_on_side_by_side_and_do_not_see_each_other():
-    inside, results = threading.Barrier(2, timeout=20), {}
+    inside, results = threading.Barrier(2, timeout=120), {}
 
     def world():
         scenario = small_worlds.abba()

@@ -26,7 +26,7 @@ from harness.runtime.workers import Baton
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 START, JOIN = threading.Thread.start, threading.Thread.join
 SWITCH = sys.getswitchinterval()
-LIMIT = 10.0    # seconds: a child that takes longer hangs
+LIMIT = 120.0    # seconds: a child that takes longer hangs
 
 
 def in_child(body):

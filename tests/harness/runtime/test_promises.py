@@ -457,7 +457,7 @@ def late(what):
 
     def acquire(task, mutex, mode):
         if task.name == "late":
-            fallen.wait(20)
+            fallen.wait(120)
             what(task)
 
     def end(task):
@@ -588,7 +588,7 @@ def test_two_runs_that_deadlock_with_each_other_both_end():
     calls = [outside(lambda: call("left", role(a, b, has_a, has_b))),
              outside(lambda: call("right", role(b, a, has_b, has_a)))]
     for thread in calls:
-        thread.join(20)
+        thread.join(120)
     found = next(result for result in results if result.verdict is Verdict.DEADLOCK)
     assert (len(results), {leg["role"]: leg["wants"] for leg in found.cycle},
             a.locked(), b.locked()) == (2, {"left": "b", "right": "a"}, False, False)
@@ -606,7 +606,7 @@ def test_a_time_limit_below_zero_is_no_wait_at_all(inside):
         if inside:
             run(lambda: {"asks": asks}, runs=1)
         else:
-            outside(asks).join(5)
+            outside(asks).join(120)
     assert story == [False, False, False]
 
 

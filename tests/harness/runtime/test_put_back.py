@@ -137,10 +137,10 @@ def test_after_calls_side_by_side_that_end_in_the_order_in_which_they_began(firs
         if not worlds[which]:
             worlds[which].append(1)
             if which == "first":
-                began.wait(20)
+                began.wait(120)
             else:
                 began.set()
-                ended.wait(20)
+                ended.wait(120)
         return crosswise()
 
     def whole():

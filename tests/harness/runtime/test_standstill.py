@@ -335,7 +335,7 @@ def played(kind, call):
     finally:
         role.end()
         if role.thread is not None:
-            role.thread.join(10)
+            role.thread.join(120)
             assert not role.thread.is_alive()
 
 

@@ -184,7 +184,7 @@ def test_a_subclass_with_a_run_method_of_its_own_joins_the_run():
 
 
 def test_runs_side_by_side_keep_their_threads_apart_and_put_everything_back_once():
-    inside, results = threading.Barrier(2, timeout=20), {}
+    inside, results = threading.Barrier(2, timeout=120), {}
 
     def world(name):
         lock = Mutex(f"lock of {name}")
