@@ -61,8 +61,13 @@ class Ways(ByTurns):
             if state in self._seen or state in self.known:
                 return -1
             self._seen.add(state)
-            self._states[depth - self.since:] = [state]
+            self._states.append(state)
         return super().choose(run, moves)
+
+    def advance(self, run: Any) -> bool:
+        more = super().advance(run)
+        del self._states[len(self._path) - self.since:]
+        return more
 
     def settle(self, leads_out: bool) -> bool:
         """Take note of what was found out, and return it."""

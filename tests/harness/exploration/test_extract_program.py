@@ -214,3 +214,14 @@ def test_completions_that_count_and_are_made_new_are_in_the_program():
 
     assert engine(lambda: world(False)) == "clean (all 6 states)"    # before each, and at the end
     assert explore(lambda: world(True)).verdict.value == "hang"
+
+
+@pytest.mark.parametrize("last, word", [("reinit", "hang"), ("complete", "clean"),
+                                        ("complete_all", "clean")])
+def test_last_operation_of_all_is_in_the_program_as_what_it_was(last, word):
+    """Only a completion that is made new can let somebody wait for ever: before he waits."""
+    def world():
+        done = Completion("done")
+        return {"first": done.complete_all, "waits": done.wait, "last": getattr(done, last)}
+
+    assert engine(world).startswith(f"{word} (all ")

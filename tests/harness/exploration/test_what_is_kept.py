@@ -163,3 +163,19 @@ def test_who_falls_is_below_all_and_priorities_are_drawn_anew():
     assert lowest != first and way._priority[lowest] < 0
     way.begin()
     assert way._priority == {}
+
+
+def test_two_failures_are_the_same_only_if_the_same_roles_wait():
+    """One and another, or one and a third, wait for each other, for the same two locks."""
+    def world():
+        a, b = Mutex("a"), Mutex("b")
+
+        def takes(first, second):
+            def role():
+                with first, second:
+                    pass
+            return role
+
+        return {"one": takes(a, b), "two": takes(b, a), "three": takes(b, a)}
+
+    assert explore(world, all=True).coverage["distinct_reports"] == 2

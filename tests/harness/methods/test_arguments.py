@@ -67,3 +67,27 @@ def test_gate_of_classes_excludes_unless_both_legs_only_read_it(first_mode, seco
         return {"one": role(first_mode, a1, b1), "two": role(second_mode, b2, a2)}
 
     assert statuses(predict(world)) == status
+
+
+@pytest.mark.parametrize("without_it, status", [(False, GUARDED), (True, UNCONFIRMED)])
+def test_gate_excludes_only_if_each_request_was_made_inside_it(without_it, status):
+    """The first locks so twice, perhaps once without the gate; the second waits for its end, and
+    looks about besides.
+    """
+    def world():
+        a, b, gate, go = Mutex("a"), Mutex("b"), Mutex("gate"), Completion("go")
+
+        def first():
+            nested(gate, a, b)
+            nested(*([] if without_it else [gate]), a, b)
+            go.complete()
+
+        def second():
+            go.wait()
+            nested(gate, b, a)
+            if go.wait(0):
+                go.complete()
+
+        return {"first": first, "second": second}
+
+    assert statuses(predict(world)) == status
