@@ -190,10 +190,12 @@ def test_every_assertion_is_seen_to_fail():
 
 
 @pytest.mark.parametrize("machine, pf, vf_bus, error", [
-    ("two-ports", PF, 1, (PF, False, [PF])), ("switch", "0000:03:00.0", 3,
-                                              ("0000:03:00.0", False, ["0000:03:00.0"])),
-    ("shared-slot", PF, 1, (PF, False, [PF, "0000:01:00.1"])), ("far-vfs", PF, 2, (PF, False, [PF])),
-    ("port-error", PF, 1, ("0000:00:03.0", False, [PF])), ("fatal-error", PF, 1, (PF, True, [PF]))])
+    ("two-ports", PF, 1, (PF, False, [PF])),
+    ("switch", "0000:03:00.0", 3, ("0000:03:00.0", False, ["0000:03:00.0"])),
+    ("shared-slot", PF, 1, (PF, False, [PF, "0000:01:00.1"])),
+    ("far-vfs", PF, 2, (PF, False, [PF])),
+    ("port-error", PF, 1, ("0000:00:03.0", False, [PF])),
+    ("fatal-error", PF, 1, (PF, True, [PF]))])
 def test_machine_is_what_it_says(machine, pf, vf_bus, error):
     world = World(V4_14, "writer", None, machine=machine)
     world.load_igb()
