@@ -10,10 +10,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import checking, garbage, killing, mutating, oracle, side_by_side, stopping
-from benchmarks.worlds import recovery
+from benchmarks import (checking, garbage, killing, limits, mutating, oracle, permits, side_by_side,
+                        stopping)
+from benchmarks.worlds import dining, recovery
 from harness import ScenarioError, Verdict, explore
 from harness.exploration.dpor import Reduced
+from harness.exploration.strategies import DepthFirst
 
 FULL, LITTLE = 1, 0.001
 
@@ -44,6 +46,49 @@ def engine_that_sees_a_part(patch):
     recovery_alone(patch)
     plain = checking.search
     patch.setattr(checking, "search", lambda program: replace(plain(program), complete=False))
+
+
+def engine_of_other_places(patch):
+    """It says that somebody waits, as is true, and not where."""
+    recovery_alone(patch)
+    elsewhere = SimpleNamespace(places=frozenset({("nobody", 0)}))
+    plain = checking.search
+    patch.setattr(checking, "search",
+                  lambda program: replace(plain(program), deadlocks=(elsewhere,)))
+
+
+def engine_of_another_word(patch):
+    recovery_alone(patch)
+    plain = checking.search
+    patch.setattr(checking, "search", lambda program: replace(plain(program), verdict="clean"))
+
+
+def oracle_that_counts_otherwise(patch):
+    recovery_alone(patch)
+    patch.setattr(oracle.module("brute"), "count_schedules", lambda program: (1, 0))
+
+
+def reduced_not_at_all(patch):
+    recovery_alone(patch)
+    patch.setattr(checking, "Reduced", DepthFirst)
+
+
+def programs_without_deadlocks(patch):
+    patch.setattr(oracle, "random_programs", lambda seed: iter([[dining(2, ordered=True)]] * 2))
+    patch.setattr(checking, "PROGRAMS", 1)
+
+
+def cases_alike(where, name, constant, **case):
+    """Have all cases of a check come to the same."""
+    def control(patch):
+        patch.setattr(oracle.module(name), "compare" if "early" not in case else "compare_early",
+                      lambda seed: case.get("early") or SimpleNamespace(seed=seed, **case))
+        patch.setattr(where, constant, 1)
+    return control
+
+
+COUNTS = SimpleNamespace(begun=1, rounds=0)
+NO_DIFFERENCE = {"differs": [], "has": {}, "stuck": 0, "plain": 1}
 
 
 def requests_at_the_end_overlooked(patch):
@@ -151,18 +196,43 @@ def finds(verdict):
 CONTROLS = {
     "programs": [(LITTLE, 8, blind_engine, ["the engine says"]),
                  (LITTLE, 8, engine_that_sees_a_part, ["the engine says"]),
+                 (LITTLE, 8, engine_of_other_places, ["the engine says"]),
+                 (LITTLE, 8, engine_of_another_word, ["the engine says clean"]),
+                 (LITTLE, 8, oracle_that_counts_otherwise, ["the oracle (1, 0)"]),
+                 (LITTLE, 8, reduced_not_at_all, ["the reduced search begins"]),
+                 (LITTLE, 8, programs_without_deadlocks, ["too few deadlock"]),
                  (LITTLE, 8, requests_at_the_end_overlooked,
                   ["the reduced search finds other classes"])],
     "scenarios": [(LITTLE, 26, tools_of_scenarios(Verdict.CLEAN),
                    ["predict says clean", "explore says clean"]),
                   (LITTLE, 26, tools_of_scenarios(Verdict.DEADLOCK),
                    ["predict says deadlock", "explore says deadlock"]),
+                  (LITTLE, 26, cases_alike(checking, "random_scenarios", "SCENARIOS", reduced=1,
+                                           fails=False, branches=True, **NO_DIFFERENCE),
+                   ["too few fail"]),
+                  (LITTLE, 26, cases_alike(checking, "random_scenarios", "SCENARIOS", reduced=1,
+                                           fails=True, branches=False, **NO_DIFFERENCE),
+                   ["too few fail, or too few branch"]),
                   (LITTLE, 26, reduced_to_one, ["the reduced search misses"])],
     "permits": [(LITTLE, 41, predicts_of_permits(Verdict.CLEAN), ["but predicted clean"]),
+                (LITTLE, 41, cases_alike(permits, "permit_worlds", "WORLDS", stuck=False,
+                                         branches=True, wrong="", statuses=[], predicted="clean"),
+                 ["too few hang"]),
+                (LITTLE, 41, cases_alike(permits, "permit_worlds", "WORLDS", stuck=True,
+                                         branches=False, wrong="", statuses=[], predicted="clean"),
+                 ["too few hang, or too few may branch"]),
                 (LITTLE, 41, predicts_of_permits(Verdict.DEADLOCK), ["predicted deadlock, but"])],
-    "starts": [(LITTLE, 8, ends_of_starts,
+    "starts": [(LITTLE, 8, cases_alike(checking, "random_scenarios", "SCENARIOS",
+                                       early=(1, 1, [])), ["in too few the order matters"]),
+               (LITTLE, 8, ends_of_starts,
                 ["dpor misses right", "dpor goes where no order leads"])],
-    "limits": [(LITTLE, 6, reduced_to_one, ["the reduced search alone finds"])],
+    "limits": [(LITTLE, 6, cases_alike(limits, "random_limits", "SCENARIOS", differs=[], has={},
+                                       is_reduced=True, fails=False, graph=COUNTS, reduced=COUNTS),
+                ["too few are searched"]),
+               (LITTLE, 6, cases_alike(limits, "random_limits", "SCENARIOS", differs=[], has={},
+                                       is_reduced=False, fails=True, graph=COUNTS, reduced=COUNTS),
+                ["too few are searched"]),
+               (LITTLE, 6, reduced_to_one, ["the reduced search alone finds"])],
     "pairs": [(LITTLE, 1, predicts_of_pairs(Verdict.CLEAN), ["predicted clean"]),
               (LITTLE, 1, predicts_of_pairs(Verdict.DEADLOCK), ["predicted deadlock"]),
               (FULL, 1, wrong_of_all_pairs, ["pairs are wrong"])],

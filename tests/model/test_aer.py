@@ -133,6 +133,22 @@ def test_correctable_error_is_handled_before_an_uncorrectable_one_of_the_same_in
         "Corrected", "Uncorrected (Non-Fatal)"]
 
 
+@pytest.mark.parametrize("first, second", [(AER_CORRECTABLE, AER_FATAL),
+                                           (AER_FATAL, AER_CORRECTABLE)])
+def test_two_severities_of_one_interrupt_have_a_source_each(first, second):
+    world = World(SEVEN_FUNCTIONS)
+    world.load_driver()
+    sources = {first: world.find("0000:01:00.2"), second: world.find("0000:01:00.5")}
+    sources[first].config.raise_bits(
+        sources[first].aer_cap + (PCI_ERR_COR_STATUS if first == AER_CORRECTABLE
+                                  else PCI_ERR_UNCOR_STATUS), 0x40)
+    world.kernel._send_error_message(world.port, sources[first], first)
+    world.kernel.aer_inject(sources[second], second)
+    world.worker.worker_thread()
+    reports = [line.split(": ")[0] for line in world.kernel.dmesg if "PCIe Bus Error" in line]
+    assert reports == [f"nic {sources[severity].name}" for severity in (AER_CORRECTABLE, AER_FATAL)]
+
+
 @pytest.mark.parametrize("severity, told", [(AER_NONFATAL, []), (AER_FATAL, [NIC])])
 def test_fatal_error_is_believed_without_reading_the_device(severity, told):
     world = World()
@@ -246,6 +262,8 @@ def test_injection_is_refused_where_no_error_could_come_from():
     mask = world.nic.aer_cap + PCI_ERR_UNCOR_MASK
     world.kernel.pci_write_config_dword(world.nic, mask, 0xFFFFFFFF)
     assert world.kernel.aer_inject(world.nic, AER_FATAL) == -errno.EINVAL
+    assert world.status(world.nic, PCI_ERR_UNCOR_STATUS) == 0
+    assert world.status(world.port, PCI_ERR_ROOT_STATUS) == 0
 
 
 def test_firmware_error_is_recovered_without_the_mutex_of_the_port():

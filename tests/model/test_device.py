@@ -8,7 +8,7 @@ from model_worlds import PF, boot, find
 
 from pcimodel.device import Device
 from pcimodel.klist import Klist
-from pcimodel.pci_regs import PCI_COMMAND, PCI_COMMAND_MEMORY
+from pcimodel.pci_regs import PCI_COMMAND, PCI_COMMAND_MEMORY, PCI_EXT_CAP_ID_ERR
 from pcimodel.trees import TREES, tree
 from pcimodel.trees.v4_14 import V4_14
 
@@ -152,6 +152,34 @@ def test_config_space_is_all_ones_where_nobody_answers():
     kernel.pci_write_config_word(pf, PCI_COMMAND, 1)
     pf.config.responds = True
     assert kernel.pci_read_config_word(pf, PCI_COMMAND) == 0
+
+
+def test_function_without_a_config_space_reads_as_all_ones_and_loses_writes():
+    kernel = boot()
+    pf = find(kernel, PF)
+    pf.config = None
+    reads = [kernel.pci_read_config_byte, kernel.pci_read_config_word, kernel.pci_read_config_dword]
+    writes = [kernel.pci_write_config_word, kernel.pci_write_config_dword]
+    assert [read(pf, 0) for read in reads] == [0xFF, 0xFFFF, 0xFFFFFFFF]
+    assert [write(pf, 0, 1) for write in writes] == [None, None]
+    assert kernel.pci_find_ext_capability(pf, PCI_EXT_CAP_ID_ERR) == 0
+
+
+@pytest.mark.parametrize("size, shown", [(1, 0x78), (2, 0x5678), (4, 0x12345678)])
+def test_register_is_read_in_the_width_that_was_asked_for(size, shown):
+    kernel = boot()
+    find(kernel, PF).config.write(0x80, 0x12345678)
+    read = {1: kernel.pci_read_config_byte, 2: kernel.pci_read_config_word,
+            4: kernel.pci_read_config_dword}[size]
+    assert read(find(kernel, PF), 0x80) == shown
+
+
+def test_links_go_with_the_directory_of_their_device(kernel):
+    dev = Device("thing")
+    kernel.device_register(dev)
+    kernel.sysfs_create_link(dev, dev, "self")
+    kernel.device_del(dev)
+    assert dev.links == {}
 
 
 def test_device_decodes_from_its_first_enable_to_its_last_disable():

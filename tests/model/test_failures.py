@@ -20,6 +20,7 @@ from model_worlds import PF, PORT, find
 
 import pcimodel
 from pcimodel.aerdrv import AER_FATAL, AerErrInfo
+from pcimodel.dd import EPROBE_DEFER
 from pcimodel.device import Device, KernelOops
 from pcimodel.err import PCI_ERS_RESULT_DISCONNECT
 from pcimodel.hardware import Endpoint, Sriov
@@ -86,6 +87,7 @@ ROWS = [
      [(ENOENT, STALE_VF[0]), Oopses("0000:02: kobj_parent"), (ENOENT, STALE_VF[1])]),
     (Enable, "device_register", EDOM, [Oopses("no 0000:02")]),
     (Enable, "device_attach driver_probe_device", EDOM, [not_added(NEAR), not_added(FAR)]),
+    (Enable, "device_attach", -EPROBE_DEFER, [unbound(NEAR), unbound(FAR)]),
     (Enable, "_device_attach", EDOM, ["", not_added(NEAR), "", not_added(FAR)]),
     (Enable, "_device_attach_driver", EDOM,
      [*[""] * 3, *[not_added(NEAR)] * 2, *[""] * 3, *[not_added(FAR)] * 2]),

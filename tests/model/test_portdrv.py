@@ -1,11 +1,14 @@
 """The driver of the ports, and the AER service that comes and goes with it (portdrv.py)."""
 
+import pytest
 from model_traces import around, traced
 from model_worlds import PF, PORT, boot, find, join_kworkers, names
 
+from pcimodel.aer import PCI_EXP_AER_FLAGS, PCIE_POS
 from pcimodel.aerdrv import AER_CORRECTABLE, AER_NONFATAL
-from pcimodel.hardware import Machine, RootPort, Switch
-from pcimodel.pci_regs import PCI_ERR_ROOT_COMMAND, PCI_ERR_ROOT_STATUS, PCI_ERR_ROOT_UNCOR_RCV
+from pcimodel.hardware import Endpoint, Machine, RootPort, Switch
+from pcimodel.pci_regs import (PCI_ERR_COR_STATUS, PCI_ERR_ROOT_COMMAND, PCI_ERR_ROOT_STATUS,
+                               PCI_ERR_ROOT_UNCOR_RCV, PCI_ERR_UNCOR_STATUS, PCI_EXP_DEVCTL)
 from pcimodel.trees.v4_14 import V4_14
 
 READ = "&pci_bus_sem (read)"
@@ -45,6 +48,42 @@ def test_unbinding_the_port_turns_its_interrupt_off_and_binding_on_again():
         store(kernel.pcie_portdriver, PORT)
         seen.append((command(kernel), find(kernel, PORT).enable_cnt))
     assert seen == [(0, 0), (7, 1)]
+
+
+@pytest.mark.parametrize("register", [PCI_ERR_ROOT_STATUS, PCI_ERR_COR_STATUS,
+                                      PCI_ERR_UNCOR_STATUS])
+def test_errors_from_before_are_forgotten_when_the_service_comes(register):
+    kernel = boot()
+    port = find(kernel, PORT)
+    kernel.unbind_store(kernel.pcie_portdriver, PORT)
+    port.config.raise_bits(port.aer_cap + register, 0x5)
+    kernel.bind_store(kernel.pcie_portdriver, PORT)
+    assert kernel.pci_read_config_dword(port, port.aer_cap + register) == 0
+
+
+def test_errors_that_are_not_handled_are_forgotten_when_the_service_goes():
+    kernel = boot()
+    port = find(kernel, PORT)
+    status = port.aer_cap + PCI_ERR_ROOT_STATUS
+    port.config.raise_bits(status, PCI_ERR_ROOT_UNCOR_RCV)
+    kernel.unbind_store(kernel.pcie_portdriver, PORT)
+    assert kernel.pci_read_config_dword(port, status) == 0
+
+
+def reporting(kernel):
+    """Return which devices report errors to their root port."""
+    return [dev.name for dev in kernel.for_each_pci_dev()
+            if kernel.pci_read_config_word(dev, PCIE_POS + PCI_EXP_DEVCTL) & PCI_EXP_AER_FLAGS]
+
+
+def test_ports_report_errors_while_their_root_port_has_the_service():
+    kernel = V4_14(Machine({"03.0": RootPort({"00.0": Switch({"00.0": Endpoint()}, {})})}))
+    ports = [PORT, "0000:01:00.0", "0000:02:00.0", "0000:02:01.0"]
+    seen = [reporting(kernel)]
+    for store in kernel.unbind_store, kernel.bind_store:
+        store(kernel.pcie_portdriver, PORT)
+        seen.append(reporting(kernel))
+    assert seen == [ports, [], ports]
 
 
 def test_interrupt_after_free_irq_notes_nothing_and_queues_nothing():

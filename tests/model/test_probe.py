@@ -7,7 +7,7 @@ from model_worlds import IGB, PF, PORT, boot, find, load, names
 
 from pcimodel.hardware import Endpoint, Machine, Port, RootPort, Sriov, Switch, parse_devfn
 from pcimodel.pci import PCI_DEVFN, PCI_FUNC, PCI_SLOT, pci_is_bridge, pci_is_root_bus
-from pcimodel.pci_regs import PCI_HEADER_TYPE
+from pcimodel.pci_regs import PCI_HEADER_TYPE, PCI_SUBORDINATE_BUS
 from pcimodel.trees.v4_14 import V4_14
 
 
@@ -25,6 +25,20 @@ def test_bus_numbers_end_where_the_bridge_says():
     first, second = (find(kernel, name).subordinate for name in ("0000:00:03.0", "0000:00:04.0"))
     assert [(bus.number, bus.busn_res_end) for bus in (first, second)] == [(1, 3), (4, 4)]
     assert kernel.pci_root_buses[0].busn_res_end == 0xFF
+
+
+def test_bus_numbers_that_are_kept_free_end_with_the_last_there_is():
+    kernel = V4_14(Machine({"03.0": RootPort({}, spare_buses=0x100)}))
+    port = find(kernel, "0000:00:03.0")
+    assert kernel.pci_read_config_byte(port, PCI_SUBORDINATE_BUS) == 0xFF
+    assert kernel.hardware.root_bus_end == 0xFF
+
+
+def test_as_many_functions_answer_as_were_enabled():
+    kernel = boot()
+    kernel.pci_enable_sriov(find(kernel, PF), 3)
+    answering = [devfn for devfn in range(0x100) if kernel.hardware.config(1, devfn)]
+    assert answering == [0, 0x80, 0x82, 0x84]
 
 
 def test_bus_of_a_bridge_knows_its_bridge_and_its_parent():
