@@ -90,7 +90,6 @@ def test_other_policies_are_told_of_every_column(monkeypatch):
         "clean" if self.policy == "reader" else "violation"))
     cells = [Cell(Question("nested-walk", "v4.14", fix, "writer", 5), MACHINES, Verdict.VIOLATION,
                   came_to("violation"), "force", "first") for fix in (None, "a-fix")]
-    told = render(cells).splitlines()
-    assert told[told.index("What another policy of &pci_bus_sem than writer changes:") + 1:][:3] == [
-        "  reader: nested-walk on v4.14: clean, not violation",
-        "  reader: nested-walk on v4.14 a-fix: clean, not violation", ""]
+    assert ("What another policy of &pci_bus_sem than writer changes:\n"
+            "  reader: nested-walk on v4.14: clean, not violation\n"
+            "  reader: nested-walk on v4.14 a-fix: clean, not violation\n\n") in render(cells)
