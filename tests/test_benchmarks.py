@@ -7,11 +7,17 @@ import os
 import random
 import sys
 import threading
+from itertools import islice
+from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import checking, killing, oracle, peers
+from benchmarks import (checking, exploring, forcing, honesty, killing, locking, measure, oracle,
+                        peers, predicting)
 from benchmarks.__main__ import main
+from benchmarks.worlds import recovery
+from harness import Verdict
+from harness.locks.policies import POLICIES
 
 
 def test_quick_json_gives_every_row_with_a_number(capsys):
@@ -47,6 +53,71 @@ def test_bad_input_is_one_line_and_status_2(arguments, named, capsys):
         status = exc.code
     error = capsys.readouterr().err
     assert (status, error.count("\n"), named in error) == (2, 1, True)
+
+
+# -- what is measured ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("goal, now, rate, ok", [
+    (5.0, 4.0, False, True), (5.0, 5.0, False, True), (5.0, 6.0, False, False),
+    (5.0, 4.0, True, False), (5.0, 5.0, True, True), (5.0, 6.0, True, True),
+    (None, 6.0, True, None), (5.0, None, True, None)])
+def test_goal_is_a_bound_from_above_for_costs_and_from_below_for_rates(goal, now, rate, ok):
+    assert measure.Row("what", "x", goal, now, rate=rate).ok is ok
+
+
+@pytest.mark.parametrize("percent, value", [(0, 1), (10, 2), (25, 3), (50, 6), (90, 10), (100, 10)])
+def test_percentile_is_a_value_that_so_many_in_a_hundred_are_not_above(percent, value):
+    assert measure.percentile([10, 2, 3, 9, 5, 6, 7, 8, 4, 1], percent) == value
+
+
+def test_ratio_is_of_what_each_costs_undisturbed_and_its_spread_that_of_neighbours():
+    pairs = [(2e-6, 1e-6)] * 8 + [(9e-6, 1e-6), (2e-6, 8e-6)]
+    row = measure.ratio_row_of("what", 3.0, pairs, 4)
+    assert (row.now, row.spread, row.note, row.ok) == (2.0, (2.0, 2.0), "500 ns", True)
+
+
+def test_rate_is_of_all_pieces_in_the_time_of_one_round(monkeypatch):
+    times, done = iter([1.0, 2.0, 4.0, 8.0, 16.0]), []
+    monkeypatch.setattr(measure, "_time", lambda work, number: (work(number), next(times))[1])
+    row = measure.rate_row("what", "/s", 9.0, done.append, 16)
+    assert (row.now, row.spread, row.ok, done) == (16.0, (1.0, 16.0), True, [16] * 5)
+
+
+@pytest.mark.parametrize("module, tool, row", [
+    (exploring, "explore", lambda: exploring._drawn(0.01, exploring.one)),
+    (exploring, "explore", lambda: exploring._driven(0.01)),
+    (exploring, "explore", lambda: exploring._visited(None, recovery())),
+    (exploring, "search", lambda: exploring._rate(recovery(), 1)),
+    (forcing, "force", lambda: forcing._abba(0.01)),
+    (predicting, "predict", lambda: predicting._predict(0.01)),
+    (predicting, "run", lambda: predicting._order(0.01)),
+    (locking, "run", lambda: locking._in_run("what", None, 0.01)),
+    (peers, "explore", lambda: peers._explored("mail", True)),
+    (peers, "explore", lambda: peers._explored("fixed", False)),
+    (peers, "search", lambda: peers._searched("mail"))])
+def test_tool_that_does_not_do_what_is_measured_is_no_row(module, tool, row, monkeypatch):
+    nothing = SimpleNamespace(verdict=Verdict.INCONCLUSIVE, states=1, complete=False,
+                              coverage={"schedules": 0, "complete": False})
+    monkeypatch.setattr(module, tool, lambda *given, **options: nothing)
+    with pytest.raises(AssertionError):
+        row()
+
+
+def test_paths_of_the_mail_hang_where_both_have_their_first_lock_and_not_one_after_the_other():
+    mail = honesty._Mail()
+    mail.probe()
+    mail.recover()
+    assert (mail.hung, honesty._one_try(start=False, middle=True)) == (False, True)
+
+
+def test_random_programs_with_a_semaphore_come_under_every_policy():
+    made = list(islice(oracle.random_programs(1), 12))
+    has_semaphore = ["rwsem" in programs[0].locks.values() for programs in made]
+    assert {True, False} == {*has_semaphore}
+    assert [[each.policy for each in programs] for programs in made] == [
+        list(POLICIES) if has else [programs[0].policy]
+        for has, programs in zip(has_semaphore, made, strict=True)]
 
 
 # -- the long checks -------------------------------------------------------------------------------
@@ -94,15 +165,19 @@ def test_check_that_fails_is_status_1_and_shows_what_differs(monkeypatch, capsys
     ('{"interrupted": true}', 0, False, False, "the file is so far"),
     (killing.OLD, 1, False, False, "status 1"), (killing.OLD, 143, True, False, "left .harness-"),
     (killing.OLD, 143, False, True, "processes are left")])
-def test_what_a_killed_command_leaves_is_judged(tmp_path, text, status, beside, left, named):
+@pytest.mark.parametrize("printed", ["", "Traceback (most recent call last):", "ignored in: f"])
+def test_what_a_killed_command_leaves_and_prints_is_judged(
+        tmp_path, text, status, beside, left, named, printed):
     killed = killing.Killed(tmp_path, random.Random(1))
     file = tmp_path / "0.json"
     if text is not None:
         file.write_text(text)
     if beside:
         (tmp_path / killing.TEMPORARY.format("x")).touch()
-    killed._judge("it", status, {143, 0, -9}, 0, file, "", left)
-    assert [named in line for line in killed.wrong] == ([] if named is None else [True])
+    killed._judge("it", status, {143, 0, -9}, 0, file, printed, left)
+    named = [*[named] * (named is not None), *[f"printed {printed!r}"] * (printed != "")]
+    assert [[each in line for each in named] for line in killed.wrong] == (
+        [[True] * len(named)] if named else [])
     assert sorted(os.listdir(tmp_path)) == ["program.json", "worlds.py"]
 
 

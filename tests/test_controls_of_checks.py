@@ -156,6 +156,11 @@ def replays(exc, printed="", **constants):
     return control
 
 
+def ends_with_no_status_of_ours(patch):
+    replays(RuntimeError())(patch)
+    patch.setattr(mutating.output, "guarded", lambda program, body: print("all is well") or 7)
+
+
 def process_left(patch):
     patch.setattr(killing, "COMMANDS", (("harness help", 0),))
     patch.setattr(killing.Killed, "_life", lambda self, command: 0.0)
@@ -241,6 +246,7 @@ CONTROLS = {
     "tokens": [(LITTLE, 1, replays(RuntimeError("broken")), ["RuntimeError: broken"]),
                (LITTLE, 1, replays(ScenarioError("no"), "\x1b[2J"), ["what is no character"]),
                (LITTLE, 1, replays(ScenarioError("no"), "more"), ["status 2"]),
+               (LITTLE, 1, ends_with_no_status_of_ours, ["status 7, 'all is well"]),
                (LITTLE, 1, replays(ScenarioError("no"), LONGEST=-1.0, MEMORY=-1),
                 ["0 s: ", "the process grew"])],
     "files": [(LITTLE, 1, lambda patch: patch.setattr(

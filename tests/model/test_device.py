@@ -55,7 +55,7 @@ def test_link_needs_a_target_and_a_free_name(kernel):
     kernel.device_register(dev)
     answers = [kernel.sysfs_create_link(dev, target, "to")]
     kernel.device_register(target)
-    answers += [kernel.sysfs_create_link(dev, target, "to") for _ in range(2)]
+    answers += [kernel.sysfs_create_link(dev, other, "to") for other in (target, dev)]
     assert answers == [-errno.ENOENT, 0, -errno.EEXIST] and dev.links == {"to": target}
     kernel.sysfs_remove_link(dev, "to")
     assert dev.links == {}

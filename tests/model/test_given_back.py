@@ -18,7 +18,7 @@ from pcimodel.lab.worlds import may_nest
 from pcimodel.pci import PciErrorHandlers
 from pcimodel.pci_regs import (PCI_BRIDGE_CONTROL, PCI_BRIDGE_CTL_BUS_RESET, PCI_ERR_ROOT_COMMAND,
                                PCI_ERR_ROOT_STATUS, PCI_ERR_UNCOR_STATUS, PCI_SRIOV_CTRL,
-                               PCI_SRIOV_CTRL_VFE)
+                               PCI_SRIOV_CTRL_VFE, PCI_SRIOV_VF_OFFSET, PCI_SRIOV_VF_STRIDE)
 from pcimodel.trees.v4_14 import V4_14
 from pcimodel.workqueue import WorkStruct
 
@@ -74,6 +74,16 @@ def test_vfs_that_the_firmware_left_on_are_off_after_the_scan():
     kernel.pci_stop_and_remove_bus_device_locked(pf)
     kernel.bus_rescan_store("1")
     assert sriov_state(kernel, find(kernel, PF))[2] is False
+
+
+def test_offset_and_stride_are_read_anew_with_each_number_of_vfs():
+    """They may depend on it."""
+    kernel = boot()
+    pf = find(kernel, PF)
+    pf.config.registers |= {pf.sriov.pos + PCI_SRIOV_VF_OFFSET: 0x40,
+                            pf.sriov.pos + PCI_SRIOV_VF_STRIDE: 3}
+    kernel.pci_iov_set_numvfs(pf, 2)
+    assert (pf.sriov.offset, pf.sriov.stride, sriov_state(kernel, pf)[1]) == (0x40, 3, 2)
 
 
 def test_more_vfs_than_there_are_at_first_are_refused_beyond_the_total():
