@@ -138,8 +138,6 @@ class _Frame:
         if step.opname == "JUMP_FORWARD":
             return next(i for i, other in enumerate(every) if other.offset == step.argval)
         value = self._pop()
-        if step.opname == "MAP_ADD":
-            self._pop()
         if not isinstance(value, _Value):
             return None
         if self.code.co_name in _COMPREHENSIONS:

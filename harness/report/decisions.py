@@ -30,8 +30,6 @@ def whys(events: Sequence[Event]) -> dict[int, str]:
             _forget(queue[lock], task.name)
             why = _why(task.name, mode, holds[lock], queue[lock], last.get(lock, ""))
             said[i] = ", ".join(filter(None, [WORDS[event], why]))
-        elif mode == WAIT:
-            continue
         elif event == "lock_contended" and mode == EXCLUSIVE:
             queue[lock].append(task.name)
         elif event == "lock_acquired":

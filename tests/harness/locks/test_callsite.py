@@ -4,6 +4,8 @@ import gc
 import threading
 import weakref
 
+import pytest
+
 from harness import Mutex, run, vocabulary
 from harness.locks.callsite import frames_of_threads
 
@@ -75,3 +77,14 @@ def test_to_look_where_threads_are_keeps_nothing_alive_that_they_have():
     finally:
         if before:
             gc.enable()
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_to_look_where_threads_are_leaves_the_collector_as_it_was(on):
+    before = gc.isenabled()
+    (gc.enable if on else gc.disable)()
+    try:
+        frames_of_threads()
+        assert gc.isenabled() is on
+    finally:
+        (gc.enable if before else gc.disable)()

@@ -41,6 +41,25 @@ def test_the_function_of_a_point_counts():
     assert stories == [["early", "two", "late"]]
 
 
+def test_a_method_is_the_function_of_a_point_by_its_name_alone():
+    class Account:
+        def __init__(self):
+            self.lock, self.other = Mutex("lock"), Mutex("other")
+
+        def deposit(self):
+            with self.lock, self.other:
+                pass
+
+    def world():
+        account = Account()
+        return Scenario(
+            {"one": account.deposit, "two": nested(account.other, account.lock)},
+            meet=Meet(At("one", account.other, holding=account.lock, function="deposit"),
+                      At("two", account.lock, holding=account.other)))
+
+    assert force(world, runs=1).verdict is Verdict.DEADLOCK
+
+
 def test_of_orders_that_all_miss_the_first_says_why():
     def world():
         a, b = Mutex("a"), Mutex("b")

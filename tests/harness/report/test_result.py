@@ -12,8 +12,9 @@ import pickle
 
 import pytest
 import small_worlds
+from crossing import nested
 
-from harness import Verdict, explore, force, predict, replay, run, stress
+from harness import At, Meet, Mutex, Scenario, Verdict, explore, force, predict, replay, run, stress
 from harness.checker.program import Op, Program
 from harness.programs.threads import scenario_of
 
@@ -186,3 +187,19 @@ def test_repr_of_a_result_says_the_verdict_and_what_was_covered():
         "<Result clean, small_worlds:in_order: 2 schedules; ")
     token = explore(small_worlds.abba).replay
     assert repr(replay(token)).startswith("<Result deadlock, small_worlds:abba: 1 run; ")
+
+
+def test_what_was_found_in_a_run_is_listed_the_gravest_first_whatever_came_first():
+    def world():
+        a, b = Mutex("a"), Mutex("b")
+
+        def thrower():
+            raise ValueError("first of all")
+
+        return Scenario({"thrower": thrower, "one": nested(a, b), "two": nested(b, a)},
+                        meet=Meet(At("one", b, holding=a), At("two", a, holding=b)))
+
+    result = force(world)
+    assert [str(finding.verdict) for finding in result.outcome.findings] == ["error", "deadlock"]
+    assert [finding["verdict"] for finding in result.findings] == ["deadlock", "error"]
+    assert result.finding is result.outcome.findings[1]
