@@ -113,7 +113,6 @@ class SoloRun(Run):
         """Release what is held still, which is a broken rule unless an exception is why."""
         if raised:
             self.unwinding = True    # nobody is to be blamed any more
-            self.on_release = ()
         self.release_held(self.task)
 
     def outcome(self) -> Outcome:

@@ -1,6 +1,6 @@
 """Who waits for whom: the way from a waiting thread back to itself."""
 
-from harness.locks.waitgraph import find_cycle
+from harness.locks.waitgraph import any_cycle, find_cycle
 
 
 class Waiting:
@@ -35,3 +35,9 @@ def test_who_waits_for_a_cycle_is_not_of_it():
     a, b, c = (Waiting() for _ in range(3))
     a.others, b.others, c.others = [b], [c], [b]
     assert find_cycle(a) is None
+
+
+def test_of_several_cycles_the_one_is_told_that_the_last_to_wait_closed():
+    a, b, c, d = (Waiting() for _ in range(4))
+    a.others, b.others, c.others, d.others = [b], [a], [d], [c]
+    assert any_cycle([a, b, c, d]) == [d, c] and any_cycle([d, c, b, a]) == [a, b]

@@ -16,6 +16,7 @@ from crossing import nested
 
 from harness import At, Meet, Mutex, Scenario, Verdict, explore, force, predict, replay, run, stress
 from harness.checker.program import Op, Program
+from harness.exploration.token import encode
 from harness.programs.threads import scenario_of
 
 WORDS = ["deadlock", "hang", "violation", "error", "predicted", "not-reached", "inconclusive",
@@ -203,3 +204,11 @@ def test_what_was_found_in_a_run_is_listed_the_gravest_first_whatever_came_first
     assert [str(finding.verdict) for finding in result.outcome.findings] == ["error", "deadlock"]
     assert [finding["verdict"] for finding in result.findings] == ["deadlock", "error"]
     assert result.finding is result.outcome.findings[1]
+
+
+@pytest.mark.usefixtures("beside_the_worlds")
+@pytest.mark.parametrize("tool", [run, predict, explore, stress, lambda world: replay(
+    encode(("small_worlds:in_order", {}), "0", []), world)])
+def test_nothing_is_drawn_of_a_run_in_which_nothing_was_found_unless_it_is_asked_for(tool):
+    result = tool(small_worlds.in_order)
+    assert result and "---" not in str(result)

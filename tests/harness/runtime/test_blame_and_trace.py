@@ -137,6 +137,47 @@ def test_a_release_gives_back_what_was_taken_last(others):
     assert hold.at.endswith(f":{world.__code__.co_firstlineno + 4}")
 
 
+def test_a_release_out_of_turn_stands_where_it_was_made():
+    """The block ends that took the first lock, while another is held that was taken elsewhere."""
+    def world():
+        a, b = Mutex("a"), Mutex("b")
+
+        def elsewhere():
+            b.acquire()
+
+        def role():
+            with a:
+                elsewhere()
+            b.release()
+
+        return {"role": role}
+
+    releases = [(row["lock"], row["function"]) for row in run(world, runs=1).trace
+                if row["event"] == "lock_release"]
+    assert releases == [("a", "role"), ("b", "role")]
+
+
+def waits(ready):
+    ready.complete()
+    ready.wait()
+
+
+@pytest.mark.parametrize("make, use, is_free", [
+    (Mutex, Mutex.acquire, lambda mutex: not mutex.locked()),
+    (RWSemaphore, RWSemaphore.down_read, lambda sem: sem.holders() == []),
+    (RWSemaphore, RWSemaphore.down_write, lambda sem: sem.holders() == []),
+    (Completion, waits, lambda ready: ready.passes == 1)])
+def test_who_is_ended_as_he_is_told_that_he_has_it_does_not_have_it(make, use, is_free):
+    thing = make("thing")
+
+    class Raises(Observer):
+        def lock_acquired(self, task, lock, mode):
+            raise ValueError("no")
+
+    result = run(lambda: {"role": lambda: use(thing)}, observers=lambda: [Raises()])
+    assert result.verdict == "error" and is_free(thing)
+
+
 def test_a_lock_that_is_held_is_not_destroyed():
     def world():
         lock = Mutex("lock")

@@ -90,6 +90,11 @@ def test_another_rule_that_is_broken_there_is_a_violation():
     assert result.verdict == "violation" and "ReleaseWithoutHold" in result.finding.text
 
 
+def raises_with_a_lock_held():
+    Mutex("lock").acquire()
+    raise KeyError("oops")
+
+
 def test_what_raises_with_a_lock_held_is_told_as_what_it_raised_and_nothing_stays_held():
     lock = RWSemaphore("lock")
 
@@ -253,11 +258,14 @@ def test_off_the_main_thread_it_is_left_behind_and_named(at_once):
 
 def test_off_the_main_thread_the_rules_are_the_same(at_once):
     futures = at_once(*(lambda each=each: run(each) for each in (
-        hanging_worlds.mutex_taken_twice, hanging_worlds.forgotten_unlocks, lambda: 1)))
+        hanging_worlds.mutex_taken_twice, hanging_worlds.forgotten_unlocks, lambda: 1,
+        raises_with_a_lock_held)))
     assert futures[0].result().verdict == "deadlock"
     assert futures[1].result().verdict == "violation"
     with pytest.raises(ScenarioError, match="returned no roles"):
         futures[2].result()
+    with pytest.raises(ScenarioError, match="could not build its world: it raised KeyError"):
+        futures[3].result()
 
 
 def test_the_calling_thread_builds_the_world_and_checks_it_if_it_can_be_ended():

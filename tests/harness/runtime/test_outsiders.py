@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from harness.locks import callsite
-from harness import (At, Completion, Meet, Mutex, RWSemaphore, Scenario, explore, force, predict,
-                     replay, run, stress)
+from harness import (At, Completion, Meet, Mutex, Observer, RWSemaphore, Scenario, explore, force,
+                     predict, replay, run, stress)
 from harness.exploration.scheduled_run import ScheduledRun
 from harness.locks.task import current
 from harness.meetings.meet import with_writers
@@ -231,6 +231,23 @@ def test_a_hang_is_known_at_once_when_the_thread_that_holds_the_lock_has_ended(t
 
     result = call(tool, world, timeout=20)
     assert (str(result.verdict), result.how) == ("hang", "observed"), str(result)
+
+
+def test_a_wait_for_a_thread_that_was_there_before_the_call_is_not_lost_at_once():
+    """It has used none of our locks, and nobody knows of it but who names it."""
+    done, waited_for = Completion("done"), threading.Event()
+
+    class Tells(Observer):
+        def lock_contended(self, task, lock, mode):
+            waited_for.set()
+
+    thread = threading.Thread(target=lambda: waited_for.wait() and done.complete())
+    thread.start()
+    result = run(lambda: {"role": lambda: done.wait(by=thread)}, observers=lambda: [Tells()],
+                 runs=1)
+    waited_for.set()
+    thread.join()
+    assert result.verdict == "clean"
 
 
 @pytest.mark.parametrize("tool", [run, explore])

@@ -57,10 +57,12 @@ def test_two_calls_side_by_side_leave_the_switch_interval_as_it_was():
     inside, first_has_left = threading.Event(), threading.Event()
 
     def second():
-        with settled(1e-4):
+        with settled(2e-4):
             inside.set()
             first_has_left.wait()
+            still.append(sys.getswitchinterval())
 
+    still = []
     thread = threading.Thread(target=second)
     with settled(1e-4):
         thread.start()
@@ -70,6 +72,7 @@ def test_two_calls_side_by_side_leave_the_switch_interval_as_it_was():
     after = sys.getswitchinterval()
     sys.setswitchinterval(before)   # the tests after this one are not to suffer
     assert after == before
+    assert still == [pytest.approx(2e-4)]    # of the one that was still under way
 
 
 def test_it_works_without_affinity(monkeypatch):

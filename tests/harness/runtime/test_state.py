@@ -13,6 +13,7 @@ from harness import Completion, Mutex, RWSemaphore
 from harness.locks.task import Task
 from harness.runtime.recorder import call_role
 from harness.runtime.state import State
+from harness.runtime.thing_kinds import kind_of_thing
 
 CALLS = 0
 SETTINGS = type(threading)("settings")
@@ -55,6 +56,9 @@ def perform(role):
     task.thread = threading.current_thread()
     call_role(lambda: role(at))
 
+def change(name):
+    setattr(task, name, not getattr(task, name))
+
 def at():
     if len(taken) < most:
         taken.append(State([task], **more))
@@ -72,6 +76,18 @@ def states_of(role, number=3, **how):
 
 def distinct(role, number=3):
     return len({state.value for state in states_of(role, number)})
+
+
+@pytest.mark.parametrize("what", ["timed", "trylock", "mode"])
+def test_a_request_with_a_limit_or_that_only_tries_or_in_another_mode_is_another_state(what):
+    change = SPACE["change"]
+
+    def role(at):
+        while not at():
+            change(what)
+
+    _, first, second, third = [state.roles["role"][:6] for state in states_of(role, 4)]
+    assert first == third != second
 
 
 def test_state_of_a_loop_that_changes_nothing_comes_again():
@@ -335,3 +351,15 @@ def test_state_is_of_bounded_size():
 
     assert [states_of(role, 1, most=most)[0].why_not for most in (200, 100)] == [
         "", "more than 100 things are in reach"]
+
+
+def test_a_class_that_has_the_identity_of_one_that_is_gone_is_looked_at_anew(monkeypatch):
+    class Slotted:
+        __slots__ = ("tries",)
+
+    class Plain:
+        pass
+
+    known = {id(Plain): kind_of_thing(Slotted)}    # as if that had been there before
+    monkeypatch.setattr("harness.runtime.thing_kinds._kinds", known)
+    assert kind_of_thing(Plain).has_dict and kind_of_thing(Plain).of() is Plain

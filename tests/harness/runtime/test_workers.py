@@ -49,3 +49,15 @@ def test_a_role_that_has_ended_keeps_no_turn_for_the_run_that_comes_next(monkeyp
     monkeypatch.setattr(ControlledRun, "name_completion", look)
     assert explore(small_worlds.abba, engine=False).verdict is Verdict.DEADLOCK
     assert len(turns) >= 4 and not any(turns)
+
+
+def test_what_a_thread_waits_in_that_could_not_be_ended_is_lent_to_nobody_else():
+    with Workers() as workers:
+        ended, stuck = Task("ended"), Task("stuck")
+        ended.ended = True
+        first = workers.lend()
+        workers.finish([ended])
+        again = workers.lend()
+        workers.finish([ended, stuck])
+        assert again is first and workers.lend() is not first
+        first.close()
