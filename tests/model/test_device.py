@@ -139,8 +139,10 @@ def test_lines_of_a_device_begin_with_its_driver_or_its_bus():
     pf.dev_driver = type("Driver", (), {"name": "igb"})
     kernel.dev_err(pf, "with")
     kernel.dev_warn(Device("thing"), "neither")
+    kernel.WARN("of the kernel's own")
     assert [(line, line.level) for line in kernel.dmesg] == [
-        (f"pci {PF}: without", 6), (f"igb {PF}: with", 3), ("thing: neither", 4)]
+        (f"pci {PF}: without", 6), (f"igb {PF}: with", 3), ("thing: neither", 4),
+        ("WARNING: of the kernel's own", 4)]
 
 
 def test_config_space_is_all_ones_where_nobody_answers():
