@@ -1,6 +1,7 @@
 """Work items: who runs them and when, and waiting for them."""
 
 import threading
+from collections import deque
 
 import pytest
 from model_worlds import join_kworkers
@@ -167,7 +168,7 @@ def test_cancel_takes_pending_work_off_and_wakes_its_flusher(kernel):
     assert kernel.cancel_work_sync(work) is True
     thread.join()
     worker.worker_thread()
-    assert (runs, answers) == ([], [True])
+    assert (runs, answers, work.pending_barriers, work.pool.worklist) == ([], [True], [], deque())
 
 
 def test_cancel_waits_for_running_work_and_keeps_it_from_being_queued(kernel):
