@@ -139,6 +139,8 @@ def test_two_severities_of_one_interrupt_have_a_source_each(first, second):
     world = World(SEVEN_FUNCTIONS)
     world.load_driver()
     sources = {first: world.find("0000:01:00.2"), second: world.find("0000:01:00.5")}
+    for dev in sources.values():    # so that their ids alone tell
+        world.kernel.pci_disable_pcie_error_reporting(dev)
     sources[first].config.raise_bits(
         sources[first].aer_cap + (PCI_ERR_COR_STATUS if first == AER_CORRECTABLE
                                   else PCI_ERR_UNCOR_STATUS), 0x40)
