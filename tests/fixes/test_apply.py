@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pcimodel.bus import Bus
 from pcimodel.fixes import FIXES, apply, functions_of
 from pcimodel.trees.v4_14 import V4_14
 
@@ -43,6 +44,28 @@ def test_two_fixes_of_the_same_function_are_refused_with_one_line(names):
     with pytest.raises(ValueError, match="both change [a-z_]+\\(\\)$") as refusal:
         apply(V4_14, names)
     assert "\n" not in str(refusal.value)
+
+
+class Walks(Bus):
+    def pci_walk_bus(self, top, cb, userdata):
+        super().pci_walk_bus(top, cb, userdata)
+
+
+class WalksAndGets(Walks):
+    def pci_bus_get(self, bus):
+        return super().pci_bus_get(bus)
+
+
+class WalksToo(Bus):
+    def pci_walk_bus(self, top, cb, userdata):
+        super().pci_walk_bus(top, cb, userdata)
+
+
+@pytest.mark.parametrize("names", ["inherits other", "other inherits"])
+def test_function_that_a_fix_inherits_from_another_class_of_its_author_counts_as_its_own(names):
+    fixes = {"inherits": WalksAndGets, "other": WalksToo}
+    with pytest.raises(ValueError, match="cannot be combined: both change pci_walk_bus"):
+        apply(V4_14, {name: fixes[name] for name in names.split()})
 
 
 def test_unknown_fix_is_refused_with_the_known_ones():

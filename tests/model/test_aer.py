@@ -11,8 +11,8 @@ from pcimodel.aerdrv import AER_CORRECTABLE, AER_FATAL, AER_NONFATAL, AerErrInfo
 from pcimodel.err import PCI_ERS_RESULT_CAN_RECOVER
 from pcimodel.hardware import Endpoint, Machine, RootPort
 from pcimodel.pci import PciDriver, PciErrorHandlers
-from pcimodel.pci_regs import (PCI_ERR_COR_STATUS, PCI_ERR_ROOT_STATUS, PCI_ERR_UNCOR_MASK,
-                               PCI_ERR_UNCOR_STATUS)
+from pcimodel.pci_regs import (PCI_ERR_COR_MASK, PCI_ERR_COR_STATUS, PCI_ERR_ROOT_STATUS,
+                               PCI_ERR_UNCOR_MASK, PCI_ERR_UNCOR_STATUS)
 from pcimodel.trees.v4_14 import V4_14
 
 PORT, NIC = "0000:00:03.0", "0000:01:00.0"
@@ -131,6 +131,21 @@ def test_correctable_error_is_handled_before_an_uncorrectable_one_of_the_same_in
     received = [line for line in world.kernel.dmesg if "error received" in line]
     assert [line.split(" error")[0].split("AER: ")[1] for line in received] == [
         "Corrected", "Uncorrected (Non-Fatal)"]
+
+
+@pytest.mark.parametrize("severity, status, mask", [
+    (AER_CORRECTABLE, PCI_ERR_COR_STATUS, PCI_ERR_COR_MASK),
+    (AER_NONFATAL, PCI_ERR_UNCOR_STATUS, PCI_ERR_UNCOR_MASK)])
+def test_error_that_is_masked_is_neither_printed_nor_handled(severity, status, mask):
+    world = World()
+    world.load_driver()
+    world.nic.config.raise_bits(world.nic.aer_cap + status, 0x40)
+    world.kernel.pci_write_config_dword(world.nic, world.nic.aer_cap + mask, 0x40)
+    world.kernel._send_error_message(world.port, world.nic, severity)
+    world.kernel.aer_irq(world.port)
+    world.worker.worker_thread()
+    assert (world.log, world.status(world.nic, status)) == ([], 0x40)
+    assert not any("PCIe Bus Error" in line for line in world.kernel.dmesg)
 
 
 @pytest.mark.parametrize("first, second", [(AER_CORRECTABLE, AER_FATAL),
