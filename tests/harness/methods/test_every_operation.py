@@ -7,17 +7,21 @@ says of the recorded roles, or why it was not asked.
 """
 
 import threading
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from explored import Explored
 
 from harness import (Completion, Mutex, RWSemaphore, Scenario, Verdict, explore,
                      force, predict, run, step, stress)
 from harness.checker.program import Program
 from harness.checker.search import search
+from harness.exploration.strategies import DepthFirst, Random
 from harness.locks.operations import ONLY_RECORDED
 from harness.programs.threads import scenario_of
+from harness.runtime.workers import Workers
 
 CLEAN, DEADLOCK, HANG = Verdict.CLEAN, Verdict.DEADLOCK, Verdict.HANG
 LIMITED = "not asked: {} did what a program cannot say: a request with a time limit"
@@ -404,21 +408,24 @@ def test_every_operation_has_a_world():
 
 
 @each
-@pytest.mark.parametrize("strategy", ["dfs", "dpor"])
-def test_searches_see_every_end_and_no_other(strategy, name):
+def test_reduced_search_sees_every_end_and_no_other(name):
     known = WORLDS[name]
-    verdict, seen, result = known.by(explore, strategy=strategy, all=True, engine=False)
+    verdict, seen, result = known.by(explore, all=True, engine=False)
     assert (verdict, seen, result.coverage["complete"]) == (known.stuck, known.ends, True)
 
 
 @each
-def test_schedules_that_are_drawn_see_every_end_and_prove_nothing(name):
+@pytest.mark.parametrize("strategy, most", [(DepthFirst(), 3000), (Random(1), 60)],
+                         ids=["dfs", "random"])
+def test_plain_searches_see_every_end_and_no_other(strategy, most, name):
+    """Of those that are drawn there are enough."""
     known = WORLDS[name]
-    verdict, seen, result = known.by(explore, strategy="random", all=True, engine=False, seed=1,
-                                     max_schedules=60)
-    expected = Verdict.INCONCLUSIVE if known.stuck is CLEAN else known.stuck
-    assert (verdict, seen) == (expected, known.ends)
-    assert not result.coverage["complete"]
+    known.seen = set()
+    with Workers() as workers:
+        found = Explored(known, deepcopy(strategy), workers, most)
+    assert (known.seen, bool(found.stuck), found.problems) == (
+        known.ends, known.stuck is not CLEAN, [])
+    assert (found.tried == most) == (strategy.name == "random")
 
 
 @each
