@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import chain, islice
 from typing import Any
 
@@ -13,10 +14,11 @@ from harness.checker.program import Program
 from harness.runtime.process_state import settled
 
 from . import oracle
-from .measure import Row, percentile, rate_row, scaled
+from .measure import Row, percentile, rate_row, ratio_row_of, scaled
 from .worlds import NAMED, dining, on_threads, recovery
 
 PAIRS = 5
+LENGTHS = {20: 200, 200: 60, 800: 60, 2000: 20}    # of a schedule: how many are run for a figure
 CLASSES = 2 ** PAIRS     # of `pairs`: who is first at each lock
 # None is left out of the rate: the last has 80 deadlocks to tell of.
 STATES = {"7 philosophers": dining(7), "5 PFs collected": recovery(5, collected=True),
@@ -27,15 +29,16 @@ def rows(scale: float) -> list[Row]:
     """Return the rows of this file; `explore` pins itself to one CPU."""
     with settled():
         engine = [_states(scale), _mail(scale)]
-    return [_drawn(scale, one), _drawn(scale, pairs), _driven(scale), *_reduction(scale), *engine]
+    return [_drawn(scale, one), _drawn(scale, pairs), _driven(scale), *_lengths(scale), *_reduction(scale),
+            *engine]
 
 
-def one() -> dict[str, Callable[[], None]]:
-    """Return two roles that take and give back one mutex, five times."""
+def one(times: int = PAIRS) -> dict[str, Callable[[], None]]:
+    """Return two roles that take and give back one mutex."""
     mutex = Mutex("mutex")
 
     def role() -> None:
-        for _ in range(PAIRS):
+        for _ in range(times):
             with mutex:
                 pass
 
@@ -76,6 +79,32 @@ def _driven(scale: float) -> Row:
     return rate_row("the same with the reduced search driving", "/s", 3000, work,
                     CLASSES * scaled(40, scale, 1),
                     note=f"a call for each {CLASSES}, all there are; its threads are in the time")
+
+
+# -- how a schedule's cost grows with its length ---------------------------------------------------
+
+
+def _lengths(scale: float) -> list[Row]:
+    """Return what a schedule costs that the reduced search chooses, beside one that is drawn."""
+    def both(length: int) -> tuple[float, float]:
+        number = scaled(LENGTHS[length], scale, 2)
+        return _a_schedule("dpor", length, number), _a_schedule("random", length, number)
+
+    pairs = {length: [both(length) for _ in range(scaled(5, scale))] for length in LENGTHS}
+    rows = [ratio_row_of(f"reduced search / random, a schedule of {length:,} operations", None,
+                         pairs[length], 1) for length in LENGTHS]
+    points = {length: [reduced / length for reduced, _ in pairs[length]] for length in (20, 800)}
+    each = list(zip(points[800], points[20]))
+    return [*rows, ratio_row_of("reduced search, a point of 800 operations / of 20", 1.5, each, 1)]
+
+
+def _a_schedule(strategy: str, length: int, number: int) -> float:
+    """Return the seconds of one of *number* schedules of so many requests and releases."""
+    began = time.perf_counter()
+    result = explore(partial(one, length // 4), strategy=strategy, seed=1, max_schedules=number, engine=False)
+    took = time.perf_counter() - began
+    assert result.coverage["longest"] == length, result
+    return took / result.coverage["schedules"]
 
 
 # -- how close to one schedule for each class ------------------------------------------------------

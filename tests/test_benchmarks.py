@@ -26,7 +26,7 @@ def test_quick_json_gives_every_row_with_a_number(capsys):
     without = [row["what"] for row in measured["rows"]
                if not isinstance(row["now"], float)
                and not row["note"].startswith("not available")]
-    assert (without, len(measured["rows"])) == ([], 20)
+    assert (without, len(measured["rows"])) == ([], 25)
     assert {"what", "unit", "goal", "now", "ok", "spread"} <= set(measured["rows"][0])
     assert [look["tries"] > 0 for look in measured["honesty"]] == [True] * 5
     table = measured["peers"]
