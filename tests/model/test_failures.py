@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from model_failures import broken, changes, failing, state_of
+from model_failures import broken, changes, failing, remembering, state_of
 from model_operations import (SECOND, Bind, Enable, Firmware, Load, Recover, RecoverFatal, Rescan,
                               RescanSecond, Store, Unbind, pair, world)
 from model_worlds import PF, PORT, find
@@ -23,7 +23,7 @@ from pcimodel.aerdrv import AER_FATAL, AerErrInfo
 from pcimodel.dd import EPROBE_DEFER
 from pcimodel.device import Device, KernelOops
 from pcimodel.err import PCI_ERS_RESULT_DISCONNECT
-from pcimodel.hardware import Endpoint, Sriov
+from pcimodel.hardware import Endpoint, Machine, RootPort, Sriov
 from pcimodel.pci import PciDriver, Resource
 
 EDOM = -errno.EDOM    # nobody's own: who answers so was answered so
@@ -192,6 +192,13 @@ def test_reference_on_the_pf_is_put_before_the_vf_is_removed_whose_link_failed()
     with failing(kernel, "pci_iov_link_virtfn", 1, EDOM):
         Enable.act(kernel)
     assert seen == [before]
+
+
+def test_error_below_a_port_without_aer_cannot_be_injected_and_sets_no_register():
+    kernel = remembering()(Machine({"03.0": RootPort({"00.0": Endpoint()}, aer=False)}))
+    before = state_of(kernel)
+    assert kernel.aer_inject(find(kernel, PF), AER_FATAL) == -errno.EPROTONOSUPPORT
+    assert changes(before, state_of(kernel)) == ""
 
 
 REFUSED = [    # what is called of a PF that is bound and has no VFs, and what it answers

@@ -71,6 +71,21 @@ def test_device_is_deleted_first_then_taken_off_the_list_then_put():
     assert traced(act, boot) == ["device_del", *around(PF), *around(WRITE), "put"]
 
 
+def test_link_is_looked_at_under_the_semaphore_and_changed_under_the_lock_inside():
+    def links(*, known, below=True):
+        def act(kernel, trace):
+            port = find(kernel, PORT)
+            port.link_state = known
+            if not below:
+                port.subordinate.devices.clear()
+            kernel.pcie_aspm_init_link_state(port)
+            assert port.link_state == (known or below)
+        return traced(act, boot)
+    assert links(known=True) == []
+    assert links(known=False) == ASPM
+    assert links(known=False, below=False) == around(READ)
+
+
 def test_bus_leaves_the_list_under_the_semaphore_and_is_unregistered_outside():
     def act(kernel, trace):
         bus = find(kernel, PORT).subordinate
