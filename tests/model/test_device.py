@@ -88,6 +88,7 @@ def test_mutex_of_a_device_has_its_name_and_the_class_of_all(kernel):
     kernel = boot()
     mutex = find(kernel, PF).mutex
     assert (mutex.name, mutex.lock_class) == (PF, "&dev->mutex")
+    assert mutex.lock_class.novalidate == "lockdep_set_novalidate_class() exempts it"
     assert find(kernel, PF).cfg_lock.lock_class == "dev->block_cfg_access"
 
 

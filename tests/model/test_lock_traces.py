@@ -72,18 +72,16 @@ def test_device_is_deleted_first_then_taken_off_the_list_then_put():
 
 
 def test_link_is_looked_at_under_the_semaphore_and_changed_under_the_lock_inside():
-    def links(*, known, below=True):
-        def act(kernel, trace):
-            port = find(kernel, PORT)
-            port.link_state = known
-            if not below:
-                port.subordinate.devices.clear()
+    def act(kernel, trace):
+        port, found = find(kernel, PORT), []
+        for state in (True, False):
+            port.link_state = state
             kernel.pcie_aspm_init_link_state(port)
-            assert port.link_state == (known or below)
-        return traced(act, boot)
-    assert links(known=True) == []
-    assert links(known=False) == ASPM
-    assert links(known=False, below=False) == around(READ)
+            found.append(port.link_state)
+        port.link_state, port.subordinate.devices[:] = False, []
+        kernel.pcie_aspm_init_link_state(port)
+        assert [*found, port.link_state] == [True, True, False]
+    assert traced(act, boot) == [*ASPM, *around(READ)]
 
 
 def test_bus_leaves_the_list_under_the_semaphore_and_is_unregistered_outside():
