@@ -62,6 +62,11 @@ def test_files_on_a_page_are_what_they_say(name):
         readers.get(language, str)(text)
 
 
+def test_there_are_files_on_pages():
+    assert {"python", "json"} <= {language for page in PAGES.values()
+                                  for language, _, _ in page.blocks}
+
+
 def test_every_page_is_linked_from_the_readme_and_every_link_leads_to_one():
     links = re.findall(r"\]\(((?:harness|pcimodel)/pages/[^)]*)\)",
                        (ROOT / "README.md").read_text(encoding="utf-8"))

@@ -29,9 +29,8 @@ def test_commands_in_the_text_work(command, tmp_path):
 
 
 def test_python_blocks_are_python():
-    for language, _, text in README.blocks:
-        if language == "python":
-            ast.parse(text)
+    blocks = [text for language, _, text in README.blocks if language == "python"]
+    assert blocks and all(map(ast.parse, blocks))
 
 
 def test_files_and_functions_of_the_walk_exist():
