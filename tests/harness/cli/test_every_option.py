@@ -457,7 +457,7 @@ EFFECTS = {
 COVERED = {
     "strategy": ({"strategy": "dfs"}, {}, lambda it: it["strategy"]),
     "max_schedules": ({"max_schedules": 1}, {}, lambda it: it["complete"]),
-    "all": ({"all": True}, {}, lambda it: it.get("verdicts")),
+    "all": ({"engine": False, "all": True}, {"engine": False}, lambda it: it["schedules"]),
     "engine": ({"engine": False}, {}, lambda it: "engine" in it),
     "fresh": ({"fresh": True}, {}, lambda it: it.get("worlds")),
     "preemptions": ({"strategy": "bounded", "preemptions": 0}, {"strategy": "bounded"},
