@@ -96,7 +96,6 @@ def check(cases: Iterator[int], seed: int | None) -> tuple[str, list[str]]:
             call, clean = _TOOLS[tool]
             gc.set_threshold(*(before if threshold is None else (threshold, *before[1:])))
             result = call(_world(rng, deadlocks, ran), _EACH)
-            gc.set_threshold(*before)
             counts[f"{tool} {result.verdict}"] += 1
             runs += result.coverage.get("runs") or result.coverage.get("schedules", 1)
             right = (Verdict.DEADLOCK,) if deadlocks else clean
