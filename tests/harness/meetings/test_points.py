@@ -1,9 +1,11 @@
 """What a point of a meeting says, what force says of one that is missed, and what it counts."""
 
+import threading
+
 import pytest
 from crossing import nested
 
-from harness import At, Completion, Meet, Mutex, Scenario, Verdict, force
+from harness import At, Completion, Meet, Mutex, Observer, Scenario, Verdict, force, run
 
 
 def takes(*locks):
@@ -85,15 +87,50 @@ def test_a_meeting_waits_for_one_whose_limit_runs_out():
 
 
 def test_who_waited_before_and_has_it_now_is_no_row():
-    def world():
-        a, b, c = Mutex("a"), Mutex("b"), Mutex("c")
-        return Scenario(
-            {"zero": takes(c), "one": lambda: (takes(c)(), nested(a, b)()), "two": nested(b, a)},
-            meet=[Meet(At("zero", c), At("one", c)),
-                  Meet(At("one", b, holding=a), At("two", a, holding=b))])
+    seen = []
 
-    result = force(world)
-    assert result.verdict is Verdict.DEADLOCK and "had to wait" not in str(result)
+    class Waits(Observer):
+        def __init__(self):
+            self.for_c = threading.Event()
+
+        def lock_contended(self, task, lock, mode):
+            if lock.name == "c":
+                self.for_c.set()
+
+    def observers():
+        seen.append(Waits())
+        return seen[-1:]
+
+    def world():
+        a, b, c, zero_has = Mutex("a"), Mutex("b"), Mutex("c"), Completion("zero has c")
+        one_has, two_has = Completion("one has a"), Completion("two has b")
+
+        def zero():
+            with c:
+                zero_has.complete()
+                seen[-1].for_c.wait()
+
+        def one():
+            zero_has.wait()
+            takes(c)()
+            with a:
+                one_has.complete()
+                two_has.wait()
+                takes(b)()
+
+        def two():
+            with b:
+                two_has.complete()
+                one_has.wait()
+                takes(a)()
+
+        return {"zero": zero, "one": one, "two": two}
+
+    result = run(world, runs=1, observers=observers)
+    waited = [(event["role"], event["lock"]) for event in result.trace
+              if event["event"] == "lock_contended" and event["lock"] == "c"]
+    assert (result.verdict, waited) == (Verdict.DEADLOCK, [("one", "c")])
+    assert "had to wait" not in str(result)
 
 
 def test_runs_after_the_first_meet_at_once():
