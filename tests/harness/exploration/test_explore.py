@@ -16,7 +16,7 @@ import pytest
 import small_worlds
 
 from harness import Completion, Mutex, RWSemaphore, Scenario, ScenarioError, Verdict, replay, run
-from harness.exploration import scheduled_run
+from harness.exploration import cut_off, scheduled_run
 from harness.exploration.token import decode
 from harness.methods import confirming
 from harness.methods.ctrl_c import Interrupted
@@ -890,17 +890,23 @@ def test_schedules_are_counted_anew_when_two_locks_turn_out_to_share_a_name():
     assert reduced.coverage["verdicts"] == plain.coverage["verdicts"] == {"clean": 4, "deadlock": 2}
 
 
-def test_schedules_are_counted_anew_where_the_search_turns_out_to_go_round():
+@pytest.mark.parametrize("differs", [False, True], ids=["goes round", "is never where it was"])
+def test_schedules_are_counted_anew_where_the_search_begins_again(differs, monkeypatch):
     """x has a first, or y: then x comes later, or waits, or its limit runs out and it waits again.
-    That it can is seen after the first schedule.
+    That it can is seen after the first schedule, and that x is then never where it was later still:
+    the reduction is given up.
     """
+    monkeypatch.setattr(cut_off, "MOST_AGAIN", 4)
+
     def world():
         a = Mutex("a")
 
         def x():
+            made = []
             while not a.acquire(timeout=1):
-                pass
+                made = [[]] if differs else []
             a.release()
+            return made
 
         def y():
             with a:
@@ -914,6 +920,7 @@ def test_schedules_are_counted_anew_where_the_search_turns_out_to_go_round():
     for strategy in ("dpor", "dfs"):
         covered = explore(world, strategy=strategy, all=True, engine=False).coverage
         assert (covered["schedules"], covered["verdicts"]) == (4, {"error": 4})
+        assert ("reduction" in covered) == (differs and strategy == "dpor")
 
 
 def test_a_role_may_be_called_like_a_thread_that_another_starts():
