@@ -901,10 +901,15 @@ def test_schedules_are_counted_anew_where_the_search_begins_again(differs, monke
     def world():
         a = Mutex("a")
 
-        def x():
+        def goes_round():
+            while not a.acquire(timeout=1):
+                pass
+            a.release()
+
+        def never_there_again():
             made = []
             while not a.acquire(timeout=1):
-                made = [[]] if differs else []
+                made = [[]]
             a.release()
             return made
 
@@ -915,7 +920,7 @@ def test_schedules_are_counted_anew_where_the_search_begins_again(differs, monke
         def check():
             raise KeyError("always")
 
-        return Scenario({"x": x, "y": y}, check=check)
+        return Scenario({"x": never_there_again if differs else goes_round, "y": y}, check=check)
 
     for strategy in ("dpor", "dfs"):
         covered = explore(world, strategy=strategy, all=True, engine=False).coverage
