@@ -72,9 +72,9 @@ def test_percentile_is_a_value_that_so_many_in_a_hundred_are_not_above(percent, 
 
 
 def test_ratio_is_of_what_each_costs_undisturbed_and_its_spread_that_of_neighbours():
-    pairs = [(2e-6, 1e-6)] * 8 + [(9e-6, 1e-6), (2e-6, 8e-6)]
+    pairs = [(2.0, 1.0)] * 5 + [(4.0, 1.0)] * 3 + [(2.0, 8.0)] * 4
     row = measure.ratio_row_of("what", 3.0, pairs, 4)
-    assert (row.now, row.spread, row.note, row.ok) == (2.0, (2.0, 2.0), "500 ns", True)
+    assert (row.now, row.spread, row.note, row.ok) == (2.0, (0.25, 4.0), "500,000,000 ns", True)
 
 
 def test_rate_is_of_all_pieces_in_the_time_of_one_round(monkeypatch):
@@ -102,6 +102,11 @@ def test_tool_that_does_not_do_what_is_measured_is_no_row(module, tool, row, mon
     monkeypatch.setattr(module, tool, lambda *given, **options: nothing)
     with pytest.raises(AssertionError):
         row()
+
+
+def test_worst_case_is_the_row_and_the_best_is_in_its_spread():
+    row = exploring._worst("what", 1.1, [(6, 5), (5, 5), (9, 8)], "")
+    assert (row.now, row.spread, row.ok) == (1.2, (1.0, 1.2), False)
 
 
 def test_paths_of_the_mail_hang_where_both_have_their_first_lock_and_not_one_after_the_other():

@@ -114,6 +114,15 @@ def test_bound_device_is_not_probed_again():
     assert probed == [] and kernel.device_attach(find(kernel, PF)) == 1
 
 
+def test_look_for_a_driver_leaves_a_bound_device_to_the_one_it_has():
+    kernel, refuses = boot(), [-errno.EIO]
+    load(kernel, "first", probe=lambda dev, id: refuses.pop() if refuses else 0)
+    second, pf = load(kernel, "second"), find(kernel, PF)
+    assert kernel.device_attach(pf) == 1
+    assert (pf.driver, pf.dev_driver, pf.refcount) == (second, second, 2)
+    assert second.klist_devices.items() == [pf]
+
+
 def test_driver_sees_its_pointer_in_the_device_while_it_probes():
     kernel, seen = boot(), []
     load(kernel, probe=lambda dev, id: seen.append(

@@ -6,7 +6,7 @@ import errno
 import threading
 
 import pytest
-from model_worlds import PF, PORT, boot, find, join_kworkers, load, sriov_state
+from model_worlds import IGBVF, PF, PORT, boot, find, join_kworkers, load, sriov_state
 
 from pcimodel.aerdrv import AER_CORRECTABLE, AER_NONFATAL
 from pcimodel.device import Device, device_lock
@@ -113,6 +113,36 @@ def test_entry_that_was_removed_is_not_met_though_another_walk_stands_on_it():
     klist.remove(items[1])
     assert list(klist.walk(lambda item: None, lambda item: None)) == ["a", "c"]
     walk.close()
+
+
+def test_entry_that_was_removed_and_added_again_under_a_walk_can_be_removed():
+    klist = Klist()
+    klist.add_tail("a")
+    walk = klist.walk(lambda item: None, lambda item: None)
+    next(walk)
+    for change in klist.remove, klist.add_tail, klist.remove:
+        change("a")
+    assert (klist.items(), list(walk), klist.nodes) == ([], [], [])
+
+
+def test_links_between_pf_and_vf_are_gone_before_the_driver_of_the_vf_is():
+    kernel, seen = boot(), []
+    load(kernel, "igbvf", IGBVF,
+         remove=lambda dev: seen.append((dict(dev.links), dict(dev.physfn.links))))
+    with device_lock(find(kernel, PF)):
+        kernel.pci_enable_sriov(find(kernel, PF), 1)
+        kernel.pci_disable_sriov(find(kernel, PF))
+    assert seen == [({}, {})]
+
+
+def test_command_register_is_written_by_the_first_enable_and_the_last_disable():
+    kernel, written = boot(), []
+    pf, plain = find(kernel, PF), kernel.pci_write_config_word
+    kernel.pci_write_config_word = lambda dev, *rest: (written.append(dev.enable_cnt),
+                                                       plain(dev, *rest))
+    for call in [kernel.pci_enable_device] * 2 + [kernel.pci_disable_device] * 2:
+        call(pf)
+    assert written == [1, 0]
 
 
 def test_slot_is_found_with_its_reference_taken_under_the_semaphore():

@@ -53,7 +53,9 @@ def test_bus_of_a_bridge_knows_its_bridge_and_its_parent():
 def test_functions_of_a_slot_are_all_found():
     kernel = V4_14(Machine({"03.0": RootPort({"00.0": Endpoint(), "00.3": Endpoint()})}))
     assert names(kernel)[1:] == ["0000:01:00.0", "0000:01:00.3"]
-    assert find(kernel, PF).multifunction and find(kernel, "0000:01:00.3").multifunction
+    functions = [find(kernel, name) for name in names(kernel)[1:]]
+    assert [dev.multifunction for dev in functions] == [True, True]
+    assert [kernel.pci_read_config_byte(dev, PCI_HEADER_TYPE) for dev in functions] == [0x80] * 2
 
 
 def test_only_slot_0_is_looked_at_behind_a_link():
@@ -119,6 +121,20 @@ def test_device_of_a_name_that_is_taken_is_a_warning_only():
     kernel.devices_kset["0000:01:10.0"] = find(kernel, PF)
     kernel.pci_enable_sriov(find(kernel, PF), 1)
     assert f"WARNING: device_add of 0000:01:10.0 failed (-{errno.EEXIST})" in kernel.dmesg
+
+
+@pytest.mark.parametrize("offset, buses", [(0x80, 0), (0x100, 1), (0xF6, 1), (0xF2, 0)])
+def test_bus_numbers_that_vfs_may_need_are_counted(offset, buses):
+    """Seven VFs, two routing ids from one to the next."""
+    kernel = boot(Sriov(offset=offset), spare_buses=1)
+    bus = find(kernel, PF).bus
+    assert (kernel.pci_iov_bus_range(bus), kernel.pci_scan_child_bus(bus)) == (buses, 1 + buses)
+    assert kernel.pci_iov_bus_range(kernel.pci_root_buses[0]) == 0
+
+
+def test_highest_bus_number_of_a_scan_is_that_behind_the_last_bridge():
+    kernel = V4_14(Machine({"03.0": RootPort({}, spare_buses=2), "04.0": RootPort({})}))
+    assert kernel.pci_rescan_bus(kernel.pci_root_buses[0]) == 4
 
 
 def test_bus_is_found_by_number_also_below_a_virtual_one():

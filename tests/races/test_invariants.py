@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pcimodel.err import PCI_ERS_RESULT_NEED_RESET
+from pcimodel.fixes import apply
 from pcimodel.lab import invariants
 from pcimodel.lab.invariants import (at_rest, disk_is_back, error_is_recovered, pf_is_bound,
                                      pf_is_unbound, vf_driver_is_bound, vfs_are_disabled,
@@ -184,6 +185,15 @@ def test_every_assertion_is_seen_to_fail():
     own = {node.lineno for function in tree.body if getattr(function, "name", "") == "must"
            for node in ast.walk(function) if says(node)}
     assert lines - own == {what_is_said(row)[1] for row in range(len(BROKEN))}
+
+
+@pytest.mark.parametrize("fixes, exist", [([], 0), (["defer-vf-add"], 1)])
+def test_vf_that_does_not_answer_is_not_missed(fixes, exist):
+    """Enabling fails, or one is missing."""
+    world = World(apply(V4_14, fixes), "writer", None, unreadable_vfs={1})
+    world.load_igb_with_vfs()
+    vfs_are_enabled(world)
+    assert len(world.vfs()) == exist
 
 
 # -- what the worlds are ---------------------------------------------------------------------------
