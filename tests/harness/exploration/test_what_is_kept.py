@@ -179,3 +179,31 @@ def test_two_failures_are_the_same_only_if_the_same_roles_wait():
         return {"one": takes(a, b), "two": takes(b, a), "three": takes(b, a)}
 
     assert explore(world, all=True).coverage["distinct_reports"] == 2
+
+
+def test_who_falls_later_falls_below_who_fell_before():
+    way, run, moves = PCT(seed=1, depth=3), SimpleNamespace(steps=[], tasks=[1, 2, 3]), [0, 2, 4]
+    way.begin()
+    way._falls, way._priority = {0, 1}, {0: 0.1, 2: 0.3, 4: 0.2}
+    assert way.choose(run, moves) == 4    # the best has fallen
+    run.steps.append(None)
+    assert way.choose(run, moves) == 0    # and now the second
+    assert sorted(moves, key=way._priority.get) == [4, 2, 0]
+
+
+def test_schedules_tried_before_the_search_began_anew_are_not_counted():
+    """The reduced search begins anew when it meets a limit that runs out twice."""
+    def world():
+        a = Mutex("a")
+
+        def asks():
+            while not a.acquire(timeout=1):
+                pass
+            a.release()
+
+        return {"asks": asks, "keeps": once(a)}
+
+    counts = {strategy: explore(world, strategy=strategy, engine=False, all=True).coverage
+              for strategy in ("dpor", "dfs")}
+    assert counts["dpor"]["schedules"] == counts["dfs"]["schedules"] == 4
+    assert counts["dpor"]["complete"] and counts["dfs"]["complete"]

@@ -1,15 +1,16 @@
 """What counts as the deadlock that was predicted: that of these roles, for these locks."""
 
 import pytest
-from small_worlds import abba, waits_for_nobody
+from small_worlds import abba, handoff_bare, nested_read_bare, waits_for_nobody
 
-from harness import Completion, Mutex, Verdict, force, run
+from harness import Completion, Mutex, Verdict, force, predict, run
 from harness.lockorder.reproduce import as_deadlock
 
 
 @pytest.mark.parametrize("waits, same", [
-    ({"left": "b", "right": "a"}, True), ({"left": "b"}, True), ({"left": "a", "right": "b"}, False),
-    ({"left": "b", "other": "a"}, False), ({"left": "b", "right": "a", "other": "c"}, False)])
+    ({"left": "b", "right": "a"}, True), ({"left": "b"}, True),
+    ({"left": "a", "right": "b"}, False), ({"left": "b", "other": "a"}, False),
+    ({"left": "b", "right": "a", "other": "c"}, False)])
 def test_deadlock_of_others_or_for_other_locks_confirms_nothing(waits, same):
     outcome = force(abba).outcome
     assert outcome.verdict is Verdict.DEADLOCK
@@ -50,3 +51,15 @@ def test_run_that_ends_confirms_nothing():
     assert as_deadlock(run(lambda: {"role": lambda: None, "other": Mutex("a").locked},
                            runs=1).outcome, {"role": "a"}) is None
     assert as_deadlock(run(waits_for_nobody, runs=1).outcome, {"waiter": "b"}) is None
+
+
+def test_writer_is_queued_before_the_reader_whom_it_keeps_out():
+    prediction = predict(nested_read_bare).predictions[0]
+    assert [(point.role, point.mode) for point in prediction.meeting.points] == [
+        ("writer", "exclusive"), ("reader", "shared")]
+    assert prediction.met and prediction.status == "forced"
+
+
+def test_reader_and_holder_meet_before_who_only_waits_for_a_mutex():
+    prediction = predict(handoff_bare).predictions[0]
+    assert [point.role for point in prediction.meeting.points] == ["writer", "reader2"]

@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from harness import Completion, Mutex, Observer, RWSemaphore, Verdict, force, predict, run, step
+from harness import (Completion, Mutex, Observer, RWSemaphore, Verdict, explore, force, predict,
+                     run, step)
 
 TIMEOUT = 0.04    # seconds; whether there is something new is looked at four times as often
 
@@ -199,3 +200,11 @@ def test_a_signal_handler_may_still_tell():
 
     result = told_by_a_handler(world, told)
     assert result.verdict is not Verdict.HANG and told, str(result)
+
+
+@pytest.mark.parametrize("strategy", ["dpor", "random", "pct"])
+@pytest.mark.parametrize("world", [flag_under_a_lock, trylock])
+def test_exploring_ends_what_goes_round_by_steps_without_a_limit_and_says_so(world, strategy):
+    result = explore(world, strategy=strategy, engine=False)
+    assert (result.verdict, result.coverage["rounds"]) == (Verdict.HANG, 1)
+    assert "polls asks for lock again and again" in result.finding.text

@@ -1,0 +1,45 @@
+"""What all schedules prove of a prediction; whose seed stands in the token of a random world."""
+
+import random
+from types import SimpleNamespace
+
+import pytest
+
+from harness import Verdict, replay, stress
+from harness.exploration.token import decode
+from harness.lockorder.finding import STATUSES, Prediction
+from harness.methods.exhaust import Exhaustive
+
+
+@pytest.mark.parametrize("status, by_instance, writers, becomes", [
+    ("unconfirmed", True, (), "guarded"),
+    ("unconfirmed", True, ("sem",), "unconfirmed"),    # in no schedule was there such a writer
+    ("unconfirmed", False, (), "unconfirmed"),         # of other locks of those classes
+    *((status, True, (), status) for status in STATUSES if status != "unconfirmed")])
+def test_all_schedules_settle_what_may_happen_with_these_roles_and_locks_alone(
+        status, by_instance, writers, becomes):
+    prediction = Prediction(("a", "b"), (), status, "so far", by_instance=by_instance,
+                            writers=writers)
+    Exhaustive._conclude(SimpleNamespace(predictions=[prediction]), "none of all 7")
+    assert prediction.status == becomes
+    assert (prediction.reason == "so far") == (becomes == status)
+
+
+def lottery(rng):
+    """Fails in three of ten worlds."""
+    unlucky = rng.random() < 0.3
+
+    def role():
+        if unlucky:
+            raise KeyError("unlucky")
+
+    return {"role": role}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_token_of_stress_has_the_seed_of_the_world_that_failed(seed):
+    result = stress(lottery, runs=20, seed=seed)
+    drawn = [random.Random(f"{seed}/{run}").random() < 0.3 for run in range(20)]
+    assert result.verdict is Verdict.ERROR
+    assert decode(result.replay)[1] == f"{seed}/{drawn.index(True)}"
+    assert replay(result.replay, lottery).verdict is Verdict.ERROR
