@@ -1,12 +1,13 @@
 """How things are measured, and what a measurement is.
 
 Nanoseconds do not carry over from one machine to another, ratios do: what is compared is run in
-turns, in short batches, and the 10th percentile of their times is taken, which is what the code
-costs when nothing disturbs it.
+turns, in short batches, and the median of the ratios of neighbours is taken, which whatever else
+the machine does disturbs least. A rate is the median of its batches.
 """
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -75,19 +76,18 @@ def ratio_row_of(what: str, goal: float | None, pairs: Sequence[tuple[float, flo
 
     Its spread is the quartiles of the ratios of neighbours.
     """
-    ours, base = (percentile(times, 10) for times in zip(*pairs))
     ratios = [one / other for one, other in pairs]
-    return Row(what, "x", goal, ours / base, (percentile(ratios, 25), percentile(ratios, 75)),
-               f"{ours / length * 1e9:,.0f} ns")
+    return Row(what, "x", goal, statistics.median(ratios),
+               (percentile(ratios, 25), percentile(ratios, 75)),
+               f"{statistics.median(ours for ours, _ in pairs) / length * 1e9:,.0f} ns")
 
 
 def rate_row(what: str, unit: str, goal: float | None, work: Callable[[int], None], number: int,
              times: int = 5, note: str = "") -> Row:
-    """Do *work* of *number* pieces *times* times over; return the row of the rate, at the 90th
-    percentile.
-    """
+    """Do *work* of *number* pieces *times* times over; return the row of the median rate."""
     rates = [number / _time(work, number) for _ in range(times)]
-    return Row(what, unit, goal, percentile(rates, 90), (min(rates), max(rates)), note, rate=True)
+    return Row(what, unit, goal, statistics.median(rates), (min(rates), max(rates)), note,
+               rate=True)
 
 
 def _time(work: Rounds, number: int) -> float:

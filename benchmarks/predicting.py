@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import threading
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from harness import Mutex, Verdict, predict, run
 from harness.lockorder.graph import LockOrder
 from harness.runtime.process_state import settled
 
-from .measure import BATCHES, LENGTH, Row, percentile, scaled
+from .measure import BATCHES, LENGTH, Row, scaled
 
 EVENTS = 1_000_000
 PER_ROUND = 6        # a lock inside another: each asked for, had, given back
@@ -27,9 +28,9 @@ def _order(scale: float) -> Row:
     """Measure what the order graph adds: the same pairs with it and without, in two runs."""
     with_it, base = _pairs(lambda: [LockOrder()], scale)
     without, _ = _pairs(list, scale)
-    added = percentile(with_it, 10) - percentile(without, 10)
+    added = statistics.median(with_it) - statistics.median(without)
     return Row("the order graph, added to the record of a run / with Lock", "x", None,
-               added / percentile(base, 10), None,
+               added / statistics.median(base), None,
                f"{added / scaled(LENGTH, scale, 50) * 1e9:,.0f} ns")
 
 
@@ -104,4 +105,4 @@ def _predict(scale: float) -> Row:
         began = time.perf_counter()
         assert predict(factory).verdict is Verdict.DEADLOCK
         times.append((time.perf_counter() - began) * 1000)
-    return Row(what, "ms", None, percentile(times, 50), (min(times), max(times)))
+    return Row(what, "ms", None, statistics.median(times), (min(times), max(times)))

@@ -14,7 +14,8 @@ import pytest
 
 from benchmarks import (checking, exploring, forcing, honesty, killing, locking, measure, oracle,
                         peers, predicting)
-from benchmarks.__main__ import main
+from benchmarks.__main__ import Before, _text, _where, main
+from benchmarks.measure import Row, ratio_row_of
 from benchmarks.worlds import recovery
 from harness import Verdict
 from harness.locks.policies import POLICIES
@@ -219,3 +220,32 @@ def test_without_the_tests_the_checks_are_refused_in_one_line(monkeypatch, tmp_p
     assert main(["--check"]) == 2
     error = capsys.readouterr().err
     assert (error.count("\n"), "needs the tests" in error) == (1, True)
+
+
+# -- beside what was measured before ---------------------------------------------------------------
+
+
+def test_each_row_is_shown_beside_what_it_was_before_and_what_is_gone_is_named(tmp_path):
+    old = {**_where(1.0), "rows": [{"what": "a", "now": 2.0}, {"what": "b", "now": None},
+                                   {"what": "c", "now": 4.0}]}
+    (tmp_path / "old.json").write_text(json.dumps(old))
+    before = Before.read(str(tmp_path / "old.json"))
+    nobody = {"cases": [], "ours": {}, "theirs": {}, "remarks": []}
+    measured = {**_where(1.0), "honesty": [], "peers": nobody,
+                "rows": [Row("a", "x", 2.5, 3.0), Row("b", "x", None, 1.0)]}
+    lines = [line.split() for line in _text(measured, before).splitlines()]
+    assert ["a", "2.50", "3.00", "behind", "2.00,", "1.50"] in lines    # 3 / 2
+    assert ["b", "-", "1.00"] in lines
+    assert ["no", "longer", "measured:", "c"] in lines
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"rows": [{"what": 1, "now": 2}]}', "{"])
+def test_what_is_no_measurement_is_one_line_and_status_2(text, tmp_path, capsys):
+    (tmp_path / "old.json").write_text(text)
+    assert main(["--compare", str(tmp_path / "old.json")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_ratios_are_medians_of_neighbours_and_what_disturbs_one_batch_changes_nothing():
+    pairs = [(2.0, 1.0), (2.2, 1.1), (40.0, 1.0), (2.0, 1.0), (2.0, 20.0)]
+    assert ratio_row_of("x", None, pairs, 1).now == 2.0    # 0.1, 2, 2, 2, 40
