@@ -22,7 +22,6 @@ from ..locks.parking import guarded
 from ..locks.task import WAIT, Expired, Task, Unwind, current
 from ..locks.waitgraph import any_cycle
 from ..runtime import thread_patch
-from ..runtime.process_state import aside
 from ..runtime.recorder import all_stacks
 from ..runtime.run import unwind
 from ..runtime.scenario import Scenario
@@ -134,7 +133,7 @@ class ControlledRun(ScheduledRun):
     def judge_silence(self, looks: Standstill) -> bool:
         if not looks.hangs and not looks.still_runs:
             return False
-        aside(lambda: self._judge_standstill(looks))
+        self.aside(lambda: self._judge_standstill(looks))
         return self.unwinding
 
     def _judge_standstill(self, looks: Standstill) -> None:

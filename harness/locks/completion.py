@@ -6,12 +6,13 @@ import threading
 from collections import deque
 from typing import Any
 
-from .callsite import shown
 from .arguments import limit
+from .away import NotAsked
+from .callsite import shown
 from .node import Node, ask, ended_wait, grant, refused, wait
 from .outsiders import listeners, saw, wait_outside
 from .parking import afterwards, guarded
-from .task import Task, WAIT, current, present
+from .task import Task, WAIT, Unwind, current, present
 from .user_code import Quiet
 
 
@@ -143,6 +144,10 @@ class Completion(Node):
         if by is not None and type(by) is not str:
             try:
                 by = _quiet.call("`by` of a wait", _named, by)
+            except Unwind:    # the watcher of this thread ends what it asked
+                raise
+            except NotAsked:
+                return []
             except BaseException as exc:   # the guard is held: it must come out as a finding
                 self._by[task] = by = None
                 task.run.complain(f"{task.name} waits for {self}, and asking who is to end that",

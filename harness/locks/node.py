@@ -12,10 +12,10 @@ from typing import Any
 
 from .arguments import expected, function, or_none, text
 from .errors import ScenarioError
+from .named_by_user import tame, text_of
 from .origin import Origin, made_in, of_any
 from .parking import park, unpark
 from .task import Expired, Task, Unwind, current, this_thread
-from .user_code import tame, text_of
 
 _getframe = sys._getframe
 OUTSIDE = Task("a thread outside the run")

@@ -14,11 +14,11 @@ import threading
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from .callsite import caller_at, frames_of_threads, pass_signal, raised, shown
+from .away import Call, NotAsked, has_guard
+from .callsite import caller_at, frames_of_threads, pass_signal, raised, user_traceback
 from .errors import LockTaken, ScenarioError
-from .exits import Refused
 from .parking import recover
-from .task import WAIT, Task, become, current
+from .task import WAIT, Task, become
 
 
 def call(what: str, function: Callable[..., Any], *args: Any, **more: Any) -> Any:
@@ -45,6 +45,8 @@ class _Refusing:
     on_acquired: tuple[Callable[..., None], ...] = ()
     on_refused: tuple[Callable[..., None], ...] = ()
     on_release: tuple[Callable[..., None], ...]
+
+    outer: Task    # of the thread, otherwise
 
     def __init__(self) -> None:
         self.refused: BaseException | None = None    # kept: it may be swallowed
@@ -124,28 +126,57 @@ class Quiet:
         self._run = run or _Refusing()
         self._task = Task("", self._run)
 
+    def _renew(self) -> None:
+        """Have no more to do with the call under way, whose thread is given up."""
+        self._run = type(self._run)()
+        self._task = Task("", self._run)
+
     def call(self, what: str, function: Callable[..., Any], *args: Any) -> Any:
         """Return what *function*, called *what* in words, returns.
 
+        It is the one door through which user code is called with the guard held.
+
         Raises:
             LockTaken: it used a lock, whatever became of that; else what it raises.
+            NotAsked: other such code of this run did not come back.
         """
-        run, self._task.name = self._run, what
-        before = become(self._task)
+        run, task = self._run, self._task
+        task.name = what
+        before = become(task)
+        run.outer = before.run.outer if isinstance(before.run, _Refusing) else before
         try:
-            answer = function(*args)
+            if has_guard():
+                answer = Call(what, run.outer, self._renew).perform(function, args)
+            else:
+                answer = function(*args)
         except BaseException:
             if run.refused is None:
                 raise
         finally:
             become(before)
-            if self._task.run is None:    # a process that *function* forked, outside any run
-                self._task.run = run
+            if task.run is None:    # a process that *function* forked, outside any run
+                task.run = run
                 before.run = None
         if run.refused is not None:
             refused, run.refused = run.refused, None
             raise refused
         return answer
+
+
+def told(exc: BaseException) -> tuple[str, str]:
+    """Return what is to be said of *exc*, which user code raised: words, and a traceback.
+
+    It is asked for its text, which is user code, too; the guard may be held.
+    """
+    try:
+        words: tuple[str, str] = Quiet().call("the text of an exception", _words, exc)
+        return words
+    except (LockTaken, NotAsked):
+        return f"raised {type.__dict__['__name__'].__get__(type(exc))}", ""
+
+
+def _words(exc: BaseException) -> tuple[str, str]:
+    return raised(exc), user_traceback(exc)
 
 
 def call_at_rest(what: str, function: Callable[..., Any], *args: Any) -> Any:
@@ -160,64 +191,3 @@ def call_at_rest(what: str, function: Callable[..., Any], *args: Any) -> Any:
         return asked.call(what, function, *args)
     finally:
         recover()
-
-
-# -- locks of a class that a user wrote ------------------------------------------------------------
-
-_OURS = f"{__name__.partition('.')[0]}."
-_TEXTS = "name", "lock_class", "__str__"    # what reports ask a lock for, perhaps with the guard
-
-
-def text_of(text: Any, what: str = "it") -> str:
-    """Return *text* as a string that compares and prints as any other.
-
-    Raises:
-        TypeError: it, *what* in words, is no string.
-    """
-    if not isinstance(text, str):
-        raise TypeError(f"{what} is {shown(text)}, expected a string")
-    return str.__str__(text)
-
-
-def tame(lock_type: type) -> None:
-    """Let the names of locks of a class be texts, whatever a method of it does when it is asked.
-
-    Raises:
-        TypeError: it compares in its own way: two locks would be taken for one; or what is read of
-            it may be anything.
-    """
-    for cls in lock_type.__mro__[:-1]:
-        if f"{cls.__module__}.".startswith(_OURS):
-            continue
-        for method in ("__eq__", "__hash__"):
-            if vars(cls).get(method, getattr(object, method)) is not getattr(object, method):
-                raise TypeError(f"{cls.__qualname__} defines {method}, but a lock is equal to "
-                                f"itself alone")
-        if "__getattribute__" in vars(cls):
-            raise TypeError(f"{cls.__qualname__} defines __getattribute__, but what a lock is made "
-                            f"of is read as it is")
-        for name in _TEXTS:
-            own = vars(cls).get(name)
-            if callable(own) and not hasattr(own, "tamed"):
-                setattr(cls, name, _guarded(own, f"{name} of {cls.__qualname__}"))
-            elif isinstance(own, property) and own.fget and not hasattr(own.fget, "tamed"):
-                setattr(cls, name, property(_guarded(own.fget, f"{name} of {cls.__qualname__}"),
-                                            own.fset, own.fdel))
-
-
-def _guarded(own: Callable[[Any], Any], what: str) -> Callable[[Any], str]:
-    def guarded(lock: Any) -> str:
-        try:
-            with Refused():
-                return text_of(Quiet().call(what, own, lock))
-        except BaseException as exc:
-            pass_signal(exc)
-            # The guard may be held: the run takes note of it later.
-            noted = getattr(current().run, "misnamed", None)
-            text = f"{what} {raised(exc)}"
-            if noted is not None:
-                noted.setdefault(text, exc)
-            return f"<{text}>"
-
-    guarded.tamed = True    # type: ignore[attr-defined]
-    return guarded

@@ -23,7 +23,6 @@ from .endless import Endless, goes_on
 from .limits import Limits
 from .observer import Observer, overridden
 from .played_run import PlayedRun
-from .process_state import aside
 from .recorder import all_stacks, place
 from .run import unwind
 from .scenario import Scenario
@@ -81,30 +80,30 @@ class FreeRun(PlayedRun):
     def judge_silence(self, looks: Standstill) -> bool:
         too_long = self.endless.look(time.monotonic(), looks.slice, self.recorder.log, self.moves)
         if too_long:
-            aside(lambda: self._judge(Verdict.INCONCLUSIVE, self._goes_on(too_long)))
+            self.aside(lambda: self._judge(Verdict.INCONCLUSIVE, self._goes_on(too_long)))
             return self.unwinding
         if self.endless.nothing_new and self._rounds is None and self.running == 1:
-            aside(self._look_for_rounds)
+            self.aside(self._look_for_rounds)
         if looks.silence <= looks.slice:    # a look that came late is one slice
             return False
         left = [task for task in self.tasks if not task.ended]
         if not looks.running and all(is_idle_worker(task.thread) for task in left):
             names = " and ".join(task.name for task in left)
-            aside(lambda: self._judge(Verdict.INCONCLUSIVE, f"roles have ended; {names} of a pool "
-                                      f"that is not shut down may get more work", looks.moves))
+            text = f"roles have ended; {names} of a pool that is not shut down may get more work"
+            self.aside(lambda: self._judge(Verdict.INCONCLUSIVE, text, looks.moves))
             return self.unwinding
         self.silent = True
         if looks.silence < self.timeout:
-            aside(lambda: self._ask_to_let_go(self._on_standstill))
+            self.aside(lambda: self._ask_to_let_go(self._on_standstill))
             return False
         if not looks.hangs and not looks.still_runs:
             return False
-        if aside(lambda: self._ask_to_let_go(self.on_idle)):   # who is held may be the cause
+        if self.aside(lambda: self._ask_to_let_go(self.on_idle)):   # who is held may be the cause
             looks.begin_again()
             return False
         verdict, text = (Verdict.INCONCLUSIVE, f", but {looks}") if looks.running else (
             Verdict.HANG, " and no cycle explains it")
-        aside(lambda: self._judge(verdict, f"nothing moved for {self.timeout:g} s{text}",
+        self.aside(lambda: self._judge(verdict, f"nothing moved for {self.timeout:g} s{text}",
                                   looks.moves))
         return self.unwinding
 

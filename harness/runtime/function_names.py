@@ -8,7 +8,8 @@ from typing import Any
 
 from ..locks.callsite import function_name, pass_signal, raised, user_traceback
 from ..locks.exits import Refused
-from ..locks.user_code import Quiet, text_of
+from ..locks.in_time import InTime, NotBack
+from ..locks.named_by_user import text_of
 from .verdict import Finding, Outcome, Verdict
 
 
@@ -20,7 +21,7 @@ class FunctionNames:
     """
 
     def __init__(self, asked: Callable[[CodeType], Any]) -> None:
-        self._asked, self._quiet = asked, Quiet()
+        self._asked, self._in_time = asked, InTime("function_name")
         self._known: dict[CodeType, str] = {}
         self.failed: BaseException | None = None
 
@@ -29,7 +30,7 @@ class FunctionNames:
         if name is None:
             try:
                 with Refused():
-                    name = text_of(self._quiet.call("function_name", self._asked, code) or "")
+                    name = text_of(self._in_time.call(self._asked, code) or "")
             except BaseException as exc:
                 pass_signal(exc)
                 self.failed = self.failed or exc
@@ -50,7 +51,10 @@ def names_of(asked: Callable[[CodeType], Any] | None, outcome: Outcome) -> Funct
         for code in {id(code): code for event in outcome.log for code in event[4][::2]}.values():
             names(code)
     if names.failed is not None:
-        outcome.findings.append(Finding(Verdict.ERROR, "observed", f"function_name of the scenario "
-                                        f"{raised(names.failed)}",
-                                        detail=user_traceback(names.failed)))
+        failed = names.failed
+        late = type(failed) is NotBack    # no `isinstance`, which may ask it
+        outcome.findings.append(Finding(
+            Verdict.ERROR, "timed out" if late else "observed",
+            f"function_name of the scenario {failed if late else raised(failed)}",
+            detail="" if late else user_traceback(failed)))
     return names

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from ..locks.callsite import raised, shown, user_traceback
+from ..locks.away import NotAsked
+from ..locks.callsite import shown
 from ..locks.errors import ScenarioError
 from ..locks.parking import guarded
 from ..locks.task import Expired, Task, Unwind, current
-from ..locks.user_code import Quiet, call
+from ..locks.user_code import Quiet, call, told
 from .observer import Observer
 from .watcher import alone
 from .verdict import Verdict
@@ -59,17 +60,23 @@ class Guest(Observer):
         if quiet is None:
             quiet = self._quiet[task] = Quiet()
         try:
-            return quiet.call(what, getattr(self._guest, hook), *args)
+            return quiet.call(what, _call_hook, self._guest, hook, args)
         except (Unwind, Expired):
             raise
+        except NotAsked:
+            return None
         except BaseException as exc:
             run = self._run
             with guarded:    # some hooks have it already
                 if not run.unwinding:
-                    run.stop(run.finding(Verdict.ERROR, "observed", f"{what} {raised(exc)}",
-                                         user_traceback(exc)))
+                    words, detail = told(exc)
+                    run.stop(run.finding(Verdict.ERROR, "observed", f"{what} {words}", detail))
             if not _HOOKS[hook]:
                 raise Unwind from None
+
+
+def _call_hook(guest: Observer, hook: str, args: tuple[Any, ...]) -> Any:
+    return getattr(guest, hook)(*args)    # which it may look up in its own way
 
 
 def _guest_of(observer: Observer) -> Observer:

@@ -14,6 +14,7 @@ from functools import partial
 from types import AsyncGeneratorType, CodeType, CoroutineType, GeneratorType
 from typing import Any
 
+from ..locks.away import Call, InPlaceOf, give_up
 from ..locks.callsite import (function_name, frames_of_threads, is_a, pass_signal, place_of, raised,
                               user_traceback)
 from ..locks.errors import LockTaken
@@ -26,7 +27,8 @@ from . import collector
 from .asking import Invariants, ask, failure
 from .observer import Observer
 from .process_state import aside
-from .recorder import call_role
+from .guard_watch import GuardWatch
+from .recorder import all_stacks, call_role
 from .run import Run
 from .scenario import Scenario
 from .solo_run import Unfinished
@@ -61,12 +63,14 @@ class PlayedRun(Run):
     scheduled = False    # the order was chosen
     late = False      # it was ended by the deadline
     cut = False       # it was ended before its end: the check of the world would say nothing
+    _left_behind: tuple[str, ...] = ()    # what was asked at the end, in a thread of its own
     silent = False    # nothing moved for a while though roles ran: they waited outside our locks
 
     def __init__(self, scenario: Scenario, observers: Iterable[Observer], timeout: float,
                  deadline: float | None, to_the_end: bool = False) -> None:
         self.timeout, self.deadline = timeout, deadline
         self.outside: dict[str, str] = {}    # see `Outsiders.used`
+        self.guard_watch = GuardWatch(self)
         self._done = threading.Lock()
         self._done.acquire()
         self.invariants = \
@@ -97,7 +101,8 @@ class PlayedRun(Run):
             self.notes += workers.finish(self.tasks, self._left_over())
         except BaseException as exc:
             try:
-                aside(lambda: self._abandon(workers))
+                self.guard_watch.impatient = True
+                self.aside(lambda: self._abandon(workers))
             except BaseException as again:   # interrupted once more: the later one ends the call
                 again.outcome = self._outcome()   # type: ignore[attr-defined]
                 raise
@@ -108,7 +113,7 @@ class PlayedRun(Run):
         if not stuck:
             self._collect()
         outcome = self._outcome()
-        outcome.stuck, outcome.seconds = stuck, time.perf_counter() - began
+        outcome.stuck, outcome.seconds = stuck + self._left_behind, time.perf_counter() - began
         return outcome
 
     def _outcome(self) -> Outcome:
@@ -161,10 +166,12 @@ class PlayedRun(Run):
         looks = Standstill(self.timeout, time.monotonic())
         while not self._done.acquire(True, self._patience(looks)):
             now = time.monotonic()
+            if self.guard_watch.look(now):
+                break
             looks.look(now, self.moves, self._read)
             if self.is_late(now):
-                self.late = True
-                aside(self.cut_short)
+                self.late = self.guard_watch.impatient = True
+                self.aside(self.cut_short)
                 break
             if self.judge_silence(looks):
                 break
@@ -174,6 +181,19 @@ class PlayedRun(Run):
         looks = Standstill(min(GRACE, self.timeout), time.monotonic())
         while looks.silence < looks.limit and not self._done.acquire(True, looks.slice):
             looks.look(time.monotonic(), 0, self._read)
+
+    def aside(self, step: Callable[[], Any]) -> Any:
+        """Do *step* aside, and give up user code that has the guard and does not come back."""
+        return aside(step, self.guard_watch)
+
+    def give_up(self, call: Call, verdict: Verdict, text: str) -> None:
+        """End the run because *call*, of user code with the guard held, does not come back."""
+        with InPlaceOf(call) as mine:
+            if mine:
+                if call.task.run is self:
+                    give_up(call.task)
+                self.gave_up = True
+                self.stop(self.finding(verdict, "timed out", text, all_stacks(self.tasks)))
 
     def _read(self, before: Mapping[Task, Reading]) -> dict[Task, Reading]:
         return readings(self.at_large(), before)
@@ -234,6 +254,7 @@ class PlayedRun(Run):
             call_at_rest(A_FINALIZER, alone, A_FINALIZER, partial(collector.collect, generation))
         except Unfinished as exc:
             self.findings += exc.outcome.findings
+            self._left_behind += exc.outcome.stuck
         except BaseException as exc:
             pass_signal(exc)
             self.findings.append(self.finding(Verdict.ERROR, "observed", f"{A_FINALIZER}, run "
@@ -245,6 +266,7 @@ class PlayedRun(Run):
             call_at_rest(THE_CHECK, alone, THE_CHECK, partial(ask, check))
         except Unfinished as exc:
             self.findings += exc.outcome.findings
+            self._left_behind += exc.outcome.stuck
         except BaseException as exc:
             pass_signal(exc)
             verdict, text, detail = failure(exc, "failed")
@@ -289,10 +311,11 @@ class PlayedRun(Run):
     def lose(self, task: Task, exc: BaseException) -> None:
         """End the run, and *task* with it: what we did for it in this thread raised *exc*."""
         recover()
+        what = f"{task.name}: {exc}" if is_a(exc, LockTaken) else \
+            f"internal error of the harness, at work for {task.name}: it {raised(exc)}"
+        detail = user_traceback(exc)    # it may ask *exc*: not with the guard held
         with guarded:
-            what = f"{task.name}: {exc}" if is_a(exc, LockTaken) else \
-                f"internal error of the harness, at work for {task.name}: it {raised(exc)}"
-            self.stop(Finding(Verdict.ERROR, "observed", what, detail=user_traceback(exc)))
+            self.stop(Finding(Verdict.ERROR, "observed", what, detail=detail))
             if not task.ended:
                 self.leave_run(task)
         for lock, mode, _ in reversed(list(task.held)):

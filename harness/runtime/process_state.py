@@ -8,9 +8,10 @@ from __future__ import annotations
 import _thread
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, Protocol
 
 from ..locks import afresh
 from ..locks.callsite import place_of
@@ -132,14 +133,33 @@ def _forget() -> None:
 PATIENCE = 3.0   # seconds that a step gets to end after an interrupt
 
 
-def aside(step: Callable[[], Any]) -> Any:
+class Watch(Protocol):
+    """Who looks after what is done aside.
+
+    Attributes:
+        slice: seconds between looks.
+        helpers: identifiers of the threads that do it.
+        lost: of those that never come back.
+    """
+
+    slice: float
+    helpers: set[int]
+    lost: set[int]
+
+    def look(self, now: float) -> bool: ...    # at the time *now*, of time.monotonic()
+
+
+def aside(step: Callable[[], Any], watch: Watch | None = None) -> Any:
     """Return what *step* returns, called once in a thread of its own; raise what it raises.
+
+    Args:
+        watch: looks after it; None is returned if *step* never comes back.
 
     A signal handler that raises does so in the main thread, at any instruction: were the guard held
     there, it would never be given up. An interrupt that comes while *step* is under way does not
     cut it short; it is raised when it has ended.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if watch is None and threading.current_thread() is not threading.main_thread():
         return step()
     recover()    # an interrupt may have kept this thread from giving the guard up
     once, done = threading.Lock(), threading.Lock()    # a semaphore may be left half taken
@@ -147,20 +167,36 @@ def aside(step: Callable[[], Any]) -> Any:
     answers: list[Any] = []
     errors: list[BaseException] = []
 
+    helpers, helper = watch.helpers if watch is not None else set(), []
+
     def body() -> None:
         if once.acquire(False):
+            helper.append(threading.get_ident())
+            helpers.update(helper)
             try:
                 answers.append(step())
             except BaseException as exc:
                 errors.append(exc)
             finally:
+                helpers.difference_update(helper)
                 done.release()
+
+    def wait(limit: float) -> None:
+        if watch is None:
+            done.acquire(True, limit)
+            return
+        end = time.monotonic() + limit
+        while not done.acquire(True, watch.slice):
+            now = time.monotonic()
+            watch.look(now)
+            if watch.lost.intersection(helper) or limit >= 0 and now >= end:
+                return
 
     interrupt: BaseException | None = None
     while True:
         try:
             _thread.start_new_thread(body, ())   # again after an interrupt, lest it was not started
-            done.acquire(True, -1 if interrupt is None else PATIENCE)
+            wait(-1 if interrupt is None else PATIENCE)
             break
         except BaseException as exc:
             if is_refused(exc):
@@ -174,7 +210,7 @@ def aside(step: Callable[[], Any]) -> Any:
         raise interrupt
     if errors:
         raise errors[0]
-    return answers[0]
+    return answers[0] if answers else None
 
 
 def surely(step: Callable[[], Any]) -> None:

@@ -25,6 +25,7 @@ from ..locks.node import OUTSIDE
 from ..locks.outsiders import Outsiders, by_ident
 from ..locks.parking import guarded
 from ..locks.task import WAIT, RunOfTask, Task, Unwind, current
+from ..locks.user_code import told
 from . import thread_patch
 from .observer import Observer, overridden
 from .recorder import Recorder, freeze, place
@@ -47,6 +48,7 @@ class Run(RunOfTask):
     timeout = 5.0     # seconds of a standstill, after which what there is is judged
     left = False      # the end came when only daemon threads were left
     looked = False    # a role looked, or was at a step, which nobody records
+    gave_up = False   # on a thread whose user code had the guard and did not come back
 
     def __init__(self, scenario: Scenario, observers: Iterable[Observer]) -> None:
         self.scenario = scenario
@@ -180,14 +182,14 @@ class Run(RunOfTask):
         except BaseException as exc:
             pass_signal(exc)
             if not self.unwinding:
-                text = f"an observer {raised(exc)}"
-                self.stop(self.finding(Verdict.ERROR, "observed", text, user_traceback(exc)))
+                words, detail = told(exc)
+                self.stop(self.finding(Verdict.ERROR, "observed", f"an observer {words}", detail))
         return answer
 
     def complain(self, text: str, exc: BaseException) -> None:
         """Take note of an error in what a scenario has us call. Called with the guard held."""
-        self.findings.append(self.finding(Verdict.ERROR, "observed", f"{text} {raised(exc)}",
-                                          user_traceback(exc)))
+        words, detail = told(exc)
+        self.findings.append(self.finding(Verdict.ERROR, "observed", f"{text} {words}", detail))
 
     def violated(self, text: str, detail: str = "", goes_on: bool = False,
                  verdict: Verdict = Verdict.VIOLATION) -> None:
@@ -211,8 +213,9 @@ class Run(RunOfTask):
         if is_a(exc, LockMisuse):
             verdict, headline = Verdict.VIOLATION, type(exc).headline
             text = f"{task.name} {_BROKE}: {first_line(exc)}, at {raised_at(exc)}"
+        detail = user_traceback(exc)    # it may ask *exc*: not with the guard held
         with guarded:
-            self.findings.append(self.finding(verdict, "observed", text, user_traceback(exc),
+            self.findings.append(self.finding(verdict, "observed", text, detail,
                                               headline=headline))
 
     def release_held(self, task: Task) -> None:

@@ -12,7 +12,7 @@ from ..locks.errors import ScenarioError, unknown_name
 from ..locks.node import LockClass
 from ..locks.one_line import one_line
 from ..locks.outsiders import Member
-from ..locks.user_code import text_of
+from ..locks.named_by_user import text_of
 from .asking import refuse_lazy
 from .world_names import NamesOfWorld
 

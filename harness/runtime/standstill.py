@@ -113,6 +113,10 @@ class Standstill:
         """Whether nothing has moved for the limit, and not because all wait."""
         return self.silence >= self.limit and bool(self.running)
 
+    def reading(self, who: Any) -> Reading | None:
+        """Return what was seen of *who* last."""
+        return self._seen.get(who)
+
     def __str__(self) -> str:
         """Say who still runs, what each does and where."""
         some = [f"{who.name} still runs{reading.does and f': it {reading.does}'}"
@@ -158,18 +162,22 @@ def readings(tasks: Iterable[Task], before: Mapping[Task, Reading]) -> dict[Task
         thread = task.thread
         frame = frames.get(thread.ident or 0) if thread is not None else None
         if thread is not None and frame is not None:
-            seen[task] = _read(thread.native_id or 0, frame, before.get(task))
+            seen[task] = read_thread(thread.native_id or 0, frame, before.get(task))
     return seen
 
 
-def _read(number: int, frame: FrameType, before: Reading | None = None) -> Reading:
-    """Return what is seen of the thread that the kernel knows by *number*."""
+def read_thread(number: int, frame: FrameType, before: Reading | None = None,
+                of_the_user: bool = False) -> Reading:
+    """Return what is seen of the thread that the kernel knows by *number*, given what was seen of
+    it *before*; *of_the_user*: see `caller_at`.
+    """
     if before is not None and before.does != COMPUTES and (before.cpu, before.at) == (
             _cpu(number), (frame.f_code, frame.f_lasti)):
         return before
     kept = _proc(number, "schedstat").split()[1:2]
     return Reading(_cpu(number), int(kept[0]) / 1e9 if kept else 0.0,
-                   (frame.f_code, frame.f_lasti), _does(number, frame), caller_at(frame))
+                   (frame.f_code, frame.f_lasti), _does(number, frame),
+                   caller_at(frame, of_the_user))
 
 
 def _cpu(number: int) -> float:

@@ -19,14 +19,16 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from ..locks.away import InPlaceOf, give_up, under_way
 from ..locks.callsite import by_signal, caller_at, frames_of_threads, raised_at
 from ..locks.parking import guarded
 from ..locks.task import Unwind
 from .our_thread import begin, our_thread, see_end
-from .process_state import surely
+from .process_state import aside, surely
 from .recorder import all_stacks, call_role
 from .solo_run import SoloRun, Unfinished
-from .standstill import Standstill, readings
+from .standstill import LONGEST as LONGEST_SLICE
+from .standstill import SLICES, Standstill, readings
 from .verdict import Finding, Outcome, Verdict
 
 LONGEST = 12      # timeouts after which what computes, or sleeps, is ended
@@ -194,12 +196,49 @@ class Watcher:
             verdict, text = Verdict.INCONCLUSIVE, f"{name} was not ready in {LONGEST} times {limit}"
         else:
             return False
-        stacks = all_stacks([run.task])
+        stacks, call, thread = all_stacks([run.task]), under_way(), run.task.thread
+        if call is not None and thread is not None and call.ident == thread.ident:
+            text += f", asked for {call.what}"
         text += _place(run)
-        with guarded:
+
+        def judge() -> None:
             if run is self._watched or not self._is_main:
                 run.judge(verdict, text, stacks)
+
+        def with_guard() -> None:
+            with guarded:
+                judge()
+
+        aside(with_guard, _InPlace(run, judge, self._is_main))
         return run.unwinding
+
+
+class _InPlace:
+    """Does what needs the guard in place of the thread of *run*, if that is what has it: user code
+    that it called there does not come back.
+
+    Args:
+        is_main: a signal will bring it back.
+    """
+
+    def __init__(self, run: SoloRun, judge: Callable[[], None], is_main: bool) -> None:
+        self._run, self._judge, self._is_main = run, judge, is_main
+        self.slice = min(run.timeout / SLICES, LONGEST_SLICE)
+        self.helpers: set[int] = set()
+        self.lost: set[int] = set()
+
+    def look(self, now: float) -> bool:
+        call, thread = under_way(), self._run.task.thread
+        if call is None or thread is None or call.ident != thread.ident:
+            return False
+        with InPlaceOf(call, lend=self._is_main) as mine:
+            if mine:
+                if call.given_up and call.task.run is self._run:
+                    give_up(call.task)
+                self._run.gave_up = True
+                self._judge()
+                self.lost |= self.helpers    # who waits for the guard finds nothing to do
+        return mine
 
 
 def _place(run: SoloRun) -> str:

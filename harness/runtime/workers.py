@@ -14,7 +14,7 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
 
-from ..locks import afresh, exits
+from ..locks import afresh, exits, in_time
 from ..locks.errors import ScenarioError
 from ..locks.task import RunOfTask, Task
 from . import collector, thread_patch
@@ -125,6 +125,7 @@ class Workers:
     def __init__(self, timeout: float = 5.0, deadline: float | None = None,
                  switch_interval: float | None = None) -> None:
         self._watcher = Watcher(timeout, deadline)
+        in_time.limit[0] = timeout    # for what is asked of the user when the call has ended, too
         self._workers: list[_Worker] = []
         self._busy: list[tuple[Task, _Worker]] = []
         self._batons: list[Baton] = []

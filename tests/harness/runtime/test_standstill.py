@@ -387,7 +387,7 @@ def test_an_ended_thread_can_be_looked_at():
     thread = threading.Thread(target=str)
     thread.start()
     thread.join()
-    assert standstill._read(thread.native_id, sys._getframe()).cpu < 60
+    assert standstill.read_thread(thread.native_id, sys._getframe()).cpu < 60
 
 
 def test_who_has_done_nothing_is_not_asked_again_unless_it_wants_a_processor(monkeypatch):
@@ -396,12 +396,12 @@ def test_who_has_done_nothing_is_not_asked_again_unless_it_wants_a_processor(mon
     at = frame.f_code, frame.f_lasti
     waits = Reading(1.0, 0.0, at, "waits for somebody")
     lasti = SimpleNamespace(f_code=frame.f_code, f_lasti=at[1])
-    assert standstill._read(0, lasti, waits) is waits
-    monkeypatch.setattr(standstill, "caller_at", lambda frame: "")
+    assert standstill.read_thread(0, lasti, waits) is waits
+    monkeypatch.setattr(standstill, "caller_at", lambda frame, of_the_user: "")
     monkeypatch.setattr(standstill, "_does", lambda number, frame: "sleeps")
     for other in (waits._replace(does=COMPUTES), waits._replace(cpu=0.9),
                   waits._replace(at=(frame.f_code, -1))):
-        assert standstill._read(0, lasti, other).does == "sleeps"
+        assert standstill.read_thread(0, lasti, other).does == "sleeps"
 
 
 @pytest.mark.parametrize("machine, call, words", [
