@@ -63,6 +63,25 @@ def test_only_slot_0_is_looked_at_behind_a_link():
     assert names(kernel) == [PORT, PF]
 
 
+def test_scan_of_a_slot_counts_what_is_new_in_it():
+    kernel = V4_14(Machine({"03.0": RootPort({"00.0": Endpoint(), "00.3": Endpoint()}),
+                            "04.0": RootPort({})}))
+    bus, empty = (find(kernel, name).subordinate for name in (PORT, "0000:00:04.0"))
+    counts = [kernel.pci_scan_slot(bus, 0), kernel.pci_scan_slot(empty, 0)]
+    kernel.remove_store(find(kernel, "0000:01:00.3"), "1")
+    counts += [kernel.pci_scan_slot(bus, devfn) for devfn in (0, 8)]
+    kernel.remove_store(find(kernel, PF), "1")
+    kernel.remove_store(find(kernel, "0000:01:00.3"), "1")
+    assert [*counts, kernel.pci_scan_slot(bus, 0)] == [0, 0, 1, 0, 2]
+
+
+@pytest.mark.parametrize("aer", [True, False])
+def test_vfs_have_aer_if_their_capability_says_so(aer):
+    kernel = boot(Sriov(aer=aer))
+    kernel.pci_enable_sriov(find(kernel, PF), 1)
+    assert bool(find(kernel, "0000:01:10.0").aer_cap) is aer and find(kernel, PF).aer_cap
+
+
 def test_function_without_function_0_is_not_found():
     assert names(V4_14(Machine({"03.0": RootPort({"00.1": Endpoint()})}))) == [PORT]
 

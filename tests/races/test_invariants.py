@@ -217,6 +217,13 @@ def test_machine_is_what_it_says(machine, pf, vf_bus, error):
     assert machine in MACHINES
 
 
+@pytest.mark.parametrize("machine", MACHINES)
+def test_world_that_is_to_have_a_switch_has_one_on_any_machine(machine):
+    world = World(V4_14, "writer", None, machine=machine, switch=True)
+    port, other = world.pf.bus.self, world.sibling.bus.self
+    assert port is not other and port.bus is other.bus and port.bus.self is not None
+
+
 def test_error_of_a_port_affects_all_that_is_below_it():
     world = World(V4_14, "writer", None, machine="switch")
     port = world.kernel.pcie_find_root_port(world.pf)
