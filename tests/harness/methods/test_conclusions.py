@@ -9,6 +9,8 @@ from harness import Verdict, replay, stress
 from harness.exploration.token import decode
 from harness.lockorder.finding import STATUSES, Prediction
 from harness.methods.exhaust import Exhaustive
+from harness.methods.tally import Tally
+from harness.runtime.verdict import Finding, Outcome
 
 
 @pytest.mark.parametrize("status, by_instance, writers, becomes", [
@@ -43,3 +45,16 @@ def test_token_of_stress_has_the_seed_of_the_world_that_failed(seed):
     assert result.verdict is Verdict.ERROR
     assert decode(result.replay)[1] == f"{seed}/{drawn.index(True)}"
     assert replay(result.replay, lottery).verdict is Verdict.ERROR
+
+
+@pytest.mark.parametrize("before, shown", [
+    ([], "cut"), ([Verdict.CLEAN], "cut"), ([Verdict.CLEAN, Verdict.HANG], "before"),
+    ([Verdict.ERROR], "before")])
+def test_at_an_interruption_the_run_under_way_is_shown_unless_something_was_found(before, shown):
+    tally = Tally("it")
+    for verdict in before:
+        found = [] if verdict is Verdict.CLEAN else [Finding(verdict, "observed", "before")]
+        tally.add(Outcome(found, []), None)
+    cut = Outcome([Finding(Verdict.INCONCLUSIVE, "observed", "cut")], [])
+    assert tally.so_far(cut).finding.text == shown
+    assert tally.so_far(None).coverage["runs"] == len(before)
