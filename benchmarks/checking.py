@@ -25,7 +25,8 @@ from harness.checker.program import Program
 from harness.exploration.dpor import Reduced
 from harness.exploration.strategies import DepthFirst
 
-from . import garbage, killing, limits, mutating, oracle, permits, side_by_side, stopping
+from . import (garbage, killing, laboratory, limits, mutating, oracle, permits, side_by_side,
+               stopping)
 from .measure import scaled
 from .worlds import dining, on_threads
 
@@ -258,6 +259,10 @@ def _limits(amount: Amount) -> tuple[str, list[str]]:
     return limits.compared(amount.cases(limits.SCENARIOS, 3), amount.seed)
 
 
+def _laboratory(amount: Amount) -> tuple[str, list[str]]:
+    return laboratory.compared(amount.cases(laboratory.CASES, 3), amount.seed)
+
+
 def _finalizers(amount: Amount) -> tuple[str, list[str]]:
     return garbage.check(amount.cases(garbage.CALLS, 24), amount.seed)
 
@@ -394,6 +399,7 @@ CHECKS: dict[str, tuple[str, Callable[[Amount], tuple[str, list[str]]]]] = {
     "permits": ("prediction of random worlds with permits", _permits),
     "starts": ("what is shared before first operations", _starts),
     "limits": ("random scenarios whose limits run out again", _limits),
+    "races": ("scenarios and fixes of the laboratory", _laboratory),
     "pairs": ("prediction against the truth", _prediction),
     "stops": ("processes that are stopped, or get no processor", _stops),
     "tokens": ("mutated tokens", _tokens),

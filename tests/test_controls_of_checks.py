@@ -6,12 +6,13 @@ emptied, its control fails. A check without a control fails, too.
 
 import gc
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import (checking, garbage, killing, limits, mutating, oracle, permits, side_by_side,
-                        stopping)
+from benchmarks import (checking, garbage, killing, laboratory, limits, mutating, oracle, permits,
+                        side_by_side, stopping)
 from benchmarks.worlds import dining, recovery
 from harness import ScenarioError, Verdict, explore
 from harness.exploration.dpor import Reduced
@@ -191,6 +192,19 @@ def rates(pinned):
     return control
 
 
+def word_on_a_race(way):
+    """One who tells of a race is wrong: prediction, its command, exploration."""
+    def command(words):
+        Path(words[-1]).write_text('{"verdict": "error"}', encoding="utf-8")
+
+    def control(patch):
+        wrong = says(Verdict.ERROR, coverage={"complete": True, "verdicts": {"error": 1}})
+        for name, other in (("predict", wrong), ("explore", wrong), ("main", command)):
+            patch.setattr(laboratory, name, other)
+        patch.setattr(laboratory, "WAYS", {way: [("unbind-vs-vf-add", laboratory.MAIL)]})
+    return control
+
+
 def finds(verdict):
     return lambda patch: patch.setattr(checking, "explore", lambda world, **options: (
         [world() for _ in range(200)] if "max_schedules" in options else None,
@@ -238,6 +252,11 @@ CONTROLS = {
                                        is_reduced=False, fails=True, graph=COUNTS, reduced=COUNTS),
                 ["too few are searched"]),
                (LITTLE, 6, reduced_to_one, ["the reduced search alone finds"])],
+    "races": [(LITTLE, 1, word_on_a_race(way), [f"unbind-vs-vf-add with collect-then-lock: {told}"])
+              for way, told in ((laboratory.predicted, "predicted error"),
+                                (laboratory.shown_again, "not-reached in the table"),
+                                (laboratory.whole, "explored error"),
+                                (laboratory.begun, "the first schedules: error"))],
     "pairs": [(LITTLE, 1, predicts_of_pairs(Verdict.CLEAN), ["predicted clean"]),
               (LITTLE, 1, predicts_of_pairs(Verdict.DEADLOCK), ["predicted deadlock"]),
               (FULL, 1, wrong_of_all_pairs, ["pairs are wrong"])],

@@ -104,11 +104,12 @@ def test_no_cell_came_from_a_run_with_noise_or_a_random_machine(comparison):
 # -- a cell and its command ------------------------------------------------------------------------
 
 
-def test_every_cell_is_shown_again_by_its_command(comparison, capsys):
+def test_cells_are_shown_again_by_their_commands(comparison, capsys):
+    """Every fifth; all of them: python -m benchmarks --check races."""
     different = []
-    for (name, fix), cell in comparison.cells.items():
-        if cell.method == "compare" and name != "vf-driver-load":
-            continue    # as this one, on six machines
+    forced = [key for key, cell in comparison.cells.items() if cell.method != "compare"]
+    for name, fix in [*forced[::5], ("vf-driver-load", "defer-vf-add")]:    # that on six machines
+        cell = comparison.cells[name, fix]
         python, module, package, *words = shlex.split(cell.again)
         assert (python, module, package) == ("python", "-m", "pcimodel")
         _, out, _ = run_main(capsys, *words, "--json", "-")

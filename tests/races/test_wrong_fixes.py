@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness import Verdict, explore
-from pcimodel.fixes import FIXES
+from benchmarks import laboratory
 from pcimodel.lab.compare import Question, judge
 from pcimodel.lab.machines import DEFAULT
-from pcimodel.lab.scenarios import scenario
 from tests.races import wrong_fixes
 
 FILE = wrong_fixes.__file__
@@ -100,20 +98,12 @@ def test_a_right_fix_in_other_words_has_the_column_of_the_patch(name, fix, compa
     assert cell_of(name, f"{FILE}:{fix}").result.verdict is patch
 
 
-@pytest.mark.parametrize("name, fix", [
-    ("sysfs-enable-vs-aer", "collect-then-lock"), ("disable-vs-aer", "collect-then-lock"),
-    ("aer-with-vfs", "collect-then-lock"), ("vf-driver-load", "defer-vf-add"),
-    ("vf-driver-load", None)])
+@pytest.mark.parametrize("name, fix", laboratory.WHOLE[-2:])
 def test_what_must_have_been_done_is_done_in_every_schedule(name, fix):
-    result = explore(scenario(name, fixes=[fix] if fix else []), engine=False)
-    assert (result.verdict, result.coverage["complete"]) == (Verdict.CLEAN, True), result
+    """All of them, and more schedules below: python -m benchmarks --check races."""
+    assert laboratory.whole(name, fix) == ""
 
 
-@pytest.mark.parametrize("name, fix", [
-    ("sysfs-enable-vs-aer", None), ("disable-vs-aer", None), ("unbind-vs-aer", "defer-vf-add"),
-    ("unbind-vs-aer", "collect-then-lock"), ("nested-walk", "collect-then-lock"),    # of hundreds
-    *(("enable-unbind-vs-aer", fix) for fix in (None, *FIXES))])
+@pytest.mark.parametrize("name, fix", laboratory.BEGUN)
 def test_in_the_first_schedules_a_fix_is_accused_of_deadlocks_alone(name, fix):
-    result = explore(scenario(name, fixes=[fix] if fix else []), engine=False, all=True,
-                     max_schedules=60)
-    assert set(result.coverage.get("verdicts", ["clean"])) <= {"clean", "deadlock"}, result
+    assert laboratory.begun(name, fix, 8) == ""
