@@ -21,7 +21,8 @@ ROOT = Path(__file__).parent.parent
 COMMANDS = [
     ["-m", "pcimodel", "list"],
     ["-m", "pcimodel", "force", "probe-vs-aer"],
-    ["-m", "pcimodel", "compare", "--scenario", "unbind-vs-vf-add", "--scenario", "vf-driver-load"],
+    ["-m", "pcimodel", "compare", "--scenario", "unbind-vs-vf-add", "--scenario", "vf-driver-load",
+     "--machine", "switch"],
     ["-m", "harness", "force", "small_worlds:abba"],
 ]
 

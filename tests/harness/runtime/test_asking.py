@@ -249,9 +249,9 @@ bank = Bank()
 checks = {"direct": Auditor().audit, "of an attribute": lambda: bank.auditor.audit(),
           "property": lambda: bank.sound, "in a table": lambda: table["bank"]()}
 for name, check in checks.items():
-    for tool in run, stress, explore, predict:
+    for tool, once in (run, {"runs": 1}), (stress, {"runs": 1}), (explore, {}), (predict, {}):
         for more in {"check": check}, {"invariants": {"it": check}}:
-            result = tool(lambda: Scenario({"role": step}, **more))
+            result = tool(lambda: Scenario({"role": step}, **more), **once)
             print(name, result.verdict, str(result).count("leaves out `assert`"), sep="|")
 print(*explore(lambda: Scenario({"role": step}, check=lambda: bank.sound,
                                 invariants={"it": table["bank"]})).outcome.notes)
