@@ -242,6 +242,19 @@ def test_fatal_error_of_an_upstream_port_fails_for_lack_of_a_link_to_reset():
     assert last_line(kernel).endswith("failed")
 
 
+def test_link_that_could_not_be_reset_is_a_disconnect_whoever_was_to_reset_it():
+    kernel = boot_switch([])
+    root, upstream, downstream = (find(kernel, name) for name in (
+        PORT, "0000:01:00.0", "0000:02:00.0"))
+    answers = [kernel.reset_link(port) for port in (root, downstream, upstream)]
+    kernel.aer_root_reset = kernel.default_reset_link = lambda dev: NONE
+    answers += [kernel.reset_link(port) for port in (root, downstream)]
+    assert answers == [REC, REC, DISC, DISC, DISC]
+    assert list(kernel.dmesg)[-2:] == [
+        f"pcieport {port.name}: link reset at upstream device {port.name} failed"
+        for port in (root, downstream)]
+
+
 def boot_with_vfs(log, **sriov):
     """Boot a PF with 2 VFs whose drivers take part in recovery."""
     machine = Machine({"03.0": RootPort({"00.0": Endpoint(device=0x10, sriov=Sriov(**sriov))},

@@ -22,9 +22,9 @@ import pcimodel
 from pcimodel.aerdrv import AER_FATAL, AerErrInfo
 from pcimodel.dd import EPROBE_DEFER
 from pcimodel.device import Device, KernelOops
-from pcimodel.err import PCI_ERS_RESULT_DISCONNECT
+from pcimodel.err import PCI_ERS_RESULT_DISCONNECT, AerBroadcastData
 from pcimodel.hardware import Endpoint, Machine, RootPort, Sriov
-from pcimodel.pci import PciDriver, Resource
+from pcimodel.pci import PciDriver, Resource, pci_domain_nr
 
 EDOM = -errno.EDOM    # nobody's own: who answers so was answered so
 EIO, ENODEV, ENOENT, ENOMEM = -errno.EIO, -errno.ENODEV, -errno.ENOENT, -errno.ENOMEM
@@ -244,6 +244,54 @@ def test_what_is_refused_changes_nothing(name, answer, call):
     before = state_of(kernel)
     assert call(kernel, find(kernel, PF)) == answer
     assert (changes(before, state_of(kernel)), broken(kernel)) == ("", [])
+
+
+SUCCEEDS = [    # what answers 0 if all is well, whoever looks at it or not
+    ("pci_enable_pcie_error_reporting", lambda k, pf: k.pci_enable_pcie_error_reporting(pf)),
+    ("pci_disable_pcie_error_reporting", lambda k, pf: k.pci_disable_pcie_error_reporting(pf)),
+    ("pci_cleanup_aer_uncorrect_error_status",
+     lambda k, pf: k.pci_cleanup_aer_uncorrect_error_status(pf)),
+    ("set_device_error_reporting", lambda k, pf: k.set_device_error_reporting(find(k, PORT), True)),
+    ("set_device_error_reporting", lambda k, pf: k.set_device_error_reporting(pf, True)),
+    ("add_error_device", lambda k, pf: k.add_error_device(AerErrInfo(), pf)),
+    ("find_device_iter", lambda k, pf: k.find_device_iter(pf, AerErrInfo(id=0x0500))),
+    ("find_device_iter",
+     lambda k, pf: k.find_device_iter(pf, AerErrInfo(id=0x0100, multi_error_valid=True))),
+    ("report_error_detected", lambda k, pf: k.report_error_detected(pf, AerBroadcastData(1, 2))),
+    ("report_mmio_enabled", lambda k, pf: k.report_mmio_enabled(pf, AerBroadcastData(1, 5))),
+    ("report_slot_reset", lambda k, pf: k.report_slot_reset(pf, AerBroadcastData(1, 5))),
+    ("report_resume", lambda k, pf: k.report_resume(pf, AerBroadcastData(1, 5))),
+    ("driver_attach", lambda k, pf: k.driver_attach(k.igb)),
+    ("_driver_attach", lambda k, pf: k._driver_attach(pf, k.igb)),
+    ("_driver_attach", lambda k, pf: k._driver_attach(pf, k.pcie_portdriver)),
+    ("bus_for_each_drv", lambda k, pf: k.bus_for_each_drv(lambda drv: 0)),
+    ("bus_add_driver", lambda k, pf: k.bus_add_driver(PciDriver("nobody's"))),
+    ("driver_match_device", lambda k, pf: k.driver_match_device(k.pcie_portdriver, pf)),
+    ("_device_attach", lambda k, pf: k._device_attach(find(k, SECOND))),
+    ("pci_enable_device", lambda k, pf: k.pci_enable_device(pf)),
+    ("pci_save_state", lambda k, pf: k.pci_save_state(pf)),
+    ("pci_enable_resources", lambda k, pf: k.pci_enable_resources(pf, pf.sriov.resource)),
+    ("pcibios_sriov_enable", lambda k, pf: k.pcibios_sriov_enable(pf, 1)),
+    ("pcibios_sriov_disable", lambda k, pf: k.pcibios_sriov_disable(pf)),
+    ("sriov_check", lambda k, pf: k.sriov_check(pf, 1)),
+    ("sriov_add_dep_link", lambda k, pf: k.sriov_add_dep_link(pf)),
+    ("sriov_add_vfs", lambda k, pf: k.sriov_add_vfs(pf, 0)),
+    ("pci_iov_init", lambda k, pf: k.pci_iov_init(pf)),
+    ("pci_sriov_set_totalvfs", lambda k, pf: k.pci_sriov_set_totalvfs(pf, 7)),
+    ("pci_num_vf", lambda k, pf: k.pci_num_vf(find(k, PORT))),
+    ("pci_sriov_get_totalvfs", lambda k, pf: k.pci_sriov_get_totalvfs(find(k, PORT))),
+    ("sriov_numvfs_configure", lambda k, pf: k.sriov_numvfs_configure(pf, 0)),
+    ("pci_scan_slot", lambda k, pf: k.pci_scan_slot(pf.bus, 8)),
+    ("pci_domain_nr", lambda k, pf: pci_domain_nr(pf.bus)),
+    ("smp_processor_id", lambda k, pf: k.smp_processor_id()),
+]
+
+
+@pytest.mark.parametrize("name, call", SUCCEEDS)
+def test_success_is_0(name, call):
+    kernel = world(Endpoint(0x8086, 0x1234, sriov=Sriov(offset=0x90)))
+    answer = call(kernel, find(kernel, PF))
+    assert (answer, type(answer)) == (0, int)
 
 
 # -- each function has its place -------------------------------------------------------------------

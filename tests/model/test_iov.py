@@ -6,8 +6,8 @@ import pytest
 from model_worlds import IGBVF, PF, PORT, boot, find, load, names, sriov_state, vfs
 
 from pcimodel.device import KernelOops, device_lock
-from pcimodel.hardware import Endpoint, Sriov
-from pcimodel.pci_regs import PCI_SRIOV_INITIAL_VF
+from pcimodel.hardware import SRIOV_POS, Endpoint, Sriov
+from pcimodel.pci_regs import PCI_SRIOV_INITIAL_VF, PCI_SRIOV_NUM_VF
 from pcimodel.trees.v4_14 import V4_14
 
 OFF = (0, 0, False)
@@ -322,6 +322,7 @@ def test_second_pf_of_a_card_refers_to_the_first():
 def test_capability_without_a_stride_makes_no_pf():
     pf = find(boot(Sriov(stride=0)), PF)
     assert not pf.is_physfn and pf.sriov is None
+    assert pf.config.read(SRIOV_POS + PCI_SRIOV_NUM_VF, 2) == 0
 
 
 def test_pf_that_is_freed_with_vfs_on_is_a_bug():
