@@ -10,7 +10,6 @@ caller is gone; so none outlives the call.
 
 from __future__ import annotations
 
-import _thread
 import mmap
 import os
 import select
@@ -26,6 +25,7 @@ from ..locks import afresh
 from ..locks.callsite import first_line
 from ..locks.errors import ScenarioError
 from ..runtime import end_signals
+from ..runtime.process_state import other_threads
 from ..runtime.scenario import Scenario
 from ..runtime.solo_run import Unfinished
 from ..runtime.verdict import Finding, Outcome, Verdict
@@ -118,7 +118,7 @@ class Apart:
         return self
 
     def _fork(self, handlers: dict[int, Any]) -> None:
-        self.alone = not _thread._count()    # those that `threading` does not know of, too
+        self.alone = not other_threads()
         page = mmap.mmap(-1, PAGE.size)
         requests, results = os.pipe(), os.pipe()
         try:

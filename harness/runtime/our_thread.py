@@ -48,8 +48,12 @@ def begin(thread: threading.Thread) -> None:
 
 
 def see_end(thread: threading.Thread) -> None:
-    """Wait until *thread* has ended, if it has begun; it does not begin any more."""
+    """Wait until *thread* has ended, if it has started; what has not begun does not begin any more.
+
+    One that the system was slow to let begin is waited for, too: for as long as it is there this
+    process has another thread, and the next call would make less of its worlds.
+    """
     begins: list[bool] = thread._harness_own    # type: ignore[attr-defined]
     begins.append(False)
-    if begins[0]:
+    if begins[0] or thread.is_alive():
         thread.join()

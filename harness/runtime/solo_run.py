@@ -16,12 +16,13 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from ..locks.callsite import capture, frames_of_threads, is_a
+from ..locks.callsite import capture, is_a
 from ..locks.errors import LockMisuse, ScenarioError
 from ..locks.outsiders import Member, handlers
 from ..locks.parking import recover, unpark
 from ..locks.task import Maker, Task, Unwind, become, this_thread
 from ..locks.waitgraph import find_cycle
+from .process_state import other_threads
 from .recorder import call_role
 from .run import Run, unwind
 from .verdict import Finding, Outcome, Verdict
@@ -141,7 +142,7 @@ class SoloRun(Run):
         lock, mode = self.task.waits_on, self.task.mode
         me = self.task.thread.ident if self.task.thread is not None else threading.get_ident()
         known: dict[int, threading.Thread] = threading._active   # type: ignore[attr-defined]
-        others = [ident for ident in frames_of_threads()
+        others = [ident for ident in other_threads()
                   if ident != me and not hasattr(known.get(ident), "_harness_own")]
         blockers = lock.blockers(self.task, mode)
         mine = {self.task, self.outer}

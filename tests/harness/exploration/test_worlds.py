@@ -11,19 +11,21 @@ import signal
 import sys
 import tempfile
 import threading
+import types
 import warnings
 
+import hanging_worlds
 import pytest
 import small_worlds
 import test_explore_counts as counts
 import warm_worlds
 from test_explore import never_both
 
-from harness import Mutex, Scenario, ScenarioError, Verdict, explore, replay
+from harness import Mutex, Scenario, ScenarioError, Verdict, explore, replay, run
 from harness.exploration.token import decode
 from harness.methods import confirming
 from harness.methods.ctrl_c import Interrupted
-from harness.runtime import building
+from harness.runtime import building, process_state
 from pcimodel.lab.scenarios import scenario as of_model
 
 KINDS = [kind.__name__ for kind in warm_worlds.KINDS]
@@ -96,6 +98,30 @@ def test_a_deadlock_is_found_that_neither_the_first_schedule_nor_the_engine_s_sh
     if not arguments:
         assert result.coverage["engine"].startswith("clean")
     assert len({role for role, _ in decode(result.replay)[2].steps}) > 1
+
+
+def test_threads_of_a_call_before_that_have_yet_to_end_are_no_other_threads(cold, monkeypatch):
+    """What is done aside is over before its thread is, by more where the machine is busy."""
+    over = threading.Event()
+
+    class Slow:
+        def __init__(self):
+            self._lock = _thread.allocate_lock()
+            self.acquire = self._lock.acquire
+
+        def release(self):
+            self._lock.release()
+            over.wait()
+
+    monkeypatch.setattr(process_state, "threading",
+                        types.SimpleNamespace(**{**vars(threading), "Lock": Slow}))
+    try:
+        hang = run(hanging_worlds.never_completed)
+        result = explore(cold.third_order)
+    finally:
+        over.set()
+    assert (hang.verdict, hang.how) == (Verdict.HANG, "observed")
+    assert result.verdict is Verdict.DEADLOCK, str(result)
 
 
 def test_a_deadlock_that_the_engine_knows_of_is_tried_in_a_first_world(cold):

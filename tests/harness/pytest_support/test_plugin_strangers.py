@@ -34,7 +34,8 @@ def project(inner, pytester, without_neighbours):
         folder = file.parent if file.parent.name == "tests" else pytester.path
         (folder / "test_theirs.py").write_text(tests)
         return subprocess.run([sys.executable, *call, "-p", "no:cacheprovider",
-                               *without_neighbours()], cwd=pytester.path, text=True, capture_output=True)
+                               *without_neighbours()],
+                              cwd=pytester.path, text=True, capture_output=True)
 
     return run
 

@@ -63,11 +63,14 @@ def test_a_world_that_waits_for_what_a_handler_completes_is_built(on_signal):
             time.sleep(0)
         interrupts()
 
+    thread = our_thread(sends, "like one of the harness")
+
     def build():
-        begin(our_thread(sends, "like one of the harness"))
+        begin(thread)
         done.wait()
         return {"alice": lambda: m.acquire() and m.release()}
     assert str(run(build, timeout=30, runs=1).verdict) == "clean"
+    thread.join()
 
 
 @pytest.mark.parametrize("tool, waits", [

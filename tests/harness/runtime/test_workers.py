@@ -1,5 +1,6 @@
 """The pool of workers: what it hands out is open for as long as somebody may write to it."""
 
+import threading
 from types import SimpleNamespace
 
 import small_worlds
@@ -7,6 +8,7 @@ import small_worlds
 from harness import Verdict, explore
 from harness.exploration.controlled_run import ControlledRun
 from harness.locks.task import Task
+from harness.runtime.our_thread import begin, our_thread, see_end
 from harness.runtime.workers import Workers
 
 RUN = SimpleNamespace(perform=lambda task, function: function())
@@ -61,3 +63,18 @@ def test_what_a_thread_waits_in_that_could_not_be_ended_is_lent_to_nobody_else()
         workers.finish([ended, stuck])
         assert again is first and workers.lend() is not first
         first.close()
+
+
+def test_a_thread_of_ours_that_was_slow_to_begin_has_ended_too_when_a_call_returns():
+    """The system let it start, and no further, before the call was over."""
+    may_begin, done = threading.Event(), []
+    thread = our_thread(lambda: done.append("its body"), "slow")
+    begins, joins = thread.run, thread.join
+    thread.run = lambda: may_begin.wait() and begins()
+    thread.join = lambda: (may_begin.set(), joins())
+    begin(thread)
+    try:
+        see_end(thread)
+        assert (thread.is_alive(), done) == (False, [])
+    finally:
+        thread.join()
