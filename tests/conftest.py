@@ -23,6 +23,20 @@ def pytest_collection_finish():
     gc.freeze()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_threads_of_the_runner():
+    """Hide the threads that were there before the first test, as xdist has one: what is said of a
+    process depends on whether another thread may act in it.
+    """
+    frames = sys._current_frames
+    there = frames().keys() - {threading.get_ident()}
+    with pytest.MonkeyPatch.context() as patch:
+        if there:
+            patch.setattr(sys, "_current_frames", lambda: {
+                ident: frame for ident, frame in frames().items() if ident not in there})
+        yield
+
+
 @pytest.fixture(autouse=True)
 def no_threads_left():
     """Fail, with their names, if the test leaves threads that were not there before it."""
