@@ -234,7 +234,6 @@ class ControlledRun(ScheduledRun):
         if self.unwinding:
             raise Unwind
         if task.expired:
-            task.expired = False
             raise Expired
 
     def _at_release(self, task: Any, lock: Any, mode: str) -> None:
