@@ -133,6 +133,18 @@ def test_correctable_error_is_handled_before_an_uncorrectable_one_of_the_same_in
         "Corrected", "Uncorrected (Non-Fatal)"]
 
 
+@pytest.mark.parametrize("severity, said", [
+    (AER_CORRECTABLE, "Corrected"), (AER_NONFATAL, "Uncorrected (Non-Fatal)"),
+    (AER_FATAL, "Uncorrected (Fatal)")])
+def test_error_of_one_severity_is_received_as_that_alone(severity, said):
+    world = World()
+    world.load_driver()
+    world.kernel.aer_inject(world.nic, severity)
+    world.worker.worker_thread()
+    assert [line for line in world.kernel.dmesg if "error received" in line] == [
+        f"pcieport {PORT}: AER: {said} error received: id=0100"]
+
+
 @pytest.mark.parametrize("severity, status, mask", [
     (AER_CORRECTABLE, PCI_ERR_COR_STATUS, PCI_ERR_COR_MASK),
     (AER_NONFATAL, PCI_ERR_UNCOR_STATUS, PCI_ERR_UNCOR_MASK)])

@@ -163,6 +163,25 @@ def test_bus_is_found_by_number_also_below_a_virtual_one():
     assert [kernel.pci_find_bus(0, number).number for number in (0, 1, 2)] == [0, 1, 2]
 
 
+def test_bus_is_looked_for_below_each_host_bridge():
+    kernel = boot()
+    first, second = kernel.pci_root_buses[0], kernel.pci_register_host_bridge(0x80)
+    assert [kernel.pci_find_bus(0, number) for number in (0, 0x80, 0x81)] == [first, second, None]
+    assert [kernel.pci_find_next_bus(bus) for bus in (None, first, second)] == [first, second, None]
+    assert (second.dev.parent, second.dev.kobj_parent) == (second.bridge,) * 2
+    assert (second.bridge.name, second.busn_res_end, second.refcount) == ("pci0000:80", 0xFF, 1)
+
+
+def test_device_that_is_added_has_no_saved_state_and_no_driver_may_have_it():
+    kernel = boot()
+    bus = find(kernel, PF).bus
+    kernel.remove_store(find(kernel, PF), "1")
+    dev = kernel.pci_scan_device(bus, 0)
+    dev.state_saved = dev.match_driver = True
+    kernel.pci_device_add(dev, bus)
+    assert (dev.state_saved, dev.match_driver, dev.is_added) == (False, False, False)
+
+
 def test_lookups_take_a_reference():
     kernel = boot()
     pf = find(kernel, PF)
