@@ -8,9 +8,15 @@ named cycle, and a word on the fix.
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from readerwriterlock.rwlock import RWLockWrite
@@ -32,6 +38,7 @@ def table(scale: float) -> list[dict[str, Any]]:
         _line("rendezvous after the first lock, by hand", lambda n: _one_shot(n, middle=True),
               scaled(40, scale, 3)),
         _line("two long-lived threads in a loop, until it hangs", _loops, scaled(10, scale, 1)),
+        *_run_parallel(scaled(2000, scale, 20)),
         _line("force", _forced, scaled(1000, scale, 20), timeout=0),
     ]
 
@@ -91,6 +98,44 @@ def _one_try(start: bool, middle: bool) -> bool:
 
     _both(once, mail)
     return mail.hung
+
+
+PARALLEL = """
+import atexit, itertools
+from benchmarks.honesty import _Mail
+
+hits = []
+
+class Counting(_Mail):
+    hung = property(lambda self: False, lambda self, hung: hits.append(hung) if hung else None)
+
+mail, turns = Counting(), itertools.count()
+atexit.register(lambda: print(f"hits {len(hits)}"))
+
+def test():
+    (mail.probe if next(turns) % 2 else mail.recover)()
+"""
+
+
+def _run_parallel(tries: int) -> list[dict[str, Any]]:
+    """Return the line of pytest-run-parallel, if it is installed: two threads, in step at the start
+    of each of *tries* rounds.
+    """
+    if find_spec("pytest_run_parallel") is None:
+        return []
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "test_mail.py")
+        file.write_text(PARALLEL)
+        began = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", str(file),
+             "--parallel-threads", "2", "--iterations", str(tries)], cwd=folder, text=True,
+            capture_output=True, stdin=subprocess.DEVNULL, timeout=120, env={
+                **os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)})
+        seconds = time.perf_counter() - began
+    hits = int(done.stdout.rpartition("hits ")[2])
+    return [{"how": "pytest-run-parallel, two threads", "tries": tries, "hits": hits,
+             "seconds": seconds, "timeouts": hits * HANG}]
 
 
 def _loops(tries: int) -> int:

@@ -23,7 +23,7 @@ CAN_CUT = hasattr(Task, "base")   # whether call chains can be left out
 def rows(scale: float) -> list[Row]:
     """Return the rows of this file; pinned to one CPU."""
     with settled():
-        outside = [_mutex(scale), _read_pair(scale)]
+        outside = [_mutex(scale), _read_pair(scale), _fasteners(scale)]
     return outside + _in_runs(scale)
 
 
@@ -56,6 +56,27 @@ def _read_pair(scale: float) -> Row:
 
     return ratio_row("RWSemaphore read, no run under way / with gen_rlock()", 1.2,
                      read, gen_rlock, scale)
+
+
+def _fasteners(scale: float) -> Row:
+    what = "RWSemaphore read, no run under way / fasteners.ReaderWriterLock"
+    try:
+        from fasteners import ReaderWriterLock    # type: ignore[import-not-found]
+    except ImportError:
+        return Row(what, "x", None, None, note="not available: fasteners is not installed")
+    ours, theirs = RWSemaphore("s"), ReaderWriterLock()
+
+    def read(n: int) -> None:
+        for _ in range(n):
+            with ours.down_read():
+                pass
+
+    def read_lock(n: int) -> None:
+        for _ in range(n):
+            with theirs.read_lock():
+                pass
+
+    return ratio_row(what, None, read, read_lock, scale)
 
 
 class _Edges(Observer):

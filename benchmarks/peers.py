@@ -1,7 +1,8 @@
 """Other tools' figures, and ours on the same cases, measured now.
 
-The figures of the others were measured in November 2026 with CPython 3.11 and 3.13 on two cores;
-they are shown as they were written down then, and are no part of any goal.
+Those that are installed are run beside us (beside.py). The other figures were measured in November
+2026 with CPython 3.11 and 3.13 on two cores; they are shown as they were written down then, and are
+no part of any goal.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 from harness import Verdict, explore
 from harness.checker.search import search
 
+from . import beside
 from .measure import scaled
 from .worlds import dining, handoff, on_threads, recovery, recread
 
@@ -34,9 +36,9 @@ THEIRS = {
     "musil, a model: states": ("10 / 0.0001", "21 / 0.0003", "8 / 0.0001", "25 / 0.0002",
                                "25 / 0.0002", "72 / 0.0005"),
 }
-REMARKS = ("Theirs were measured in November 2026, ours now; - not measured, no: not found, or not "
-           "proven, in so many seconds.",
-           "Ours: with the simplest schedule looked for and run ten times more; frontrun takes "
+REMARKS = ("Theirs were measured in November 2026 where it does not say now; - not measured, no: "
+           "not found, or not proven, in so many seconds.",
+           "Ours: with the schedule made simple and run ten times more; frontrun takes "
            "0.16 s for the mail with ten replays.",
            "* It names a role that has left. Frontrun at bound 2, DFS at bound 2 and ploom's 249 "
            "(bound 1) prove within their bounds.")
@@ -44,7 +46,7 @@ REMARKS = ("Theirs were measured in November 2026, ours now; - not measured, no:
 
 def table(scale: float) -> dict[str, Any]:
     """Return the cases, and by tool what it needs for each: ours as (count, seconds), theirs as
-    text.
+    text, those beside us as text or why there is none.
     """
     times = scaled(7, scale)
     return {
@@ -53,6 +55,7 @@ def table(scale: float) -> dict[str, Any]:
             "explore": _row(times, lambda case: _explored(case, True)),
             "explore, real threads alone": _row(times, lambda case: _explored(case, False)),
             "the fast engine: states": _row(times, _searched)},
+        "beside": beside.table(),
         "theirs": {tool: list(figures) for tool, figures in THEIRS.items()},
         "remarks": list(REMARKS),
     }
@@ -66,6 +69,8 @@ def text(measured: dict[str, Any]) -> list[str]:
     ours = [line(tool, [_cell(*each) for each in row]) for tool, row in measured["ours"].items()]
     return ["Ours and others: which schedule finds it, or how many prove that nothing is there / "
             "seconds", line("", measured["cases"]), *ours,
+            *(f"{tool}, now: {cells}" if isinstance(cells, str) else line(f"{tool}, now", cells)
+              for tool, cells in measured["beside"].items()),
             *(line(*each) for each in measured["theirs"].items()), *measured["remarks"]]
 
 

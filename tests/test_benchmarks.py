@@ -9,13 +9,14 @@ import random
 import sys
 import threading
 from contextlib import redirect_stdout
+from importlib.util import find_spec
 from itertools import islice
 from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import (checking, exploring, forcing, honesty, killing, locking, measure, oracle,
-                        peers, predicting)
+from benchmarks import (beside, checking, exploring, forcing, honesty, killing, locking, measure,
+                        oracle, peers, predicting)
 from benchmarks.__main__ import Before, _text, _where, main
 from benchmarks.measure import Row
 from benchmarks.worlds import recovery
@@ -35,9 +36,10 @@ def test_quick_json_gives_every_row_with_a_number(measured):
     without = [row["what"] for row in measured["rows"]
                if not isinstance(row["now"], float)
                and not row["note"].startswith("not available")]
-    assert (without, len(measured["rows"])) == ([], 25)
+    assert (without, len(measured["rows"])) == ([], 26)
     assert {"what", "unit", "goal", "now", "ok", "spread"} <= set(measured["rows"][0])
-    assert [look["tries"] > 0 for look in measured["honesty"]] == [True] * 5
+    ways = 5 + (find_spec("pytest_run_parallel") is not None)
+    assert [look["tries"] > 0 for look in measured["honesty"]] == [True] * ways
     table = measured["peers"]
     rows = [*table["ours"].values(), *table["theirs"].values()]
     assert {len(row) for row in rows} == {len(table["cases"])}
@@ -45,9 +47,24 @@ def test_quick_json_gives_every_row_with_a_number(measured):
 
 
 def test_table_of_peers_has_a_line_for_each_tool_within_its_columns(measured):
-    lines = peers.text(measured["peers"])
-    assert len(lines) == 2 + 3 + len(peers.THEIRS) + len(peers.REMARKS)
+    beside_us = {"one": ["1 / 0.1"] * 6, "other": "not installed"}
+    lines = peers.text({**measured["peers"], "beside": beside_us})
+    assert len(lines) == 2 + 3 + 2 + len(peers.THEIRS) + len(peers.REMARKS)
+    assert lines.pop(6) == "other, now: not installed"
     assert {len(line) for line in lines[1:-len(peers.REMARKS)]} == {120}
+
+
+@pytest.mark.parametrize("package, under, said", [
+    ("no_such_package", [], "not installed"), ("json", [], "ended with status 1: "),
+    ("json", ["no-such-command"], "could not be run: ")])
+def test_tool_that_is_not_there_or_fails_is_a_line_of_words(package, under, said):
+    assert beside._cells("no such tool", package, under).startswith(said)
+
+
+def test_tools_are_run_on_the_cases_that_ours_are():
+    assert list(beside.CASES) == list(peers.CASES)
+    for case, program in peers.CASES.items():
+        assert len(beside.CASES[case]) == len(program.threads)
 
 
 @pytest.mark.parametrize("arguments, named", [
@@ -239,7 +256,7 @@ def test_each_row_is_shown_beside_what_it_was_before_and_what_is_gone_is_named(t
                                    {"what": "c", "now": 4.0}]}
     (tmp_path / "old.json").write_text(json.dumps(old))
     before = Before.read(str(tmp_path / "old.json"))
-    nobody = {"cases": [], "ours": {}, "theirs": {}, "remarks": []}
+    nobody = {"cases": [], "ours": {}, "beside": {}, "theirs": {}, "remarks": []}
     measured = {**_where(1.0), "honesty": [], "peers": nobody,
                 "rows": [Row("a", "x", 2.5, 3.0), Row("b", "x", None, 1.0)]}
     lines = [line.split() for line in _text(measured, before).splitlines()]
