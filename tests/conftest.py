@@ -28,12 +28,19 @@ def no_threads_of_the_runner():
     """Hide the threads that were there before the first test, as xdist has one: what is said of a
     process depends on whether another thread may act in it.
     """
+    def outermost(frame):
+        while frame.f_back is not None:
+            frame = frame.f_back
+        return frame
+
     frames = sys._current_frames
-    there = frames().keys() - {threading.get_ident()}
+    # By frame: an identity is another's in a forked process.
+    there = [outermost(frame) for ident, frame in frames().items()
+             if ident != threading.get_ident()]
     with pytest.MonkeyPatch.context() as patch:
         if there:
             patch.setattr(sys, "_current_frames", lambda: {
-                ident: frame for ident, frame in frames().items() if ident not in there})
+                ident: frame for ident, frame in frames().items() if outermost(frame) not in there})
         yield
 
 

@@ -25,7 +25,7 @@ from ..locks import afresh
 from ..locks.callsite import first_line
 from ..locks.errors import ScenarioError
 from ..runtime import end_signals
-from ..runtime.process_state import other_threads
+from ..runtime.our_thread import other_threads
 from ..runtime.scenario import Scenario
 from ..runtime.solo_run import Unfinished
 from ..runtime.verdict import Finding, Outcome, Verdict

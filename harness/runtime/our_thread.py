@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
+from ..locks.callsite import frames_of_threads
 from ..locks.errors import ScenarioError
-from .process_state import is_refused
+from .process_state import begin_aside, is_refused
 
 
 class NoThread(ScenarioError):
@@ -57,3 +59,17 @@ def see_end(thread: threading.Thread) -> None:
     begins.append(False)
     if begins[0] or thread.is_alive():
         thread.join()
+
+
+def other_threads() -> list[int]:
+    """Return who else is in this process, by identity, whether `threading` knows of them or not;
+    but for threads of `aside`, which are there for a moment after their step.
+    """
+    me, others = threading.get_ident(), []
+    for ident, frame in frames_of_threads().items():
+        outermost: FrameType = frame
+        while outermost.f_back is not None:
+            outermost = outermost.f_back
+        if ident != me and outermost.f_code is not begin_aside.__code__:
+            others.append(ident)
+    return others

@@ -11,11 +11,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from types import FrameType
 from typing import Any, Protocol
 
 from ..locks import afresh
-from ..locks.callsite import frames_of_threads, place_of
+from ..locks.callsite import place_of
 from ..locks.errors import ScenarioError
 from ..locks.outsiders import Outsiders
 from ..locks.parking import recover
@@ -196,7 +195,7 @@ def aside(step: Callable[[], Any], watch: Watch | None = None) -> Any:
     interrupt: BaseException | None = None
     while True:
         try:
-            _thread.start_new_thread(_begin_aside, (body,))   # again, lest it was not started
+            _thread.start_new_thread(begin_aside, (body,))   # again, lest it was not started
             wait(-1 if interrupt is None else PATIENCE)
             break
         except BaseException as exc:
@@ -214,23 +213,9 @@ def aside(step: Callable[[], Any], watch: Watch | None = None) -> Any:
     return answers[0] if answers else None
 
 
-def _begin_aside(body: Callable[[], Any]) -> None:
+def begin_aside(body: Callable[[], Any]) -> None:
     """Do *body*. By this function a thread of `aside` is known."""
     body()
-
-
-def other_threads() -> list[int]:
-    """Return who else is in this process, by identity, whether `threading` knows of them or not;
-    but for threads of `aside`, which are there for a moment after their step.
-    """
-    me, others = threading.get_ident(), []
-    for ident, frame in frames_of_threads().items():
-        outermost: FrameType = frame
-        while outermost.f_back is not None:
-            outermost = outermost.f_back
-        if ident != me and outermost.f_code is not _begin_aside.__code__:
-            others.append(ident)
-    return others
 
 
 def surely(step: Callable[[], Any]) -> None:

@@ -22,7 +22,7 @@ from ..locks.outsiders import Member, handlers
 from ..locks.parking import recover, unpark
 from ..locks.task import Maker, Task, Unwind, become, this_thread
 from ..locks.waitgraph import find_cycle
-from .process_state import other_threads
+from .our_thread import other_threads
 from .recorder import call_role
 from .run import Run, unwind
 from .verdict import Finding, Outcome, Verdict
