@@ -117,8 +117,6 @@ def _ways(op: Op, at: int, held: tuple[tuple[str, str], ...]
         yield at + 1, held
     if op.skip:
         yield at + 1 + op.skip, held
-    elif operation.busy in ("skips", "escapes"):
-        yield at + 1, held
 
 
 class Layout:

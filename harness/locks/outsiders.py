@@ -123,8 +123,11 @@ class Outsiders:
     def __exit__(self, *exc: object) -> None:
         if self in listeners:    # not in a process that was forked meanwhile
             listeners.remove(self)
-        if not any([listener._of_run for listener in listeners]):
-            by_ident.clear()    # identifiers are used again
+        if by_ident and not any([listener._of_run for listener in listeners]):
+            # Identifiers are used again; but what the world's threads do while it is built counts.
+            for ident, task in list(by_ident.items()):
+                if not listeners or task.thread is None or not task.thread.is_alive():
+                    by_ident.pop(ident, None)
 
     def note(self, task: Task, lock: Any, frame: FrameType) -> None:
         """Take note of one use."""

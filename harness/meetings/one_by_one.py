@@ -192,7 +192,7 @@ class Meetings(OneByOne):
     def role_end(self, task: Task) -> None:
         self._next_goes(task)
         for point in self._points:
-            if point.role == task.name and point.role not in self._here:
+            if point.role == task.name:
                 self._give_up(f"{task.name} ended without being where it should meet the others: "
                               f"{point}")
 
@@ -251,7 +251,7 @@ def attempts(world: Scenario, meeting: Meet | None, build: Callable[[], Scenario
              play: Callable[[Scenario, list[Observer]], Outcome]
              ) -> Iterator[tuple[Meetings, Outcome]]:
     """Hold *meeting*, else those that the scenario declares, in one order of start after another;
-    yield each run, until something was found, they were met, or a role could not be ended.
+    yield each run, until something was found or they were met.
 
     Where some waited with a time limit there is a second round: limits run out before others go on.
 
@@ -268,6 +268,6 @@ def attempts(world: Scenario, meeting: Meet | None, build: Callable[[], Scenario
         outcome = play(with_writers(world, meet), [meetings])
         yield meetings, outcome
         limited = limited or meetings.limited
-        if outcome.findings or meetings.all_reached or outcome.stuck:
+        if outcome.findings or meetings.all_reached:    # who could not be ended is one
             break
         world = build()

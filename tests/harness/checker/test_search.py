@@ -540,3 +540,9 @@ def test_random_programs_deadlock_often_and_depend_on_trylocks():
                    if made.threads[event.thread][event.op].op.endswith("trylock")}
         both += len(answers) > len({answer[:2] for answer in answers})
     assert hang >= 8 and both >= 3
+
+
+def test_what_is_completed_once_every_wait_passes_is_nothing_more_to_know():
+    """Set and completed, in whatever order, it is set: of four states the last is one."""
+    answer = search(program({"one": [("set", "f")], "two": [("complete", "f")]}))
+    assert (answer.verdict, answer.states) == ("clean", 4)

@@ -118,6 +118,22 @@ def test_a_wait_that_nobody_known_ends_is_a_hang(by):
     assert (result.verdict, result.how, result.cycle) == (Verdict.HANG, "observed", [])
 
 
+def test_that_nobody_is_called_so_is_said_of_a_name_and_of_nobody_who_is_asked_for_one():
+    def notes(by):
+        done = Completion("done")
+        return run(lambda: {"waiter": lambda: done.wait(by=by)}, runs=1).outcome.notes
+
+    assert notes(None) == notes(lambda: None) == []
+    [said] = notes("waitre")
+    assert said.endswith("no role or thread is called so (did you mean 'waiter'?).")
+
+
+def test_the_longest_limit_that_a_thread_can_wait_for_is_one():
+    done = Completion("done")
+    done.complete_all()
+    assert done.wait(timeout=threading.TIMEOUT_MAX)
+
+
 def test_a_wait_for_a_role_that_has_ended_is_a_hang_and_no_deadlock():
     done = Completion("done")
 

@@ -1,6 +1,6 @@
 """Who waits for whom: the way from a waiting thread back to itself."""
 
-from harness.locks.waitgraph import any_cycle, find_cycle
+from harness.locks.waitgraph import OneOf, any_cycle, find_cycle
 
 
 class Waiting:
@@ -41,3 +41,11 @@ def test_of_several_cycles_the_one_is_told_that_the_last_to_wait_closed():
     a, b, c, d = (Waiting() for _ in range(4))
     a.others, b.others, c.others, d.others = [b], [a], [d], [c]
     assert any_cycle([a, b, c, d]) == [d, c] and any_cycle([d, c, b, a]) == [a, b]
+
+
+def test_a_cycle_through_one_of_several_is_none_while_another_of_them_may_go_on():
+    a, b, c = (Waiting() for _ in range(3))
+    b.name = c.name = ""
+    a.others, b.others, c.others = [OneOf([b, c], None)], [a], []
+    assert any_cycle([a, b]) is None
+    assert any_cycle([a, b, c]) == [b, a]

@@ -152,3 +152,14 @@ def test_deadlocks_on_other_locks_are_other_reports(worlds, reports):
                         meet=Meet(At("one", b, holding=a), At("two", a, holding=b)))
 
     assert force(world, runs=4).coverage["distinct_reports"] == reports
+
+
+@pytest.mark.parametrize("name, met", [("a#1", True), ("a#2", True), ("a#3", False)])
+def test_one_of_several_locks_of_a_name_is_meant_by_its_number(name, met):
+    def world():
+        locks = Mutex("a"), Mutex("a")
+        return Scenario({"one": takes(locks[0]), "two": takes(locks[1])}, meet=Meet(
+            At("one", "a#1"), At("two", name)) if name == "a#2" else Meet(
+            At("one", name), At("two", "a#2")))
+
+    assert force(world, runs=1).verdict == ("clean" if met else "not-reached")

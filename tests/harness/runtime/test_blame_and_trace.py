@@ -2,13 +2,16 @@
 
 import threading
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 from crossing import nested
 
 from harness import (At, Completion, Meet, Mutex, Observer, RWSemaphore, Scenario, Verdict, force,
                      predict, run)
+from harness.locks.task import Expired, Task, current
 from harness.runtime import recorder
+from harness.runtime.recorder import freeze
 from harness.runtime.verdict import Finding, Outcome
 
 # The gravest first: the order of the table of verdicts.
@@ -176,6 +179,55 @@ def test_who_is_ended_as_he_is_told_that_he_has_it_does_not_have_it(make, use, i
 
     result = run(lambda: {"role": lambda: use(thing)}, observers=lambda: [Raises()])
     assert result.verdict == "error" and is_free(thing)
+
+
+@pytest.mark.parametrize("make, take, give", [
+    (Mutex, Mutex.acquire, Mutex.release),
+    (RWSemaphore, RWSemaphore.down_write, RWSemaphore.up_write),
+    (Completion, Completion.wait, Completion.complete)])
+def test_what_is_handed_to_one_who_ends_as_he_hears_of_it_goes_to_the_next(make, take, give):
+    """The first in the queue raises as he is told that he has it; the run goes on."""
+    is_held, both_wait, got = threading.Event(), threading.Event(), []
+
+    def world():
+        thing = make("thing")
+
+        def giver():
+            if make is not Completion:
+                take(thing)
+            is_held.set()
+            both_wait.wait(10)
+            give(thing)
+
+        def waiter():
+            is_held.wait(10)
+            take(thing)
+            got.append(current().name)
+            if make is not Completion:
+                give(thing)
+
+        return {"giver": giver, "one": waiter, "two": waiter}
+
+    class Ends(Observer):
+        queued = []
+
+        def lock_contended(self, task, lock, mode):
+            self.queued.append(task.name)
+            if len(self.queued) == 2:
+                both_wait.set()
+
+        def lock_acquired(self, task, lock, mode):
+            if [task.name] == self.queued[:1]:
+                raise Expired
+
+    result = run(world, runs=1, observers=lambda: [Ends()])
+    assert got == Ends.queued[1:] and result.verdict == "error"
+
+
+def test_who_blocks_a_request_is_named_once():
+    task, other = Task("one"), Task("other")
+    task.waits_on = SimpleNamespace(blockers=lambda task, mode: [other, other])
+    assert freeze(task).waits_for == ("other",)
 
 
 def test_a_lock_that_is_held_is_not_destroyed():

@@ -159,3 +159,19 @@ def test_no_argument_of_a_public_function_is_left_out():
                     "RWSemaphore", "LockClass", "At", "step", "vocabulary"):
             assert {*inspect.signature(thing).parameters} <= tried[name], name
     assert {*inspect.signature(Scenario).parameters} == OF_A_SCENARIO
+
+
+@pytest.mark.parametrize("nested, is_one", [(0, True), (1, True), (7, True), (8, False),
+                                            (-1, False)])
+@pytest.mark.parametrize("make, take", [(Mutex, "acquire"), (RWSemaphore, "down_read"),
+                                        (RWSemaphore, "down_write")])
+def test_the_subclasses_of_a_request_go_from_1_to_7(make, take, nested, is_one):
+    """As in lockdep; 0 is a request without one."""
+    def ask():
+        getattr(make("lock"), take)(nested=nested, why="so")
+
+    if is_one:
+        ask()
+        return
+    with pytest.raises(ScenarioError, match=f"nested is {nested}, expected a subclass from 1 to 7"):
+        ask()

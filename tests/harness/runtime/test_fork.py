@@ -427,3 +427,21 @@ def test_no_module_keeps_a_lock_that_a_forked_process_would_find_taken():
             found += [f"{module.name}.{name}" for each in inside
                       if isinstance(each, locks) and not afresh.is_registered(each)]
     assert (found, modules > 80) == ([], True)
+
+
+def test_in_the_child_the_thread_that_forked_is_one_that_a_completion_lets_pass():
+    def child():
+        done = Completion("done")
+
+        def completes():
+            while not done._waiters:
+                pass
+            done.complete()
+
+        thread = threading.Thread(target=completes)
+        thread.start()
+        passed = done.wait(20)
+        thread.join()
+        return passed
+
+    assert in_child(child)

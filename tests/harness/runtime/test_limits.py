@@ -4,6 +4,7 @@ import itertools
 import re
 import threading
 import time
+from pathlib import Path
 from time import perf_counter
 from types import SimpleNamespace
 
@@ -496,3 +497,21 @@ def test_what_no_meeting_can_hold_is_explored_when_forced():
     assert result.verdict is Verdict.DEADLOCK
     assert [each.status for each in predict(while_it_is_held_for_a_moment).predictions] == \
         ["forced"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="nothing tells what a wait is")
+def test_who_waits_with_a_limit_while_a_thread_outside_may_act_is_not_taken_for_one_who_hangs():
+    over = threading.Event()
+
+    def world():
+        done = Completion("done")
+        helpers.append(threading.Thread(target=over.wait))
+        helpers[0].start()
+        return {"role": lambda: done.wait(60)}
+
+    helpers = []
+    result = once(world, timeout=0.2)
+    over.set()
+    helpers[0].join()
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "role still runs: it waits with a time limit" in result.finding.text

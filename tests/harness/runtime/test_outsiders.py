@@ -15,6 +15,7 @@ from harness.locks import callsite
 from harness import (At, Completion, Meet, Mutex, Observer, RWSemaphore, Scenario, explore, force,
                      predict, replay, run, stress)
 from harness.exploration.scheduled_run import ScheduledRun
+from harness.locks.parking import guarded
 from harness.locks.task import current
 from harness.meetings.meet import with_writers
 
@@ -27,6 +28,7 @@ def call(tool, world, **more):
 
 
 over = threading.Event()
+JOIN = threading.Thread.join
 
 
 @pytest.fixture(autouse=True)
@@ -365,6 +367,102 @@ def test_an_idle_worker_of_a_pool_is_not_at_work(tool):
     for pool in pools:
         pool.shutdown()
     assert (str(result.verdict), "outside the run" in str(result)) == ("clean", False)
+
+
+@pytest.mark.parametrize("make, use", [
+    (Mutex, lambda mutex: mutex.acquire(False)), (RWSemaphore, RWSemaphore.down_read_trylock),
+    (RWSemaphore, RWSemaphore.down_write_trylock), (Completion, lambda done: done.wait(0))])
+@pytest.mark.parametrize("times, said", [(1, "once, at"), (3, "3 times, first at")])
+def test_who_only_tries_in_vain_is_seen_with_how_often(make, use, times, said):
+    def world():
+        thing, has_it = make("thing"), threading.Event()
+
+        def helper():
+            has_it.wait(10)
+            answers.extend(use(thing) for _ in range(times))
+
+        thread = threading.Thread(target=helper)
+        thread.start()
+
+        def role():
+            if make is not Completion:
+                getattr(thing, "acquire" if make is Mutex else "down_write")()
+            else:
+                thing.done()
+            has_it.set()
+            JOIN(thread)
+            if make is not Completion:
+                getattr(thing, "release" if make is Mutex else "up_write")()
+            else:
+                thing.complete()
+
+        return {"role": role}
+
+    answers = []
+    result = run(world, runs=1)
+    assert answers == [False] * times and result.verdict == "clean"
+    assert f"used thing ({said} test_outsiders.py:" in str(result).replace("\n  ", " ")
+
+
+@each
+def test_a_hang_is_known_at_once_when_the_thread_outside_waited_before_the_roles_began(tool):
+    """It was seen while the world was built, and uses nothing any more."""
+    worlds = []
+
+    def world():
+        held, never, tasks = Mutex("held"), Completion("never"), []
+        worlds.append(never)
+
+        def helper():
+            tasks.append(current())
+            with held:
+                never.wait()
+
+        threading.Thread(target=helper).start()
+        until(lambda: tasks and tasks[0].waits_on is never)
+        return {"role": taking(held)}
+
+    result = call(tool, world, timeout=20)
+    for never in worlds:
+        never.complete_all()
+    assert (str(result.verdict), result.how) == ("hang", "observed")
+
+
+def test_who_waits_for_a_thread_outside_whose_own_wait_has_a_limit_is_not_lost_at_once():
+    """Its wait is ended, as by its limit, once the role was judged: by a thread nobody knows of."""
+    tasks, never, role_waits = [], Completion("never"), threading.Event()
+
+    class Tells(Observer):
+        def lock_contended(self, task, lock, mode):
+            role_waits.set()
+
+    def ends_it():
+        role_waits.wait(20)
+        with guarded:
+            never.finish()
+
+    def world():
+        held = Mutex("held")
+
+        def helper():
+            tasks.append(current())
+            with held:
+                never.wait(timeout=30)
+
+        threading.Thread(target=helper).start()
+
+        def role():
+            until(lambda: tasks and tasks[0].waits_on is never)
+            with held:
+                pass
+
+        return {"role": role}
+
+    thread = threading.Thread(target=ends_it)
+    thread.start()
+    result = run(world, runs=1, observers=lambda: [Tells()])
+    thread.join()
+    assert result.verdict == "clean"
 
 
 def test_locks_that_no_role_uses_are_not_of_the_run():

@@ -3,12 +3,14 @@
 import threading
 from types import SimpleNamespace
 
+import pytest
 import small_worlds
 
-from harness import Verdict, explore
+from harness import Mutex, Verdict, explore, run
 from harness.exploration.controlled_run import ControlledRun
 from harness.locks.task import Task
 from harness.runtime.our_thread import begin, our_thread, see_end
+from harness.runtime import thread_patch
 from harness.runtime.workers import Workers
 
 RUN = SimpleNamespace(perform=lambda task, function: function())
@@ -78,3 +80,22 @@ def test_a_thread_of_ours_that_was_slow_to_begin_has_ended_too_when_a_call_retur
         assert (thread.is_alive(), done) == (False, [])
     finally:
         thread.join()
+
+
+@pytest.mark.parametrize("ends, given_up", [(True, []), (False, ["helper"])])
+def test_a_thread_of_the_factory_is_given_up_only_if_roles_were_unwound(monkeypatch, ends, given_up):
+    may_end, seen = threading.Event(), []
+    monkeypatch.setattr(thread_patch, "give_up", lambda thread: seen.append(thread.name) or True)
+
+    def world():
+        helpers.append(threading.Thread(target=may_end.wait, name="helper"))
+        helpers[0].start()
+        lock = Mutex("lock")
+        return {"role": lambda: [lock.acquire() for _ in range(1 if ends else 2)]
+                and lock.release()}
+
+    helpers = []
+    result = run(world, runs=1)
+    may_end.set()
+    helpers[0].join()
+    assert (str(result.verdict), seen) == ("clean" if ends else "deadlock", given_up)
