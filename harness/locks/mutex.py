@@ -233,8 +233,7 @@ class Mutex(Node):
 
     def _at_fork_reinit(self) -> None:
         self._lock._at_fork_reinit()   # type: ignore[attr-defined]
-        self._owner = None
-        self._waiters.clear()
+        self._owner = None    # and `present` forgets who waits where this process was forked
 
 
 class _Nested(Guard):

@@ -177,7 +177,7 @@ class FreeRun(PlayedRun):
             self.tell(self.on_contended, task, task.waits_on, task.mode)
             if self.unwinding:
                 return False
-        if self.detect == "block" and not task.timed:
+        if self.detect == "block":    # one in a timed wait blocks itself for a while only
             cycle = find_cycle(task)
             if cycle:
                 self.stop(self.deadlock(cycle, "observed"))
@@ -186,7 +186,7 @@ class FreeRun(PlayedRun):
 
     def quiescent(self) -> None:
         """Judge, or let someone go on: no role can go on by itself. Called with the guard held."""
-        if self.unwinding or self._starting or not self.unfinished:
+        if self.unwinding or not self.unfinished:
             return
         if any(self.tell((hook,)) for hook in self.on_idle) or self.unwinding:
             return

@@ -120,7 +120,6 @@ class PlayedRun(Run):
         for text, exc in self.misnamed.items():
             self.findings.append(Finding(Verdict.ERROR, "observed", text,
                                          detail=user_traceback(exc)))
-        self.misnamed = {}
         return Outcome(self.findings, list(self.recorder.log), self.notes, silent=self.silent,
                        outside=self.outside, scheduled=self.scheduled,
                        cut_off=self.late, operated=self.saw_operation(), left=self.left)

@@ -546,3 +546,9 @@ def test_what_is_completed_once_every_wait_passes_is_nothing_more_to_know():
     """Set and completed, in whatever order, it is set: of four states the last is one."""
     answer = search(program({"one": [("set", "f")], "two": [("complete", "f")]}))
     assert (answer.verdict, answer.states) == ("clean", 4)
+
+
+def test_of_the_ways_to_a_misuse_the_shortest_is_told():
+    threads = {"other": [("set", "f"), ("set", "g")], "one": [("unlock", "m")]}
+    [misuse] = search(program(threads)).misuse
+    assert (misuse.thread, misuse.op, misuse.schedule) == ("one", 0, (Step("one", "misuse", 0),))

@@ -5,6 +5,9 @@ import threading
 import pytest
 
 from harness import Completion, Observer, Verdict, run
+from harness.locks.node import wait
+from harness.locks.parking import guarded, park
+from harness.locks.task import WAIT, Task
 
 
 class OneByOne(Observer):
@@ -184,3 +187,32 @@ def test_waits_of_two_that_name_each_other_are_clean_when_completed():
 
     result = run(lambda: {"ping": ping, "pong": pong}, runs=50)
     assert (result.verdict, result.coverage) == (Verdict.CLEAN, {"runs": 50})
+
+
+def test_a_wait_that_could_not_be_told_of_is_none():
+    """The run raises as it is told: say, that the stack has no room."""
+    class Run:
+        running = timed = 0
+
+        def contended(self, task, again):
+            raise RecursionError
+
+    task = Task("role", Run())
+    with guarded, pytest.raises(RecursionError):
+        wait(task, Completion("done"), WAIT, -1)
+    assert task.waits_on is None
+
+
+@pytest.mark.parametrize("timeout", [-1, 0.01])
+def test_a_wait_that_the_run_cuts_short_as_it_begins_leaves_the_count_of_who_runs_as_it_was(timeout):
+    class Run:
+        running, timed, unwinding = 1, 0, False
+
+        def quiescent(self):
+            raise RecursionError
+
+    run = Run()
+    task = Task("role", run)
+    with guarded, pytest.raises(RecursionError):
+        park(task, timeout)
+    assert (run.running, run.timed, task.parked) == (1, 0, False)

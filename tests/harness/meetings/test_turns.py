@@ -174,3 +174,29 @@ def test_prediction_sees_what_comes_after_many_refusals():
         return {"gives up": gives_up, "main": main}
 
     assert [each.status for each in predict(world).predictions] == ["forced"]
+
+
+def test_once_everybody_goes_because_one_waits_outside_nobody_is_held_any_more():
+    """The second would stand still at each of its requests again."""
+    class Counts(OneByOne):
+        opened = 0
+
+        def standstill(self):
+            self.opened += 1
+            super().standstill()
+
+    order = Counts([0, 1])
+
+    def world():
+        lock, event = Mutex("lock"), threading.Event()
+
+        def second():
+            for _ in range(3):
+                with lock:
+                    pass
+            event.set()
+
+        return {"first": lambda: event.wait(20) and None, "second": second}
+
+    result = run(world, runs=1, timeout=1, observers=lambda: [order])
+    assert (result.verdict, order.opened) == (Verdict.CLEAN, 1)

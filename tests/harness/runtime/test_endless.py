@@ -375,7 +375,8 @@ def test_limits_alone_have_one_timeout_in_which_nothing_else_happens():
     bounds.limits = False
     assert not any(look_at(bounds, 1.0))
     bounds.limits = True
-    assert look_at(bounds, *[1.0] * 4)[-1] == "as only time limits run out, again and again"
+    assert look_at(bounds, *[1.0] * 4) == [
+        "", "", "", "as only time limits run out, again and again"]
 
 
 def test_less_patience_is_less_of_each_bound():

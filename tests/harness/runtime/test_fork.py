@@ -445,3 +445,11 @@ def test_in_the_child_the_thread_that_forked_is_one_that_a_completion_lets_pass(
         return passed
 
     assert in_child(child)
+
+
+def test_a_process_is_ours_only_if_ours_forked_it_and_not_because_ours_forked_one_before():
+    child = afresh.fork()
+    if not child:
+        os._exit(0)
+    assert status_of(child) == 0
+    assert in_child(lambda: not afresh.is_ours())

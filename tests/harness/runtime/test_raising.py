@@ -16,6 +16,7 @@ from harness import (Completion, LockClass, Mutex, Observer, RWSemaphore, Scenar
                      explore, force, predict, replay, run, step, stress)
 from harness.exploration.token import encode
 from harness.programs.for_tokens import from_token
+from harness.runtime.function_names import FunctionNames
 
 
 class Unspeakable(Exception):
@@ -700,3 +701,15 @@ def test_a_thread_outside_ends_the_process_but_not_with_0(in_another_process, tm
     done = in_another_process("-m", "harness", "run", "mine:world", cwd=tmp_path)
     assert (done.returncode, said in done.stderr, bool(done.stderr)) \
         == (ends_with, True, bool(said))
+
+
+def test_of_what_function_name_raises_the_first_is_told_and_each_function_asked_for_once():
+    asked, codes = [], [deep.__code__, raising.__code__, deep.__code__]
+
+    def name(code):
+        asked.append(code.co_name)
+        raise ValueError(code.co_name)
+
+    names = FunctionNames(name)
+    assert [names(code) for code in codes] == ["deep", "raising", "deep"]
+    assert (asked, str(names.failed)) == (["deep", "raising"], "deep")

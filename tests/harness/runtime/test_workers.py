@@ -99,3 +99,14 @@ def test_a_thread_of_the_factory_is_given_up_only_if_roles_were_unwound(monkeypa
     may_end.set()
     helpers[0].join()
     assert (str(result.verdict), seen) == ("clean" if ends else "deadlock", given_up)
+
+
+def test_a_worker_that_is_assigned_a_role_has_not_been_handed_the_turn_for_it():
+    """Though somebody let it go for the role before, and it has not seen that yet."""
+    with Workers() as workers:
+        workers.engage(1, None)
+        [worker] = workers._workers
+        worker.baton.go = True
+        baton = workers.assign(RUN, Task("role"), lambda: None, "")
+        assert not baton.go
+        baton.hand_over()
