@@ -204,7 +204,7 @@ def test_a_wait_that_could_not_be_told_of_is_none():
 
 
 @pytest.mark.parametrize("timeout", [-1, 0.01])
-def test_a_wait_that_the_run_cuts_short_as_it_begins_leaves_the_count_of_who_runs_as_it_was(timeout):
+def test_a_wait_that_is_cut_short_as_it_begins_leaves_the_count_of_who_runs_as_it_was(timeout):
     class Run:
         running, timed, unwinding = 1, 0, False
 

@@ -83,7 +83,8 @@ def test_a_thread_of_ours_that_was_slow_to_begin_has_ended_too_when_a_call_retur
 
 
 @pytest.mark.parametrize("ends, given_up", [(True, []), (False, ["helper"])])
-def test_a_thread_of_the_factory_is_given_up_only_if_roles_were_unwound(monkeypatch, ends, given_up):
+def test_a_thread_of_the_factory_is_given_up_only_if_roles_were_unwound(
+        monkeypatch, ends, given_up):
     may_end, seen = threading.Event(), []
     monkeypatch.setattr(thread_patch, "give_up", lambda thread: seen.append(thread.name) or True)
 
