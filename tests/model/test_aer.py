@@ -176,6 +176,7 @@ def test_two_severities_of_one_interrupt_have_a_source_each(first, second):
     world.worker.worker_thread()
     reports = [line.split(": ")[0] for line in world.kernel.dmesg if "PCIe Bus Error" in line]
     assert reports == [f"nic {sources[severity].name}" for severity in (AER_CORRECTABLE, AER_FATAL)]
+    assert not any("Multiple" in line for line in world.kernel.dmesg)
 
 
 @pytest.mark.parametrize("severity, told", [(AER_NONFATAL, []), (AER_FATAL, [NIC])])
@@ -255,13 +256,15 @@ def test_each_noted_error_has_a_search_of_its_own():
     assert reports == ["pci 0000:01:00.1", "pci 0000:01:00.2"]
 
 
-def test_second_message_before_the_interrupt_is_marked_as_multiple():
+@pytest.mark.parametrize("severity, said", [(AER_NONFATAL, "Uncorrected (Non-Fatal)"),
+                                            (AER_CORRECTABLE, "Corrected")])
+def test_second_message_before_the_interrupt_is_marked_as_multiple(severity, said):
     world = World()
     world.load_driver()
-    world.kernel._send_error_message(world.port, world.nic, AER_NONFATAL)
-    world.kernel.aer_inject(world.nic, AER_NONFATAL)
+    world.kernel._send_error_message(world.port, world.nic, severity)
+    world.kernel.aer_inject(world.nic, severity)
     world.worker.worker_thread()
-    assert any("AER: Multiple Uncorrected (Non-Fatal) error" in x for x in world.kernel.dmesg)
+    assert any(f"AER: Multiple {said} error" in x for x in world.kernel.dmesg)
 
 
 def test_remove_waits_for_the_work_that_was_queued_before_it_goes(monkeypatch):

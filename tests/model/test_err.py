@@ -151,6 +151,28 @@ def test_device_without_driver_fails_the_recovery_of_its_neighbour():
     assert last_line(kernel) == f"driver-10 {NIC_0}: AER: Device recovery failed"
 
 
+@pytest.mark.parametrize("handlers", [None, PciErrorHandlers(resume=lambda dev: None)])
+@pytest.mark.parametrize("severity, said", [(AER_NONFATAL, False), (AER_FATAL, True)])
+def test_driver_that_cannot_be_told_fails_the_recovery_of_its_neighbour(handlers, severity, said):
+    kernel, log = V4_14(TWO_PORTS), []
+    load_driver(kernel, 0x10, log)
+    load_driver(kernel, 0x11, log).err_handler = handlers
+    kernel.do_recovery(find(kernel, NIC_0), severity)
+    assert log == [f"{NIC_0} error_detected"] and last_line(kernel).endswith("recovery failed")
+    assert (f"driver-11 {NIC_1}: device has no AER-aware driver" in kernel.dmesg) == said
+
+
+def test_handler_that_is_not_there_has_no_vote():
+    kernel, log = V4_14(TWO_PORTS), []
+    load_driver(kernel, 0x10, log, error_detected=RESET)
+    load_driver(kernel, 0x11, log).err_handler.slot_reset = None
+    for vote in (REC, DISC):
+        kernel.klist_drivers.items()[1].err_handler.slot_reset = lambda dev, vote=vote: vote
+        kernel.do_recovery(find(kernel, NIC_0), AER_NONFATAL)
+    assert [line.split()[-1] for line in kernel.dmesg if "recovery" in line] == [
+        "successful", "failed"]
+
+
 def test_failed_recovery_leaves_error_state_as_it_is():
     kernel = V4_14(TWO_PORTS)
     load_driver(kernel, 0x12, [], error_detected=DISC)

@@ -55,10 +55,11 @@ def test_device_is_on_the_list_first_and_looked_at_by_the_driver_core_after():
     def act(kernel, trace):
         bus = find(kernel, PORT).subordinate
         dev = kernel.pci_scan_device(bus, 0)
-        device_add = kernel.device_add
+        device_add, uevent = kernel.device_add, kernel.kobject_uevent
         kernel.device_add = lambda dev: trace.say("device_add") or device_add(dev)
+        kernel.kobject_uevent = lambda dev, action: trace.say(action) or uevent(dev, action)
         kernel.pci_device_add(dev, bus)
-    assert traced(act, world) == [*around("&pci_slot_mutex"), *around(WRITE), "device_add",
+    assert traced(act, world) == [*around("&pci_slot_mutex"), *around(WRITE), "device_add", "add",
                                   *around(PF)]
 
 

@@ -7,7 +7,7 @@ from model_worlds import IGB, PF, PORT, boot, find, load, names
 
 from pcimodel.hardware import Endpoint, Machine, Port, RootPort, Sriov, Switch, parse_devfn
 from pcimodel.pci import PCI_DEVFN, PCI_FUNC, PCI_SLOT, pci_is_bridge, pci_is_root_bus
-from pcimodel.pci_regs import PCI_HEADER_TYPE, PCI_SUBORDINATE_BUS
+from pcimodel.pci_regs import PCI_HEADER_TYPE, PCI_SRIOV_CTRL, PCI_SUBORDINATE_BUS
 from pcimodel.trees.v4_14 import V4_14
 
 
@@ -73,6 +73,15 @@ def test_scan_of_a_slot_counts_what_is_new_in_it():
     kernel.remove_store(find(kernel, PF), "1")
     kernel.remove_store(find(kernel, "0000:01:00.3"), "1")
     assert [*counts, kernel.pci_scan_slot(bus, 0)] == [0, 0, 1, 0, 2]
+
+
+def test_vfs_that_are_on_stay_as_they_are_when_they_are_turned_on_again():
+    kernel = boot()
+    pf = find(kernel, PF)
+    kernel.pci_enable_sriov(pf, 1)
+    before = kernel.hardware.config(1, 0x80)
+    kernel.pci_write_config_word(pf, pf.sriov.pos + PCI_SRIOV_CTRL, pf.sriov.ctrl)
+    assert kernel.hardware.config(1, 0x80) is before and before.responds
 
 
 @pytest.mark.parametrize("aer", [True, False])
@@ -161,6 +170,12 @@ def test_bus_is_found_by_number_also_below_a_virtual_one():
     assert kernel.pci_find_bus(0, 2) is None and kernel.pci_find_bus(1, 1) is None
     kernel.pci_enable_sriov(find(kernel, PF), 1)
     assert [kernel.pci_find_bus(0, number).number for number in (0, 1, 2)] == [0, 1, 2]
+
+
+def test_bus_is_looked_for_below_each_bridge():
+    kernel = V4_14(Machine({"03.0": RootPort({"00.0": Switch({}, {})}), "04.0": RootPort({})}))
+    assert [kernel.pci_find_bus(0, number).number for number in range(6)] == list(range(6))
+    assert kernel.pci_find_bus(0, 6) is None
 
 
 def test_bus_is_looked_for_below_each_host_bridge():
