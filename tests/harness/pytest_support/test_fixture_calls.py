@@ -8,9 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness import Mutex, RWSemaphore
+from harness import Completion, Mutex, RWSemaphore
 from harness.pytest_support import fixture
 from harness.pytest_support.fixture import LockHarness
+from harness.pytest_support.offline_predict import FEW
 from harness.pytest_support.watched_run import WatchedRun
 
 
@@ -99,3 +100,43 @@ def test_picture_of_what_needs_a_writer_has_him_queue_between_the_holders_and_th
     rows = [line.split()[-1] for line in str(result).splitlines() if line.endswith(");")]
     held, (writer, *asks) = set(rows[:2]), rows[2:]
     assert held == {"rlock(sem);", "lock(lock);"} == set(asks) and writer == "lock(sem);"
+
+
+@pytest.mark.parametrize("read_too, status", [(False, "guarded"), (True, "unconfirmed")])
+def test_of_cycles_of_the_same_roles_each_way_to_hold_a_gate_is_judged(read_too, status):
+    """Both hold the gate for writing when they lock crosswise, and perhaps for reading, too; the
+    second waits for the first, and looks about besides. The rest makes it many threads.
+    """
+    def body():
+        a, b, go, gate = Mutex("a"), Mutex("b"), Completion("go"), RWSemaphore("gate")
+
+        def crosswise(outer, inner):
+            for guard in (gate.down_write, *[gate.down_read] * read_too):
+                with guard(), outer, inner:
+                    pass
+
+        def one():
+            crosswise(a, b)
+            go.complete()
+
+        def other():
+            go.wait()
+            crosswise(b, a)
+            if go.wait(0):
+                go.complete()
+
+        def idle():
+            with Mutex("mine"):
+                pass
+
+        for role in (one, other, *[idle] * FEW):
+            thread = threading.Thread(target=role, name=role.__name__)
+            thread.start()
+            threads.append(thread)
+        for thread in threads:
+            thread.join()
+
+    threads = []
+    run = WatchedRun("it")
+    run.watch(body)
+    assert [finding.status for finding in run.predict({}, None).predictions] == [status]
