@@ -10,7 +10,7 @@ import sys
 import threading
 from contextlib import redirect_stdout
 from importlib.util import find_spec
-from itertools import islice
+from itertools import count, islice
 from types import SimpleNamespace
 
 import pytest
@@ -179,6 +179,15 @@ def test_check_without_names_does_all(monkeypatch, capsys):
         name: (name, lambda amount: ("nothing", [])) for name in ("one", "other")})
     assert main(["--check"]) == 0
     assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == ["one:", "other:"]
+
+
+@pytest.mark.parametrize("amount, cases", [
+    (checking.Amount(), 20), (checking.Amount(0.5), 10), (checking.Amount(0.001), 3),
+    (checking.Amount(seconds=2.5), 2), (checking.Amount(0.001, seconds=1e-9), 0)])
+def test_cases_are_as_many_as_the_scale_says_or_the_time_allows(amount, cases, monkeypatch):
+    clock = count()    # a second for each look
+    monkeypatch.setattr(checking.time, "monotonic", lambda: float(next(clock)))
+    assert list(amount.cases(20, 3)) == list(range(1, cases + 1))
 
 
 def test_check_that_fails_is_status_1_and_shows_what_differs(monkeypatch, capsys):

@@ -94,6 +94,7 @@ def test_vfs_beyond_the_bus_numbers_of_the_bridge_give_enomem_and_say_so():
     assert refused(kernel, 2) == errno.ENOMEM
     assert kernel.dmesg[-1] == \
         f"pci {PF}: can't enable 2 VFs (bus 02 out of range of [bus 01-01])"
+    assert enable(kernel, 1) == 0 and vfs(kernel) == ["0000:01:1f.6"]
 
 
 def test_vf_bars_without_address_give_enomem_and_say_so():
@@ -311,12 +312,13 @@ def test_enabling_sleeps_for_100_ms_and_turning_off_for_a_second():
     assert slept == [(100, True), (1000, True)]
 
 
-def test_second_pf_of_a_card_refers_to_the_first():
-    kernel = boot(below={"00.1": Endpoint(sriov=Sriov(offset=0x90))})
-    first, second = find(kernel, PF), find(kernel, "0000:01:00.1")
-    assert second.sriov.dev is first and first.refcount == 2
-    kernel.pci_stop_and_remove_bus_device_locked(second)
-    assert first.refcount == 1
+def test_other_pfs_of_a_card_refer_to_the_first():
+    kernel = boot(below={f"00.{at}": Endpoint(sriov=Sriov(offset=0x90 * at)) for at in (1, 2)})
+    first, second, third = (find(kernel, f"0000:01:00.{at}") for at in range(3))
+    assert second.sriov.dev is third.sriov.dev is first and first.refcount == 3
+    for at, each in enumerate((second, third), 1):
+        kernel.pci_stop_and_remove_bus_device_locked(each)
+        assert first.refcount == 3 - at
 
 
 def test_capability_without_a_stride_makes_no_pf():
