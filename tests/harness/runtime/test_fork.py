@@ -376,13 +376,15 @@ def forks_in(place):
 
 
 @pytest.mark.parametrize("place", ["factory", "thread", "check", "invariant"])
-@pytest.mark.parametrize("call", [partial(run, runs=1), partial(explore, max_schedules=3)])
+@pytest.mark.parametrize("call", [partial(run, runs=1, timeout=LIMIT),
+                                  partial(explore, max_schedules=3, timeout=LIMIT)])
 def test_who_forks_may_be_any_code_of_the_users(call, place):
     result = call(forks_in(place))
     assert not result.outcome.findings, str(result)
 
 
-@pytest.mark.parametrize("call", [partial(run, runs=1), partial(explore, max_schedules=2)])
+@pytest.mark.parametrize("call", [partial(run, runs=1, timeout=LIMIT),
+                                  partial(explore, max_schedules=2, timeout=LIMIT)])
 def test_the_ways_of_the_standard_library_to_fork_work(call):
     def world():
         lock = Mutex("lock")
