@@ -110,6 +110,16 @@ def test_disable_takes_back_what_was_not_added_yet():
     assert world.pf.refcount == before
 
 
+def test_worker_is_stopped_before_the_vfs_that_there_are_are_removed():
+    world, order = World().load(), []
+    cancel, remove = world.kernel.cancel_work_sync, world.kernel.pci_iov_remove_virtfn
+    world.kernel.cancel_work_sync = lambda work: order.append("stop") or cancel(work)
+    world.kernel.pci_iov_remove_virtfn = lambda pf, vf_id, reset=0: (
+        order.append(vf_id), remove(pf, vf_id, reset))
+    world.kernel.pci_unregister_driver(world.driver)
+    assert order == ["stop", 0, 1, 2]
+
+
 def test_disable_tolerates_holes_and_balances_references():
     world = World(unreadable_vfs=frozenset({0, 2}))
     before = world.pf.refcount

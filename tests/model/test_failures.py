@@ -183,6 +183,13 @@ def test_pf_whose_capability_makes_no_sense_is_none_and_keeps_the_first_one_in_m
     assert (find(kernel, PF).refcount, broken(kernel)) == (3, [])
 
 
+def test_bus_that_could_not_be_registered_is_a_warning():
+    kernel = Enable.build()
+    with failing(kernel, "device_register", 1, EDOM):
+        assert Enable.act(kernel) == 0
+    assert f"WARNING: device_register of bus 0000:02 failed ({EDOM})" in kernel.dmesg
+
+
 def test_reference_on_the_pf_is_put_before_the_vf_is_removed_whose_link_failed():
     kernel, seen = pair(), []
     plain = kernel.pci_stop_and_remove_bus_device

@@ -2,11 +2,13 @@
 
 import pytest
 from model_traces import around, traced
-from model_worlds import PF, PORT, boot, find, join_kworkers, names
+from model_worlds import PF, PORT, boot, find, join_kworkers, load, names
 
 from pcimodel.aer import PCI_EXP_AER_FLAGS, PCIE_POS
 from pcimodel.aerdrv import AER_CORRECTABLE, AER_NONFATAL
+from pcimodel.err import PCI_ERS_RESULT_CAN_RECOVER
 from pcimodel.hardware import Endpoint, Machine, RootPort, Switch
+from pcimodel.pci import PciErrorHandlers
 from pcimodel.pci_regs import (PCI_ERR_COR_STATUS, PCI_ERR_ROOT_COMMAND, PCI_ERR_ROOT_STATUS,
                                PCI_ERR_ROOT_UNCOR_RCV, PCI_ERR_UNCOR_STATUS, PCI_EXP_DEVCTL)
 from pcimodel.trees.v4_14 import V4_14
@@ -68,6 +70,17 @@ def test_errors_that_are_not_handled_are_forgotten_when_the_service_goes():
     port.config.raise_bits(status, PCI_ERR_ROOT_UNCOR_RCV)
     kernel.unbind_store(kernel.pcie_portdriver, PORT)
     assert kernel.pci_read_config_dword(port, status) == 0
+
+
+def test_error_of_a_device_without_aer_is_believed_by_its_id():
+    kernel = V4_14(Machine({"03.0": RootPort({"00.0": Endpoint(aer=False)})}))
+    worker, port, told = kernel.create_worker(0), find(kernel, PORT), []
+    load(kernel, err_handler=PciErrorHandlers(
+        lambda dev, state: told.append(dev.name) or PCI_ERS_RESULT_CAN_RECOVER))
+    kernel._send_error_message(port, find(kernel, PF), AER_NONFATAL)
+    kernel.aer_irq(port)
+    worker.worker_thread()
+    assert told == [PF]
 
 
 def reporting(kernel):

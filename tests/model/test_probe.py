@@ -63,6 +63,21 @@ def test_only_slot_0_is_looked_at_behind_a_link():
     assert names(kernel) == [PORT, PF]
 
 
+@pytest.mark.parametrize("functions, asked", [(["00.0"], [0]), (["00.0", "00.3"], [*range(8)])])
+def test_other_functions_are_asked_for_where_the_first_says_that_there_are_some(functions, asked):
+    kernel, seen = V4_14(Machine({"03.0": RootPort(dict.fromkeys(functions, Endpoint()))})), []
+    scan = kernel.pci_scan_single_device
+    kernel.pci_scan_single_device = lambda bus, devfn: seen.append(devfn) or scan(bus, devfn)
+    kernel.pci_scan_slot(find(kernel, PORT).subordinate, 0)
+    assert seen == asked
+
+
+def test_capability_without_any_vf_makes_no_pf_and_is_no_failure():
+    kernel = boot(Sriov(total_vfs=0))
+    pf = find(kernel, PF)
+    assert (kernel.pci_iov_init(pf), pf.is_physfn, pf.sriov) == (0, False, None)
+
+
 def test_scan_of_a_slot_counts_what_is_new_in_it():
     kernel = V4_14(Machine({"03.0": RootPort({"00.0": Endpoint(), "00.3": Endpoint()}),
                             "04.0": RootPort({})}))

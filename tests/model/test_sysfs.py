@@ -93,7 +93,14 @@ def test_another_number_while_enabled_gives_ebusy_until_it_was_0():
 def test_error_of_the_driver_reaches_user_space():
     kernel, pf, _ = with_driver(sriov=Sriov(unreadable_vfs=frozenset({0})))
     assert kernel.sriov_numvfs_store(pf, "1") == -errno.EIO
+    assert not any("requested" in line for line in kernel.dmesg)
     assert sriov_state(kernel, pf) == (0, 0, False) and not pf.mutex.locked()
+
+
+def test_driver_that_enables_what_was_asked_for_is_no_warning():
+    kernel, pf, _ = with_driver()
+    assert kernel.sriov_numvfs_store(pf, "2") == 1
+    assert not any("requested" in line for line in kernel.dmesg)
 
 
 def test_driver_that_enables_fewer_is_a_warning_and_success():

@@ -116,6 +116,8 @@ def test_pool_starts_a_worker_for_each_item_that_would_wait(kernel, monkeypatch)
     monkeypatch.setattr(Worker, "worker_thread", lambda self: go.wait(120) and worker_thread(self))
     for gate in gates:
         kernel.schedule_work(gate.work)
+    # Nobody has begun; whoever waits for one of them waits for one of the new workers.
+    assert kernel._who_runs(gates[0].work).name == "kworker/0:0"
     go.set()
     for gate in gates:
         assert gate.begun.wait(120)
