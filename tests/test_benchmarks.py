@@ -142,6 +142,18 @@ def test_paths_of_the_mail_hang_where_both_have_their_first_lock_and_not_one_aft
     assert (mail.hung, honesty._one_try(start=False, middle=True)) == (False, True)
 
 
+def test_loop_goes_on_until_it_hangs():
+    calls = []
+    mail = SimpleNamespace(hung=False, recover=lambda: calls.append("recover"))
+
+    def probe():
+        calls.append("probe")
+        mail.hung = calls.count("probe") == 3
+    mail.probe = probe
+    honesty._loop_until_hung(mail)
+    assert calls.count("probe") == 3
+
+
 def test_random_programs_with_a_semaphore_come_under_every_policy():
     made = list(islice(oracle.random_programs(1), 12))
     has_semaphore = ["rwsem" in programs[0].locks.values() for programs in made]
