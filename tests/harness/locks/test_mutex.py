@@ -9,6 +9,7 @@ import pytest
 
 from harness import Completion, Mutex, Observer, Verdict, run
 from harness.locks.errors import ForeignRelease, LockMisuse, RecursiveAcquire, ReleaseWithoutHold
+from harness.locks.task import Task
 
 try:
     from test import lock_tests
@@ -260,3 +261,20 @@ def test_a_role_may_wait_for_a_thread_outside_the_run_and_gets_the_lock():
     result = run(lambda: {"role": role}, observers=lambda: [Tell()], runs=1)
     thread.join()
     assert (result.verdict, story) == (Verdict.CLEAN, ["role has it"])
+
+
+def test_what_interrupts_a_wait_is_raised_though_the_run_is_over_meanwhile():
+    class Run:
+        on_acquire = ()
+        running = timed = 0
+        over = unwinding = False
+
+        def contended(self, task, again):
+            self.over, task.interrupt = True, KeyError("of a signal handler")
+            return False
+
+    mutex = Mutex("mutex")
+    mutex.acquire()
+    with pytest.raises(KeyError):
+        mutex._acquire_in_run(Task("role", Run()), True, 5)
+    mutex.release()

@@ -521,18 +521,6 @@ def test_a_timed_request_outside_a_run_expires_and_leaves_the_semaphore_whole(po
     assert (in_thread(sem.down_write_trylock), sem.queue) == (True, [])
 
 
-@pytest.mark.parametrize("timeout", [0, -1, -0.5])
-@pytest.mark.parametrize("take", ["down_read_timeout", "down_write_timeout"])
-def test_a_time_limit_below_zero_is_no_wait_at_all(take, timeout):
-    sem, got = RWSemaphore("sem"), []
-    with sem.down_write():
-        got.append(in_thread(lambda: getattr(sem, take)(timeout)))
-        assert run(lambda: {"role": lambda: got.append(getattr(sem, take)(timeout))},
-                   runs=1).verdict \
-            is Verdict.CLEAN
-    assert got == [False, False]
-
-
 # -- an exception in a waiting main thread ---------------------------------------------------------
 
 

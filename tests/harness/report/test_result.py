@@ -9,6 +9,7 @@ import dataclasses
 import enum
 import json
 import pickle
+from types import SimpleNamespace
 
 import pytest
 import small_worlds
@@ -18,6 +19,10 @@ from harness import At, Meet, Mutex, Scenario, Verdict, explore, force, predict,
 from harness.checker.program import Op, Program
 from harness.exploration.token import encode
 from harness.programs.threads import scenario_of
+from harness.report.diagram import blocked_by
+from harness.report.result import Result
+from harness.runtime.recorder import Hold, RoleState
+from harness.runtime.verdict import Finding, Outcome
 
 WORDS = ["deadlock", "hang", "violation", "error", "predicted", "not-reached", "inconclusive",
          "clean"]
@@ -212,3 +217,23 @@ def test_what_was_found_in_a_run_is_listed_the_gravest_first_whatever_came_first
 def test_nothing_is_drawn_of_a_run_in_which_nothing_was_found_unless_it_is_asked_for(tool):
     result = tool(small_worlds.in_order)
     assert result and "---" not in str(result)
+
+
+@pytest.mark.parametrize("holds, said", [
+    (["shared"], "other holds it for read"), (["exclusive"], "other holds it"),
+    (["shared", "exclusive"], "other holds it"), ([], "other is queued for it before")])
+def test_who_blocks_a_request_is_said_to_do_what_he_does(holds, said):
+    role = RoleState("role", "waits", "lock", "exclusive", waits_for=("other",))
+    other = RoleState("other", "runs", holds=tuple(Hold("lock", mode, ()) for mode in holds))
+    assert blocked_by(role, (role, other)) == said
+    assert blocked_by(role, (role,)) == "other holds it"    # of a thread outside: it is the owner
+
+
+def test_what_was_found_in_the_run_that_is_told_of_a_graver_prediction_is_told_too():
+    outcome = Outcome([Finding(Verdict.VIOLATION, "observed", "the world is wrong")], [])
+    prediction = SimpleNamespace(outcome=None, status="forced", verdict=Verdict.DEADLOCK)
+    graver = Result("world", Verdict.DEADLOCK, "observed", {"runs": 1}, outcome, 0.0,
+                    predictions=[prediction])
+    same = dataclasses.replace(graver, verdict=Verdict.VIOLATION, predictions=[])
+    assert "Also: the world is wrong" in str(graver) and "Also:" not in str(same)
+    assert str(same).count("the world is wrong") == 1

@@ -6,6 +6,7 @@ import pytest
 
 from harness import Mutex, Scenario, explore, run
 from harness.methods.ctrl_c import Interrupted
+from harness.runtime import end_signals
 
 
 class Alarm(BaseException):
@@ -81,3 +82,18 @@ def test_the_same_exception_is_an_error_where_no_handler_raised_it(place):
         except ValueError as refused:
             text = str(refused)
         assert f"raised {exc.__name__}, at test_signals.py:" in text
+
+
+def test_of_several_signals_that_come_where_they_must_wait_the_first_is_told_afterwards():
+    told = []
+    before = {number: signal.signal(number, lambda number, frame: told.append(number))
+              for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with end_signals.later():
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGINT)
+            assert told == []
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert told == [signal.SIGTERM]

@@ -14,7 +14,7 @@ import pytest
 
 from harness import Completion, Mutex, Observer, RWSemaphore, Verdict, explore, run
 from harness.exploration import start_points
-from harness.runtime import standstill
+from harness.runtime import free_run, standstill
 from harness.runtime.standstill import COMPUTES, Reading, Standstill
 
 WAITS = Reading(cpu=1.0, kept=0.0, at="x.py:7")
@@ -419,3 +419,43 @@ def test_who_has_done_nothing_is_not_asked_again_unless_it_wants_a_processor(mon
 def test_whether_a_call_of_the_kernel_has_a_limit(machine, call, words, monkeypatch):
     monkeypatch.setattr(standstill.platform, "machine", lambda: machine)
     assert standstill._limit_of(call.split()) == words
+
+
+def test_what_moves_while_stacks_are_taken_is_not_judged(monkeypatch):
+    """To take them is slow; a role that waited outside our locks may have come on meanwhile."""
+    go, has_moved, judged = threading.Event(), threading.Event(), threading.Event()
+    stacks_of, judge = free_run.all_stacks, free_run.FreeRun._judge
+
+    def slowly(tasks):
+        go.set()
+        assert has_moved.wait(20)
+        return stacks_of(tasks)
+
+    def judging(*how):
+        judge(*how)
+        judged.set()
+
+    def world():
+        lock = Mutex("lock")
+
+        def mover():
+            go.wait(20)
+            with lock:
+                pass
+            has_moved.set()
+            judged.wait(20)
+
+        return {"mover": mover}
+
+    monkeypatch.setattr(free_run, "all_stacks", slowly)
+    monkeypatch.setattr(free_run.FreeRun, "_judge", judging)
+    assert run(world, runs=1, timeout=0.2).verdict is Verdict.CLEAN
+
+
+def test_the_stacks_are_of_who_has_not_ended():
+    def world():
+        done, ended = Completion("never"), threading.Event()
+        return {"early": ended.set, "late": lambda: ended.wait(20) and done.wait()}
+
+    text = str(run(world, runs=1))
+    assert "Thread late (most recent call first)" in text and "Thread early" not in text
