@@ -38,7 +38,9 @@ def judged(scenario, answers, stuck=()):
 
 
 def test_race_is_forced_and_schedules_are_drawn_on_each_machine_while_nothing_is_found():
-    _, asked = judged("probe-vs-aer", {})
+    cell, asked = judged("probe-vs-aer", {})
+    assert {key: cell.result.coverage[key] for key in ("drawn_schedules", "machines", "seed")} == {
+        "drawn_schedules": 3 * SCHEDULES, "machines": 3, "seed": compare.SEED}
     assert asked == [(method, machine) for machine in MACHINES for method in ("force", "explore")]
 
 
