@@ -179,6 +179,28 @@ def test_bind_refuses_what_is_bound_or_does_not_match_or_is_not_there():
     assert find(kernel, PF).refcount == 2
 
 
+def test_bind_refuses_a_device_that_drivers_may_not_have_yet():
+    kernel = boot()
+    driver, pf = load(kernel), find(kernel, PF)
+    kernel.unbind_store(driver, PF)
+    pf.match_driver = False
+    assert (kernel.bind_store(driver, PF), pf.dev_driver) == (-errno.ENODEV, None)
+
+
+@pytest.mark.parametrize("line, fits", [
+    ((), True), (IGB, True), ((IGB[0],), True), (IGBVF, False), ((0x1234, IGB[1]), False),
+    ((*IGB, 0x020000, 0xFFFFFF), True), ((*IGB, 0x020001, 0xFFFFFF), False),
+    ((*IGB, 0x000000, 0xFFFFFF), False), ((*IGB, 0x020001, 0xFFFF00), True),
+    ((*IGB, 0x030000, 0xFF0000), False), ((*IGB, 0x030000, 0), True)])
+def test_line_of_a_driver_fits_in_ids_and_in_the_bits_of_the_class_that_count(line, fits):
+    kernel = boot()
+    pf = find(kernel, PF)
+    pf.class_ = 0x020000
+    driver = PciDriver("driver", [(0x9999,), line, (0x9999,)])
+    assert kernel.pci_match_device(driver, pf) is (driver.id_table[1] if fits else None)
+    assert kernel.pci_bus_match(pf, driver) == fits
+
+
 def test_bind_tells_that_the_probe_failed_with_enodev():
     kernel = boot()
     driver = load(kernel, probe=lambda dev, id: -errno.ENOMEM)

@@ -57,6 +57,16 @@ def test_limit_of_the_driver_counts_for_user_space():
     assert kernel.sriov_totalvfs_show(pf) == "3\n"
 
 
+def test_total_counts_for_user_space_where_vfs_may_migrate():
+    kernel = boot(Sriov(total_vfs=4, initial_vfs=2, vf_migration=True))
+    pf = find(kernel, PF)
+    shown = [kernel.sriov_totalvfs_show(pf)]
+    for limit in (3, 0):
+        kernel.pci_sriov_set_totalvfs(pf, limit)
+        shown.append(kernel.sriov_totalvfs_show(pf))
+    assert shown == ["4\n", "3\n", "4\n"]
+
+
 def test_same_number_succeeds_without_asking_the_driver():
     kernel, pf, calls = with_driver()
     assert [kernel.sriov_numvfs_store(pf, n) for n in "022"] == [1, 1, 1]
