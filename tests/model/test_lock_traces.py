@@ -4,6 +4,7 @@ from model_traces import around, traced
 from model_worlds import IGB, PF, PORT, boot, find, load
 
 from pcimodel.aerdrv import AER_CORRECTABLE
+from pcimodel.device import device_lock
 from pcimodel.err import PCI_ERS_RESULT_CAN_RECOVER, AerBroadcastData
 from pcimodel.pci import PciDev, PciDriver, PciErrorHandlers, PciSriov, pci_channel_io_frozen
 
@@ -134,6 +135,21 @@ def test_error_state_is_written_under_the_lock_of_the_device():
     trace_of = None
     assert traced(act, boot) == [*around(PF, "state 2", "detected"),
                                  *around(PF, "state 1", "resume")]
+
+
+def test_text_that_makes_no_sense_is_refused_without_a_lock():
+    def act(kernel, trace):
+        pf = find(kernel, PF)
+        for store in (kernel.sriov_numvfs_store, kernel.remove_store, kernel.dev_rescan_store,
+                      kernel.sriov_drivers_autoprobe_store):
+            assert store(pf, "x") < 0
+        assert kernel.sriov_numvfs_store(pf, "8") < 0 and kernel.bus_rescan_store("x") < 0
+        assert kernel.remove_store(pf, "0") == kernel.bus_rescan_store("0") == 1
+        assert kernel.unbind_store(kernel.pcie_portdriver, PF) < 0
+        assert kernel.bind_store(kernel.pcie_portdriver, PF) < 0
+        with device_lock(pf):    # a run without any lock would be no run
+            pass
+    assert traced(act, boot) == around(PF)
 
 
 def test_number_of_vfs_is_compared_under_the_lock_of_the_pf():
