@@ -552,3 +552,11 @@ def test_of_the_ways_to_a_misuse_the_shortest_is_told():
     threads = {"other": [("set", "f"), ("set", "g")], "one": [("unlock", "m")]}
     [misuse] = search(program(threads)).misuse
     assert (misuse.thread, misuse.op, misuse.schedule) == ("one", 0, (Step("one", "misuse", 0),))
+
+
+def test_a_circle_through_a_lock_that_a_flag_may_stand_for_is_none_while_somebody_may_set_it():
+    threads = {"holder": [("lock", "m"), ("join", "other"), ("unlock", "m")],
+               "other": [("lock_unless", "m", "go:1"), ("unlock", "m")]}
+    assert search(program(threads), first=True).verdict == "deadlock"
+    threads["setter"] = [("jump_if", "never", 0), ("set", "go")]
+    assert search(program(threads), first=True).verdict == "clean"

@@ -684,3 +684,25 @@ def test_the_lock_is_named_and_shows_who_holds_it():
         assert (str(sem), repr(sem)) == (
             "&pci_bus_sem", "<RWSemaphore '&pci_bus_sem' MainThread (shared)>")
     assert repr(sem) == "<RWSemaphore '&pci_bus_sem' free>"
+
+
+@pytest.mark.parametrize("acquires", [True, False], ids=["acquires", "rolls back or releases"])
+def test_the_package_is_told_of_an_interrupt_only_where_it_heeds_it(acquires):
+    """While it rolls back, or releases, it takes an answer of no for a yes: then it waits again."""
+    class Interrupted:
+        answers = [KeyError("of a handler"), True]
+
+        def acquire(self, *how):
+            answer = self.answers.pop(0)
+            if answer is not True:
+                raise answer
+            return True
+
+    inner, task = rwsem_inner.InnerLock(), current()
+    inner._raw, inner._try = Interrupted(), lambda blocking: False
+    task.acquiring = acquires
+    try:
+        assert inner.acquire() is not acquires
+        assert type(task.interrupt) is KeyError and not task.acquiring
+    finally:
+        task.interrupt, task.acquiring, Interrupted.answers = None, False, []

@@ -5,11 +5,14 @@ from collections import Counter
 
 import pytest
 
-from harness import Completion, Mutex, RWSemaphore, Verdict, force, predict, run
+from harness import (At, Completion, Meet, Mutex, RWSemaphore, Scenario, Verdict, force, predict,
+                     run)
+from harness.locks.task import Expired, Task
 from harness.meetings import one_by_one
-from harness.meetings.one_by_one import OneByOne
+from harness.meetings.one_by_one import OneByOne, attempts
 from harness.meetings.refusal import MOST_REFUSED, Refusal
 from harness.runtime.observer import Observer
+from harness.runtime.verdict import Outcome
 
 
 class Watched(Observer):
@@ -200,3 +203,27 @@ def test_once_everybody_goes_because_one_waits_outside_nobody_is_held_any_more()
 
     result = run(world, runs=1, timeout=1, observers=lambda: [order])
     assert (result.verdict, order.opened) == (Verdict.CLEAN, 1)
+
+
+def test_each_place_is_refused_so_often_and_not_once_less_or_more():
+    lock, task = Mutex("lock"), Task("role")
+    task.trylock, refusal = True, Refusal({"lock"})
+    for task.chain in (("one", 0), ("another", 0)):
+        for _ in range(MOST_REFUSED):
+            with pytest.raises(Expired):
+                refusal.lock_acquire(task, lock, "exclusive")
+        refusal.lock_acquire(task, lock, "exclusive")
+
+
+@pytest.mark.parametrize("limited, runs", [([], 2), ([0], 4), ([1], 4), ([0, 1], 4)])
+def test_limits_run_out_early_in_a_second_round_if_somebody_waited_with_one_in_any_order(
+        limited, runs):
+    played = []
+
+    def play(world, observers):
+        observers[0].limited = len(played) in limited
+        played.append(observers[0])
+        return Outcome([], [])
+
+    world = Scenario({"one": print, "two": print}, meet=Meet(At("one", "a"), At("two", "b")))
+    assert len([*attempts(world, None, lambda: world, play)]) == len(played) == runs

@@ -1,5 +1,6 @@
 """Who is blamed for what, in which order, and how far the trace of a run goes."""
 
+import os
 import threading
 from itertools import pairwise
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ from harness import (At, Completion, Meet, Mutex, Observer, RWSemaphore, Scenari
                      predict, run)
 from harness.locks.task import Expired, Task, current
 from harness.runtime import recorder
+from harness.runtime.free_run import FreeRun
 from harness.runtime.recorder import freeze
 from harness.runtime.verdict import Finding, Outcome
 
@@ -222,6 +224,44 @@ def test_what_is_handed_to_one_who_ends_as_he_hears_of_it_goes_to_the_next(make,
 
     result = run(world, runs=1, observers=lambda: [Ends()])
     assert got == Ends.queued[1:] and result.verdict == "error"
+
+
+@pytest.mark.parametrize("exc", [Expired, ValueError])
+def test_what_is_held_at_the_end_is_free_after_the_run_though_who_hears_of_it_raises(exc):
+    locks = Mutex("a"), RWSemaphore("b")
+
+    class Raises(Observer):
+        def lock_release(self, task, lock, mode):
+            raise exc
+
+    def role():
+        locks[0].acquire()
+        locks[1].down_write()
+
+    result = run(lambda: {"role": role}, runs=1, observers=lambda: [Raises()])
+    assert result.verdict == "violation"
+    assert (locks[0].locked(), locks[1].holders()) == (False, [])
+
+
+def test_what_a_role_holds_is_free_after_an_error_of_our_own_at_its_end(monkeypatch):
+    locks = Mutex("a"), RWSemaphore("b")
+
+    def fails(run, task):
+        raise RuntimeError("ours")
+
+    def role():
+        locks[0].acquire()
+        locks[1].down_read()
+
+    monkeypatch.setattr(FreeRun, "end", fails)
+    result = run(lambda: {"role": role}, runs=1)
+    assert "internal error of the harness" in result.finding.text
+    assert (locks[0].locked(), locks[1].holders()) == (False, [])
+
+
+def test_who_would_end_the_process_is_told_of_once():
+    [finding] = run(lambda: {"role": lambda: os._exit(3)}, runs=1).outcome.findings
+    assert "called os._exit(3)" in finding.text
 
 
 def test_who_blocks_a_request_is_named_once():

@@ -8,6 +8,7 @@ from harness import (Completion, LockClass, Mutex, Scenario, ScenarioError, expl
                      run)
 from harness.cli import main
 from harness.exploration.ways import STRATEGIES
+from harness.locks.errors import unknown_name
 from pcimodel.__main__ import main as model
 
 
@@ -118,3 +119,10 @@ def test_predict_names_declared_classes_that_no_lock_had():
 
     assert predict(world).coverage["declared_classes_of_no_lock"] == "lokc"
     assert "declared_classes_of_no_lock" not in predict(two).coverage
+
+
+@pytest.mark.parametrize("name, known, meant", [
+    ("expect", ["expect_before", "expects_all", "except"], "'expect_before'"),
+    ("run", ["runs", "running"], "'runs'"), ("at", ["at_most", "at_least"], "'at_most' or 'at_least'")])
+def test_a_name_that_begins_one_word_for_word_is_nearer_than_its_letters_say(name, known, meant):
+    assert str(unknown_name("no", name, known)).endswith(f"did you mean {meant}?")

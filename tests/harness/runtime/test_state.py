@@ -363,3 +363,16 @@ def test_a_class_that_has_the_identity_of_one_that_is_gone_is_looked_at_anew(mon
     known = {id(Plain): kind_of_thing(Slotted)}    # as if that had been there before
     monkeypatch.setattr("harness.runtime.thing_kinds._kinds", known)
     assert kind_of_thing(Plain).has_dict and kind_of_thing(Plain).of() is Plain
+
+
+def test_a_plain_lock_is_told_by_whether_it_is_locked():
+    def role(at):
+        lock = threading.Lock()
+        while not at():
+            if lock.locked():
+                lock.release()
+            else:
+                lock.acquire()
+
+    _, locked, free, again = [state.value for state in states_of(role, 4)]
+    assert locked == again != free
