@@ -36,6 +36,7 @@ def test_pf_driver_goes_on_without_vfs_and_takes_them_along_when_it_goes():
     world.kernel.pci_register_driver(world.igb(loads_vfs=True))
     assert world.pf.driver is world.pf_driver
     assert world.journal.last("enable") == Noted("enable", world.pf, (2, -errno.EIO), False)
+    assert world.kernel.sriov_numvfs_store(world.pf, "2") == -errno.EIO
     world.pf.config.sriov = World(V4_14, "writer", None).pf.config.sriov    # now they answer
     assert world.kernel.sriov_numvfs_store(world.pf, "2") == 1
     world.kernel.unbind_store(world.pf_driver, world.pf.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,7 @@ from harness.report.result import Result
 from harness.runtime.verdict import Finding, Outcome
 from pcimodel.lab import compare
 from pcimodel.lab.compare import SCHEDULES, Cell, Question, judge
+from pcimodel.lab.scenarios import scenario
 from pcimodel.lab.table import render
 
 MACHINES = ["first", "second", "third"]
@@ -85,6 +87,18 @@ def test_question_is_asked_of_its_kernel_with_its_fix_its_policy_and_the_machine
     assert [question.ask(method, machine) for machine in ("two-ports", "switch")] == [7, 7]
     assert asked == [("probe-vs-aer", "v4.14", ["a-fix"], "reader", None),
                      ("probe-vs-aer", "v4.14", ["a-fix"], "reader", "switch")]
+
+
+@pytest.mark.parametrize("given, said", [
+    ({"name": "probe"}, "unknown name of a scenario: 'probe'"),
+    ({"kernel": "v9"}, "unknown kernel 'v9'"), ({"policy": "nonsense"}, "'nonsense'"),
+    ({"policy": 5}, "policy is 5"), ({"machine": "x86"}, "unknown machine 'x86'"),
+    ({"machine": 5}, "machine is 5"), ({"fixes": "prayer"}, "fixes is 'prayer'"),
+    ({"fixes": ["prayer"]}, "unknown fix 'prayer'"),
+    ({"fixes": ["defer-vf-add"] * 2}, "fix 'defer-vf-add' is given twice")])
+def test_scenario_is_refused_before_any_world_is_built(given, said):
+    with pytest.raises(ValueError, match=f"^[^\n]*{re.escape(said)}[^\n]*$"):
+        scenario(**{"name": "probe-vs-aer", **given})
 
 
 def test_other_policies_are_told_of_every_column(monkeypatch):
