@@ -24,7 +24,7 @@ EPROBE_DEFER = 517
 class DriverCore(Kobject):
     """The functions of drivers/base/dd.c."""
 
-    deferred_probe_pending: list[Device]
+    deferred_probe_pending: dict[Device, bool]
 
     if TYPE_CHECKING:
         # struct bus_type: its lists are in base_bus.py, its calls in pci_driver.py, which come
@@ -44,7 +44,7 @@ class DriverCore(Kobject):
         Returns: nothing
         Left out: the work item that tries again, and with it the deadlock reported from it in 2025
         """
-        self.deferred_probe_pending = []
+        self.deferred_probe_pending = {}
 
     def driver_deferred_probe_add(self, dev: Device) -> None:
         """Note that the driver of *dev* asked to be tried later.
@@ -56,8 +56,7 @@ class DriverCore(Kobject):
         Left out: nothing
         """
         with self._atomic:
-            if dev not in self.deferred_probe_pending:
-                self.deferred_probe_pending.append(dev)
+            self.deferred_probe_pending.setdefault(dev, True)
 
     def driver_deferred_probe_del(self, dev: Device) -> None:
         """Forget that *dev* is to be tried later: it is bound now, or gone.
@@ -69,8 +68,7 @@ class DriverCore(Kobject):
         Left out: nothing
         """
         with self._atomic:
-            if dev in self.deferred_probe_pending:
-                self.deferred_probe_pending.remove(dev)
+            self.deferred_probe_pending.pop(dev, None)
 
     def driver_match_device(self, drv: DeviceDriver, dev: Device) -> int:
         """Ask the bus whether *drv* is for *dev*.
@@ -275,7 +273,6 @@ class DriverCore(Kobject):
         Returns: nothing
         Left out: nothing
         """
-        while devices := drv.klist_devices.items():
-            dev = self.get_device(devices[-1])
+        while (dev := drv.klist_devices.last(self.get_device)) is not None:
             self.device_release_driver_internal(dev, drv, dev.parent)
             self.put_device(dev)

@@ -86,18 +86,18 @@ def test_failed_probe_lets_the_next_driver_try():
 def test_probe_that_wants_to_be_tried_later_is_remembered():
     kernel = boot()
     load(kernel, probe=lambda dev, id: -EPROBE_DEFER)
-    assert kernel.deferred_probe_pending == [find(kernel, PF)]
+    assert list(kernel.deferred_probe_pending) == [find(kernel, PF)]
     load(kernel, "second")
-    assert kernel.deferred_probe_pending == []
+    assert list(kernel.deferred_probe_pending) == []
 
 
 def test_device_is_on_the_list_of_deferred_ones_once_and_not_after_its_removal():
     kernel = boot()
     for name in "first", "second":
         load(kernel, name, probe=lambda dev, id: -EPROBE_DEFER)
-    assert kernel.deferred_probe_pending == [find(kernel, PF)]
+    assert list(kernel.deferred_probe_pending) == [find(kernel, PF)]
     kernel.remove_store(find(kernel, PF), "1")
-    assert kernel.deferred_probe_pending == []
+    assert list(kernel.deferred_probe_pending) == []
 
 
 def test_probe_that_returns_more_than_0_counts_as_success_with_a_warning():

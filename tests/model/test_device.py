@@ -126,6 +126,35 @@ def test_klist_walk_that_ends_early_lets_go_of_its_entry():
     assert (counts, klist.nodes) == ({dev: 0}, [])
 
 
+def test_klist_finds_its_last_live_entry_and_takes_the_reference_under_its_lock():
+    klist, taken = Klist(), []
+    for item in "abc":
+        klist.add_tail(item)
+    walks = [klist.walk(lambda item: None, lambda item: None) for _ in "bc"]
+    assert [next(walks[0]) for _ in "abc"] == ["a", "b", "c"]
+    assert [next(walks[1]) for _ in "ab"] == ["a", "b"]
+
+    def get(item):
+        taken.append((item, klist.k_lock.locked()))
+
+    for gone in "", "c", "b", "a":    # the last two of these stay linked, dead
+        klist.remove(gone)
+        klist.last(get)
+    assert (taken, klist.last(get)) == ([("c", True), ("b", True), ("a", True)], None)
+    assert [node.dead for node in klist.nodes] == [True, True]
+    assert [list(walk) for walk in walks] == [[], []] and klist.nodes == []
+
+
+def test_klist_entry_that_was_added_twice_is_deleted_once_the_first_time_first():
+    klist, seen = Klist(), []
+    for item in "aba":
+        klist.add_tail(item)
+    for _ in range(3):
+        klist.remove("a")
+        seen.append(klist.items())
+    assert seen == [["b", "a"], ["b"], ["b"]]
+
+
 def test_log_is_a_ring_whose_lines_have_levels():
     kernel = V4_14(dmesg_lines=2)
     for number in range(3):
