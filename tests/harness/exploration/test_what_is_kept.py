@@ -5,7 +5,9 @@ from types import SimpleNamespace
 import pytest
 
 from harness import Completion, Mutex, Scenario, Verdict, explore, replay
-from harness.exploration.strategies import PCT
+from harness.exploration.dependency import STEP
+from harness.exploration.stable_ids import Names, Taken
+from harness.exploration.strategies import PCT, DepthFirst, first_difference
 
 
 def once(lock):
@@ -207,3 +209,28 @@ def test_schedules_tried_before_the_search_began_anew_are_not_counted():
               for strategy in ("dpor", "dfs")}
     assert counts["dpor"]["schedules"] == counts["dfs"]["schedules"] == 4
     assert counts["dpor"]["complete"] and counts["dfs"]["complete"]
+
+
+@pytest.mark.parametrize("before, now", [([0, 2], [0, 2, 4]), ([0, 2, 4], [0, 2]), ([0, 2], [0])])
+def test_plain_search_stops_where_others_could_go_on_the_first_time(before, now):
+    """Though who is to go on now may be among them."""
+    way = DepthFirst()
+    run = SimpleNamespace(steps=[], goes_round=False, names=SimpleNamespace(roles="abc"))
+    assert way.choose(run, before) == 0
+    run.steps.append(SimpleNamespace(label=0))
+    assert way.advance(run) and not way.changed
+    run.steps.clear()
+    assert way.choose(run, now) == -1
+    assert way.changed.startswith("at step 1 a or b") and not way.advance(run)
+
+
+def test_first_difference_of_two_schedules_is_a_step_or_else_their_length():
+    names = Names()
+    role, other, lock = names.role("one"), names.role("two"), names.lock("step x")
+    one, two = (Taken(2 * who, lock, STEP, STEP) for who in (role, other))
+    said = f"step 2 was one's step {names.shown[lock]} and is now two's step {names.shown[lock]}"
+    for before, after, difference in [
+            ([one, two], [one, two], ""), ([one, one, two], [one, two, two], said),
+            ([one], [one, two], "it had 1 steps and now has 2"),
+            ([one, two], [], "it had 2 steps and now has 0")]:
+        assert first_difference(names, before, after) == difference

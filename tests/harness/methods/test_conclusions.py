@@ -58,3 +58,13 @@ def test_at_an_interruption_the_run_under_way_is_shown_unless_something_was_foun
     cut = Outcome([Finding(Verdict.INCONCLUSIVE, "observed", "cut")], [])
     assert tally.so_far(cut).finding.text == shown
     assert tally.so_far(None).coverage["runs"] == len(before)
+
+
+def test_runs_that_it_took_to_get_there_are_those_of_all_that_count():
+    tally = Tally("it")
+    for tried in (3, 1, 2):
+        tally.add(Outcome([], [], tried=tried), None)
+    assert tally.result().coverage == {"runs": 3, "runs_to_get_there": 6}
+    tally = Tally("it")
+    tally.add(Outcome([], []), None)
+    assert tally.result().coverage == {"runs": 1}
