@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from typing import NamedTuple
 
+from ..locks.calls import calls_of
 from ..locks.node import ImpliedClass
 from ..locks.task import SHARED, WAIT
 from . import lockdep
@@ -196,14 +197,14 @@ def unseen(record: Record, classes: Iterable[str]) -> list[str]:
 def validated(record: Record) -> lockdep.Report | None:
     """Return the first thing the kernel's validator would report; then it turns itself off."""
     validator = lockdep.Validator()
-    nestings = {(leg.role, leg.wanted.name, leg.wanted.chain): leg
+    nestings = {_request(leg): leg
                 for leg in record.nestings.values()}
     for leg in [*record.legs, *record.unchecked]:     # the kernel knows no exemption
         classes = record.classes[leg.held.name], record.classes[leg.wanted.name]
         if unseen(record, classes):
             continue
         # Of what is held when a lock is asked for, its own class is looked at before any circle.
-        nesting = nestings.get((leg.role, leg.wanted.name, leg.wanted.chain))
+        nesting = nestings.get(_request(leg))
         if nesting is None and leg.held.lock_class == leg.wanted.lock_class \
                 and leg not in record.unchecked:
             continue    # something said that this is legal
@@ -211,3 +212,8 @@ def validated(record: Record) -> lockdep.Report | None:
         if report is not None:    # of recursion it prints the class, whatever the subclass
             return report if len(report.classes) > 1 else report._replace(classes=classes[1:])
     return None
+
+
+def _request(leg: Leg) -> tuple[object, ...]:
+    """Return what tells the request of *leg* from others."""
+    return leg.role, leg.wanted.name, *calls_of(leg.wanted.chain)

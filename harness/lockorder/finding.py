@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from ..locks.arguments import expected
-from ..locks.callsite import Chain
+from ..locks.calls import Chain
 from ..locks.errors import ScenarioError
 from ..locks.node import ImpliedClass
 from ..locks.one_line import one_line

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..checker.program import Op
-from ..locks.callsite import Chain, pass_signal
+from ..locks.calls import Chain
+from ..locks.callsite import pass_signal
 from ..locks.node import LockClass, Node
 from ..locks.one_line import one_line
 from ..locks.parking import guarded

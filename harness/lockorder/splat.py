@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
-from ..locks.callsite import Chain, function_name, place_of, split
+from ..locks.calls import Chain
+from ..locks.callsite import function_name, place_of, split
 from ..locks.node import label
 from ..locks.rwsem import RWSemaphore
 from ..locks.task import EXCLUSIVE, SHARED, WAIT

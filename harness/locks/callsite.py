@@ -23,11 +23,8 @@ from typing import Any, TypeGuard, TypeVar
 
 from readerwriterlock import rwlock
 
+from .calls import Call, Chain, calls_of
 from .errors import LockTaken, ProcessExit, ScenarioError
-
-Call = tuple[CodeType, int]
-# Calls, innermost first, as one flat tuple (code, offset, code, ...): one object for each event.
-Chain = tuple[Any, ...]
 
 _enable, _disable, _isenabled = gc.enable, gc.disable, gc.isenabled    # they may be others later
 _HARNESS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -125,26 +122,12 @@ def function_name(code: CodeType) -> str:
     return getattr(code, "co_qualname", code.co_name).rpartition("<locals>.")[2]
 
 
-def capture(frame: FrameType | None, base: CodeType | None) -> Chain:
-    """Return the calls that led to *frame*, innermost first, up to but without *base*."""
-    chain: list[Any] = []
-    add = chain.append
-    while frame is not None:
-        code = frame.f_code
-        if code is base:
-            break
-        add(code)
-        add(frame.f_lasti)
-        frame = frame.f_back
-    return tuple(chain)
-
-
 def split(chain: Chain) -> tuple[list[Call], list[Call]]:
     """Split *chain* into the verbs at its inner end and the functions that called them.
 
     Both stay innermost first. The verb a reader knows is the last of the first part.
     """
-    calls = list(zip(chain[::2], chain[1::2], strict=True))
+    calls = calls_of(chain)
     for i, (code, _) in enumerate(calls):
         if not is_verb(code):
             return calls[:i], calls[i:]

@@ -20,7 +20,8 @@ from types import FrameType
 from typing import Any
 
 from . import afresh
-from .callsite import (caller_at, capture, frames_of_threads, function_name, is_installed, is_verb)
+from .calls import capture
+from .callsite import caller_at, frames_of_threads, function_name, is_installed, is_verb
 from .errors import LockTaken
 from .task import Task, this_thread
 

@@ -23,6 +23,7 @@ from typing import Any
 from readerwriterlock.rwlock import RWLockFair, RWLockRead, RWLockWrite
 
 from .arguments import limit, one_of
+from .calls import is_deeper
 from .errors import ForeignRelease, HeldLockFreed, ReleaseWithoutHold
 from .node import Guard, Node, OUTSIDE, ask, drop, ended_wait, nested_request, refused
 from .outsiders import listeners, saw, wait_outside
@@ -32,7 +33,7 @@ from .rwsem_inner import InnerLock, Request
 from .policies import POLICIES
 from .rwsem_policy import blocked_by
 
-_SHALLOW = 60    # two for each call that led to a request: far from the end of any stack
+_SHALLOW = 30    # calls that led to a request: far from the end of any stack
 
 
 check_policy = one_of(POLICIES)
@@ -256,7 +257,7 @@ class RWSemaphore(Node):
 
     def _make_room(self, task: Task) -> None:
         """See that the package is not stopped half way by the end of the stack."""
-        if len(task.chain) > _SHALLOW or not task.chain:
+        if is_deeper(task.chain, _SHALLOW) or not task.chain:
             room()
 
     def _release(self, task: Task, mode: str) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
+from ..locks.calls import calls_of
 from ..locks.node import unique_name
 from ..locks.task import Expired, Task
 from ..runtime.observer import Observer
@@ -25,7 +26,7 @@ class Refusal(Observer):
 
     def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:
         if (task.trylock or task.timed) and unique_name(lock) in self._locks:
-            place = task, lock, task.chain
+            place = task, lock, *calls_of(task.chain)
             self._refused[place] += 1
             if self._refused[place] <= MOST_REFUSED:
                 raise Expired

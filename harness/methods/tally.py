@@ -16,7 +16,7 @@ from typing import Any
 from ..exploration.ways import STRATEGIES
 from ..locks.arguments import (MOST_SEED, Rule, flag, function, one_of, or_none, plain, seconds,
                                whole)
-from ..locks.callsite import Chain
+from ..locks.calls import Chain, calls_of
 from ..report.result import Result
 from ..runtime.asking import without_assertions
 from ..runtime.free_run import FreeRun
@@ -275,4 +275,4 @@ def _fingerprint(finding: Finding) -> Any:
 
 def _calls(chain: Chain) -> tuple[Any, ...]:
     # A code object lives as long as its function and hashes slowly: its identity will do.
-    return (*map(id, chain[::2]), *chain[1::2])
+    return tuple([(id(code), lasti) for code, lasti in calls_of(chain)])

@@ -11,6 +11,7 @@ import time
 from collections.abc import Container, Sequence
 from typing import Any
 
+from ..locks.calls import Chain, calls_of
 from ..locks.callsite import caller_at, frames_of_threads
 from ..locks.task import Task
 from .verdict import counted
@@ -45,8 +46,9 @@ class Endless:
         self._same = self._same_left = self._same_limits = 0.0
         self._moves, self._last = 0, time.monotonic()
 
-    def _is_new(self, *what: Any) -> bool:
-        """Say whether *what* happens for the first time; no, once too much is known."""
+    def _is_new(self, chain: Chain, *what: Any) -> bool:
+        """Say whether *what* happens for the first time at *chain*; no, once too much is known."""
+        what = *what, *calls_of(chain)
         if what in self._known or len(self._known) >= _KEPT:
             return False
         self._known.add(what)
@@ -59,7 +61,7 @@ class Endless:
 
     def too_many(self, task: Task, lock: Any) -> str:
         """Take in an operation of a thread that is left; say, in words, that it is one too many."""
-        self._operations = 0 if self._is_new(task, lock, task.chain) else self._operations + 1
+        self._operations = 0 if self._is_new(task.chain, task, lock) else self._operations + 1
         self.met = self._operations > self._bound
         return f"after {counted(self._bound, 'operation')}" if self.met else ""
 
@@ -73,7 +75,7 @@ class Endless:
         """
         passed, self._last = min(now - self._last, most), now
         last = [log[i] for i in range(-min(len(log), _LOOKED_AT), 0)]
-        if any([self._is_new(task, event, lock, chain) for task, event, lock, _, chain in last]):
+        if any([self._is_new(chain, task, event, lock) for task, event, lock, _, chain in last]):
             self._same = self._same_left = self._same_limits = 0.0
         self._same += passed * (moves > self._moves)    # what stands still is for another to judge
         self._moves = moves

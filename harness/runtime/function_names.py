@@ -6,6 +6,7 @@ from collections.abc import Callable
 from types import CodeType
 from typing import Any
 
+from ..locks.calls import calls_of
 from ..locks.callsite import function_name, pass_signal, raised, user_traceback
 from ..locks.exits import Refused
 from ..locks.in_time import InTime, NotBack
@@ -48,7 +49,8 @@ def names_of(asked: Callable[[CodeType], Any] | None, outcome: Outcome) -> Funct
         return None
     names = FunctionNames(asked)
     with Refused():
-        for code in {id(code): code for event in outcome.log for code in event[4][::2]}.values():
+        codes = {id(code): code for event in outcome.log for code, _ in calls_of(event[4])}
+        for code in codes.values():
             names(code)
     if names.failed is not None:
         failed = names.failed

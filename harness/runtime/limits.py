@@ -18,6 +18,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from types import FrameType
 from typing import Any
 
+from ..locks.calls import calls_of
 from ..locks.callsite import frames_of_threads
 from ..locks.task import Task
 from .state import State
@@ -92,7 +93,7 @@ class Limits:
         self._last = None
 
     def _may_run_out(self, task: Task) -> bool:
-        place = task, task.waits_on, task.chain
+        place = task, task.waits_on, *calls_of(task.chain)
         self._times[place] += 1
         if self._times[place] == 1:
             return True    # it was in no state here before

@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..locks.callsite import (Chain, capture, function_name, is_named, is_verb, place_of,
-                              short_path, split)
+from ..locks.calls import Chain, capture
+from ..locks.callsite import (function_name, is_named, is_verb, place_of, short_path, split)
 from ..locks.one_line import one_line
 from ..locks.task import Task, WAIT
 from ..locks.waitgraph import blockers

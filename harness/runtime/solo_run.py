@@ -16,7 +16,8 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from ..locks.callsite import capture, is_a
+from ..locks.calls import capture
+from ..locks.callsite import is_a
 from ..locks.errors import LockMisuse, ScenarioError
 from ..locks.outsiders import Member, handlers
 from ..locks.parking import recover, unpark

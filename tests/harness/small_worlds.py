@@ -189,3 +189,44 @@ def waits_outside():
             pass
 
     return {"one": role, "other": role}
+
+
+def helper_twice():
+    """A helper that took one lock and returned, and one more, before the role waits in it."""
+    a, b = Mutex("a"), Mutex("b")
+
+    def take(lock):
+        lock.acquire()
+
+    def opens():
+        take(a)
+
+    def goes_on():
+        take(b)
+
+    def closes():
+        goes_on()
+        take(a)
+
+    def work():
+        opens()
+        closes()
+
+    return {"role": work}
+
+
+def eight_deep():
+    """A recursion that takes a lock at each level, and waits below for the first."""
+    locks = [Mutex(f"lock {n}") for n in range(8)]
+
+    def descend(n):
+        with locks[n]:
+            descend(n - 1) if n else ascend(5)
+
+    def ascend(n):
+        if n < 7:
+            ascend(n + 1)
+        else:
+            locks[n].acquire()
+
+    return {"role": lambda: descend(7)}

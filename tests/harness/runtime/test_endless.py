@@ -332,7 +332,7 @@ def test_roles_that_poll_for_ever_meet_the_large_bound(call, world, monkeypatch)
 
 # -- the bounds, by hand ---------------------------------------------------------------------------
 
-OLD = [("task", "event", "lock", "mode", "chain")]
+OLD = [("task", "event", "lock", "mode", ())]
 SHORT = 4.0, 1.0    # timeout, patience
 MOVES = itertools.count(1)
 
@@ -363,7 +363,7 @@ def test_a_look_that_comes_late_counts_for_one_slice():
 def test_what_is_new_begins_all_anew():
     bounds = Endless(*SHORT)
     bounds.left = bounds.limits = True
-    new = ((i, "event", "lock", "mode", "chain") for i in itertools.count())
+    new = ((i, "event", "lock", "mode", ()) for i in itertools.count())
     assert not any(look_at(bounds, 1.0, log=[*OLD, next(new)])[0] for _ in range(100))
     assert look_at(bounds, *[1.0] * 3, log=OLD) == ["", "", "after 4 s with nothing new"]
 
@@ -389,7 +389,7 @@ def test_what_is_known_has_a_bound(monkeypatch):
     monkeypatch.setattr(endless, "_KEPT", 2)
     bounds = Endless(1.0, 1.0)
     bounds.left = True
-    new = [(i, "event", "lock", "mode", "chain") for i in range(5)]
+    new = [(i, "event", "lock", "mode", ()) for i in range(5)]
     assert look_at(bounds, 0.5, 0.5, log=new[:2]) == ["", "after 1 s with nothing new"]
     bounds = Endless(1.0, 1.0)
     bounds.left = True

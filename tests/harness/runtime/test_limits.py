@@ -309,7 +309,7 @@ def test_states_that_are_not_known_are_left_to_the_clock_and_then_to_the_bound()
 def waiting(*names):
     tasks = [Task(name) for name in names]
     for number, task in enumerate(tasks):
-        task.timed, task.until, task.chain = True, float(number), (task.name,)
+        task.timed, task.until, task.chain = True, float(number), (task.name, 0, ())
     return tasks
 
 
