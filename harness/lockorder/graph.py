@@ -34,7 +34,7 @@ from ..locks.task import EXCLUSIVE, NOT_NESTED, SHARED, WAIT, Task
 from ..locks.operations import OPERATIONS, TAKEN
 from ..runtime.observer import Observer
 from ..runtime.thread_patch import ThreadEnd
-from .held_stacks import Act, NOTHING, Place, Position, Role, Stack, in_order
+from .held_stacks import UNTOLD, Act, NOTHING, Place, Position, Role, Stack, in_order
 from .same_lock import LocksOfRun
 
 _POOLS = "concurrent.futures.thread", "multiprocessing.pool"    # what their workers run is in these
@@ -112,12 +112,16 @@ class Recorded:
 class LockOrder(Recorded, Observer):
     """Record the lock order of one run.
 
+    What was seen before, `Mutex` takes down by itself: see `Position`.
+
     Args:
         earlier: of other runs of the scenario: see `LocksOfRun`.
 
     Attributes:
         tried: locks that were asked for with a way out.
     """
+
+    spares = follows = True
 
     def __init__(self, earlier: Sequence[LockOrder] = ()) -> None:
         super().__init__()
@@ -127,10 +131,12 @@ class LockOrder(Recorded, Observer):
         self._roles: dict[str, Role] = {}
         self._positions: dict[Task, Position] = {}
         self._declared: dict[str, LockClass] = {}
+        self._rationed = True    # somebody else says how much a task does untold
 
     def attach(self, run: Any) -> None:
         self._declared = {str(declared): declared for declared in run.scenario.lock_classes}
         self.declared = set(self._declared)
+        self._rationed = getattr(run, "rationed", True)
 
     @property
     def operations(self) -> dict[str, tuple[Op, ...]]:
@@ -147,7 +153,7 @@ class LockOrder(Recorded, Observer):
 
     def role_start(self, task: Task) -> None:
         root = self._role(task).root
-        self._positions[task] = Position(root, root)
+        self._positions[task] = task.seen = Position(root, root)
 
     def lock_acquire(self, task: Task, lock: Node, mode: str) -> None:
         position = self._positions[task]
@@ -178,6 +184,10 @@ class LockOrder(Recorded, Observer):
             return
         node.append(node.take if task.trylock or task.timed else node.acquire)
         position.stack = node
+        if len(node.role.acts) > node.role.bound:
+            node.role.trim()
+        if not self._rationed:
+            task.enough = task.untold + UNTOLD
 
     def lock_release(self, task: Task, lock: Node, mode: str) -> None:
         position = self._positions[task]
@@ -192,11 +202,8 @@ class LockOrder(Recorded, Observer):
         else:
             parent = self._without(stack, lock, mode)
         position.stack = parent
-        role = parent.role
-        if parent is role.root:
-            role.end_section()
-        elif len(role.acts) > role.bound:
-            role.trim()
+        if parent.end is not None:
+            parent.end()
 
     def thread_start(self, task: Task, thread: Task) -> None:
         if getattr(getattr(thread.thread, "_target", None), "__module__", None) in _POOLS:
@@ -214,6 +221,7 @@ class LockOrder(Recorded, Observer):
 
     def role_end(self, task: Task) -> None:
         self._positions.pop(task, None)
+        task.seen = None
         role = self._role(task)
         if role.waits is not None and role.waits[0] == len(role.acts):
             role.acts.append(role.waits[1])   # it never got what it waited for last

@@ -16,6 +16,7 @@ from ..locks.task import Task
 from ..locks.user_code import Quiet
 
 MOST_OPERATIONS = 20_000   # kept of one role; sections that were seen before do not count
+UNTOLD = 10_000            # operations of a task before it is looked at how much is kept
 _NONE: Any = None
 
 
@@ -51,6 +52,7 @@ class Stack:
         acquire, take, release: what is done with the lock; it is taken where there was a way out.
         asked: it was asked for without a way out, and has its edges.
         tried: it was asked for with one.
+        end: of the empty stack, what is done as the last lock is given back.
     """
 
     role: Role
@@ -64,6 +66,7 @@ class Stack:
     release: Act = NOTHING
     asked: bool = False
     tried: bool = False
+    end: Callable[[], None] | None = None
     above: dict[object, Stack] = field(default_factory=dict)
 
     def below(self) -> Iterator[Stack]:
@@ -91,19 +94,24 @@ class Role:
         self.began = 0            # where the section under way begins in `acts`
         self.plain = True         # no wait in it: a repetition tells nothing new
         self.seen: set[tuple[Act, ...]] = set()
+        self.last: list[Act] = []    # the last section, of which another tells nothing new
         self.cut = False
         self.bound = 2 * MOST_OPERATIONS    # on `acts` while a section does not end
         self.waits: tuple[int, Act] | None = None   # how much was done at its last wait, and which
         self.root = Stack(self, self.acts.append, _NONE, Place("", "", "", ()), None, _NONE)
-        self.root.parent = self.root
+        self.root.parent, self.root.end = self.root, self.end_section
 
     def end_section(self) -> None:
         """Forget the section that just ended if it was seen before, or there is no room for it."""
         acts, began = self.acts, self.began
+        if self.plain and acts[began:] == self.last:
+            del acts[began:]    # as most often
+            return
         if not self.plain:
             self.seen.clear()   # after a wait, or the end of one, the same section is another
             self.plain = True
-        section = tuple(acts[began:])
+        self.last = acts[began:]
+        section = tuple(self.last)
         if section in self.seen:
             del acts[began:]
             return

@@ -12,17 +12,19 @@ counts, and inside.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from typing import Any
 
+from .calls import Callers, capture, room
 from .errors import ForeignRelease, HeldLockFreed, RecursiveAcquire, ReleaseWithoutHold
 from .node import Guard, Node, OUTSIDE, ask, drop, ended_wait, grant, nested_request, refused, wait
 from .outsiders import by_ident, listeners, saw, wait_outside
-from .parking import afterwards, guarded, room
+from .parking import afterwards, guarded
 from .task import EXCLUSIVE, Task, present, this_thread
 
-get_ident = threading.get_ident
+get_ident, _getframe = threading.get_ident, sys._getframe
 
 # True while some run is under way in this process; the fast path of every lock is one test of it.
 _active = False
@@ -54,13 +56,66 @@ class Mutex(Node):
     def __enter__(self) -> bool:
         if _active or self._owner is not None:
             task = this_thread.task
-            return self._acquire_in_run(task, True, -1) if task.run is not None else self.acquire()
+            run = task.run
+            if run is None:
+                return self.acquire()
+            note, position = run.note, task.seen
+            if note is None or task.untold >= task.enough:
+                return self._acquire_in_run(task, True, -1)
+            if position is not None:
+                stack = position.stack.above.get(self)
+                if stack is None or not stack.asked:
+                    return self._acquire_in_run(task, True, -1)
+            if not self._lock.acquire(False):
+                return self._acquire_in_run(task, True, -1)
+            try:
+                self._owner = task
+                frame = _getframe(1)
+                known: Any = frame.f_trace
+                chain = (known.code, frame.f_lasti, known.chain) if known.__class__ is Callers \
+                    else capture(frame, 0)
+                task.held.append((self, EXCLUSIVE, chain))
+                note((task, self, chain))
+                task.untold += 1
+                if position is not None:
+                    stack.append(stack.acquire)
+                    position.stack = stack
+            except BaseException:
+                self._take_back(task)
+                raise
+            return True
         self._lock.acquire()
         self._owner = get_ident()
         return True
 
     def __exit__(self, a: Any, b: Any, c: Any) -> None:
-        if self._owner != get_ident():
+        owner = self._owner
+        if owner.__class__ is Task:
+            run, held, position = owner.run, owner.held, owner.seen
+            note = run.note if run is not None else None
+            if note is None or owner is not this_thread.task or self._waiters:
+                self._release()
+                return
+            hold = held[-1]
+            if hold[0] is not self:
+                self._release()
+                return
+            if position is not None:
+                stack = position.stack
+                if stack.lock is not self:
+                    self._release()
+                    return
+                stack.append(stack.release)
+                position.stack = parent = stack.parent
+                if parent.end is not None:
+                    parent.end()
+            note((owner, hold))
+            del held[-1]
+            self._owner = None
+            self._lock.release()
+            if self._waiters:
+                self._hand_over()
+        elif owner != get_ident():
             self._release()
         else:
             self._owner = None
@@ -174,13 +229,17 @@ class Mutex(Node):
             for hook in run.on_acquired:
                 hook(task, self, EXCLUSIVE)
         except BaseException:
-            if self._owner is task:    # whoever hears of it does not have the lock
-                drop(task, self)
-                self._owner = None
-                self._lock.release()
-                self._hand_over()
+            self._take_back(task)
             raise
         return True
+
+    def _take_back(self, task: Task) -> None:
+        """See that *task*, which hears of something else as it is given the lock, has it not."""
+        if self._owner is task:
+            drop(task, self)
+            self._owner = None
+            self._lock.release()
+            self._hand_over()
 
     def _contend(self, task: Task, timeout: float) -> bool:
         with guarded:

@@ -338,7 +338,7 @@ def refused(task: Task, node: Node, mode: str) -> bool:
 def drop(task: Task, lock: Node) -> None:
     """Forget the latest hold of *lock* by *task*."""
     held = task.held
-    if held[-1][0] is lock:
+    if held and held[-1][0] is lock:
         del held[-1]
         return
     for i in range(len(held) - 1, -1, -1):

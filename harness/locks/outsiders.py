@@ -237,7 +237,7 @@ def wait_outside(task: Task, lock: Any, mode: str, timed: bool, wait: Callable[.
     """
     saw(task, lock)
     task.chain, task.mode, task.timed, task.waits_on = \
-        capture(sys._getframe(1), None), mode, timed, lock
+        capture(sys._getframe(1)), mode, timed, lock
     watches = this_thread.in_call and not timed
     if watches:
         limit = min(listener.limit for listener in listeners)

@@ -278,12 +278,6 @@ def park(task: Task, timeout: float = -1) -> bool:
     return woken
 
 
-def room(levels: int = 12) -> None:
-    """Raise RecursionError now, while nothing has changed, if what comes has not the room."""
-    if levels:
-        room(levels - 1)
-
-
 def without_guard(wait: Callable[..., Any], *how: Any) -> None:
     """Call *wait* while the guard, which the caller has, is given up; raise what it raises.
 
@@ -330,12 +324,15 @@ def unpark(task: Task) -> None:
     if not task.parked:
         return
     task.parked = False
+    run = task.run
+    if run is not None and run.in_turns:
+        run.note = None    # who runs is told of his next request, and may have to wait
     if task.baton:
-        task.run.running += 1
+        run.running += 1
         _woken.append(task)
     else:
-        if task.run is not None:
-            task.run.timed -= 1    # from now on it is one that goes on by itself
+        if run is not None:
+            run.timed -= 1    # from now on it is one that goes on by itself
         task.gate.release()
 
 

@@ -23,11 +23,11 @@ from typing import Any
 from readerwriterlock.rwlock import RWLockFair, RWLockRead, RWLockWrite
 
 from .arguments import limit, one_of
-from .calls import is_deeper
+from .calls import is_deeper, room
 from .errors import ForeignRelease, HeldLockFreed, ReleaseWithoutHold
 from .node import Guard, Node, OUTSIDE, ask, drop, ended_wait, nested_request, refused
 from .outsiders import listeners, saw, wait_outside
-from .parking import afterwards, guarded, refuse_to_wait, room
+from .parking import afterwards, guarded, refuse_to_wait
 from .task import EXCLUSIVE, SHARED, Task, this_thread
 from .rwsem_inner import InnerLock, Request
 from .policies import POLICIES

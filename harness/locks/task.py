@@ -46,6 +46,9 @@ class RunOfTask(Protocol):
     on_acquired: tuple[Callable[..., None], ...]
     on_release: tuple[Callable[..., None], ...]
     on_refused: tuple[Callable[..., None], ...]    # for the record: it goes on without the lock
+    # With this a plain operation is noted, and nobody else is told; None if somebody must be.
+    note: Callable[[tuple[Any, ...]], None] | None
+    in_turns: bool     # whoever is woken waits for his turn: then those that go on must be told
     running: int       # how many tasks are not parked, or in a wait with a time limit
     timed: int         # how many of those are in such a wait
     unwinding: bool    # there was a verdict, and every task is let go
@@ -104,6 +107,9 @@ class Task:
     parked: bool = False
     until: float = 0.0           # when its wait with a limit is over, by time.monotonic()
     signals: bool = False        # of the thread that gets signals: one may end its wait
+    untold: int = 0    # locks that it took without telling its observers
+    enough: int = 0    # of these, when it has to tell them again
+    seen: Any = None   # where it stands in what was seen of the order of locks: see lockorder/
     gate: threading.Lock = field(default_factory=threading.Lock)    # what it waits in while parked
     baton: bool = False          # a wake-up hands it the guard
 

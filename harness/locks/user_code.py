@@ -40,6 +40,8 @@ class _Refusing:
     """The run of a task that must take no lock: see `RunOfTask`. Looking is free."""
 
     watched = unwinding = over = alone = False
+    in_turns = False
+    note: Callable[[tuple[Any, ...]], None] | None = None
     running = timed = 0
     on_acquire: tuple[Callable[..., None], ...]
     on_acquired: tuple[Callable[..., None], ...] = ()

@@ -22,6 +22,7 @@ from ..runtime.verdict import Outcome
 from .meet import At, Meet, Writer, listed, with_writers
 
 MOST_LIMITS = 1000     # that run out while some wait at a meeting, and the others do not come
+MANY = 10_000          # that one makes while no other could, before this is looked at
 TURN = 200             # requests after which others go first: two seconds of one who polls
 
 
@@ -36,7 +37,7 @@ class OneByOne(Observer):
     role waits outside our locks for one that is held back, everybody goes.
     """
 
-    orders = True
+    orders = spares = rations = True
 
     def __init__(self, order: Sequence[int], threads: str = "first") -> None:
         self._order = order
@@ -52,6 +53,7 @@ class OneByOne(Observer):
         self._requests = 0               # since a turn was ended
         self._turn_ended = False         # and who has not started yet goes first
         self._early = False              # limits run out before others go on
+        self._spared: tuple[Task, int] | None = None    # who was let do how much untold
 
     def hold_back(self, tasks: list[Task]) -> list[Task]:
         _, *self._unstarted = sorted(tasks, key=self._rank.__getitem__)
@@ -64,9 +66,26 @@ class OneByOne(Observer):
             self._wait_turn(task)
 
     def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:
-        self._requests += 1
+        self._count()
         if self._requests < TURN or not self._end_turn(task):
             self._wait_turn(task)
+        self._spare(task)
+
+    def _count(self) -> None:
+        """Take in a request, and those before it that were not told."""
+        self._requests += 1
+        if self._spared is not None:
+            task, untold = self._spared
+            self._requests += task.untold - untold
+            task.enough, self._spared = 0, None
+
+    def _spare(self, task: Task) -> None:
+        """Let *task* go on untold, if no other could go on, until its turn may end."""
+        run = self._run
+        if run.noting is not None and not self._ready and run.running - run.timed == 1:
+            more = TURN - 1 - self._requests if self._unstarted else MANY
+            task.enough, self._spared = task.untold + more, (task, task.untold)
+            run.note = run.noting
 
     def idle(self) -> bool:
         if self._early and any(task.timed and task.waits_on is not None
@@ -98,7 +117,7 @@ class OneByOne(Observer):
 
     def _pass(self, task: Task) -> None:
         """See *task* pass a point where it asks for nothing."""
-        self._requests += 1
+        self._count()
         if self._requests >= TURN:
             self._end_turn(task)
 

@@ -10,6 +10,7 @@ broken programs one deadlocked. A sleep, however short, lets the others run.
 from __future__ import annotations
 
 import random
+import sys
 import time
 from collections import Counter
 from typing import Any, NamedTuple
@@ -43,10 +44,14 @@ class Noise(Observer):
     It costs nothing as long as there is one thread alone.
     """
 
+    rations = True
+
     def __init__(self, seed: str, manner: Manner = STRESS) -> None:
         self._seed, self._manner = seed, manner
         self._random: dict[Task, random.Random] = {}
         self._asked: Counter[Task] = Counter()
+        self._untold: Counter[Task] = Counter()    # locks taken untold, as far as they are counted
+        self._due: Counter[Task] = Counter()       # which time that it is asked it may give way
         self._begun = False
 
     def attach(self, run: Any) -> None:
@@ -55,6 +60,8 @@ class Noise(Observer):
     def hold_back(self, tasks: list[Task]) -> list[Task]:
         if len(tasks) > 1:
             self._begin()
+        else:
+            tasks[0].enough = sys.maxsize
         return []
 
     def thread_start(self, task: Task, thread: Task) -> None:
@@ -64,6 +71,8 @@ class Noise(Observer):
         """See that there are two. Called with the guard held."""
         if not self._begun:
             self._begun = True
+            for one in self._run.tasks:
+                one.enough = 0
             self._run.on_start = (self.give_way, *self._run.on_start)
             self._run.on_acquire = (*self._run.on_acquire, self.give_way)
             self._run.on_pause = (*self._run.on_pause, self.give_way)
@@ -74,9 +83,15 @@ class Noise(Observer):
         if rng is None:
             rng = self._random[task] = random.Random(
                 f"{self._seed}/{task.name}".encode("utf-8", "surrogatepass"))
-        self._asked[task] += 1
-        dice, manner = rng.random() * max(1.0, self._asked[task] / OFTEN), self._manner
-        if dice < manner.nap:
-            time.sleep(MOMENT + rng.random() * manner.longest)
-        elif dice < manner.nap + manner.offer:
-            time.sleep(0)
+        self._asked[task] = asked = self._asked[task] + 1 + task.untold - self._untold[task]
+        self._untold[task] = task.untold
+        if asked >= self._due[task]:
+            self._due[task] = asked + 1
+            if asked > OFTEN:
+                self._due[task] += int(2 * (asked / OFTEN - 1) * rng.random())
+            dice, manner = rng.random(), self._manner
+            if dice < manner.nap:
+                time.sleep(MOMENT + rng.random() * manner.longest)
+            elif dice < manner.nap + manner.offer:
+                time.sleep(0)
+        task.enough = task.untold + self._due[task] - asked - 1    # it need not tell of these

@@ -24,6 +24,7 @@ from typing import Any
 from ..lockorder.graph import LockOrder
 from ..lockorder.record import Record
 from ..locks import exits
+from ..locks.calls import call_role
 from ..locks.callsite import first_line, function_name
 from ..locks.errors import RecursiveAcquire
 from ..locks.mutex import Mutex
@@ -34,7 +35,7 @@ from ..methods.tally import Tally
 from ..report.diagram import proof
 from ..report.result import Result
 from ..runtime import collector, thread_patch
-from ..runtime.recorder import call_role, place
+from ..runtime.recorder import place
 from ..runtime.run import Run
 from ..runtime.scenario import Scenario
 from ..runtime.verdict import Finding, Outcome, Verdict
@@ -235,7 +236,7 @@ class WatchedRun(Run):
         test = Task(ROLE)
         test.serial = self._me.serial
         return [(test, *event[1:]) if event[0] is self._me else event
-                for event in list(self.recorder.log)]
+                for event in self.recorder.log]
 
     def predict(self, baseline: Mapping[str, str], deadline: float | None) -> Result | None:
         """Return what the lock order of the test allows; None if no lock was asked for inside

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from ..locks.calls import call_role
 from ..locks.callsite import pass_signal, raised, shown
 from ..locks.errors import ScenarioError
 from ..locks.task import Maker
 from ..locks.user_code import call
-from .recorder import call_role
 from .scenario import Scenario, check, takes_rng
 from .solo_run import SoloRun, Unfinished, is_of_call
 from .watcher import alone

@@ -19,7 +19,7 @@ from .verdict import counted
 LEFT = 10_000          # operations, with nothing new, of daemon threads that are left
 MOST = 2_000_000       # locks taken and released in one run
 SAME = 10              # timeouts in which nothing new happens while locks are taken and released
-_LOOKED_AT = 1000      # events, the last at each look
+LOOKED_AT = 1000      # events, the last at each look
 _KEPT = 100_000        # kinds of events
 
 
@@ -74,7 +74,7 @@ class Endless:
             moves: how many there were that moved something.
         """
         passed, self._last = min(now - self._last, most), now
-        last = [log[i] for i in range(-min(len(log), _LOOKED_AT), 0)]
+        last = [log[i] for i in range(-min(len(log), LOOKED_AT), 0)]
         if any([self._is_new(chain, task, event, lock) for task, event, lock, _, chain in last]):
             self._same = self._same_left = self._same_limits = 0.0
         self._same += passed * (moves > self._moves)    # what stands still is for another to judge

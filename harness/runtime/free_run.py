@@ -11,6 +11,7 @@ The file is long because it says in one place how such a run ends: each way has 
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any
@@ -19,9 +20,9 @@ from ..locks.callsite import caller_at
 from ..locks.parking import guarded, pause, unpark
 from ..locks.task import Task, Unwind
 from ..locks.waitgraph import any_cycle, blockers, find_cycle
-from .endless import Endless, goes_on
+from .endless import LOOKED_AT, Endless, goes_on
 from .limits import Limits
-from .observer import Observer, overridden
+from .observer import Observer, overridden, spares_all
 from .played_run import PlayedRun
 from .recorder import all_stacks, place
 from .run import unwind
@@ -32,6 +33,7 @@ from .thread_patch import is_idle_worker
 from .verdict import Finding, Verdict, for_ever
 from .workers import Workers
 
+MANY = 1 << 29       # more operations than any run has
 MOST_ROUNDS = 100    # states that are remembered of one who goes on alone
 
 
@@ -45,6 +47,7 @@ class FreeRun(PlayedRun):
 
     Attributes:
         endless: those bounds.
+        rationed: somebody sees to it how much a task does untold.
     """
 
     def __init__(self, scenario: Scenario, observers: Iterable[Observer], detect: str = "block",
@@ -54,11 +57,25 @@ class FreeRun(PlayedRun):
         self.endless = Endless(timeout, patience)
         self._limits: Limits | None = None    # as long as nobody needs them
         self._rounds: set[Hashable] | None = None    # states of one who goes on alone, likewise
+        observers = list(observers)
+        self.rationed = any(observer.rations for observer in observers)
         super().__init__(scenario, observers, timeout, deadline)
         self._starting = len(self.tasks)
         self.on_pause: tuple[Callable[[Task], None], ...] = ()   # where it may be another's turn
         self._hold_back = overridden(self.observers, "hold_back")
         self._on_standstill = overridden(self.observers, "standstill")
+
+    def connect(self) -> None:
+        super().connect()
+        self.in_turns = any(observer.orders for observer in self.observers)
+        if spares_all(self.observers):
+            self.noting, self.recorder.is_short = self.recorder.notes.append, True
+            self.note = None if self.in_turns else self.noting
+
+    def new_task(self, name: str, thread: threading.Thread | None = None) -> Task:
+        task = super().new_task(name, thread)
+        task.enough = 0 if self.rationed else MANY
+        return task
 
     # -- in the thread that called run() ---------------------------------------------------
 
@@ -69,7 +86,7 @@ class FreeRun(PlayedRun):
 
     @property
     def moves(self) -> int:
-        return self.recorder.moves
+        return self.recorder.moves(self.tasks)
 
     def cut_short(self) -> None:
         self._judge(Verdict.INCONCLUSIVE, "the time given was up while roles still ran")
@@ -78,7 +95,8 @@ class FreeRun(PlayedRun):
         return [task for task in self.tasks if not task.ended and (not task.parked or task.timed)]
 
     def judge_silence(self, looks: Standstill) -> bool:
-        too_long = self.endless.look(time.monotonic(), looks.slice, self.recorder.log, self.moves)
+        too_long = self.endless.look(time.monotonic(), looks.slice, self.recorder.latest(LOOKED_AT),
+                                      self.moves)
         if too_long:
             self.aside(lambda: self._judge(Verdict.INCONCLUSIVE, self._goes_on(too_long)))
             return self.unwinding
@@ -231,6 +249,7 @@ class FreeRun(PlayedRun):
     def _go_on_without_roles(self) -> None:
         """Count what daemon threads do, from now on. Called with the guard held."""
         self.endless.left = True
+        self.tell_of_all()
         self.on_acquire = (*self.on_acquire, self._count)
         self.on_pause = (*self.on_pause, self._count)
 
@@ -249,6 +268,7 @@ class FreeRun(PlayedRun):
         with guarded:
             if not self.unwinding:
                 self._rounds = set()
+                self.tell_of_all()
                 self.on_acquire = (*self.on_acquire, self._come_round)
                 self.on_pause = (*self.on_pause, self._come_round)
 
@@ -304,6 +324,7 @@ class FreeRun(PlayedRun):
     def _let_all_go(self) -> None:
         """Unwind every thread of the run. Called with the guard held."""
         self.unwinding = True
+        self.tell_of_all()
         self.on_acquire = self.on_acquired = (unwind,)
         self.on_contended = self.on_release = self.on_start = self.on_idle = ()
         self.on_pause = (unwind,)

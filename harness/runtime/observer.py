@@ -20,6 +20,10 @@ class Observer:
     take no lock; whatever it raises is an `error`, and ends the run.
     """
 
+    # Its hooks of locks need not be called for a plain operation, of which the run is to have a
+    # note: up to `task.enough` of them, which one that `rations` sees to; and as `task.seen`
+    # says what one does that `follows`. A subclass has to say so again.
+    spares = rations = follows = False
     orders = False    # it decides who goes on: collections would come elsewhere in each run
 
     def attach(self, run: Any) -> None:
@@ -60,6 +64,15 @@ class Observer:
 
     def standstill(self) -> None:
         """See nothing move: a role may wait, outside our locks, for one held back. Guard held."""
+
+
+def spares_all(observers: list[Observer]) -> bool:
+    """Say whether none of *observers* need be told of a plain operation on a lock."""
+    told = [observer for observer in observers
+            if any(overridden([observer], hook) for hook in (
+                "lock_acquire", "lock_acquired", "lock_release"))]
+    return all(vars(type(each)).get("spares") for each in told) and \
+        sum(each.rations for each in observers) <= 1 and sum(each.follows for each in told) <= 1
 
 
 def overridden(observers: list[Observer], hook: str) -> tuple[Any, ...]:

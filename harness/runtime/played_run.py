@@ -15,6 +15,7 @@ from types import AsyncGeneratorType, CodeType, CoroutineType, GeneratorType
 from typing import Any
 
 from ..locks.away import Call, InPlaceOf, give_up
+from ..locks.calls import call_role
 from ..locks.callsite import (function_name, frames_of_threads, is_a, pass_signal, place_of, raised,
                               user_traceback)
 from ..locks.errors import LockTaken
@@ -28,7 +29,7 @@ from .asking import Invariants, ask, failure
 from .observer import Observer
 from .process_state import aside
 from .guard_watch import GuardWatch
-from .recorder import all_stacks, call_role
+from .recorder import all_stacks
 from .run import Run
 from .scenario import Scenario
 from .solo_run import Unfinished
@@ -120,7 +121,7 @@ class PlayedRun(Run):
         for text, exc in self.misnamed.items():
             self.findings.append(Finding(Verdict.ERROR, "observed", text,
                                          detail=user_traceback(exc)))
-        return Outcome(self.findings, list(self.recorder.log), self.notes, silent=self.silent,
+        return Outcome(self.findings, list(self.recorder.notes), self.notes, silent=self.silent,
                        outside=self.outside, scheduled=self.scheduled,
                        cut_off=self.late, operated=self.saw_operation(), left=self.left)
 

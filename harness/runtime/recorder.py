@@ -3,7 +3,7 @@
 The recorder is one observer. It takes the calls that led to each request once, when the lock is
 about to be asked for; the events that follow from the request share them. A verdict freezes the
 state of each role and, where nothing moves, its stack: by `faulthandler`, with the roles' names in
-place of thread numbers.
+place of thread numbers. The file is long because notes and what is read from them belong together.
 """
 
 from __future__ import annotations
@@ -13,32 +13,26 @@ import re
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..locks.calls import Chain, capture
+from ..locks.calls import BASE, Chain, capture
 from ..locks.callsite import (function_name, is_named, is_verb, place_of, short_path, split)
 from ..locks.one_line import one_line
-from ..locks.task import Task, WAIT
+from ..locks.task import EXCLUSIVE, Task, WAIT
 from ..locks.waitgraph import blockers
 from .observer import Observer
 
 _getframe = sys._getframe
 LIMIT = 100_000   # events kept of one run
+_EVENT, _TAKEN = len(("task", "event", "lock", "mode", "chain")), len(("task", "lock", "chain"))
 
 # Lines that faulthandler writes, and functions of the detector in the thread that found a hang.
 _HEAD = re.compile(r"^(?:Current thread|Thread) 0x([0-9a-f]+)")
 _FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$')
 _OURS = ("all_stacks", "quiescent", "_let_a_limit_run_out", "_ask_who_goes")
 
-
-def call_role(function: Callable[[], Any]) -> Any:
-    """Run a role. The frame of this call is where every recorded call chain, and stack, ends."""
-    return function()
-
-
-_BASE = call_role.__code__
 
 class Event(NamedTuple):
     """One event of a run."""
@@ -53,25 +47,80 @@ class Event(NamedTuple):
         return one_line(self, f"{self.event} of {self.task.name}: {self.lock} ({self.mode})")
 
 
+def written_out(notes: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Return the events of *notes*, in order: of a plain operation on a mutex there is one note,
+    (task, mutex, calls), or (task, hold) for the release.
+    """
+    if all(map(_EVENT.__eq__, map(len, notes))):
+        return list(notes)
+    events: list[tuple[Any, ...]] = []
+    add = events.append
+    for note in notes:
+        if len(note) == _EVENT:
+            add(note)
+        elif len(note) == _TAKEN:
+            task, lock, chain = note
+            add((task, "lock_acquire", lock, EXCLUSIVE, chain))
+            add((task, "lock_acquired", lock, EXCLUSIVE, chain))
+        else:
+            task, (lock, _, chain) = note
+            add((task, "lock_release", lock, EXCLUSIVE, chain))
+    return events[-LIMIT:]
+
+
 class Recorder(Observer):
-    """Keep the events of a run, with the calls that led to each request."""
+    """Keep the events of a run, with the calls that led to each request.
+
+    Attributes:
+        notes: what was kept of them; see `written_out`.
+    """
+
+    spares = True
 
     def __init__(self) -> None:
         # Plain tuples with the fields of `Event`, which cost a fraction.
-        self.log: deque[tuple[Any, ...]] = deque(maxlen=LIMIT)
-        self._append = self.log.append
-        # Locks taken and released: a request that is refused again and again moves nothing.
-        self.moves = 0
+        self.notes: deque[tuple[Any, ...]] = deque(maxlen=LIMIT)
+        self._append = self.notes.append
+        self._taken = self._waits = 0
+        self.is_short = False    # there may be notes that are not of one event
+
+    @property
+    def log(self) -> list[tuple[Any, ...]]:
+        """What happened, in order, as far as it is kept; tuples with the fields of `Event`."""
+        return written_out(list(self.notes))
+
+    def moves(self, tasks: Iterable[Task]) -> int:
+        """Return how often *tasks* took or released a lock, passed a wait or let others pass.
+
+        A request that is refused again and again moves nothing. What is not held any more was
+        released.
+        """
+        return self._waits + 2 * self._taken + sum([
+            2 * task.untold - len(task.held) for task in tasks])
+
+    def latest(self, most: int) -> list[tuple[Any, ...]]:
+        """Return the last events: those of so many notes."""
+        notes = self.notes
+        return written_out([notes[i] for i in range(-min(len(notes), most), 0)])
+
+    @property
+    def events(self) -> int:
+        """How many events are kept."""
+        notes = list(self.notes) if self.is_short else []
+        return min(len(self.notes) + sum(len(note) == _TAKEN for note in notes), LIMIT)
 
     def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:
-        task.chain = chain = capture(_getframe(2), _BASE)    # from the lock on: past `ask`
+        task.chain = chain = capture(_getframe(2))    # from the lock on: past `ask`
         self._append((task, "lock_acquire", lock, mode, chain))
 
     def lock_contended(self, task: Task, lock: Any, mode: str) -> None:
         self._append((task, "lock_contended", lock, mode, task.chain))
 
     def lock_acquired(self, task: Task, lock: Any, mode: str) -> None:
-        self.moves += 1
+        if mode is WAIT:
+            self._waits += 1
+        else:
+            self._taken += 1
         self._append((task, "lock_acquired", lock, mode, task.chain))
 
     def lock_refused(self, task: Task, lock: Any, mode: str) -> None:
@@ -81,10 +130,10 @@ class Recorder(Observer):
 
     def point(self, task: Task, event: str, what: Any) -> None:
         """See *task* pass a point where it asks for nothing: ``step`` or ``look``, at *what*."""
-        self._append((task, event, what, "", capture(_getframe(1), _BASE)))
+        self._append((task, event, what, "", capture(_getframe(1))))
 
     def lock_release(self, task: Task, lock: Any, mode: str) -> None:
-        self.moves += 1
+        self._waits += mode is WAIT
         frame: Any = _getframe(1)
         held, _, chain = task.held[-1] if task.held else (None, "", ())
         # A `with` block ends in the frame where it began: its calls are known. It may be the block
@@ -93,7 +142,7 @@ class Recorder(Observer):
         ends_block = caller.f_code.co_name == "__exit__" or (
             (outer := caller.f_back.f_code).co_name == "__exit__" and is_verb(outer))
         if held is not lock or not ends_block:
-            chain = capture(frame, _BASE)
+            chain = capture(frame)
         self._append((task, "lock_release", lock, mode, chain))
 
 
@@ -160,8 +209,10 @@ def verb(event: Event) -> str:
     if event.event == "lock_release" and event.mode != WAIT:
         return str(event.lock.release_verb(event.mode))
     verbs, _ = split(event.chain)
-    name = next((code.co_name for code, _ in reversed(verbs) if is_named(code)), event.mode)
-    return "acquire" if name == "__enter__" else name.lstrip("_")
+    name = next((code.co_name for code, _ in reversed(verbs) if is_named(code)), "")
+    if name == "__enter__" or not name and event.mode == EXCLUSIVE:    # a note of a mutex has none
+        return "acquire"
+    return name.lstrip("_") or event.mode
 
 
 def freeze(task: Task) -> RoleState:
@@ -201,7 +252,7 @@ def all_stacks(tasks: Sequence[Task]) -> str:
             if keep:
                 parts.append(f"Thread {name} (most recent call first):")
         elif keep and (frame := _FRAME.match(line)) and frame[3] not in _OURS:
-            keep = frame[3] != _BASE.co_name    # what called the role is of no interest
+            keep = frame[3] != BASE.co_name    # what called the role is of no interest
             if keep:
                 parts.append(f"  {short_path(frame[1])}:{frame[2]} in {frame[3]}")
     return "\n".join(parts)

@@ -44,7 +44,9 @@ def unwind(task: Task, lock: Any = None, mode: str = "") -> None:
 class Run(RunOfTask):
     """One run: its tasks, its observers, what was found. See `RunOfTask` for the rest."""
 
-    watched = over = alone = False
+    watched = over = alone = in_turns = False
+    note: Any = None      # see `RunOfTask`
+    noting: Any = None    # what that is as long as whoever goes on is alone, or none waits his turn
     timeout = 5.0     # seconds of a standstill, after which what there is is judged
     left = False      # the end came when only daemon threads were left
     looked = False    # a role looked, or was at a step, which nobody records
@@ -84,6 +86,10 @@ class Run(RunOfTask):
         self.on_end = overridden(self.observers, "role_end")
         self.on_idle = overridden(self.observers, "idle")
 
+    def tell_of_all(self) -> None:
+        """See that from now on hooks are called for every operation, plain ones too."""
+        self.note = self.noting = None
+
     # -- tasks ----------------------------------------------------------------------------
 
     def adopt(self, thread: threading.Thread, name: str) -> Task:
@@ -98,6 +104,8 @@ class Run(RunOfTask):
             self.tell(self.on_thread, parent, task)
             self.tasks.append(task)
             self.running += 1
+            if self.in_turns:
+                self.note = None    # as where one is woken: see unpark
             self.unfinished += 1
         return task
 
@@ -232,6 +240,7 @@ class Run(RunOfTask):
                 lock.release_hold(mode)
             except BaseException as exc:   # of an observer; the lock is held still
                 self.failed(task, exc)
+                self.tell_of_all()
                 self.on_release = ()
                 with suppress(BaseException):    # of a lock whose class has a release of its own
                     lock.release_hold(mode)
@@ -255,7 +264,7 @@ class Run(RunOfTask):
         # A cycle may lead through another run that uses the same locks.
         in_cycle = tuple([states.get(task) or freeze(task) for task in cycle])
         return Finding(verdict, how, text, in_cycle, tuple(states.values()), detail,
-                       len(self.recorder.log), headline)
+                       self.recorder.events, headline)
 
     def _expected_in_vain(self, task: Task) -> str:
         """Say that *task* waits for what is to be ended by somebody who is nowhere in this run."""

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from ..locks.calls import capture
+from ..locks.calls import BASE, call_role, capture
 from ..locks.callsite import is_a
 from ..locks.errors import LockMisuse, ScenarioError
 from ..locks.outsiders import Member, handlers
@@ -24,11 +24,8 @@ from ..locks.parking import recover, unpark
 from ..locks.task import Maker, Task, Unwind, become, this_thread
 from ..locks.waitgraph import find_cycle
 from .our_thread import other_threads
-from .recorder import call_role
 from .run import Run, unwind
 from .verdict import Finding, Outcome, Verdict
-
-_BASE = call_role.__code__
 
 
 class Unfinished(ScenarioError):
@@ -119,7 +116,7 @@ class SoloRun(Run):
 
     def outcome(self) -> Outcome:
         """Return what was found, with the requests that it rests on for its events."""
-        return Outcome(self.findings, list(self.recorder.log), self.notes)
+        return Outcome(self.findings, self.recorder.log, self.notes)
 
     # -- what its task does with locks -----------------------------------------------------
 
@@ -164,12 +161,12 @@ class SoloRun(Run):
     def _keep_requests(self) -> None:
         """Make events of what it holds and waits for, which is all that a finding rests on."""
         for lock, mode, chain in self.task.held:
-            self.recorder.log.append((self.task, "lock_acquire", lock, mode, chain))
-            self.recorder.log.append((self.task, "lock_acquired", lock, mode, chain))
+            self.recorder.notes.append((self.task, "lock_acquire", lock, mode, chain))
+            self.recorder.notes.append((self.task, "lock_acquired", lock, mode, chain))
         lock, mode, chain = self.task.waits_on, self.task.mode, self.task.chain
         if lock is not None:
-            self.recorder.log.append((self.task, "lock_acquire", lock, mode, chain))
-            self.recorder.log.append((self.task, "lock_contended", lock, mode, chain))
+            self.recorder.notes.append((self.task, "lock_acquire", lock, mode, chain))
+            self.recorder.notes.append((self.task, "lock_contended", lock, mode, chain))
 
     def stop(self, finding: Finding) -> None:
         self.findings.append(finding)
@@ -193,7 +190,7 @@ class SoloRun(Run):
 
 
 def _note_place(task: Task, lock: Any, mode: str) -> None:
-    task.chain = capture(sys._getframe(2), _BASE)    # from the lock on: past `ask`
+    task.chain = capture(sys._getframe(2))    # from the lock on: past `ask`
 
 
 def is_of_call(exc: BaseException) -> bool:
@@ -201,4 +198,4 @@ def is_of_call(exc: BaseException) -> bool:
     tb = exc.__traceback__
     while tb is not None and tb.tb_next is not None:
         tb = tb.tb_next
-    return tb is not None and tb.tb_frame.f_code is _BASE
+    return tb is not None and tb.tb_frame.f_code is BASE

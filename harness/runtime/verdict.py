@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from ..locks.one_line import one_line
-from .recorder import Event, RoleState
+from .recorder import Event, RoleState, written_out
 
 
 class Verdict(enum.Enum):
@@ -107,7 +107,7 @@ class Outcome:
     """What one run came to."""
 
     findings: list[Finding]
-    log: list[tuple[Any, ...]]     # the recorder's
+    noted: list[tuple[Any, ...]]     # by the recorder
     notes: list[str] = field(default_factory=list)
     stuck: tuple[str, ...] = ()
     silent: bool = False     # nothing moved for a while though roles ran, outside our locks
@@ -124,6 +124,11 @@ class Outcome:
 
     def __repr__(self) -> str:
         return one_line(self, f"{self.verdict}, {counted(len(self.log), 'event')}")
+
+    @cached_property
+    def log(self) -> list[tuple[Any, ...]]:
+        """What happened, in order, as tuples with the fields of an `Event`."""
+        return written_out(self.noted)
 
     @cached_property
     def events(self) -> list[Event]:

@@ -18,10 +18,10 @@ from collections.abc import Iterable, Iterator
 from types import CodeType, FrameType
 from typing import Any
 
+from ..locks.calls import call_role
 from ..locks.callsite import function_name, is_verb
 from ..locks.node import Node
 from .reach import is_of
-from .recorder import call_role
 
 # What is at a place of the stack, as far as it is known: ("local", name), ("global", name),
 # ("attr", of what, name), ("item", of what, which), ("const", value), ("call", of what),

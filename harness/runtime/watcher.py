@@ -20,12 +20,13 @@ from functools import partial
 from typing import Any
 
 from ..locks.away import InPlaceOf, give_up, under_way
+from ..locks.calls import call_role
 from ..locks.callsite import by_signal, caller_at, frames_of_threads, raised_at
 from ..locks.parking import guarded
 from ..locks.task import Unwind
 from .our_thread import begin, our_thread, see_end
 from .process_state import aside, surely
-from .recorder import all_stacks, call_role
+from .recorder import all_stacks
 from .solo_run import SoloRun, Unfinished
 from .standstill import LONGEST as LONGEST_SLICE
 from .standstill import SLICES, Standstill, readings

@@ -27,7 +27,7 @@ def walked():
 def taken():
     """Return the same by `capture`, through the two calls that an operation has of its own."""
     def operation():
-        return capture(sys._getframe(), None)
+        return capture(sys._getframe())
     return calls_of(operation())[2:]
 
 

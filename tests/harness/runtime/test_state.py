@@ -11,7 +11,7 @@ import pytest
 
 from harness import Completion, Mutex, RWSemaphore
 from harness.locks.task import Task
-from harness.runtime.recorder import call_role
+from harness.locks.calls import call_role
 from harness.runtime.state import State
 from harness.runtime.thing_kinds import kind_of_thing
 
