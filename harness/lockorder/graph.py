@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ..checker.program import Op
@@ -34,7 +33,7 @@ from ..locks.task import EXCLUSIVE, NOT_NESTED, SHARED, WAIT, Task
 from ..locks.operations import OPERATIONS, TAKEN
 from ..runtime.observer import Observer
 from ..runtime.thread_patch import ThreadEnd
-from .held_stacks import UNTOLD, Act, NOTHING, Place, Position, Role, Stack, in_order
+from .held_stacks import UNTOLD, Act, Held, NOTHING, Place, Position, Role, Stack, in_order
 from .same_lock import LocksOfRun
 
 _POOLS = "concurrent.futures.thread", "multiprocessing.pool"    # what their workers run is in these
@@ -43,17 +42,25 @@ _POOLS = "concurrent.futures.thread", "multiprocessing.pool"    # what their wor
 class Leg(NamedTuple):
     """*role* held `held` when it asked for `wanted`.
 
-    `gates`: the other locks it held then, with their modes. `recursive`: the request was for a read
-    that no queued writer keeps out. `brings`: what is `held` is a wait that the role is to end,
-    which it does after it had `wanted`.
+    `recursive`: the request was for a read that no queued writer keeps out. `brings`: what is
+    `held` is a wait that the role is to end, which it does after it had `wanted`. `among`: all that
+    it held then, and which of it is `held`.
     """
 
     role: str
     held: Place
     wanted: Place
-    gates: tuple[tuple[str, str], ...] = ()
     recursive: bool = False
     brings: bool = False
+    among: tuple[Held, Held] | None = None
+
+    @property
+    def gates(self) -> tuple[tuple[str, str], ...]:
+        """The other locks it held then, with their modes, the last first."""
+        if self.among is None:
+            return ()
+        last, this = self.among
+        return tuple([(held.name, held.mode) for held in last if held is not this])
 
     @property
     def kind(self) -> tuple[str, bool, str, bool]:
@@ -159,10 +166,11 @@ class LockOrder(Recorded, Observer):
         position = self._positions[task]
         nested = task.nested
         key = lock if mode is EXCLUSIVE and nested is NOT_NESTED else (lock, mode, nested)
+        stack = position.stack if position.broken is None else position.mended()
         try:
-            node = position.stack.above[key]
+            node = stack.above[key]
         except KeyError:
-            node = self._new(task, position.stack, lock, mode, key)
+            node = self._new(task, stack, lock, mode, key)
         if task.trylock or task.timed:
             if not node.tried:
                 node.tried = True
@@ -200,7 +208,8 @@ class LockOrder(Recorded, Observer):
             parent = stack.parent
             stack.append(stack.release)
         else:
-            parent = self._without(stack, lock, mode)
+            position.release_below(lock, mode)
+            return
         position.stack = parent
         if parent.end is not None:
             parent.end()
@@ -273,15 +282,16 @@ class LockOrder(Recorded, Observer):
             acquire, take, release = [Act(Op(operation, name)) for operation in (
                 verb, TAKEN[verb], OPERATIONS[verb].counterpart)]
         place = Place(name, lock_class, mode, task.chain)
-        node = below.above[key] = Stack(below.role, below.append, lock, place, key, below, acquire,
-                                        take, release)
+        node = below.above[key] = Stack(
+            below.role, below.append, lock, place, self._class_of(lock),
+            Held(name, mode, below.held), key, below, acquire, take, release)
         return node
 
     def _ask(self, task: Task, node: Stack) -> None:
         """Add the edges into *node* from every lock below it."""
         node.asked = True
         wanted = node.place = node.place._replace(chain=task.chain)
-        known = self._class_of(node.lock)
+        known = node.known
         for said in (known, node.lock.lock_class):
             if isinstance(said, LockClass) and said.novalidate:
                 self.novalidate[str(said)] = said.novalidate
@@ -290,16 +300,16 @@ class LockOrder(Recorded, Observer):
         else:
             self.asks.setdefault((node.role.name, wanted.name, wanted.mode), wanted)
         recursive = wanted.mode == SHARED and getattr(node.lock, "policy", "") == "reader"
-        _, *held = node.below()
-        for hold in held:
-            others = [other.place for other in held if other is not hold]
-            gates = tuple([(other.name, other.mode) for other in others])
-            leg = Leg(node.role.name, hold.place, wanted, gates, recursive)
-            if known.exempt or self._class_of(hold.lock).exempt:
+        stack = node.parent
+        for hold in stack.below():
+            leg = Leg(node.role.name, hold.place, wanted, recursive, False,
+                      (stack.held, hold.held))
+            if known.exempt or hold.known.exempt:
                 self.unchecked.append(leg)
                 continue
-            self.edges.setdefault((leg.role, hold.place[:3], wanted[:3], gates), leg)
-            if str(hold.lock.lock_class) == known and wanted.mode is not WAIT and (
+            # What else is held is the same if all that is held is.
+            self.edges.setdefault((leg.role, hold.place[:3], wanted[:3], stack.held.key), leg)
+            if hold.known == known and wanted.mode is not WAIT and (
                     hold.lock is node.lock or self._is_classed(node.lock)):
                 self._nest(task, leg, hold.lock, node.lock, known)
 
@@ -315,23 +325,6 @@ class LockOrder(Recorded, Observer):
             self.nestings.setdefault((leg.role, leg.held.name, leg.wanted.name), leg)
             if ordered:
                 self.refused[self.classes[leg.held.name]] = known.why
-
-    def _without(self, stack: Stack, lock: Node, mode: str) -> Stack:
-        """Return *stack* after the latest hold of *lock* left its middle."""
-        above: list[Stack] = []
-        node = stack
-        while not (node.lock is lock and node.place.mode == mode):
-            if node.parent is node:
-                return stack   # a release of what is not held: the lock itself refuses it
-            above.append(node)
-            node = node.parent
-        stack.append(node.release)
-        at = node.parent
-        for hold in reversed(above):
-            if hold.key not in at.above:
-                at.above[hold.key] = replace(hold, parent=at, asked=False, above={})
-            at = at.above[hold.key]
-        return at
 
 
 def _class_name(lock: Node) -> str:

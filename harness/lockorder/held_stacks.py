@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from ..checker.program import Op
@@ -42,12 +43,41 @@ class Act:
 NOTHING = Act(Op("", ""))
 
 
+class Held:
+    """Locks that a role holds: one, and those *below* it; without what keeps the locks alive.
+
+    Attributes:
+        key: what is equal, in any run, for the same locks held so in the same order. (A digest:
+            what it is made of grows with the locks.)
+    """
+
+    __slots__ = ("name", "mode", "below", "key")
+    key: bytes
+
+    def __init__(self, name: str, mode: str, below: Held | None) -> None:
+        self.name, self.mode, self.below = name, mode, below
+        self.key = b"" if below is None else hashlib.blake2b(
+            below.key + f"{mode} {name}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+    def __iter__(self) -> Iterator[Held]:
+        """Yield each lock, the last first."""
+        held = self
+        while held.below is not None:
+            yield held
+            held = held.below
+
+
+NOTHING_HELD = Held("", "", None)
+
+
 @dataclass(slots=True, eq=False)
 class Stack:
     """One lock on top of those a role holds; or the empty stack, which is below itself.
 
     Attributes:
         append: takes down what the role does.
+        known: what was said of the class of the lock.
+        held: this lock and those below, by name.
         key: what was asked for, and how; the parent has this in `above` by it.
         acquire, take, release: what is done with the lock; it is taken where there was a way out.
         asked: it was asked for without a way out, and has its edges.
@@ -59,6 +89,8 @@ class Stack:
     append: Callable[[Act], None]
     lock: Node
     place: Place
+    known: LockClass
+    held: Held
     key: object
     parent: Stack
     acquire: Act = NOTHING
@@ -77,12 +109,70 @@ class Stack:
             node = node.parent
 
 
+class Broken:
+    """A stack from the middle of which locks were given back, and no lock was asked for since.
+
+    Attributes:
+        top: the last of it that is held.
+        gone: what of it is not, below that.
+    """
+
+    def __init__(self, top: Stack) -> None:
+        self.top, self.gone = top, set[Stack]()
+        self._of: dict[tuple[Node, str], list[Stack]] = {}
+        for node in self.left():
+            self._of.setdefault((node.lock, node.place.mode), []).append(node)
+
+    def left(self) -> list[Stack]:
+        """Return what is held, the last last."""
+        return [node for node in self.top.below() if node not in self.gone][::-1]
+
+    def lose(self, lock: Node, mode: str) -> bool:
+        """Take down that the latest hold of *lock* ends; say whether there is one."""
+        holds = self._of.get((lock, mode))
+        if not holds:
+            return False
+        node = holds.pop()
+        node.append(node.release)
+        self.gone.add(node)
+        while self.top in self.gone:
+            self.gone.remove(self.top)
+            self.top = self.top.parent
+        return True
+
+
 @dataclass(slots=True)
 class Position:
     """Where a thread stands in the tree of its role: what it holds, and what it asked for last."""
 
     stack: Stack
     asked: Stack
+    broken: Broken | None = None    # what is held, while `stack` is hollow
+
+    def release_below(self, lock: Node, mode: str) -> None:
+        """Take in that *lock*, which is not known to be the last, was given back."""
+        broken = self.broken or Broken(self.stack)
+        if not broken.lose(lock, mode):
+            return    # a release of what is not held: the lock itself refuses it
+        hollow = self.stack.role.hollow
+        self.stack, self.broken = (hollow, broken) if broken.gone else (broken.top, None)
+        if self.stack.end is not None:
+            self.stack.end()
+
+    def mended(self) -> Stack:
+        """Return the stack of what is held now, after locks left the middle of one."""
+        at = self.stack.role.root
+        for hold in self.broken.left() if self.broken is not None else ():
+            if hold.parent is not at:    # one below it is gone
+                known = at.above.get(hold.key)
+                if known is None:
+                    held = Held(hold.held.name, hold.held.mode, at.held)
+                    known = at.above[hold.key] = replace(hold, parent=at, held=held, asked=False,
+                                                         above={})
+                hold = known
+            at = hold
+        self.stack, self.broken = at, None
+        return at
 
 
 class Role:
@@ -98,8 +188,12 @@ class Role:
         self.cut = False
         self.bound = 2 * MOST_OPERATIONS    # on `acts` while a section does not end
         self.waits: tuple[int, Act] | None = None   # how much was done at its last wait, and which
-        self.root = Stack(self, self.acts.append, _NONE, Place("", "", "", ()), None, _NONE)
+        self.root = Stack(self, self.acts.append, _NONE, Place("", "", "", ()), _NONE,
+                          NOTHING_HELD, None, _NONE)
         self.root.parent, self.root.end = self.root, self.end_section
+        # Where a thread stands that holds what is left of a stack: on nothing that is known.
+        self.hollow = replace(self.root, end=None, above={})
+        self.hollow.parent = self.hollow
 
     def end_section(self) -> None:
         """Forget the section that just ended if it was seen before, or there is no room for it."""

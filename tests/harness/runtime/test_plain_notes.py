@@ -84,7 +84,7 @@ def drawn(seed, roles=2, statements=400):
                         with locks[which + 1]:
                             lock.release()
                     elif act == 6 and left[0] % 7 == 0:
-                        thread = threading.Thread(target=lambda: block(which))
+                        thread = threading.Thread(target=block, args=(which,))
                         thread.start()
                         if draw.random() < 0.5:
                             thread.join()
