@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import small_worlds
 
+from harness import Mutex, explore
 from harness.cli import main, output
 
 
@@ -45,3 +46,29 @@ def test_report_that_is_lost_changes_no_finding_and_no_signal(status, becomes, m
         "harness: cannot write the report: No space left on device\n"
     monkeypatch.setattr("sys.stdout", io.StringIO())
     assert output.settled("harness", status) == status
+
+
+@pytest.mark.parametrize("command", ["force", "predict", "explore", "replay"])
+def test_every_event_is_shown_by_each_command_that_is_asked_for_them(command, capsys):
+    """What is still held is shown without it; a lock that was given back before is not."""
+    words = [command, "test_last_lines:given_back"]
+    if command == "replay":
+        words[1:] = [explore(given_back).replay, "test_last_lines:given_back"]
+    assert main(words) == main([*words, "--full"]) == 1
+    short, full = capsys.readouterr().out.split("DEADLOCK: ")[1:]
+    assert "before" not in short.split("Again: ")[0] and "acquire(before)" in full
+
+
+def given_back():
+    """Two who deadlock after they had another lock."""
+    before, a, b = Mutex("before"), Mutex("a"), Mutex("b")
+
+    def takes(first, second):
+        def role():
+            with before:
+                pass
+            with first, second:
+                pass
+        return role
+
+    return {"one": takes(a, b), "two": takes(b, a)}

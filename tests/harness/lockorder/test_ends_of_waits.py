@@ -59,3 +59,18 @@ def test_lock_leads_to_an_end_if_it_is_asked_for_before_without_a_way_out(ends, 
         return {"ends": lambda: ends(lock, done), "waits": waits}
 
     assert statuses(predict(world)) == found
+
+
+def test_paragraph_of_a_cycle_says_who_waits_who_asks_and_who_is_to_end_the_wait():
+    def world():
+        lock, done = Mutex("m"), Completion("done")
+
+        def waits():
+            with lock:
+                done.wait()
+
+        return {"ends": lambda: asked_between(lock, done), "waits": waits}
+
+    text = " ".join(str(predict(world)).split())
+    assert "waits holds m and waits for done at " in text
+    assert "ends, which is to end done, needs m before, at " in text

@@ -65,3 +65,22 @@ def test_wait_with_a_limit_puts_nothing_in_order_though_it_passed(limits, operat
 def test_line_of_a_baseline_that_does_not_end_where_it_begins_is_refused(cycle):
     with pytest.raises(ScenarioError, match="a cycle that ends where it begins, got "):
         predict(in_order, baseline={cycle: "known"})
+
+
+def test_number_sign_in_a_name_begins_no_reason():
+    def world():
+        a, b = Mutex("a#1"), Mutex("b #2")
+
+        def takes(outer, inner):
+            def role():
+                with outer, inner:
+                    pass
+            return role
+
+        return {"one": takes(a, b), "two": takes(b, a)}
+
+    found, = predict(world).predictions
+    assert found.key == "a#1 -> b #2 -> a#1"
+    known = predict(world, baseline={found.key: "issue #3"})
+    assert statuses(known) == {found.key: "known"}
+    assert known.predictions[0].reason == "issue #3"

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness import Verdict, replay, stress
+from harness import At, Meet, Mutex, Scenario, Verdict, force, replay, stress
 from harness.exploration.token import decode
 from harness.lockorder.finding import STATUSES, Prediction
 from harness.methods.exhaust import Exhaustive
@@ -68,3 +68,25 @@ def test_runs_that_it_took_to_get_there_are_those_of_all_that_count():
     tally = Tally("it")
     tally.add(Outcome([], []), None)
     assert tally.result().coverage == {"runs": 1}
+
+
+@pytest.mark.parametrize("roles, missing", [("left right", "right"), ("right left", "left")])
+def test_of_a_race_that_could_not_be_set_up_the_first_order_of_start_is_told(roles, missing):
+    """Under the gate whoever comes second never gets there."""
+    def world():
+        a, b, gate = Mutex("a"), Mutex("b"), Mutex("gate")
+
+        def takes(first, second):
+            def role():
+                with gate, first, second:
+                    pass
+            return role
+
+        made = {"left": takes(a, b), "right": takes(b, a)}
+        return Scenario({role: made[role] for role in roles.split()},
+                        meet=Meet(At("left", b, holding=a), At("right", a, holding=b)))
+
+    result = force(world)
+    assert result.verdict is Verdict.NOT_REACHED
+    assert f"in the first, nobody could go on, and the meeting still waited for: {missing} " in \
+        result.finding.text

@@ -7,8 +7,8 @@ import pytest
 from harness import ScenarioError
 from harness.programs.format import File
 
-CASE = {"id": "c", "locks": {"A": "mutex"}, "threads_before": {"p": [["lock", "A"], ["unlock", "A"]]},
-        "threads_after": {"p": [["lock", "A"], ["unlock", "A"]]}}
+THREADS = {"p": [["lock", "A"], ["unlock", "A"]]}
+CASE = {"id": "c", "locks": {"A": "mutex"}, "threads_before": THREADS, "threads_after": THREADS}
 WRONG = {"policy": ["", 0, False, [], {}], "variants": [{}, 0, False, ""],
          "locks": [[], 0, False, ""], "init_flags_before": [{}, 0, False, ""],
          "init_flags_after": [{}, 0, False, ""], "kinds_after": [[], 0, False, ""]}
