@@ -34,6 +34,7 @@ class EngineFirst(Worlds):
         engine_said: its verdict, or "".
         stopped: why the exploration ended before there was nothing left to try, or "".
         longest: steps of the longest schedule.
+        set_aside: the first schedule that failed and that the search is to meet again; else None.
         world: the last one that was built in this process.
     """
 
@@ -41,11 +42,17 @@ class EngineFirst(Worlds):
     engine_said = ""
     stopped: str
     longest: int
+    set_aside: tuple[Any, Outcome] | None
     world: Scenario | None
 
     def take(self, run: Any, outcome: Outcome) -> None:
         """Keep a failing schedule if it is the gravest so far."""
         raise NotImplementedError
+
+    def set_it_aside(self, run: Any, outcome: Outcome) -> None:
+        """Keep what failed: should the search not meet it again, it is found all the same."""
+        if outcome.findings and self.set_aside is None:
+            self.set_aside = run, outcome
 
     def ask_engine(self) -> bool:
         """Ask the fast engine; say whether real threads confirm a deadlock that it knows of."""
@@ -57,6 +64,7 @@ class EngineFirst(Worlds):
             self.stopped = CUT_SHORT
             return True
         if outcome.findings:
+            self.set_it_aside(run, outcome)
             return False    # the search begins with it
         if not self.learn(run):    # else schedules have more steps from here on
             self.record(run.steps)

@@ -115,6 +115,7 @@ class _Exploration(Confirming):
         self.deadline = self.tally.deadline
         self.drawn: dict[str, int] = {}    # what makes the schedules that were drawn repeatable
         self.failing: Failing | None = None
+        self.set_aside: tuple[Any, Outcome] | None = None
         self.world = None
         self.start_again()
 
@@ -127,6 +128,8 @@ class _Exploration(Confirming):
                 self.go(update)
         except TimeUp:
             self.out_of_time()
+        if self.failing is None and self.set_aside:
+            self.take(*self.set_aside)    # it did not come again: only the first world has it
         self.confirm()
 
     def out_of_time(self) -> None:
@@ -142,6 +145,7 @@ class _Exploration(Confirming):
             self.tally.operated = self.tally.operated or outcome.operated
             if not run.late and not run.cut and (self._all or not outcome.findings) and (
                     self.learn(run) or self.learn_of_threads(run)):
+                self.set_it_aside(run, outcome)
                 self.strategy = self.new_strategy()    # begin anew: starts are steps
                 self.schedules = 0
                 self.tally.counts.clear()
@@ -177,6 +181,7 @@ class _Exploration(Confirming):
             self.differ(run.steps, outcome, self.strategy.changed)
             return True
         if self.strategy.restarted:    # it goes through all of them once more
+            self.set_it_aside(run, outcome)
             self.schedules = 0
             self.tally.counts.clear()
             if self._all or not outcome.findings:

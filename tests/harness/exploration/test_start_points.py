@@ -766,19 +766,30 @@ def test_a_completion_completed_before_any_lock_needs_no_start():
     assert (result.verdict, result.outcome.notes) == (Verdict.HANG, [])
 
 
-def test_a_traced_schedule_that_fails_is_the_finding():
-    """A fault of the first world alone is not forgotten when the search begins anew."""
-    worlds = []
+@pytest.mark.parametrize("roles", [two_starts, plain_guard])
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_traced_schedule_that_fails_is_the_finding(alone, roles):
+    """A fault of the first world alone is not forgotten when the search begins, or begins anew;
+    where the process has another thread, worlds are not compared with those of a fresh one.
+    """
+    worlds, over = [], threading.Event()
+    other = threading.Thread(target=over.wait)
 
     def world():
         worlds.append(1)
         first = len(worlds) == 1
-        roles = two_starts()
-        return Scenario(roles, check=lambda: None if not first else 1 / 0)
+        return Scenario(roles(), check=lambda: None if not first else 1 / 0)
 
-    for every in (False, True):
-        worlds.clear()
-        assert explore(world, engine=False, all=every).verdict is Verdict.ERROR
+    if not alone:
+        other.start()
+    try:
+        for arguments in ({}, {"all": True}, {"engine": False}, {"engine": False, "all": True}):
+            worlds.clear()
+            assert explore(world, **arguments).verdict is Verdict.ERROR
+    finally:
+        over.set()
+        if not alone:
+            other.join()
 
 
 def test_the_first_schedule_is_the_one_that_is_traced():
