@@ -106,7 +106,7 @@ class Watcher:
         if self._thread is None:
             self._begin()
         run.task.thread = threading.main_thread()
-        outer, self._watched = self._watched, run
+        self._watched = run
         try:
             answer = call()
         except Unwind:
@@ -118,7 +118,7 @@ class Watcher:
                     f"interrupted during {run.task.name}, at {raised_at(exc)}")], [])
             raise
         finally:
-            self._watched = outer
+            self._watched = None
         if run.findings:    # what ended it was swallowed
             raise Unfinished(run.outcome())
         return answer

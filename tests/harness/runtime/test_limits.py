@@ -336,6 +336,13 @@ def test_where_others_went_on_too_a_limit_has_not_shown_what_comes_of_it():
     assert choices(limits, [one, other], 2) == [["one"], []]
 
 
+def test_who_went_on_since_another_limit_ran_out_says_nothing_of_the_one_before():
+    limits, (one, two) = states("the same"), waiting("one", "two")
+    assert choices(limits, [one, two], 3) == [["one"], ["one"], ["two"]]
+    one.chain = tuple(list(one.chain))    # it asked again: of its own limit that was to be expected
+    assert choices(limits, [one, two], 1) == [["two"]]
+
+
 def test_the_clock_decides_where_no_state_is_known():
     limits, tasks = states(object(), (), "a clock"), waiting("a")
     assert choices(limits, tasks, MOST_TIMES + 1) == [["a"]] * MOST_TIMES + [[]]

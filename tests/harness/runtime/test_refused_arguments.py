@@ -123,6 +123,7 @@ def test_predict_names_declared_classes_that_no_lock_had():
 
 @pytest.mark.parametrize("name, known, meant", [
     ("expect", ["expect_before", "expects_all", "except"], "'expect_before'"),
-    ("run", ["runs", "running"], "'runs'"), ("at", ["at_most", "at_least"], "'at_most' or 'at_least'")])
+    ("run", ["runs", "running"], "'runs'"),
+    ("at", ["at_most", "at_least"], "'at_most' or 'at_least'")])
 def test_a_name_that_begins_one_word_for_word_is_nearer_than_its_letters_say(name, known, meant):
     assert str(unknown_name("no", name, known)).endswith(f"did you mean {meant}?")
