@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+from ..runtime.verdict import counted
 from .chooser import ROUND
 from .controlled_run import ControlledRun
 from .cut_off import CutOffs
@@ -132,7 +133,8 @@ class Reduced(CutOffs):
     def _give_up_a_plan(self) -> None:
         self._unfollowed += 1
         self.complete = False
-        self.bound = f"{self._unfollowed} planned schedules could not be followed: roles share " \
+        many = counted(self._unfollowed, "planned schedule")
+        self.bound = f"{many} could not be followed: roles share " \
                      f"data that no lock orders (call harness.step() before it is used)"
 
     # -- between schedules ----------------------------------------------------------------

@@ -9,7 +9,8 @@ from harness.lockorder.feasibility import Budget
 from harness.methods.judging import Judge
 from harness.methods.tally import Tally
 
-CROSSED = program("one: lock a; lock b; unlock b; unlock a\ntwo: lock b; lock a; unlock a; unlock b")
+CROSSED = program("one: lock a; lock b; unlock b; unlock a\n"
+                  "two: lock b; lock a; unlock a; unlock b")
 
 
 @pytest.mark.parametrize("deadline, left, spent", [
