@@ -1,4 +1,7 @@
-"""Each thing that is asserted of a world at its end can fail, and says what is wrong."""
+"""Each thing that is asserted of a world at its end can fail, and says what is wrong: one table.
+
+The file is long by that table.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from harness import Verdict, run
+from pcimodel.device import device_lock
 from pcimodel.err import PCI_ERS_RESULT_NEED_RESET
 from pcimodel.fixes import apply
 from pcimodel.lab import invariants
@@ -193,7 +198,38 @@ def test_vf_that_does_not_answer_is_not_missed(fixes, exist):
     world = World(apply(V4_14, fixes), "writer", None, unreadable_vfs={1})
     world.load_igb_with_vfs()
     vfs_are_enabled(world)
+    at_rest(world)
     assert len(world.vfs()) == exist
+
+
+def test_driver_that_came_again_may_be_told_again():
+    world = recovered()
+    world.unbind()
+    world.kernel.bind_store(world.pf_driver, PF)
+    for stage in "error_detected", "slot_reset", "resume":
+        note(world, stage)
+    at_rest(world)
+
+
+def test_world_with_vfs_is_ready_when_a_worker_has_added_them():
+    world, waited = World(apply(V4_14, ["defer-vf-add"]), "writer", None), []
+    flush_work = world.kernel.flush_work
+    world.kernel.flush_work = lambda work: waited.append(work.name) or flush_work(work)
+    world.load_igb_with_vfs()
+    assert (waited, len(world.vfs())) == (["iov->add_work"], 2)
+
+
+def test_note_says_whether_the_lock_of_its_own_device_was_held():
+    world = with_vfs()
+    world.journal.clear()
+
+    def role():
+        for held in world.pf, world.other:
+            with device_lock(held):
+                world.journal.note("probe", world.pf)
+        world.journal.note("probe", world.pf)
+    assert run(lambda: {"role": role}, runs=1).verdict is Verdict.CLEAN
+    assert [noted.locked for noted in world.journal] == [True, False, False]
 
 
 # -- what the worlds are ---------------------------------------------------------------------------
