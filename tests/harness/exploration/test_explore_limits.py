@@ -614,3 +614,27 @@ def test_what_goes_round_is_looked_at_again_where_a_thread_outside_may_have_acte
                 break
     assert flag and outcome.verdict is CLEAN
     assert strategy is DepthFirst or chooser.hopeless
+
+
+@pytest.mark.parametrize("more", [{"engine": False}, {"strategy": "dfs", "all": True}])
+def test_the_world_is_not_checked_where_a_schedule_was_cut_short(more):
+    """One in which a limit runs out again in the same state ends there, and nobody has ended."""
+    def world():
+        lock, done, ended = Mutex("lock"), Completion("done"), []
+
+        def waits():
+            while not done.wait(0.1):
+                pass
+            ended.append("waits")
+
+        def completes():
+            with lock:
+                pass
+            done.complete_all()
+            ended.append("completes")
+
+        return Scenario({"waits": waits, "completes": completes},
+                        check=lambda: sorted(ended) == ["completes", "waits"])
+
+    result = explore(world, **more)
+    assert (result.verdict, result.coverage["complete"]) == ("clean", True)
