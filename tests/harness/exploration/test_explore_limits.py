@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from harness import Completion, Mutex, Verdict, explore, replay
+from harness import Completion, Mutex, Scenario, Verdict, explore, replay
 from harness.exploration import again, cut_off, scheduled_run
 from harness.exploration.controlled_run import ControlledRun
 from harness.exploration.dpor import Reduced
