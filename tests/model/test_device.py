@@ -214,6 +214,15 @@ def test_links_go_with_the_directory_of_their_device(kernel):
     assert dev.links == {}
 
 
+def test_state_is_saved_until_it_is_restored():
+    kernel, states = boot(), []
+    pf = find(kernel, PF)
+    for call in kernel.pci_save_state, kernel.pci_restore_state:
+        call(pf)
+        states.append(pf.state_saved)
+    assert states == [True, False]
+
+
 def test_device_decodes_from_its_first_enable_to_its_last_disable():
     kernel = boot()
     pf, states = find(kernel, PF), []

@@ -45,11 +45,15 @@ def test_ring_of_errors_goes_round():
 
 
 def test_bridge_is_let_out_of_its_secondary_reset():
-    kernel = boot()
+    kernel, seen = boot(), []
     port = find(kernel, PORT)
+
+    def resets():
+        control = kernel.pci_read_config_word(port, PCI_BRIDGE_CONTROL)
+        return bool(control & PCI_BRIDGE_CTL_BUS_RESET)
+    kernel.msleep = lambda milliseconds: seen.append((milliseconds, resets()))
     kernel.pci_reset_bridge_secondary_bus(port)
-    control = kernel.pci_read_config_word(port, PCI_BRIDGE_CONTROL)
-    assert not control & PCI_BRIDGE_CTL_BUS_RESET
+    assert (seen, resets()) == ([(2, True), (1000, False)], False)
 
 
 def test_root_port_tells_nothing_while_it_is_reset():
@@ -72,8 +76,10 @@ def test_vfs_that_the_firmware_left_on_are_off_after_the_scan():
     pf = find(kernel, PF)
     pf.config.write(pf.sriov.pos + PCI_SRIOV_CTRL, PCI_SRIOV_CTRL_VFE)
     kernel.pci_stop_and_remove_bus_device_locked(pf)
+    slept = []
+    kernel.msleep = slept.append
     kernel.bus_rescan_store("1")
-    assert sriov_state(kernel, find(kernel, PF))[2] is False
+    assert (sriov_state(kernel, find(kernel, PF))[2], slept) == (False, [1000])
 
 
 def test_offset_and_stride_are_read_anew_with_each_number_of_vfs():

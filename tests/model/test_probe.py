@@ -90,6 +90,15 @@ def test_scan_of_a_slot_counts_what_is_new_in_it():
     assert [*counts, kernel.pci_scan_slot(bus, 0)] == [0, 0, 1, 0, 2]
 
 
+@pytest.mark.parametrize("offset, stride, there", [
+    (0x80, 4, ["0000:01:10.0", "0000:01:10.4", "0000:01:11.0"]),
+    (0xF8, 8, ["0000:01:1f.0", "0000:02:00.0", "0000:02:01.0"])])
+def test_vfs_are_where_offset_and_stride_say(offset, stride, there):
+    kernel = boot(Sriov(offset=offset, stride=stride, total_vfs=3), spare_buses=1)
+    assert kernel.pci_enable_sriov(find(kernel, PF), 3) == 0
+    assert [dev.name for dev in kernel.for_each_pci_dev() if dev.is_virtfn] == there
+
+
 def test_vfs_that_are_on_stay_as_they_are_when_they_are_turned_on_again():
     kernel = boot()
     pf = find(kernel, PF)
@@ -113,6 +122,7 @@ def test_function_without_function_0_is_not_found():
 def test_bridge_without_a_bus_number_to_spare_has_nothing_below():
     kernel = boot(no_room_for_bus=[1])
     assert names(kernel) == [PORT] and find(kernel, PORT).subordinate is None
+    assert kernel.pci_rescan_bus(kernel.pci_root_buses[0]) == 1    # as the firmware left it
 
 
 def test_function_with_a_header_that_makes_no_sense_is_left_out():
