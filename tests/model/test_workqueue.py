@@ -55,6 +55,18 @@ def test_work_runs_on_the_cpu_of_its_caller(kernel):
     assert seen == [(3, "kworker/3:0")] and kernel.smp_processor_id() == 0
 
 
+def test_work_that_ran_on_one_cpu_runs_on_another_when_it_is_queued_there(kernel):
+    cpus = []
+    work = WorkStruct("work", lambda work: cpus.append(kernel.smp_processor_id()))
+    workers = [kernel.create_worker(cpu) for cpu in (1, 2)]
+    for cpu in 2, 1, 2:
+        assert kernel.queue_work_on(cpu, work)
+        for worker in workers:
+            worker.worker_thread()
+    kernel.set_cpu(0)
+    assert cpus == [2, 1, 2]
+
+
 def test_function_gets_its_work_item(kernel):
     seen = []
     work = WorkStruct("work", seen.append)
