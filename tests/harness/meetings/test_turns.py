@@ -208,7 +208,8 @@ def test_once_everybody_goes_because_one_waits_outside_nobody_is_held_any_more()
 def test_each_place_is_refused_so_often_and_not_once_less_or_more():
     lock, task = Mutex("lock"), Task("role")
     task.trylock, refusal = True, Refusal({"lock"})
-    for task.chain in (("one", 0), ("another", 0)):
+    code = by_trylock.__code__
+    for task.chain in ((code, 0, ()), (code, 2, ())):
         for _ in range(MOST_REFUSED):
             with pytest.raises(Expired):
                 refusal.lock_acquire(task, lock, "exclusive")
