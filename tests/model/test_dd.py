@@ -130,6 +130,15 @@ def test_driver_sees_its_pointer_in_the_device_while_it_probes():
     assert seen == [("igb", "igb", IGB)]
 
 
+def test_driver_without_a_probe_has_the_device_and_is_not_asked():
+    kernel = boot()
+    driver, pf = PciDriver("idle", [IGB]), find(kernel, PF)
+    assert kernel.pci_register_driver(driver) == 0
+    assert (pf.dev_driver, pf.driver, pf.refcount) == (driver, None, 2)
+    kernel.pci_unregister_driver(driver)
+    assert (pf.dev_driver, pf.refcount) == (None, 1)
+
+
 def test_driver_name_is_given_once():
     kernel = boot()
     load(kernel)

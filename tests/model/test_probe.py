@@ -7,7 +7,8 @@ from model_worlds import IGB, PF, PORT, boot, find, load, names
 
 from pcimodel.hardware import Endpoint, Machine, Port, RootPort, Sriov, Switch, parse_devfn
 from pcimodel.pci import PCI_DEVFN, PCI_FUNC, PCI_SLOT, pci_is_bridge, pci_is_root_bus
-from pcimodel.pci_regs import PCI_HEADER_TYPE, PCI_SRIOV_CTRL, PCI_SUBORDINATE_BUS
+from pcimodel.pci_regs import (PCI_HEADER_TYPE, PCI_SRIOV_CTRL, PCI_SRIOV_INITIAL_VF,
+                               PCI_SUBORDINATE_BUS)
 from pcimodel.trees.v4_14 import V4_14
 
 
@@ -97,6 +98,14 @@ def test_vfs_are_where_offset_and_stride_say(offset, stride, there):
     kernel = boot(Sriov(offset=offset, stride=stride, total_vfs=3), spare_buses=1)
     assert kernel.pci_enable_sriov(find(kernel, PF), 3) == 0
     assert [dev.name for dev in kernel.for_each_pci_dev() if dev.is_virtfn] == there
+
+
+def test_initial_vfs_are_read_anew_when_vfs_are_enabled():
+    kernel = boot(Sriov(total_vfs=4, initial_vfs=1, vf_migration=True))
+    pf = find(kernel, PF)
+    pf.config.registers[pf.sriov.pos + PCI_SRIOV_INITIAL_VF] = 3
+    assert (kernel.pci_enable_sriov(pf, 4), pf.sriov.initial_VFs) == (0, 3)
+    assert sum(dev.is_virtfn for dev in kernel.for_each_pci_dev()) == 3
 
 
 def test_vfs_that_are_on_stay_as_they_are_when_they_are_turned_on_again():
