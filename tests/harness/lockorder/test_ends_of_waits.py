@@ -1,5 +1,7 @@
 """What a role must have before it ends a wait, which is an edge of the order like any other."""
 
+import threading
+
 import pytest
 from lock_programs import statuses
 
@@ -74,3 +76,26 @@ def test_paragraph_of_a_cycle_says_who_waits_who_asks_and_who_is_to_end_the_wait
     text = " ".join(str(predict(world)).split())
     assert "waits holds m and waits for done at " in text
     assert "ends, which is to end done, needs m before, at " in text
+
+
+def test_end_of_a_thread_comes_after_what_it_asked_for():
+    """It is joined with the lock in hand that it has had by then, as it has said."""
+    def world():
+        lock, done = Mutex("m"), Completion("done")
+
+        def child():
+            nested(lock)
+            done.complete()
+
+        def parent():
+            thread = threading.Thread(target=child, name="child")
+            thread.start()
+            done.wait()
+            with lock:
+                thread.join()
+
+        return {"parent": parent}
+
+    result = predict(world)
+    assert statuses(result) == {"end of child -> m -> end of child": "guarded"}
+    assert "child, whose end is waited for, needs m before, at " in " ".join(str(result).split())

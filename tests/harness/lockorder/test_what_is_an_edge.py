@@ -8,6 +8,7 @@ from small_worlds import in_order
 from harness import Completion, Mutex, RWSemaphore, ScenarioError, predict, run
 from harness.checker.program import Op
 from harness.lockorder.graph import LockOrder
+from harness.lockorder.lockdep import CIRCULAR, validate
 
 
 @pytest.mark.parametrize("policy, found", [
@@ -84,3 +85,11 @@ def test_number_sign_in_a_name_begins_no_reason():
     known = predict(world, baseline={found.key: "issue #3"})
     assert statuses(known) == {found.key: "known"}
     assert known.predictions[0].reason == "issue #3"
+
+
+def test_validator_takes_a_release_for_that_of_the_latest_hold():
+    """What is held last then is B: C is inside it, and B inside C closes a circle."""
+    told = "RR A; W B; RR A; U A; W C; U C; U B; U A; W C; W B"
+    locks = {name: ("rwlock", name) for name in "ABC"}
+    assert validate([op.split() for op in told.split("; ")], locks) == CIRCULAR
+    assert validate([op.split() for op in told.split("; ")[:-1]], locks) is None
