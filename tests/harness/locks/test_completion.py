@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from harness import Completion, Observer, RWSemaphore, Verdict, run
+from harness import Completion, Observer, Verdict, run
 from harness.locks.node import wait
 from harness.locks.parking import guarded, park
 from harness.locks.task import WAIT, Task
@@ -129,27 +129,6 @@ def test_that_nobody_is_called_so_is_said_of_a_name_and_of_nobody_who_is_asked_f
     assert notes(None) == notes(lambda: None) == []
     [said] = notes("waitre")
     assert said.endswith("no role or thread is called so (did you mean 'waiter'?).")
-
-
-@pytest.mark.parametrize("timeout", [0, -1, -0.5])
-@pytest.mark.parametrize("make, wait", [
-    (Completion, Completion.wait), (RWSemaphore, RWSemaphore.down_read_timeout),
-    (RWSemaphore, RWSemaphore.down_write_timeout)])
-def test_a_time_limit_below_zero_is_no_wait_at_all(make, wait, timeout):
-    """But for a mutex, of which -1 says what it says to `threading.Lock`: for ever."""
-    thing, got = make("thing"), []
-
-    def role():
-        got.append(wait(thing, timeout))
-
-    if make is RWSemaphore:
-        thing.down_write()
-    thread = threading.Thread(target=role, daemon=True)    # one that waits would wait for ever
-    thread.start()
-    thread.join(20)
-    assert got == [False]
-    assert run(lambda: {"role": role}, runs=1).verdict is Verdict.CLEAN
-    assert got == [False, False]
 
 
 def test_who_joins_with_a_limit_below_zero_does_not_wait():
