@@ -31,7 +31,7 @@ FUNCTIONS = {os: ("_exit", "execv", "execve", "fork", "abort"), gc: ("enable", "
 def snapshot():
     """Return what a call might change of the process, by name."""
     return {
-        "functions": {f"{where.__name__}.{name}": getattr(where, name)
+        "functions": {f"{where.__name__}.{name}": getattr(where, name, None)    # 3.13 has not all
                       for where, names in FUNCTIONS.items() for name in names},
         # The timer of pytest-timeout is set before this, and put back before, too.
         "handlers": {number: signal.getsignal(number)
@@ -219,3 +219,15 @@ def test_an_interrupt_in_what_must_be_done_is_raised_when_it_is_done():
     with pytest.raises(KeyboardInterrupt, match="again"):
         surely(step)
     assert left == ["done"]
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.0003, 1e-6])
+def test_a_switch_interval_is_put_back_to_the_microsecond(seconds):
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(seconds)
+    try:
+        told = sys.getswitchinterval()
+        stress(lambda: {"role": Mutex("a").locked}, runs=1)
+        assert sys.getswitchinterval() == told
+    finally:
+        sys.setswitchinterval(before + 5e-7)
