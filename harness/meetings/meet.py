@@ -94,6 +94,7 @@ class Meet:
         if len(points) + len(writers) < 2 or not points or len(set(roles)) != len(roles):
             raise ScenarioError("a meeting needs at least two points, each of another role")
         self.points = points
+        self.point_of = {point.role: point for point in points}
         self.writers = tuple(writers)
 
     def __repr__(self) -> str:

@@ -45,8 +45,8 @@ class OneByOne(Observer):
 
     def attach(self, run: Any) -> None:
         self._run = run
-        self._rank = {task: self._order.index(i) if i in self._order else len(run.tasks)
-                      for i, task in enumerate(run.tasks)}
+        places = {i: place for place, i in enumerate(self._order)}
+        self._rank = {task: places.get(i, len(run.tasks)) for i, task in enumerate(run.tasks)}
         self._free = False
         self._unstarted: list[Task] = []
         self._ready: list[Task] = []     # those that could go on, but for another that runs
@@ -181,6 +181,12 @@ class Meetings(OneByOne):
         """The points of the current meeting; none after the last, or if one was given up."""
         return () if self.missed or self.all_reached else self._meets[self.reached].points
 
+    def _point_of(self, task: Task) -> At | None:
+        """Return where *task* is to come at the current meeting, if it is."""
+        if self.missed or self.all_reached:
+            return None
+        return self._meets[self.reached].point_of.get(task.name)
+
     def attach(self, run: Any) -> None:
         super().attach(run)
         self._early = self._limits_first
@@ -194,10 +200,10 @@ class Meetings(OneByOne):
 
     def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:
         super().lock_acquire(task, lock, mode)
-        for point in self._points:
-            if not task.trylock and point.is_reached(task, lock, mode):
-                with guarded:
-                    self._arrive(point.role, task)
+        point = self._point_of(task)
+        if point is not None and not task.trylock and point.is_reached(task, lock, mode):
+            with guarded:
+                self._arrive(point.role, task)
 
     def lock_contended(self, task: Task, lock: Any, mode: str) -> None:
         self.limited = self.limited or task.timed
@@ -210,10 +216,10 @@ class Meetings(OneByOne):
 
     def role_end(self, task: Task) -> None:
         self._next_goes(task)
-        for point in self._points:
-            if point.role == task.name:
-                self._give_up(f"{task.name} ended without being where it should meet the others: "
-                              f"{point}")
+        point = self._point_of(task)
+        if point is not None:
+            self._give_up(f"{task.name} ended without being where it should meet the others: "
+                          f"{point}")
 
     def idle(self) -> bool:
         if super().idle():

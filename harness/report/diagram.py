@@ -25,11 +25,11 @@ Names = Callable[[CodeType], str]    # what a function is called, given its code
 THREAD_RUN = threading.Thread.run.__code__
 
 
-def blocked_by(state: RoleState, roles: tuple[RoleState, ...]) -> str:
+def blocked_by(state: RoleState, roles: Mapping[str, RoleState]) -> str:
     """Say who blocks the request of *state*, by holding the lock or by waiting for it."""
     phrases = []
     for name in state.waits_for:
-        other = next((role for role in roles if role.role == name), None)
+        other = roles.get(name)
         modes = [hold.mode for hold in other.holds if hold.lock == state.wants] if other else []
         if state.mode == WAIT:
             how = "is to end the wait"
@@ -41,14 +41,19 @@ def blocked_by(state: RoleState, roles: tuple[RoleState, ...]) -> str:
     return ", ".join(phrases)
 
 
+def by_name(states: Iterable[RoleState]) -> dict[str, RoleState]:
+    """Return *states* by the names of their roles."""
+    return {state.role: state for state in states}
+
+
 def proof(finding: Finding) -> list[str]:
     """Return who holds and who wants what, where."""
-    lines = []
+    lines, roles = [], by_name(finding.roles)
     for state in finding.cycle or finding.roles:
         at = f" at {state.at}" if state.at else ""
         if state.state.startswith("waits"):
             wants = f"{state.role} {state.state} for {state.wants} ({state.mode}){at}"
-            lines.append(": ".join(filter(None, [wants, blocked_by(state, finding.roles)])))
+            lines.append(": ".join(filter(None, [wants, blocked_by(state, roles)])))
         elif not finding.cycle:
             lines.append(f"{state.role} {state.state}{at}")
         for hold in state.holds:
@@ -86,7 +91,7 @@ def diagram(outcome: Outcome, names: Names | None = None, titles: Mapping[str, s
     finding = outcome.gravest
     assert finding is not None
     states = finding.cycle or [state for state in finding.roles if state.state.startswith("waits")]
-    shown = {state.role: state for state in states}
+    shown = by_name(states)
     events = outcome.events[:finding.events]
     numbered = list(enumerate(events))
     if not full:
@@ -94,7 +99,7 @@ def diagram(outcome: Outcome, names: Names | None = None, titles: Mapping[str, s
         numbered = [(i, event) for i, event in numbered if i in refusals
                     or event.task.name in shown and is_open(event, shown[event.task.name])]
     return _layout([state.role for state in finding.roles], titles or {},
-                   _rows(numbered, whys(events), shown, finding.roles, names))
+                   _rows(numbered, whys(events), shown, by_name(finding.roles), names))
 
 
 def full_trace(outcome: Outcome, names: Names | None = None,
@@ -105,7 +110,7 @@ def full_trace(outcome: Outcome, names: Names | None = None,
     numbered = [(i, event) for i, event in enumerate(events) if event.event != "lock_acquire"]
     left_out = 0 if full else max(len(numbered) - MOST, 0)
     drawn = _layout(order, titles or {},
-                    _rows(numbered[left_out:], whys(events), {}, (), names))
+                    _rows(numbered[left_out:], whys(events), {}, {}, names))
     return f"{drawn}\n(after {counted(left_out, 'earlier event')}, which --full shows)" \
         if left_out else drawn
 
@@ -118,7 +123,7 @@ def is_open(event: Event, state: RoleState) -> bool:
 
 
 def _rows(events: list[tuple[int, Event]], refused: Mapping[int, str],
-          shown: dict[str, RoleState], roles: tuple[RoleState, ...],
+          shown: dict[str, RoleState], roles: Mapping[str, RoleState],
           names: Names | None) -> list[_Row]:
     rows: list[_Row] = []
     last: dict[str, list[tuple[int, str]]] = {}
@@ -200,22 +205,24 @@ def _layout(order: list[str], titles: Mapping[str, str], rows: list[_Row]) -> st
                 head = spread((at, heads[role]) for role, at in columns.items())
                 return "\n".join([*lines, head, "-" * WIDTH, *(
                     spread([(columns[row.role], row.line(indent))]) for row in rows)])
-    blocks = []
-    for role, head in titled.items():
-        lines = [f"[{i:3}] {row.line(1)}" for i, row in enumerate(rows, 1) if row.role == role]
-        blocks.append("\n".join([head, "-" * WIDTH, *lines]))
-    return "\n\n".join(blocks)
+    blocks = {role: [head, "-" * WIDTH] for role, head in titled.items()}
+    for i, row in enumerate(rows, 1):
+        blocks[row.role].append(f"[{i:3}] {row.line(1)}")
+    return "\n\n".join(map("\n".join, blocks.values()))
 
 
 def _columns(heads: dict[str, str], rows: list[_Row], indent: int) -> dict[str, int] | None:
     """Return where columns begin that are as far apart as rows without marks need, if that fits."""
-    inner = list(heads)[:-1]
+    *inner, last = heads
     least = max([10, *(len(heads[role]) + 2 for role in inner)])
-    rows_need = [indent * row.depth + len(row.text) + 2 for row in rows if row.role in inner]
+    rows_need = [indent * row.depth + len(row.text) + 2 for row in rows if row.role != last]
     most = max([least, *rows_need])
+    widths = dict.fromkeys(heads, 0)
+    for row in rows:
+        widths[row.role] = max(widths[row.role], len(row.line(indent)))
     return first_fitting(
         ({role: i * step for i, role in enumerate(heads)} for step in range(most, least - 1, -1)),
-        {role: max(len(row.line(indent)) for row in rows if row.role == role) for role in heads})
+        widths)
 
 
 def first_fitting(choices: Iterable[dict[str, int]],

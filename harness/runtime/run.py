@@ -57,6 +57,9 @@ class Run(RunOfTask):
         self.recorder = Recorder()
         self.observers: list[Observer] = [self.recorder, *observers]
         self.tasks = [self.new_task(name) for name in scenario.roles]
+        self._by_name = {task.name: task for task in self.tasks}
+        self._by_thread: dict[int, Task] = {}    # `id` of the thread, which a role started
+        self._called_alike: dict[str, int] = {}  # the last number that one of that name was given
         self.unwinding = False
         self.running = len(self.tasks)
         self.timed = 0
@@ -103,6 +106,7 @@ class Run(RunOfTask):
                 parent.daemon or not getattr(parent.thread, "daemon", False))
             self.tell(self.on_thread, parent, task)
             self.tasks.append(task)
+            self._by_name[task.name] = self._by_thread[id(thread)] = task
             self.running += 1
             if self.in_turns:
                 self.note = None    # as where one is woken: see unpark
@@ -111,9 +115,19 @@ class Run(RunOfTask):
 
     def unique(self, name: str) -> str:
         """Return *name*, or with a number if a task is called so already."""
-        taken = {task.name for task in self.tasks}
-        return next(n for n in [name, *(f"{name}#{i}" for i in range(2, len(taken) + 3))]
-                    if n not in taken)
+        alone, number = name, self._called_alike.get(name, 1)
+        while alone in self._by_name:
+            number += 1
+            alone = f"{name}#{number}"
+        self._called_alike[name] = number
+        return alone
+
+    def forget(self, task: Task) -> None:
+        """Have *task*, which has ended, as none of this run. Called with the guard held."""
+        self.tasks.remove(task)
+        if self._by_name.get(task.name) is task:
+            del self._by_name[task.name]
+        self._by_thread.pop(id(task.thread), None)
 
     def _stable(self, name: str) -> str:
         """Return *name*; the interpreter's own are numbered by run: the same in every world."""
@@ -126,7 +140,7 @@ class Run(RunOfTask):
 
     def has_left_daemons(self) -> bool:
         """Say whether all that have not ended are daemon threads, for which no program waits."""
-        return all([task.ended or task.daemon for task in self.tasks])
+        return all(task.ended or task.daemon for task in self.tasks)    # one of the first lasts
 
     def is_left_waiting(self) -> bool:
         """Say whether who has not ended is a daemon thread, and waits to be told something: that is
@@ -146,8 +160,13 @@ class Run(RunOfTask):
 
     def find(self, who: Any) -> Task | None:
         """Return the task of a role name, a thread or a task; None if it is not in this run."""
-        for task in self.tasks:
-            if who is task or who == task.name or (who is task.thread and who is not None):
+        if isinstance(who, str):
+            return self._by_name.get(who)
+        if id(who) in self._by_thread:
+            return self._by_thread[id(who)]
+        roles = self.tasks[:len(self.scenario.roles)] if not isinstance(who, Task) else self.tasks
+        for task in roles:    # whose threads were there before
+            if who is task or who is not None and who is task.thread:
                 return task
         if not isinstance(who, threading.Thread) or who.ident is not None and not who.is_alive():
             return None

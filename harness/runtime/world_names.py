@@ -40,7 +40,7 @@ class NamesOfWorld:
         self.scope = f"{function_name(code)}/{self.file}" if code is not None else ""
         self.sure: set[str] = set()
         self.doubtful: set[str] = set()
-        self._taken: set[str] = set()
+        self._taken: dict[str, int] = {}    # name -> a number: all from its own to that are
         self._left = MOST_OBJECTS
         self._scenario: Callable[[], Any] = _nobody
         self._one = threading.RLock()    # two roles may ask at once
@@ -107,13 +107,14 @@ class NamesOfWorld:
         base, numbered, number = name.rpartition("#")
         if not numbered or not number.isdigit():
             base, number = name, "1"
-        alone, nth = name, int(number)
+        passed, alone, nth = [], name, int(number)
         while alone in self._taken:
-            nth += 1
+            passed.append(alone)
+            nth = self._taken[alone] + 1
             alone = f"{base}#{nth}"
         if by_touch and alone != name:
             self.doubtful.add(alone)
-        self._taken.add(alone)
+        self._taken.update(dict.fromkeys([*passed, alone], nth))
         return alone
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from harness import Result, Verdict
 from harness.locks.policies import POLICIES
-from harness.report.diagram import WIDTH, blocked_by, diagram
+from harness.report.diagram import WIDTH, blocked_by, by_name, diagram
 from harness.runtime.verdict import counted
 
 from .compare import SCHEDULES, Cell
@@ -113,7 +113,7 @@ def _why(result: Result) -> tuple[str, ...]:
         asked = [row["function"] for row in result.trace if row["role"] == state.role]
         held = ", ".join(hold.lock for hold in state.holds) or "nothing"
         legs.append(f"{state.role} waits in {asked[-1].rpartition('.')[2]}() for {state.wants}: "
-                    f"{blocked_by(state, finding.roles)}")
+                    f"{blocked_by(state, by_name(finding.roles))}")
         legs.append(f"  and holds {held}")
     return tuple(legs)
 

@@ -12,6 +12,7 @@ import pytest
 from harness import Completion, Mutex, RWSemaphore, Scenario, run
 from harness.locks.task import this_thread
 from harness.runtime.building import build
+from harness.runtime.world_names import NamesOfWorld
 
 GLOBAL, MANY = Mutex(), {"x": Mutex(), "y": Mutex()}
 Pair = namedtuple("Pair", "left right")
@@ -296,3 +297,9 @@ def test_every_kind_has_a_name_in_a_run(kind):
     run(world, runs=2)
     # Once more under trace, since no run saw anything done with them.
     assert names == ["made['x']", "role.own"] * 3
+
+
+def test_a_name_that_is_taken_gets_the_next_free_number_from_its_own_on():
+    names = NamesOfWorld(None)
+    said = [names._claim(None, name) for name in ("m", "m#3", "m", "m", "m", "m#3", "m#2", "n#2")]
+    assert said == ["m", "m#3", "m#2", "m#4", "m#5", "m#6", "m#7", "n#2"]
