@@ -264,7 +264,10 @@ class Mutex(Node):
             hook(task, self, EXCLUSIVE)
         if self._waiters:
             room()    # somebody is to be handed it
-        drop(task, self)
+        if task.held and task.held[0][0] is self:    # it has it once: the first one is the latest
+            del task.held[0]
+        else:
+            drop(task, self)
         self._owner = None
         self._lock.release()
         if self._waiters:
