@@ -43,7 +43,7 @@ from ..runtime.workers import GRACE
 from .offline_predict import OfflineJudge
 
 ROLE = "test"       # what reports call the thread of the body
-_KEPT = ("name", "run", "held", "chain", "nested", "signals")
+_KEPT = ("name", "run", "held", "chain", "nested", "signals", "seen", "untold", "enough")
 _STDLIB = os.path.dirname(threading.__file__) + os.sep
 _MACHINERY = re.compile(r"[\\/](_pytest|pluggy)[\\/]")
 

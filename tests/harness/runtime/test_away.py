@@ -152,6 +152,7 @@ def test_nobody_is_asked_anything_in_place_of_who_does_not_come_back():
 def test_a_task_whose_thread_is_given_up_neither_waits_nor_has_ended():
     class Counted:
         running = timed = unfinished = 0
+        in_turns = False
 
     for parked, baton, ended, counts in [
             (True, True, False, (1, 0, 0)), (True, False, False, (0, -1, 0)),
@@ -167,6 +168,7 @@ def test_a_task_whose_thread_is_given_up_neither_waits_nor_has_ended():
 def test_a_task_that_was_woken_is_not_handed_the_guard_when_it_is_given_up():
     class Counted:
         running = timed = unfinished = 0
+        in_turns = False
 
     task = Task("one", Counted())
     task.parked = task.baton = True
