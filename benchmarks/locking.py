@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -10,14 +9,14 @@ from typing import Any
 
 from readerwriterlock.rwlock import RWLockWrite
 
-from harness import Mutex, Observer, RWSemaphore, Verdict, run
+from harness import Mutex, Observer, RWSemaphore, Verdict, predict, run
+from harness.lockorder.graph import LockOrder
 from harness.runtime.process_state import settled
-from harness.locks.task import Task, current
 
-from .measure import BATCHES, LENGTH, Rounds, Row, ratio_row, ratio_row_of, scaled
+from .measure import BATCHES, LENGTH, Rounds, Row, percentile, ratio_row, ratio_row_of, scaled
 
-DEEP = 9   # calls from the role to the lock, about what a kernel path has
-CAN_CUT = hasattr(Task, "base")   # whether call chains can be left out
+DEPTHS = 1, 9, 40    # calls from the role to the lock; 9 is about what a kernel path has
+HELD = 10, 100, 300  # locks held at once
 
 
 def rows(scale: float) -> list[Row]:
@@ -115,18 +114,44 @@ def _three() -> list[Observer]:
 
 
 def _in_runs(scale: float) -> list[Row]:
-    bare = "full record in a run (role, op, order, held, edge check), no call chain"
-    return [
-        _in_run(bare if CAN_CUT else f"{bare[:-15]}, call chain of 1", 3.0, scale),
-        _in_run("the same with three more observers called", 3.6, scale, _three),
-        _in_run("the same with a call chain of 1, counted apart", None, scale, chain=1),
-        _in_run(f"the same with a call chain of {DEEP}", None, scale, chain=DEEP),
-    ]
+    rows = [_in_run(f"with Mutex in {call.__name__}, as it is called, {depth} deep / with Lock",
+                    goal, scale, call=call, chain=depth)
+            for call, goal in ((run, 5.5), (predict, 8.0)) for depth in DEPTHS]
+    told = _in_run("the same in run, with an observer of each acquisition", None, scale,
+                   call=lambda scenario, **more: run(scenario, observers=_observers, **more))
+    return [*rows, told, *map(_held, HELD)]
 
 
-def _in_run(what: str, goal: float | None, scale: float,
-            observers: Callable[[], list[Observer]] = list, chain: int = 0) -> Row:
-    """Measure in the only role of a run, with another mutex held: every acquisition has an edge.
+def _held(number: int) -> Row:
+    """Measure what it costs to take *number* locks inside each other, and to give them back in the
+    same order, with the order of locks watched.
+    """
+    locks = [Mutex(f"lock {n}") for n in range(number)]
+    took: list[float] = []
+
+    def role() -> None:
+        began = time.perf_counter()
+        for lock in locks:
+            lock.acquire()
+        for lock in locks:
+            lock.release()
+        took.append(time.perf_counter() - began)
+
+    for _ in range(3):
+        result = run(lambda: {"role": role}, runs=1, observers=lambda: [LockOrder()])
+        assert result.verdict is Verdict.CLEAN, result
+    return Row(f"{number:,} locks held at once: each of them", "us", None,
+               percentile(took, 50) / number * 1e6)
+
+
+def _observers() -> list[Observer]:
+    return [_Edges(), *_three()]
+
+
+def _in_run(what: str, goal: float | None, scale: float, chain: int = 1,
+            call: Callable[..., Any] | None = None) -> Row:
+    """Measure in the only role of a run of *call*, by default `run`, with another mutex held: every
+    acquisition has an edge.
 
     The lock is taken in the role itself, which makes a call chain of one; *chain* says how long it
     is to be.
@@ -137,8 +162,6 @@ def _in_run(what: str, goal: float | None, scale: float,
     clock = time.perf_counter
 
     def role() -> None:
-        if not chain and CAN_CUT:
-            current().base = sys._getframe()   # where call chains end: here, so that they are empty
         with outer:
             for _ in range(batches):
                 began = clock()
@@ -153,7 +176,7 @@ def _in_run(what: str, goal: float | None, scale: float,
 
     for _ in range(chain - 1):
         role = _calls(role)
-    result = run(lambda: {"role": role}, runs=1, observers=lambda: [_Edges(), *observers()])
+    result = (call or run)(lambda: {"role": role}, runs=1)
     assert result.verdict is Verdict.CLEAN, result
     return ratio_row_of(what, goal, pairs, length)
 

@@ -36,7 +36,7 @@ def test_quick_json_gives_every_row_with_a_number(measured):
     without = [row["what"] for row in measured["rows"]
                if not isinstance(row["now"], float)
                and not row["note"].startswith("not available")]
-    assert (without, len(measured["rows"])) == ([], 33)
+    assert (without, len(measured["rows"])) == ([], 39)
     assert {"what", "unit", "goal", "now", "ok", "spread"} <= set(measured["rows"][0])
     ways = 5 + (find_spec("pytest_run_parallel") is not None)
     assert [look["tries"] > 0 for look in measured["honesty"]] == [True] * ways
