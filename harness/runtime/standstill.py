@@ -17,12 +17,14 @@ import linecache
 import platform
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from itertools import islice
 from types import FrameType
 from typing import Any, NamedTuple
 
+from ..locks import afresh
 from ..locks.callsite import caller_at, frames_of_threads
 from ..locks.task import Task
 
@@ -151,6 +153,16 @@ _LIMITS: dict[str, dict[int, tuple[int, int]]] = {
                 22: (3, _MINUS_ONE)}}
 _SLEEPING, _ASKING = re.compile(r"\bsleep\("), re.compile(r"\binput\(|\bstdin\b")
 _DEBUGGER = "bdb", "pdb"
+
+
+@afresh.in_child
+def _know_the_main_thread() -> None:
+    """Have it known by its number in this process: it has the old one, of which the kernel says
+    nothing, and whatever it did would be a wait.
+    """
+    thread: Any = threading.main_thread()
+    if hasattr(thread, "_set_native_id"):
+        thread._set_native_id()
 
 
 def readings(tasks: Iterable[Task], before: Mapping[Task, Reading]) -> dict[Task, Reading]:

@@ -69,6 +69,14 @@ def uses_everything():
         return semaphore.down_read_trylock() is False and not mutex.locked()
 
 
+def test_a_world_that_computes_for_ever_in_a_process_of_ours_is_no_hang():
+    def world():
+        while True:
+            pass
+    result = explore(world, fresh=True, timeout=0.05)
+    assert result.verdict is Verdict.INCONCLUSIVE, str(result)
+
+
 # -- what other threads do at the fork is half done in the child for ever --------------------------
 
 
