@@ -27,6 +27,7 @@ from ..locks.errors import ScenarioError
 from ..runtime.building import build
 from ..runtime.scenario import Scenario
 from ..runtime.solo_run import Unfinished
+from ..runtime.watcher import alone
 from ..runtime.workers import Workers
 from .controlled_run import ControlledRun
 from .scheduled_run import TimeUp
@@ -115,8 +116,17 @@ def keep(requests: int, results: int, page: mmap.mmap, scenario: Callable[..., A
 def _one(results: int, page: mmap.mmap, scenario: Callable[..., Any], data: bytes) -> None:
     """Do what *data* asks for in the first world of this process, and tell of it."""
     exits.install_forked()
-    answer = _answer(page, scenario, data)
-    gc.collect()    # what the world has on disk goes with it; cheap: `keep` froze all the rest
+    try:
+        names, name, timeout, make, *request = loads(data)
+        with Workers(timeout) as workers:
+            answer = _answer(page, scenario, workers, names, name, timeout, make, *request)
+            # What the world has on disk goes with it; a finalizer that stays is ended here. It is
+            # cheap: `keep` froze all the rest.
+            workers.end_workers()
+            alone("a finalizer", gc.collect)
+            workers.tell_of_finalizers()
+    except BaseException as exc:
+        answer = _told(exc)
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()
@@ -124,24 +134,29 @@ def _one(results: int, page: mmap.mmap, scenario: Callable[..., Any], data: byte
     write(results, answer)
 
 
-def _answer(page: mmap.mmap, scenario: Callable[..., Any], data: bytes) -> bytes:
+def _answer(page: mmap.mmap, scenario: Callable[..., Any], workers: Workers, names: Names,
+            name: str, timeout: float, make: Any, *request: Any) -> bytes:
+    """Return what is told of the schedule; nothing of its world is kept."""
     try:
-        names, name, timeout, make, *request = loads(data)
-        with Workers(timeout) as workers:
-            world = build(scenario, name)
-            return dumps(_described(world) if make is None else
-                         _play(world, workers, page, names, timeout, make, *request))
-    except pickle.PicklingError as exc:
+        world = build(scenario, name)
+        return dumps(_described(world) if make is None else
+                     _play(world, workers, page, names, timeout, make, *request))
+    except BaseException as exc:
+        return _told(exc)
+
+
+def _told(exc: BaseException) -> bytes:
+    """Return what the caller is told of *exc*."""
+    if isinstance(exc, pickle.PicklingError):
         return dumps(first_line(exc))
-    except Unfinished as exc:
+    if isinstance(exc, Unfinished):
         exc.outcome.names = None    # it may be a function that cannot be told
         return dumps(exc)
-    except ScenarioError as exc:
+    if isinstance(exc, ScenarioError):
         return dumps(ScenarioError(str(exc)))
-    except TimeUp as exc:
+    if isinstance(exc, TimeUp):
         return dumps(exc)
-    except BaseException:
-        return dumps(traceback.format_exc())
+    return dumps("".join(traceback.format_exception(exc)))
 
 
 def _play(world: Scenario, workers: Workers, page: mmap.mmap, names: Names, timeout: float,

@@ -151,7 +151,12 @@ class Call(Tally):
         return build(self.factory, self.scenario, rng)
 
     def look_beside(self, workers: Workers) -> None:
-        """Find out what the roles use beside our locks, once the runs have ended."""
+        """Find out what the roles use beside our locks, once the runs have ended.
+
+        Raises:
+            Unfinished: a finalizer had to be ended between them.
+        """
+        workers.tell_of_finalizers()
         world = self.world
         if world is None or world.program is not None or world.inner_locks:
             return

@@ -131,6 +131,7 @@ class Worlds:
             try:
                 search()
                 self._look_at_spots()
+                workers.tell_of_finalizers()
             except Differ as differ:
                 self._explore_both(differ, search)
         except Died as died:

@@ -161,6 +161,13 @@ def due() -> int:
         if gc.get_threshold()[0] else -1
 
 
+def young() -> int:
+    """Return the generation in which nearly all is that a call has made, or an older one that is
+    due; -1 if the process wants no collections.
+    """
+    return max(due(), 1) if _wanted and gc.get_threshold()[0] else -1
+
+
 def collect(generation: int) -> None:
     """Collect it, and the younger ones. Finalizers run in the calling thread."""
     global _next_full

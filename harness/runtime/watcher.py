@@ -6,7 +6,8 @@ outside them, and what has no end, is ended from here. In the main thread a sign
 handler raises `Unwind`: nothing else gets a thread out of a bare lock. No other thread can be got
 out of one, so there the work is done in a thread of its own, which is left behind.
 
-Each call has a watcher of its own, which ends with it.
+Each call has a watcher of its own, which ends with it. The file is long because it tells apart, in
+one place, the thread that a signal gets out and the thread that nothing does.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from ..locks.calls import call_role
 from ..locks.callsite import by_signal, caller_at, frames_of_threads, raised_at
 from ..locks.parking import guarded
 from ..locks.task import Unwind
+from .finalizers import Finalizers
 from .our_thread import begin, our_thread, see_end
 from .process_state import aside, surely
 from .recorder import all_stacks
@@ -81,6 +83,7 @@ class Watcher:
         self._ended.acquire()
         self._thread: threading.Thread | None = None
         self._handler: Any = None
+        self._finalizers = Finalizers(timeout, LONGEST)
 
     def __enter__(self) -> Watcher:
         _calls.watchers.append(self)
@@ -105,6 +108,7 @@ class Watcher:
             return self._aside(run, call)
         if self._thread is None:
             self._begin()
+        self.tell_of_finalizers()
         run.task.thread = threading.main_thread()
         self._watched = run
         try:
@@ -123,6 +127,13 @@ class Watcher:
             raise Unfinished(run.outcome())
         return answer
 
+    def tell_of_finalizers(self) -> None:
+        """Raise Unfinished if a finalizer had to be ended since this was called last."""
+        findings = self._finalizers.findings
+        if findings:
+            self._finalizers.findings = []
+            raise Unfinished(Outcome(findings, []))
+
     def _begin(self) -> None:
         self._thread = our_thread(self._loop, "harness watcher")
         self._handler = signal.signal(_SIGNAL, self._signalled)
@@ -130,7 +141,8 @@ class Watcher:
 
     def _signalled(self, number: int, frame: Any) -> None:
         run = self._watched
-        if run is not None and run.unwinding and run.inside:
+        if run is not None and run.unwinding and run.inside \
+                or self._finalizers.is_to_end(frame):
             raise Unwind
         if callable(self._handler):
             self._handler(number, frame)
@@ -141,6 +153,8 @@ class Watcher:
         while not self._ended.acquire(True, self._patience(looks)):
             before, run = run, self._watched
             if run is None:
+                if self._finalizers.look():
+                    signal.pthread_kill(self._ident, _SIGNAL)
                 continue
             if run is not before:
                 looks = Standstill(self._timeout, time.monotonic())

@@ -20,8 +20,9 @@ from ..locks.task import RunOfTask, Task
 from . import collector, thread_patch
 from .our_thread import NoThread, begin, our_thread, see_end
 from .process_state import settled, surely
+from .solo_run import Unfinished
 from .verdict import counted
-from .watcher import Watcher
+from .watcher import Watcher, alone
 
 GRACE = 1.0   # seconds a role gets to end once everything is unwound
 _BESIDE = 2   # threads beside those of the roles: the one that called, and its watcher
@@ -137,7 +138,7 @@ class Workers:
     def __enter__(self) -> Workers:
         caller = threading.get_ident()
         with ExitStack() as stack:
-            stack.callback(surely, self._end_workers)
+            stack.callback(surely, self.end_workers)
             stack.enter_context(settled(
                 self._switch_interval, (thread_patch.install, thread_patch.uninstall),
                 (partial(exits.install, caller), partial(exits.uninstall, caller)),
@@ -147,9 +148,24 @@ class Workers:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        if exc[0] is None:
+            # What is due would else run as the collector is given back, where nobody watches. A
+            # call that has not told of finalizers by now ends with a finding as it is.
+            with suppress(Unfinished):
+                self.tell_of_finalizers()
         self._ways_out.close()
 
-    def _end_workers(self) -> None:
+    def tell_of_finalizers(self) -> None:
+        """Raise `Unfinished` if one that the thread of the call ran had to be ended; those of what
+        the call has dropped so far run now, while it is watched.
+        """
+        generation = collector.young()
+        if generation >= 0:
+            alone("a finalizer", partial(collector.collect, generation))
+        self._watcher.tell_of_finalizers()
+
+    def end_workers(self) -> None:
+        """End them now, and with them what they still hold of a world."""
         for worker in self._workers:
             worker.quit()
         for worker in self._workers:
@@ -157,6 +173,7 @@ class Workers:
         # Only now: a role that has ended may still be about to write to the one that it let go on.
         for baton in [*self._batons, *(worker.baton for worker in self._workers)]:
             baton.close()
+        self._workers, self._batons = [], []
 
     def engage(self, roles: int, deadline: float | None) -> int:
         """Start the threads that as many *roles* need; return how many there are now, which are

@@ -122,6 +122,19 @@ def checking(end):
     return Scenario(ordinary(), check=lambda: Completion("right").wait(by=end))
 
 
+def dropped(end):
+    """A world that leaves something to a finalizer when it is dropped."""
+    class Left:
+        def __del__(self):
+            end()
+    left, lock = Left(), Mutex("lock")
+
+    def role():
+        with lock:
+            return left is None
+    return {"one": role, "two": lambda: lock.locked() and left is None}
+
+
 def function_name(end):
     """What functions are called, of a world in which something is to be told."""
     return Scenario(crosswise(), function_name=end)
@@ -129,7 +142,8 @@ def function_name(end):
 
 WORLDS = {"by": by, "text_of_an_exception": text_of_an_exception,
           **{text: partial(of_a_lock, text) for text in ("name", "lock_class", "__str__")},
-          "building": building, "checking": checking, "function_name": function_name}
+          "building": building, "checking": checking, "function_name": function_name,
+          "dropped": dropped}
 
 
 # -- hooks -----------------------------------------------------------------------------------------
@@ -186,7 +200,7 @@ def calls(kind, new):
         command = COMMANDS[name]
         end, more = new(), {"runs": 1} if name == "stress" and kind == "checking" else {}
         yield name, partial(command, partial(WORLDS[kind], end), timeout=SOON, **more), (end,)
-    if new is Computes:
+    if new is Computes or kind == "dropped":    # the one world of a replay outlives it
         return
     end, token = new(), explore(crosswise).replay
     yield "replay", partial(replay, token, partial(WORLDS[kind], end), timeout=SOON), (end,)
