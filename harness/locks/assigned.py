@@ -121,7 +121,7 @@ class _Frame:
         for _ in range(_MOST):
             at += 1
             step = every[at]
-            if step.opname in ("JUMP_FORWARD", "LIST_APPEND", "SET_ADD", "MAP_ADD"):
+            if step.opname in ("JUMP_FORWARD", "LIST_APPEND", "SET_ADD", "MAP_ADD", "FOR_ITER"):
                 target = self._elsewhere(step, every, at)
                 if target is None:
                     return UNKNOWN
@@ -135,8 +135,14 @@ class _Frame:
     def _elsewhere(self, step: dis.Instruction, every: list[dis.Instruction],
                    at: int) -> int | None:
         """Return the index of the instruction that follows a jump, or the end of a loop."""
-        if step.opname == "JUMP_FORWARD":
-            return next(i for i, other in enumerate(every) if other.offset == step.argval)
+        if step.opname in ("JUMP_FORWARD", "FOR_ITER"):
+            after = next(i for i, other in enumerate(every) if other.offset == step.argval)
+            if step.opname == "JUMP_FORWARD":
+                return after
+            # A comprehension beside the value, in the same code since Python 3.12.
+            if isinstance(self._pop(), _Value):
+                return None
+            return after + 1 + (every[after + 1].opname in ("POP_TOP", "POP_ITER"))
         value = self._pop()
         if not isinstance(value, _Value):
             return None

@@ -113,6 +113,12 @@ def test_one_expression_that_is_evaluated_again_makes_one_class():
         assert len(classes) == 1 and classes.pop().endswith(f".{name}")
 
 
+def test_a_value_beside_comprehensions_is_what_it_is_assigned_to():
+    one, numbers, two = Mutex(), [number for number in range(2)], Mutex()
+    left, (squares, right) = Mutex(), ({n: n * n for n in numbers}, Mutex())
+    assert (names(one, two, left, right), len(squares)) == (["one", "two", "left", "right"], 2)
+
+
 def test_a_comprehension_in_a_method_is_the_attribute_s():
     assert names(*Account().parts)[0].startswith("Account.parts[*]")
 
