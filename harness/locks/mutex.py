@@ -22,7 +22,7 @@ from .errors import ForeignRelease, HeldLockFreed, RecursiveAcquire, ReleaseWith
 from .node import Guard, Node, OUTSIDE, ask, drop, ended_wait, grant, nested_request, refused, wait
 from .outsiders import by_ident, listeners, saw, wait_outside
 from .parking import afterwards, guarded
-from .task import EXCLUSIVE, Task, present, this_thread
+from .task import EXCLUSIVE, NOBODY, Task, present, this_thread
 
 get_ident, _getframe = threading.get_ident, sys._getframe
 
@@ -51,7 +51,7 @@ class Mutex(Node):
         self._lock = threading.Lock()
         # The owner's task inside a run, the thread's identifier outside, None while it is free.
         self._owner: Any = None
-        self._waiters: deque[Task] = deque()   # parked roles, in order of arrival
+        self._waiters: Any = NOBODY    # parked roles, in order of arrival
 
     def __enter__(self) -> bool:
         if _active or self._owner is not None:
@@ -245,12 +245,16 @@ class Mutex(Node):
         with guarded:
             if task.run.over:   # no longer parked here: nobody may look for waiters
                 return False
+            if self._waiters is NOBODY:
+                self._waiters = deque()
             self._waiters.append(task)
             try:
                 return self._lock.acquire(False) or wait(task, self, EXCLUSIVE, timeout)
             finally:
                 if task in self._waiters:
                     self._waiters.remove(task)
+                if not self._waiters:
+                    self._waiters = NOBODY    # as before: states are compared
 
     def _release(self) -> None:
         """Release inside a run, or refuse."""

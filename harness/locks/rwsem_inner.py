@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass
+from typing import Any
 
 from .node import Node, grant, wait
 from .parking import afterwards, guarded, without_guard
-from .task import Task, this_thread
+from .task import NOBODY, Task, this_thread
 
 
 class InnerLock:
@@ -20,7 +21,7 @@ class InnerLock:
         self._raw = threading.Lock()
         self._try = self._raw.acquire
         self.release = self._raw.release
-        self._waiters: deque[Task] = deque()
+        self._waiters: Any = NOBODY
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Take the lock; False says that the package must roll back."""
@@ -36,6 +37,8 @@ class InnerLock:
         if not request.may_park:
             without_guard(self._raw.acquire)   # a thread outside the run is inside the package: a
             return True                        # moment, always
+        if self._waiters is NOBODY:
+            self._waiters = deque()
         self._waiters.append(task)
         try:
             # Queue first, look again after: a thread outside the run may have released in between.

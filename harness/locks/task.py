@@ -22,6 +22,7 @@ from .one_line import one_line
 
 EXCLUSIVE, SHARED, WAIT = "exclusive", "shared", "wait"
 NOT_NESTED = 0, ""
+NOBODY: Any = ()    # those who wait for a lock, until somebody does: an empty queue has 600 bytes
 
 _OURS = f"{__name__.partition('.')[0]}."
 _serials = itertools.count(1)

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import threading
+from collections import deque
 from pathlib import Path
 
 import never_back
@@ -185,9 +186,8 @@ def test_a_task_that_was_woken_is_not_handed_the_guard_when_it_is_given_up():
 def test_no_lock_is_handed_to_a_task_whose_thread_is_given_up():
     lock, done = Mutex("lock"), Completion("done")
     gone, waits = Task("gone"), Task("waits")
-    for task in (gone, waits):
-        lock._waiters.append(task)
-        done._waiters.append(task)
+    lock._waiters = deque([gone, waits])
+    done._waiters.extend([gone, waits])
     with parking.guarded:
         away.give_up(gone)
     lock._hand_over()
