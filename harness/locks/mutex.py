@@ -245,16 +245,24 @@ class Mutex(Node):
         with guarded:
             if task.run.over:   # no longer parked here: nobody may look for waiters
                 return False
-            if self._waiters is NOBODY:
-                self._waiters = deque()
-            self._waiters.append(task)
+            self._queue(task)
             try:
                 return self._lock.acquire(False) or wait(task, self, EXCLUSIVE, timeout)
             finally:
-                if task in self._waiters:
-                    self._waiters.remove(task)
-                if not self._waiters:
-                    self._waiters = NOBODY    # as before: states are compared
+                self._unqueue(task)
+
+    def _queue(self, task: Task) -> None:
+        """Have *task* wait, as the last. Called with the guard held."""
+        if self._waiters is NOBODY:
+            self._waiters = deque()
+        self._waiters.append(task)
+
+    def _unqueue(self, task: Task) -> None:
+        """Have *task* wait no more, if it does. Called with the guard held."""
+        if task in self._waiters:
+            self._waiters.remove(task)
+        if not self._waiters:
+            self._waiters = NOBODY    # as before: states are compared
 
     def _release(self) -> None:
         """Release inside a run, or refuse."""

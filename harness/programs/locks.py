@@ -86,7 +86,7 @@ class ProgramMutex(Mutex):
         with guarded:
             # Queued before the lock is tried: a release frees the lock first and looks for waiters
             # after, so either it sees the waiter or the waiter sees the lock free.
-            self._waiters.append(task)
+            self._queue(task)
             taken = self._lock.acquire(False)
             # The guard is held from here to the wait. Who sets the flag completes it under the
             # guard and looks at `escaping` after: it sees this entry, or the flag is seen set here.
@@ -95,8 +95,7 @@ class ProgramMutex(Mutex):
                 flag.escaping[task] = self
                 taken = wait(task, self, EXCLUSIVE, -1) and self._owner is task and not is_owner
                 del flag.escaping[task]
-            if task in self._waiters:
-                self._waiters.remove(task)
+            self._unqueue(task)
         return taken
 
     def give_up(self, task: Task) -> None:
