@@ -214,8 +214,10 @@ def repeat(tally: Call, runs: int | None, once: Callable[[Workers], Outcome], *,
                            switch_interval) as workers:
         try:
             while (runs is None or tally.runs < runs) and (tally.runs < at_least or not tally.late):
-                if once(workers).stuck or enough():
-                    break   # each further run would leave one more thread that cannot be ended
+                outcome = once(workers)
+                # Each further run would leave one more thread that cannot be ended, or stay too.
+                if outcome.stuck or any(found.alone for found in outcome.findings) or enough():
+                    break
             tally.look_beside(workers)
         except Unfinished as exc:
             tally.add_unfinished(exc.outcome)

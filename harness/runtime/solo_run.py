@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -155,8 +156,9 @@ class SoloRun(Run):
             return
         cycle = find_cycle(self.task) if self.task.waits_on is not None else None
         self._keep_requests()
-        self.stop(self.deadlock(cycle, "timed out", stacks) if cycle
-                  else self.finding(verdict, "timed out", text, stacks))
+        found = self.deadlock(cycle, "timed out", stacks) if cycle \
+            else self.finding(verdict, "timed out", text, stacks)
+        self.stop(replace(found, alone=True))
 
     def _keep_requests(self) -> None:
         """Make events of what it holds and waits for, which is all that a finding rests on."""

@@ -87,6 +87,7 @@ class Finding:
     detail: str = ""      # stacks or tracebacks, as text
     events: int = 0       # how many events of the trace came before it
     headline: str = ""    # what the kernel's lock validator calls a broken rule of locks
+    alone: bool = False   # on what was ended where no role ran: it is likely to stay each time
 
     def __repr__(self) -> str:
         return one_line(self, f"{self.verdict}, {self.how}: {self.text}")

@@ -198,8 +198,8 @@ def calls(kind, new):
     some = ("run", "explore") if new is Computes else COMMANDS    # that is what costs
     for name in some:
         command = COMMANDS[name]
-        end, more = new(), {"runs": 1} if name == "stress" and kind == "checking" else {}
-        yield name, partial(command, partial(WORLDS[kind], end), timeout=SOON, **more), (end,)
+        end = new()
+        yield name, partial(command, partial(WORLDS[kind], end), timeout=SOON), (end,)
     if new is Computes or kind == "dropped":    # the one world of a replay outlives it
         return
     end, token = new(), explore(crosswise).replay

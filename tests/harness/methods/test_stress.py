@@ -9,10 +9,11 @@ import types
 import pytest
 import small_worlds
 
-from harness import Completion, Mutex, ScenarioError, Verdict, stress
+from harness import Completion, Mutex, Scenario, ScenarioError, Verdict, stress
 from harness.methods import stress as stress_loop, tally
 from harness.methods.ctrl_c import Interrupted
 from harness.exploration.token import decode
+from harness.runtime import collector
 
 
 def test_it_makes_as_many_runs_as_asked_and_says_so():
@@ -46,6 +47,32 @@ def test_a_run_cut_by_the_end_of_the_time_counts_for_nothing_unless_it_is_the_on
         result = stress(world, seconds=0.05)
 
     assert (result.verdict, result.coverage["runs"], result.replay) == (Verdict.INCONCLUSIVE, 1, "")
+
+
+def never():
+    """Wait outside our locks for what does not come."""
+    lock = threading.Lock()
+    lock.acquire()
+    lock.acquire()
+
+
+def finalized():
+    """A world whose finalizer stays, collected when its run has ended."""
+    class Stays:
+        def __del__(self):
+            never()
+    stays = Stays()
+    stays.itself = stays
+    return {"A": Mutex("a").locked}
+
+
+@pytest.mark.parametrize("world", [
+    lambda: Scenario({"A": Mutex("a").locked}, check=never), finalized])
+def test_it_ends_with_the_first_run_after_which_what_no_role_does_stays(world, monkeypatch):
+    """Each further run would stay as long; a role that hangs may do so by chance."""
+    monkeypatch.setattr(collector, "due", lambda: 1)
+    result = stress(world, runs=5, timeout=0.05)
+    assert (result.verdict, result.coverage["runs"]) == (Verdict.HANG, 1)
 
 
 def test_both_limits_hold_and_the_first_reached_ends_it():
