@@ -23,6 +23,9 @@ from .thing_kinds import (ASKING, CONTAINERS, EXACTLY, HEAP, INSIDE_NODES, INSID
                           is_of_others, kind_of_thing, names_in)
 
 Token = Hashable
+_OF_ERRORS: tuple[Any, ...] = tuple(vars(BaseException)[name] for name in (
+    "args", "__cause__", "__context__"))
+_FACTORY: Any = vars(defaultdict)["default_factory"]
 
 
 class Unknown(Exception):
@@ -68,7 +71,7 @@ class Parts:
         return "raw lock", lock.locked()
 
     def _of_partial(self, partial: Any) -> tuple[Token, ...]:
-        return ("partial", self.token(partial.func), *map(self.token, partial.args),
+        return (type(partial).__name__, self.token(partial.func), *map(self.token, partial.args),
                 self.token(partial.keywords))
 
     def _of_descriptor(self, thing: Any) -> tuple[Token, ...]:
@@ -210,12 +213,14 @@ class Parts:
             out.append(str.__str__(thing))
         elif is_of(thing, float):
             out.append(float.__repr__(thing))
+        elif is_of(thing, complex):
+            out.append(complex.__repr__(thing))
         elif is_of(thing, bytes):
             out.append(bytes.__getitem__(thing, slice(None)))
         elif is_of(thing, bytearray):
             out.append(bytearray.__repr__(thing))
         elif is_of(thing, BaseException):
-            out += map(self.token, (thing.args, thing.__cause__, thing.__context__))
+            out += [self.token(each.__get__(thing)) for each in _OF_ERRORS]
         return (*out, *self._inside(thing, ()))
 
     def _of_list(self, thing: Any) -> tuple[Token, ...]:
@@ -237,7 +242,7 @@ class Parts:
             yield from keys    # their order; the values follow
         if is_of(thing, dict):
             if is_of(thing, defaultdict):
-                yield self.token(thing.default_factory)
+                yield self.token(_FACTORY.__get__(thing))
             yield from self._items(thing)
             return
         base = next(base for base in CONTAINERS if is_of(thing, base))

@@ -92,7 +92,8 @@ class _Kind:
         self.of = weakref.ref(kind)
         bases = kind.__mro__
         self.slots = [(name, slot) for base in bases for name, slot in list(vars(base).items())
-                      if type(slot) is types.MemberDescriptorType and base.__flags__ & HEAP]
+                      if type(slot) is types.MemberDescriptorType
+                      and (base.__flags__ & HEAP or issubclass(base, BaseException))]
         self.has_dict = kind.__dictoffset__ != 0
         if type in bases:
             self.tell = "_of_class"
@@ -106,7 +107,7 @@ class _Kind:
             self.tell = "_same"
         elif not all(map(_is_plain, bases)):
             self.tell = "_of_unknown"
-        elif all(base is object or base.__flags__ & HEAP for base in bases):
+        elif all(base is object or base.__flags__ & HEAP and base not in _BASES for base in bases):
             self.tell = "_of_object"
         else:
             self.tell = "_of_value"
