@@ -226,7 +226,8 @@ def test_who_blocks_a_request_is_said_to_do_what_he_does(holds, said):
     role = RoleState("role", "waits", "lock", "exclusive", waits_for=("other",))
     other = RoleState("other", "runs", holds=tuple(Hold("lock", mode, ()) for mode in holds))
     assert blocked_by(role, {"role": role, "other": other}) == said
-    assert blocked_by(role, {"role": role}) == "other holds it"    # of a thread outside: it is the owner
+    # Of a thread outside: it is the owner.
+    assert blocked_by(role, {"role": role}) == "other holds it"
 
 
 def test_what_was_found_in_the_run_that_is_told_of_a_graver_prediction_is_told_too():
