@@ -56,7 +56,7 @@ COUNTED = [
 
 @pytest.mark.parametrize("sriov, spare, call, last, answer, refusal",
                          [row[1:] for row in COUNTED], ids=[row[0] for row in COUNTED])
-def test_last_number_is_taken_and_the_next_one_is_refused(sriov, spare, call, last, answer, refusal):
+def test_last_number_is_taken_and_the_next_is_refused(sriov, spare, call, last, answer, refusal):
     kernel = boot(sriov, spare_buses=spare)
     assert (call(kernel, last + 1), vfs(kernel), find(kernel, PF).sriov.ctrl) == (refusal, [], 0)
     kernel = boot(sriov, spare_buses=spare)
