@@ -86,7 +86,9 @@ class Parts:
         return "iterator", self._flat(iterator.__reduce__())
 
     def _flat(self, made: Any) -> Token:
-        """Return what stands for a tuple that was made just now, and those in it."""
+        """Return what stands for a tuple or range that was made just now, and those in it."""
+        if type(made) is range:
+            return self._shown(made)
         return tuple(map(self._flat, made)) if type(made) is tuple else self.token(made)
 
     def _of_count(self, thing: Any) -> tuple[Token, ...]:

@@ -265,9 +265,10 @@ ROWS = {
 }
 
 def state(thing):
-    """Return a state from which *thing* is in reach, and the thing, to be kept meanwhile."""
-    taken = State((), [thing])
+    """Return a state from which *thing* is in reach: of one that is not changed it is the same."""
+    taken, again = State((), [thing]), State((), [thing])
     assert taken.why_not == ""
+    assert (taken.roles, taken.things) == (again.roles, again.things)
     return taken.value
 
 
