@@ -8,10 +8,13 @@ import errno
 import pytest
 from model_worlds import IGB, PF, boot, find, load, vfs
 
-from pcimodel.aerdrv import AER_CORRECTABLE, AER_NONFATAL, AerErrInfo
-from pcimodel.device import device_lock
+from pcimodel.aerdrv import AER_CORRECTABLE, AER_FATAL, AER_NONFATAL, AerErrInfo
+from pcimodel.device import NULL, Device, device_lock
 from pcimodel.hardware import BUS_END, Endpoint, Machine, RootPort, Sriov, parse_devfn
+from pcimodel.pci import PciBus, PciDev, PciSriov
+from pcimodel.pci_regs import PCI_ERR_COR_MASK, PCI_ERR_UNCOR_MASK
 from pcimodel.trees.v4_14 import V4_14
+from pcimodel.workqueue import Worker, WorkStruct
 
 EINVAL, ENOMEM, ERANGE = -errno.EINVAL, -errno.ENOMEM, -errno.ERANGE
 ENOSPC = -errno.ENOSPC
@@ -165,3 +168,45 @@ def test_each_of_three_ports_has_its_own_below():
               [dev.name for dev in port.subordinate.devices])
              for port in kernel.pci_root_buses[0].devices]
     assert found == [(at, at, at, [f"0000:0{at}:00.0"]) for at in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("answer", [-errno.EIO, 0, 1, 4, 5, 6])
+def test_driver_that_enables_any_other_number_than_was_asked_for_is_warned_of(answer):
+    kernel = boot()
+    load(kernel, sriov_configure=lambda dev, number: answer)
+    kernel.dmesg.clear()
+    assert kernel.sriov_numvfs_store(find(kernel, PF), "5") == (answer if answer < 0 else 1)
+    warning = [f"igb {PF}: 5 VFs requested; only {answer} enabled"]
+    assert list(kernel.dmesg) == ([] if answer < 0 or answer == 5 else warning)
+
+
+@pytest.mark.parametrize("mask, masked", [
+    (PCI_ERR_COR_MASK, [AER_CORRECTABLE]), (PCI_ERR_UNCOR_MASK, [AER_NONFATAL, AER_FATAL])])
+def test_error_is_masked_by_the_register_of_its_own_severity(mask, masked):
+    kernel = boot()
+    pf, worker = find(kernel, PF), kernel.create_worker(0)
+    kernel.pci_write_config_dword(pf, pf.aer_cap + mask, 0xFFFFFFFF)
+    assert [severity for severity in (AER_CORRECTABLE, AER_NONFATAL, AER_FATAL)
+            if kernel.aer_inject(pf, severity) == EINVAL] == masked
+    worker.worker_thread()
+
+
+def test_what_is_only_allocated_has_no_reference_no_state_and_counts_nothing():
+    bus = PciBus(3)
+    for dev in Device("thing"), PciDev(bus), bus.dev:
+        counted = {name: value for name, value in vars(dev).items()
+                   if value and type(value) in (int, bool)}
+        assert counted == ({"error_state": 1} if type(dev) is PciDev else {})
+    assert (bus.number, bus.busn_res_end, bus.devices, bus.children) == (3, 3, [], [])
+    assert {name for name, value in vars(PciSriov(0, NULL)).items() if value} \
+        == {"drivers_autoprobe"}
+
+
+def test_worker_that_has_done_its_item_takes_the_next_one():
+    """Between the two it is idle: for one more item no other worker is started."""
+    kernel, ran = V4_14(), []
+    worker = Worker(kernel, kernel._pool(0))
+    kernel.process_one_work(worker, WorkStruct("first", ran.append))
+    next_one = WorkStruct("next", ran.append)
+    kernel.schedule_work(next_one)
+    assert (kernel.next_work(worker), len(ran), worker.pool.serial) == (next_one, 1, 0)
