@@ -202,8 +202,8 @@ class Layout:
             self._new(self.where, thread, len(places) - 1)
         for flag in sorted(self.program.flags):
             self._new(self.flag, flag)
-        counts = Counter(self.program.passes) + Counter(
-            op.target for ops in self.ops for op in ops if op.op == "complete")
+        counts = Counter(self.program.passes)    # of 0, too
+        counts.update(op.target for ops in self.ops for op in ops if op.op == "complete")
         for flag, most in counts.items():
             self._new(self.count, flag, most)
         for thread, ops in enumerate(self.ops):

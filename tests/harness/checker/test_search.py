@@ -560,3 +560,27 @@ def test_a_circle_through_a_lock_that_a_flag_may_stand_for_is_none_while_somebod
     assert search(program(threads), first=True).verdict == "deadlock"
     threads["setter"] = [("jump_if", "never", 0), ("set", "go")]
     assert search(program(threads), first=True).verdict == "clean"
+
+
+@pytest.mark.parametrize("expected, threads, start", [
+    ("clean", {"T": "wait F", "U": "complete F"}, {}),
+    ("hang", {"T": "wait F"}, {"F": 0}),
+    ("clean", {"T": "wait F"}, {"F": 1}),
+    ("hang", {"T": "wait F, wait F"}, {"F": 1}),
+    ("clean", {"T": "wait F, wait F"}, {"F": 2}),
+    ("clean", {"T": "wait F, wait F", "U": "complete F, complete F"}, {}),
+    ("clean", {"T": "wait F, wait F", "U": "complete F"}, {"F": 1}),
+    ("hang", {"T": "wait F, wait F", "U": "complete F"}, {}),
+    ("hang", {"T": "wait F", "V": "wait F", "U": "complete F"}, {}),
+    ("clean", {"T": "wait F", "V": "wait F", "U": "complete F, complete F"}, {}),
+    ("clean", {"T": "wait F, wait F, wait F", "U": "set F"}, {"F": 1}),    # set: all pass
+    ("clean", {"T": "set F, complete F, wait F, wait F"}, {}),
+    ("hang", {"T": "complete F, clear F, wait F"}, {}),                    # cleared: none passes
+    ("hang", {"T": "clear F, wait F"}, {"F": 2}),
+    ("clean", {"T": "clear F, complete F, wait F"}, {"F": 2}),
+    ("hang", {"T": "clear F, complete F, wait F, wait F"}, {"F": 2}),
+    ("hang", {"T": "set F, clear F, complete F, wait F, wait F"}, {}),
+])
+def test_a_completion_lets_as_many_waits_pass_as_it_was_completed(expected, threads, start):
+    made = parsed(threads)
+    assert search(Program(made.locks, made.threads, passes=start)).verdict == expected

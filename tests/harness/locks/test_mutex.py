@@ -9,7 +9,7 @@ import pytest
 
 from harness import Completion, Mutex, Observer, Verdict, run
 from harness.locks.errors import ForeignRelease, LockMisuse, RecursiveAcquire, ReleaseWithoutHold
-from harness.locks.task import Task
+from harness.locks.task import Task, current
 
 try:
     from test import lock_tests
@@ -278,3 +278,34 @@ def test_what_interrupts_a_wait_is_raised_though_the_run_is_over_meanwhile():
     with pytest.raises(KeyError):
         mutex._acquire_in_run(Task("role", Run()), True, 5)
     mutex.release()
+
+
+@pytest.mark.parametrize("take", [
+    lambda lock: lock.__enter__(), lambda lock: lock.acquire(), lambda lock: lock.acquire(False),
+    lambda lock: lock.acquire(timeout=3600)], ids=["with", "acquire", "try", "limit"])
+def test_who_hears_of_something_else_as_it_is_given_a_mutex_has_it_not(take):
+    said = []
+
+    def hears(*_):
+        raise KeyError("of a signal handler")
+
+    def world():
+        lock = Mutex("m")
+
+        def role():
+            task = current()
+            before = task.run.note, task.run.on_acquired
+            task.run.note, task.run.on_acquired = hears, (hears,)
+            try:
+                with pytest.raises(KeyError):
+                    take(lock)
+            finally:
+                task.run.note, task.run.on_acquired = before
+            said.append((lock.locked(), lock._owner, list(task.held)))
+            with lock:
+                pass
+
+        return {"role": role}
+
+    assert run(world, runs=1).verdict is Verdict.CLEAN
+    assert said == [(False, None, [])]
