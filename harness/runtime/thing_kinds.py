@@ -107,7 +107,7 @@ class _Kind:
             self.tell = "_same"
         elif not all(map(_is_plain, bases)):
             self.tell = "_of_unknown"
-        elif all(base is object or base.__flags__ & HEAP and base not in _BASES for base in bases):
+        elif all(base is object or base not in _BASES for base in bases):
             self.tell = "_of_object"
         else:
             self.tell = "_of_value"

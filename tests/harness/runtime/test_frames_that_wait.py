@@ -65,6 +65,10 @@ class Slots:
     __slots__ = ("kept",)
 
 
+class Key(str):
+    """What equals it is asked of itself."""
+
+
 class Quiet:
     def __enter__(self):
         pass
@@ -73,7 +77,7 @@ class Quiet:
         pass
 
 
-WAYS, TABLE, SLOTS = Ways(), [None, at, {"a": at, 1: at}], Slots()
+WAYS, KEY, TABLE, SLOTS = Ways(), Key("a"), [None, at, {"a": at, 1: at}], Slots()
 SLOTS.kept = at
 PARTIAL = functools.partial(functools.partial(at, 1), a=2)
 
@@ -86,11 +90,8 @@ def passes(*_):
     pass
 
 
-KNOWN_WAYS = """
+CALLS = """
 at()
-own = at; own()
-own = WAYS.method; own()
-own = at(1, 2); passes(own)
 at(1, a=2)
 at(*TABLE)
 at(**{"a": 1})
@@ -109,6 +110,11 @@ TABLE[2]["a"]()
 TABLE[2][1]()
 PARTIAL()
 next(numbers())
+"""
+KNOWN_WAYS = """
+own = at; own()
+own = WAYS.method; own()
+own = at(1, 2); passes(own)
 if at(): pass
 if passes() or at(): pass
 if not passes() and at(): pass
@@ -137,6 +143,7 @@ with NOT_HELD: at()
 with LOCK, Quiet(): at()
 with LOCK, NOT_HELD: at()
 with LOCK: passes(1, at())
+TABLE[2][KEY]()
 WAYS + 1
 WAYS[0]
 f"{WAYS}"
@@ -165,7 +172,7 @@ def said_on(line):
     return list(SAID)
 
 
-@pytest.mark.parametrize("line", lines(KNOWN_WAYS))
+@pytest.mark.parametrize("line", lines(CALLS + KNOWN_WAYS.lstrip()))
 def test_a_call_that_leaves_nothing_but_variables_is_known(line):
     said = said_on(line)
     assert said and set(said) == {""}, said
@@ -176,3 +183,11 @@ def test_a_frame_that_has_begun_something_else_is_not_known(line):
     said = said_on(line)
     assert said and "" not in said, said
     assert all(each.startswith("what way is at: ") for each in said), said
+
+
+@pytest.mark.parametrize("begun", ["passes(1, {})", "[1, {}]", "len(TABLE) == {}",
+                                   "[{} for _ in TABLE]"])
+@pytest.mark.parametrize("call", lines(CALLS))
+def test_no_such_call_hides_what_was_begun_before_it(call, begun):
+    said = said_on(begun.format(call))
+    assert said and "" not in said, said
