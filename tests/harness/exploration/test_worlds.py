@@ -11,6 +11,7 @@ import signal
 import sys
 import tempfile
 import threading
+import weakref
 import types
 import warnings
 
@@ -487,8 +488,13 @@ def test_a_role_that_waits_for_a_thread_its_process_does_not_have_is_no_hang(col
 
 def test_what_a_world_keeps_on_disk_goes_with_its_process(tmp_path, nothing_built):
     """The roles refer to themselves: the collector of garbage has to find them."""
+    class Directory:
+        def __init__(self):
+            self.name = tempfile.mkdtemp(dir=tmp_path)
+            weakref.finalize(self, os.rmdir, self.name)
+
     def world():
-        directory, roles = tempfile.TemporaryDirectory(dir=tmp_path), {}
+        directory, roles = Directory(), {}
         lock = Mutex("lock")
 
         def role():
