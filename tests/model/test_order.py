@@ -1,5 +1,6 @@
-"""What each operation does, in the kernel's order: v4.14's, read there (KERNEL.md 2 to 9) for each
-line of stories.txt.  Another order of two statements, or one left out, is another story.
+"""What each operation does, in order. Another order of two statements, or one left out, is another
+story. stories.txt was written by the model and read against what KERNEL.md 2 to 9 says of v4.14;
+of lines of which it says nothing, it holds what the model does.
 """
 
 import errno
