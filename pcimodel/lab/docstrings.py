@@ -7,6 +7,7 @@ from __future__ import annotations
 import ast
 import sys
 from functools import lru_cache
+from inspect import cleandoc
 from typing import Any
 
 
@@ -16,7 +17,7 @@ def docstring(thing: Any) -> str:
     "" if it has none, or its source is not there: then names are those of Python.
     """
     if getattr(thing, "__doc__", None) or sys.flags.optimize < 2:
-        return getattr(thing, "__doc__", None) or ""
+        return cleandoc(getattr(thing, "__doc__", None) or "")    # as 3.13 compiles it
     code = getattr(thing, "__code__", None)
     if code is not None:
         return _in_source(code.co_filename).get((code.co_qualname, code.co_firstlineno), "")
@@ -44,7 +45,7 @@ def _in_source(path: str) -> dict[tuple[str, int], str]:
                 if not isinstance(child, ast.ClassDef):
                     below += "<locals>."
                     line = min(part.lineno for part in (child, *child.decorator_list))
-                found[name, line] = ast.get_docstring(child, clean=False) or ""
+                found[name, line] = ast.get_docstring(child) or ""
             look(child, below)
 
     look(tree, "")
