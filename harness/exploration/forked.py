@@ -10,18 +10,18 @@ caller is gone; so none outlives the call.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import select
+import signal
 import struct
 import sys
-import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ..locks import afresh
 from ..locks.callsite import first_line
 from ..locks.errors import ScenarioError
 from ..runtime import end_signals
@@ -29,7 +29,8 @@ from ..runtime.our_thread import other_threads
 from ..runtime.scenario import Scenario
 from ..runtime.solo_run import Unfinished
 from ..runtime.verdict import Finding, Outcome, Verdict
-from .keeper import HEAD, LOOK, PAGE, Maker, ending, keep, write
+from .beginning import LOOK, Beginning, fork_unwarned
+from .keeper import BEGINS, HEAD, PAGE, Maker, ending, keep, read, write
 from .scheduled_run import TimeUp
 from .seen_run import dumps, loads
 from .stable_ids import Names
@@ -63,23 +64,8 @@ def _timed_out(outcome: Outcome) -> Finding | None:
 
 
 _LACKS = "a process of its own does not have the other threads of this one"
-
-
-_filters_lock = afresh.module_lock()
-
-
-def _fork_unwarned() -> int:
-    """Fork, without the warning that other threads may hold locks: ours they do not."""
-    pid = -1
-    _filters_lock.acquire()    # filters are the process's: two at once would put back each other's
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            pid = afresh.fork()
-    finally:
-        if pid:    # in the child it is a new one
-            _filters_lock.release()
-    return pid
+_STUCK = "it waits for what another thread had when it was forked"
+_FORKS = 5    # of which each began to wait for that
 
 
 @dataclass
@@ -96,6 +82,7 @@ class Apart:
     why_not: str = ""
     alone: bool = True
     _keeper: int = 0
+    _begun: bool = False
     _requests: int = -1
     _results: int = -1
     _page: Any = field(default=None, repr=False)
@@ -110,8 +97,13 @@ class Apart:
                 stream.flush()
         try:
             handlers = end_signals.of_a_child()
-            with end_signals.later():    # else a process or descriptor would be forgotten
-                self._fork(handlers)
+            for _ in range(_FORKS):
+                with end_signals.later():    # else a process or descriptor would be forgotten
+                    self._fork(handlers)
+                if self.why_not or self._begins():
+                    return self
+                self.__exit__()
+            self.why_not = f"no process of its own begins: {_STUCK}"
         except BaseException:
             self.__exit__()
             raise
@@ -122,7 +114,7 @@ class Apart:
         page = mmap.mmap(-1, PAGE.size)
         requests, results = os.pipe(), os.pipe()
         try:
-            pid = _fork_unwarned()
+            pid = fork_unwarned()
         except OSError as exc:
             self.why_not = f"no process could be forked: {exc.strerror}"
             page.close()
@@ -134,16 +126,30 @@ class Apart:
                 os.close(requests[1])
                 os.close(results[0])
                 keep(requests[0], results[1], page, self.scenario, handlers)
-        self._keeper, self._page = pid, page
+        self._keeper, self._page, self._begun = pid, page, False
         self._requests, self._results = requests[1], results[0]
         os.close(requests[0])
         os.close(results[1])
+
+    def _begins(self) -> bool:
+        """Say whether the keeper begins, or ended before: `_ask` says how."""
+        poll, beginning = select.poll(), Beginning(self._keeper)
+        poll.register(self._results, select.POLLIN)
+        while not (begun := bool(poll.poll(LOOK))) and not self._has_ended():
+            if beginning.stands():
+                return False
+        self._begun = True
+        if begun:
+            read(self._results, len(BEGINS))
+        return True
 
     def __exit__(self, *exc: object) -> None:
         if self._keeper:
             with end_signals.later():    # it ends at once: it kills a child under way
                 try:
                     with suppress(OSError):
+                        if not self._begun:
+                            os.kill(self._keeper, signal.SIGKILL)
                         os.write(self._requests, HEAD.pack(0))
                     with suppress(OSError):
                         os.waitpid(self._keeper, 0)
@@ -234,10 +240,11 @@ class Apart:
             os.waitpid(self._keeper, 0)
         label, status, told = PAGE.unpack(self._page[:])
         if told < 0:
-            return Died(f"no process could be forked: {os.strerror(-told)}", Verdict.INCONCLUSIVE)
+            why = _STUCK if told == -errno.EDEADLK else os.strerror(-told)
+            return Died(f"no process could be forked: {why}", Verdict.INCONCLUSIVE)
         role = label - 1 >> 1
         who = f"{names.roles[role]}'s" if 0 <= role < len(names.roles) else "a new thread's"
-        when = f"when it was {who} turn" if label else "before it began"
+        when = f"when it was {who} turn" if label > 0 else "before it began"
         how = f"exit status {os.waitstatus_to_exitcode(status)}" if os.WIFEXITED(status) \
             else f"signal {os.WTERMSIG(status)}"
         return Died(f"the process ended in the middle of a schedule, {when} ({how})")

@@ -29,6 +29,7 @@ from ..runtime.scenario import Scenario
 from ..runtime.solo_run import Unfinished
 from ..runtime.watcher import alone
 from ..runtime.workers import Workers
+from .beginning import LOOK, Beginning
 from .controlled_run import ControlledRun
 from .scheduled_run import TimeUp
 from .seen_run import dumps, loads
@@ -36,8 +37,9 @@ from .start_points import TracedRun
 from .stable_ids import Names
 
 HEAD = struct.Struct("=q")      # the length of what follows; 0 says that nothing will
-PAGE = struct.Struct("=qqq")    # shared: who goes, how a child ended, whether it told its result
-LOOK = 50                       # milliseconds between looks whether a child has died
+PAGE = struct.Struct("=qqq")    # shared: who goes (-1: the child has yet to begin), how a child
+#                                 ended, whether it told its result
+BEGINS = b"!"                   # what the keeper says first
 Maker = Callable[[Scenario], Any]    # returns the chooser for a world; can be told as data
 
 
@@ -82,10 +84,11 @@ def keep(requests: int, results: int, page: mmap.mmap, scenario: Callable[..., A
     gc.freeze()    # what the caller left is the caller's to end
     poll = select.poll()
     poll.register(requests, select.POLLIN)
+    os.write(results, BEGINS)
     head = read(requests, HEAD.size)
     while len(head) == HEAD.size and head != HEAD.pack(0):
         data = read(requests, *HEAD.unpack(head))
-        page[:] = PAGE.pack(0, 0, 0)
+        page[:] = PAGE.pack(-1, 0, 0)
         try:
             child = afresh.fork()
         except OSError as exc:
@@ -98,9 +101,14 @@ def keep(requests: int, results: int, page: mmap.mmap, scenario: Callable[..., A
                     signal.signal(number, handler)
                 _one(results, page, scenario, data)
                 exits.plain_exit(0)
-        ended, status = 0, 0
+        ended, status, beginning = 0, 0, Beginning(child)
         while not ended and not poll.poll(LOOK):
             ended, status = os.waitpid(child, os.WNOHANG)
+            if not ended and PAGE.unpack(page[:])[0] < 0 and beginning.stands():
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                page[:] = PAGE.pack(-1, 0, -errno.EDEADLK)
+                return
         label, _, told = PAGE.unpack(page[:])
         if ended and (status or not told):
             page[:] = PAGE.pack(label, status, 0)
@@ -116,6 +124,7 @@ def keep(requests: int, results: int, page: mmap.mmap, scenario: Callable[..., A
 def _one(results: int, page: mmap.mmap, scenario: Callable[..., Any], data: bytes) -> None:
     """Do what *data* asks for in the first world of this process, and tell of it."""
     exits.install_forked()
+    page[:] = PAGE.pack(0, 0, 0)
     try:
         names, name, timeout, make, *request = loads(data)
         with Workers(timeout) as workers:
