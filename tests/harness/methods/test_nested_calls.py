@@ -106,10 +106,6 @@ class Calls(Observer):
         if self.hook == "lock_acquire":
             run(crosswise)
 
-    def lock_contended(self, task, lock, mode):
-        if self.hook == "role_end":
-            run(crosswise)
-
     def role_end(self, task):
         if self.hook == "role_end":
             run(crosswise)
