@@ -41,8 +41,8 @@ STEPS = (STEP, STEP_UNNAMED)
 
 # What a role asks for where it stands; what is neither of these is done as soon as it is chosen,
 # and is called by the kind of its step.
-(ASK_LOCK, ASK_TRY, ASK_READ, ASK_WRITE, ASK_TRY_READ, ASK_TRY_WRITE, ASK_WAIT,
- ASK_ANY) = range(101, 109)
+(ASK_LOCK, ASK_TRY, ASK_READ, ASK_WRITE, ASK_TRY_READ, ASK_TRY_WRITE, ASK_WAIT, ASK_TRY_WAIT,
+ ASK_ANY) = range(101, 110)
 
 # ask -> (the step if it is free, the step if it is not, the step if it is not and the role is
 # queued, the step of a timed request that gives up, the same when queued)
@@ -54,6 +54,7 @@ OUTCOMES = {
     ASK_TRY_READ: (READ, READ_BUSY, READ_BUSY, 0, 0),
     ASK_TRY_WRITE: (WRITE, WRITE_BUSY, WRITE_BUSY, 0, 0),
     ASK_WAIT: (PASS, 0, 0, GIVE_UP, GIVE_UP),
+    ASK_TRY_WAIT: (PASS, BUSY, BUSY, 0, 0),
     ASK_ANY: (ANY, 0, 0, GIVE_UP, GIVE_UP),
 }
 
@@ -112,7 +113,7 @@ def outcome_after(steps: Iterable[tuple[int, int]], policy: str, done: float, ro
             writer = who if kind == WRITE else None
         elif kind in _DONE:
             done = _DONE[kind](done)
-    if ask == ASK_WAIT:
+    if ask in (ASK_WAIT, ASK_TRY_WAIT):
         free = done > 0
     else:
         mode = SHARED if ask in (ASK_READ, ASK_TRY_READ) else EXCLUSIVE

@@ -14,14 +14,15 @@ from collections.abc import Mapping, Sequence
 from ..checker.program import Op, Program
 from ..locks.operations import TAKEN, names
 from .controlled_run import ControlledRun
-from .dependency import (ASK_TRY, ASK_TRY_READ, ASK_TRY_WRITE, COMPLETE, COMPLETE_ALL, LOCK, NAMES,
-                         PASS, PASS_ALL, QUEUEING, READ, REINIT, START, STEPS, UNLOCK, UP_READ,
-                         UP_WRITE, WRITE)
+from .dependency import (ASK_TRY, ASK_TRY_READ, ASK_TRY_WAIT, ASK_TRY_WRITE, COMPLETE,
+                         COMPLETE_ALL, LOCK, NAMES, PASS, PASS_ALL, QUEUEING, READ, REINIT, START,
+                         STEPS, UNLOCK, UP_READ, UP_WRITE, WRITE)
 
 _OPERATIONS = {LOCK: "lock", READ: "down_read", WRITE: "down_write", UNLOCK: "unlock",
                UP_READ: "up_read", UP_WRITE: "up_write", PASS: "wait", PASS_ALL: "wait",
                COMPLETE: "complete", COMPLETE_ALL: "set", REINIT: "clear"}
-TRYING = (ASK_TRY, ASK_TRY_READ, ASK_TRY_WRITE)
+TRYING = (ASK_TRY, ASK_TRY_READ, ASK_TRY_WRITE, ASK_TRY_WAIT)
+_TAKEN = {**TAKEN, "wait": "pass"}
 ENDING, PASSING = names(counterpart="wait"), frozenset(["wait", "pass"])
 _START = "start of "
 
@@ -75,7 +76,7 @@ def program_of(run: ControlledRun) -> Program | str:
         if step is not None and step.kind in _OPERATIONS:
             operation = _OPERATIONS[step.kind]
             threads[run.names.roles[step.label >> 1]].append(
-                Op(TAKEN[operation] if step.ask in TRYING else operation, f"lock {step.lock}"))
+                Op(_TAKEN[operation] if step.ask in TRYING else operation, f"lock {step.lock}"))
         for parent, thread in begun[number]:
             threads[parent].append(Op("set", started(thread)))
     done = {f"lock {number}": done for number, done in run.names.done.items()}
@@ -89,6 +90,14 @@ def _no_program(run: ControlledRun) -> str:
         return "it is not known of all locks who has them"
     if len(set(run.names.policies.values()) - {""}) > 1:
         return "the semaphores have several policies"
+    if run.names.unsaid:
+        return "who is woken by a condition depends on who waits"
+    holders: dict[int, int] = {}
+    for step in run.steps:
+        if step.kind == LOCK:
+            holders[step.lock] = step.label >> 1
+        elif step.kind == UNLOCK and holders.get(step.lock) != step.label >> 1:
+            return "a lock was released by a thread that did not have it"
     known = {*_OPERATIONS, *QUEUEING, START, *STEPS}
     for step in run.steps:
         if step.kind not in known or step.timed:

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..locks.completion import Completion
+from ..locks.counted import Counted
 from ..locks.mutex import Mutex
 from ..locks.parking import guarded
 from ..locks.rwsem import RWSemaphore
@@ -104,7 +105,7 @@ class ScheduledRun(PlayedRun):
         self.steps: list[Taken] = []
         self.by_label: dict[int, ControlledTask] = {}
         self.last_task: Any = None          # the one that goes, or went last
-        self.completing: Completion | None = None    # changed by a step whose kind is not known yet
+        self.completing: Counted | None = None    # changed by a step whose kind is not known yet
         self.chooser = chooser
         self._choose_label = chooser.choose
         self._lock_numbers: dict[Any, int] = {}
@@ -161,6 +162,8 @@ class ScheduledRun(PlayedRun):
         lock, self.completing = self.completing, None
         if lock is None:
             return
+        if lock.leaps:
+            self.names.unknown.add(self._lock_numbers[lock])
         kind = COMPLETE_ALL if lock.passes == float("inf") else COMPLETE if lock.passes else REINIT
         for i in reversed(range(len(self.steps))):
             if self.steps[i].kind == COMPLETE:
@@ -249,7 +252,7 @@ class ScheduledRun(PlayedRun):
         lock = task.lock
         gives_up = task.timed or task.interrupt is not None
         if task.ask == ASK_LOCK and not gives_up:
-            task.kind = 0 if lock.blockers(task, EXCLUSIVE) else LOCK
+            task.kind = LOCK if lock.is_free_for(task, EXCLUSIVE) else 0
             return
         with guarded:
             free = lock.is_free_for(task, task.mode)

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import NamedTuple
 
-from ..locks.completion import Completion
-from ..locks.mutex import Mutex
+from ..locks.counted import Counted
+from ..locks.exclusive import Exclusive
 from ..locks.node import Node
 from ..locks.rwsem import RWSemaphore
 
-_KNOWN = (Mutex, RWSemaphore, Completion)
+_KNOWN = (Exclusive, RWSemaphore, Counted)
 
 
 class Taken(NamedTuple):
@@ -59,6 +59,7 @@ class Names:
         unnamed: numbers of locks that were given no name.
         policies: of semaphores, by number.
         done: how often one could pass a completion at the start, by number.
+        unsaid: numbers of what no program of lock operations can say.
         points: the starts that are points of a schedule, as strings that stand for locks.
         every: no step may be done twice in a state (see `Again`): schedules were seen to go round.
         starts: the roles on whose steps each of these depends, with the operations (lock, request)
@@ -71,6 +72,7 @@ class Names:
         self.shown: dict[int, str] = {}
         self.done: dict[int, float] = {}
         self.unknown: set[int] = set()
+        self.unsaid: set[int] = set()
         self.unnamed: set[int] = set()
         self.every = False
         self.points: tuple[str, ...] = ()
@@ -108,4 +110,6 @@ class Names:
             self.unnamed.add(number)
         if not isinstance(lock, str) and (lock.shares is not lock or not isinstance(lock, _KNOWN)):
             self.unknown.add(number)
+        if not isinstance(lock, str) and not lock.in_programs:
+            self.unsaid.add(number)
         return number

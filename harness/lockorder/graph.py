@@ -25,8 +25,8 @@ from typing import Any, NamedTuple
 
 from ..checker.program import Op
 from ..exploration.extract_program import started
-from ..locks.completion import Completion
-from ..locks.mutex import Mutex
+from ..locks.counted import Counted
+from ..locks.exclusive import Exclusive
 from ..locks.node import LockClass, Node, unique_name
 from ..locks.one_line import one_line
 from ..locks.task import EXCLUSIVE, NOT_NESTED, SHARED, WAIT, Task
@@ -248,7 +248,7 @@ class LockOrder(Recorded, Observer):
         if name not in self.labels:
             self.labels[name] = str(lock)
             self.classes[name] = _class_name(lock)
-            if isinstance(lock, Completion) and lock.passes:
+            if isinstance(lock, Counted) and lock.passes:
                 self.done[name] = lock.passes
         return name
 
@@ -274,7 +274,7 @@ class LockOrder(Recorded, Observer):
         elif mode is WAIT:
             acquire, take = Act(Op("wait", name)), Act(Op("pass", name))
         else:
-            verb = "lock" if isinstance(lock, Mutex) else \
+            verb = "lock" if isinstance(lock, Exclusive) else \
                 "down_read" if mode is SHARED else "down_write"
             self.kinds[name] = OPERATIONS[verb].of
             if verb != "lock":

@@ -9,26 +9,25 @@ from typing import Any
 from .arguments import limit
 from .away import NotAsked
 from .callsite import shown
-from .node import Node, ask, ended_wait, grant, refused, wait
-from .outsiders import listeners, saw, wait_outside
-from .parking import afterwards, guarded
-from .task import Task, WAIT, Unwind, current, present
+from .counted import Counted
+from .node import Node
+from .task import Task, Unwind, current
 from .user_code import Quiet
 
 
-class Completion(Node):
+class Completion(Counted):
     """The kernel's completion: `wait` returns once `complete` was called for it.
 
     A wait may name the thread that is expected to end it; then it is an edge of the wait-for graph
     like any other. A wait that names nobody can only end as a hang.
     """
 
-    __slots__ = ("_done", "_waiters", "_by")
+    __slots__ = ("_by",)
 
     def __init__(self, name: str | None = None, lock_class: str | None = None) -> None:
         Node.__init__(self, name, lock_class)
-        self._done: float = 0              # how many waits may pass; infinite after complete_all
-        self._waiters: deque[Task] = deque()
+        self._done = 0
+        self._waiters = deque()
         self._by: dict[Task, Any] = {}     # whom each waiting task expects to end its wait
 
     def complete(self) -> None:
@@ -36,53 +35,15 @@ class Completion(Node):
         self._tell_release("complete")
         self._let_one_pass()
 
-    def _let_one_pass(self) -> None:
-        with guarded as interrupts:
-            if interrupts:
-                afterwards(self._let_one_pass)
-            elif present(self._waiters):
-                grant(self._waiters[0])
-                del self._waiters[0]
-            else:
-                self._done += 1
-
     def complete_all(self) -> None:
         """Let every wait pass, from now on."""
         self._tell_release("set")
         self._let_all_pass()
 
-    def _let_all_pass(self) -> None:
-        with guarded as interrupts:
-            if interrupts:
-                afterwards(self._let_all_pass)
-            else:
-                self.finish()
-
-    def finish(self) -> None:
-        """Do what `complete_all` does. Called with the guard held."""
-        self._done = float("inf")
-        while self._waiters:
-            grant(self._waiters[0])
-            del self._waiters[0]
-
     def reinit(self) -> None:
         """Make it as new: later waits wait again."""
         self._tell_release("clear")
         self._done = 0
-
-    def _tell_release(self, how: str) -> None:
-        task = current()
-        task.tells = how
-        if task.run is not None:
-            for hook in task.run.on_release:
-                hook(task, self, WAIT)
-        elif listeners:
-            saw(task, self)
-
-    @property
-    def passes(self) -> float:
-        """How many waits would pass at once; infinite after `complete_all`."""
-        return self._done
 
     def done(self) -> bool:
         """Say whether a wait would pass at once."""
@@ -104,35 +65,12 @@ class Completion(Node):
             limit("timeout", timeout)
         task = current()
         if task.run is None:
-            granted = wait_outside(task, self, WAIT, timeout is not None, self._wait, task,
-                                   timeout) if listeners else self._wait(task, timeout)
-            return granted or ended_wait(task)
+            return self._pass(task, timeout)
         self._by[task] = by   # an observer may hold the task here, and be asked whom it waits for
         try:
-            granted = ask(task, self, WAIT, timed=timeout is not None) and self._wait(task, timeout)
+            return self._pass(task, timeout)
         finally:
             self._by.pop(task, None)
-        if not granted:
-            return refused(task, self, WAIT)
-        try:
-            for hook in task.run.on_acquired:
-                hook(task, self, WAIT)
-        except BaseException:    # to whoever hears of it the wait did not end
-            self._let_one_pass()
-            raise
-        return True
-
-    def _wait(self, task: Task, timeout: float | None) -> bool:
-        with guarded:
-            if self._done > 0:
-                self._done -= 1
-                return True
-            self._waiters.append(task)
-            try:
-                return wait(task, self, WAIT, -1 if timeout is None else max(timeout, 0))
-            finally:
-                if task in self._waiters:
-                    self._waiters.remove(task)
 
     def expects(self, task: Task) -> Any:
         """Return by whom *task*, which waits, said that it is ended; None if it named nobody."""
@@ -154,10 +92,6 @@ class Completion(Node):
                                   exc)
         bringer = task.run.find(by) if by is not None else None
         return [bringer] if bringer is not None and not bringer.ended else []
-
-    def is_free_for(self, task: Task, mode: str) -> bool:
-        """Say whether a wait would pass at once."""
-        return self._done > 0
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} {'done' if self._done else 'not done'}>"

@@ -103,6 +103,8 @@ class Node:
 
     __slots__ = ("_name", "_class", "nth", "maker", "origin", "__weakref__")
     _has_own_init = False    # of a subclass of one of our locks
+    may_stay_held = False    # a thread may end holding it
+    in_programs = True       # a program of lock operations can say what is done to it
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
@@ -341,7 +343,7 @@ def drop(task: Task, lock: Node) -> None:
     if held and held[-1][0] is lock:
         del held[-1]
         return
-    for i in range(len(held) - 1, -1, -1):
-        if held[i][0] is lock:
-            del held[i]
+    for hold in reversed(held[:]):
+        if hold[0] is lock:
+            held.remove(hold)    # in one call: the caller need not be the thread of *task*
             return

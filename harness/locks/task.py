@@ -101,6 +101,7 @@ class Task:
     daemon: bool = False         # a thread that the interpreter would not wait for at its end
     request: Any = None          # the semaphore acquisition under way, if any
     trylock: bool = False
+    times: int = 1               # how often what it tells counts
     tells: str = ""              # how it ends waits: for one, "complete"; all, "set"; or "clear"
     nested: tuple[int, str] = NOT_NESTED      # subclass of the request under way, and why
     interrupt: BaseException | None = None    # raised once the package below is done

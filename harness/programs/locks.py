@@ -78,11 +78,11 @@ class ProgramMutex(Mutex):
         finally:
             del self._unless[task]
 
-    def _contend(self, task: Task, timeout: float) -> bool:
+    def _contend(self, task: Task, mode: str, timeout: float) -> bool:
         """Wait for it, in `acquire_unless` for the flag too; return whether *task* has it."""
         flag = self._unless.get(task)
         if flag is None:
-            return super()._contend(task, timeout)
+            return super()._contend(task, mode, timeout)
         with guarded:
             # Queued before the lock is tried: a release frees the lock first and looks for waiters
             # after, so either it sees the waiter or the waiter sees the lock free.

@@ -247,14 +247,17 @@ class Run(RunOfTask):
 
     def release_held(self, task: Task) -> None:
         """Release what *task*, the caller's, holds at its end; if it just returned, blame it."""
-        left = " and ".join(f"{lock} (taken at {place(chain)})" for lock, _, chain in task.held)
+        held = [hold for hold in task.held if self.unwinding or not hold[0].may_stay_held]
+        if not held:
+            return
+        left = " and ".join(f"{lock} (taken at {place(chain)})" for lock, _, chain in held)
         text = f"{task.name} {_BROKE}: {HeldAtEnd.__name__}: it ended holding {left}"
         with guarded:
             blamed = any(finding.text.startswith(f"{task.name} ") for finding in self.findings)
             if not blamed and not self.unwinding:
                 self.findings.append(self.finding(Verdict.VIOLATION, "observed", text,
                                                   headline=HeldAtEnd.headline))
-        for lock, mode, _ in reversed(list(task.held)):
+        for lock, mode, _ in reversed(held):
             try:
                 lock.release_hold(mode)
             except BaseException as exc:   # of an observer; the lock is held still

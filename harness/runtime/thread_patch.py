@@ -17,7 +17,7 @@ from typing import Any
 from ..locks import afresh
 from ..locks.callsite import caller_at, frames_of_threads, shown
 from ..locks.completion import Completion
-from ..locks.mutex import set_active
+from ..locks.exclusive import set_active
 from ..locks.outsiders import Member, family
 from ..locks.replaced import Replaced
 from ..locks.task import Task, Unwind, current

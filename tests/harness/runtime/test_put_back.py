@@ -14,7 +14,7 @@ from functools import partial
 import pytest
 
 from harness import Mutex, ScenarioError, explore, force, predict, replay, run, stress
-from harness.locks import afresh, exits, mutex, outsiders, replaced
+from harness.locks import afresh, exits, exclusive, outsiders, replaced
 from harness.locks.task import current, this_thread
 from harness.runtime import collector, cpus, thread_patch
 from harness.runtime.process_state import surely
@@ -49,7 +49,7 @@ def snapshot():
         "descriptors": len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0,
         "threads": threading.enumerate(),
         "ours": (current().run, this_thread.family, this_thread.maker, this_thread.in_call,
-                 mutex._active, outsiders.listeners[:], thread_patch._runs, exits._under_way,
+                 exclusive._active, outsiders.listeners[:], thread_patch._runs, exits._under_way,
                  exits._callers[:], collector._calls, collector._off, cpus._calls, cpus._claim)}
 
 

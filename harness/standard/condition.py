@@ -1,0 +1,228 @@
+"""Condition: what `threading.Condition` makes, over a lock of ours or over any other.
+
+A wait has three points: the lock is released, and whoever waits is in the queue; it is woken; it
+asks for the lock again. Between the second and the third others may have had the lock: without
+these points an `if` where a `while` is needed is never found.
+
+Each thread that waits has a node of its own for that (`Wakeup`), so that the wake-ups of two
+threads are different things. Who is in the queue is known to whoever has the lock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Hashable
+from contextlib import suppress
+from typing import Any
+
+from ..locks.counted import Counted
+from ..locks.node import Node
+from ..locks.outsiders import listeners
+from ..locks.task import Task, this_thread
+from .lock import Lock
+from .plain import allocate_lock, limit
+from .rlock import RLock
+
+
+class Condition(Node):
+    """`threading.Condition`.
+
+    Args:
+        lock: a lock; by default a new `RLock`, which is called as the condition is.
+    """
+
+    def __init__(self, lock: Any = None) -> None:
+        Node.__init__(self, None, None)
+        self._lock: Any = OwnLock(self) if lock is None else lock
+        self.acquire = self._lock.acquire
+        self.release = self._lock.release
+        for name in ("_release_save", "_acquire_restore", "_is_owned"):
+            if hasattr(self._lock, name):
+                setattr(self, name, getattr(self._lock, name))
+        self._queue: deque[Any] = deque()
+        self._wakeups: list[Wakeup] = []    # of tasks of a run
+
+    @property
+    def _waiters(self) -> deque[Any]:
+        return self._queue
+
+    def _at_fork_reinit(self) -> None:
+        self._lock._at_fork_reinit()
+        self._queue.clear()
+
+    def __enter__(self) -> Any:
+        return self._lock.__enter__()
+
+    def __exit__(self, *exc: Any) -> Any:
+        return self._lock.__exit__(*exc)
+
+    def __repr__(self) -> str:
+        return f"<Condition({self._lock}, {len(self._queue)})>"
+
+    def _release_save(self) -> Any:
+        self._lock.release()
+
+    def _acquire_restore(self, state: Any) -> None:
+        self._lock.acquire()
+
+    def _is_owned(self) -> bool:
+        if isinstance(self._lock, Lock):
+            return self._lock._lock.locked()    # nobody need see that: it is the caller's
+        if self._lock.acquire(False):
+            self._lock.release()
+            return False
+        return True
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until woken, as `threading.Condition.wait`; return False if the time was up.
+
+        Raises:
+            RuntimeError: the caller does not have the lock.
+        """
+        if not self._is_owned():
+            raise RuntimeError("cannot wait on un-acquired lock")
+        blocking = timeout is None or timeout > 0
+        limited = limit(timeout) if blocking else None
+        waiter = self._waiter()
+        self._queue.append(waiter)
+        state = self._release_save()
+        woken = False
+        try:
+            if isinstance(waiter, Wakeup):
+                woken = waiter.wait(blocking, limited)
+            else:
+                woken = waiter.acquire(blocking, -1 if limited is None else limited)
+            return woken
+        finally:
+            self._acquire_restore(state)
+            if not woken:
+                self._leave(waiter)
+
+    def _waiter(self) -> Any:
+        """Return what the calling thread waits for."""
+        task = this_thread.task
+        if task.run is None and not listeners:
+            waiter = allocate_lock()
+            waiter.acquire()
+            return waiter
+        wakeups = self._wakeups
+        for wakeup in wakeups:
+            if wakeup.task is task:
+                return wakeup
+        wakeups[:] = [wakeup for wakeup in wakeups if not wakeup.task.ended]
+        wakeups.append(Wakeup(self, task))
+        return wakeups[-1]
+
+    def _leave(self, waiter: Any) -> None:
+        """Take *waiter*, whose time was up, out of the queue; it may have been woken since."""
+        try:
+            self._queue.remove(waiter)
+        except ValueError:
+            if isinstance(waiter, Wakeup):
+                waiter.reinit()
+
+    def wait_for(self, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
+        """Wait until *predicate* is true; return what it returned last."""
+        end: float | None = None
+        result = predicate()
+        while not result:
+            if timeout is not None:
+                if end is None:
+                    end = time.monotonic() + timeout
+                elif (timeout := end - time.monotonic()) <= 0:
+                    break
+            self.wait(timeout)
+            result = predicate()
+        return result
+
+    def notify(self, n: int = 1) -> None:
+        """Wake *n* of those who wait, the first ones.
+
+        Raises:
+            RuntimeError: the caller does not have the lock.
+        """
+        if not self._is_owned():
+            raise RuntimeError("cannot notify on un-acquired lock")
+        queue = self._queue
+        while queue and n > 0:
+            waiter = queue[0]
+            try:
+                waiter.release()
+            except RuntimeError:    # as in the standard class: woken, and not taken out, before
+                pass
+            else:
+                n -= 1
+            with suppress(ValueError):
+                queue.remove(waiter)
+
+    def notify_all(self) -> None:
+        """Wake all who wait."""
+        self.notify(len(self._queue))
+
+    notifyAll = notify_all
+
+
+class Wakeup(Counted):
+    """What one thread, *task*, waits for in one condition."""
+
+    __slots__ = ("condition", "task")
+    in_programs = False    # who is woken depends on who waits
+
+    def __init__(self, condition: Condition, task: Task) -> None:
+        Node.__init__(self, None, None)
+        self._done = 0
+        self._waiters = deque()
+        self.condition, self.task = condition, task
+
+    @property
+    def name(self) -> str:
+        """What the condition is called."""
+        return self.condition.name
+
+    @property
+    def lock_class(self) -> str:
+        """That of the condition."""
+        return self.condition.lock_class
+
+    def identity(self) -> Hashable:
+        """Return what is equal for the same thread at the same condition."""
+        return self.condition.identity(), getattr(self.task, "key", self.task.name)
+
+    def wait(self, blocking: bool, timeout: float | None) -> bool:
+        """Wait until `release`."""
+        return self._pass(self.task, timeout, blocking)
+
+    def release(self) -> None:
+        """Wake the thread."""
+        self._tell_release("complete")
+        self._let_one_pass()
+
+    def reinit(self) -> None:
+        """Forget that it was woken when its time was up."""
+        self._tell_release("clear")
+        self._done = 0
+
+
+class OwnLock(RLock):
+    """The lock of a condition that was given none; it is called as the condition is."""
+
+    __slots__ = ("_condition",)
+
+    def __init__(self, condition: Condition) -> None:
+        super().__init__()
+        self._condition = condition
+
+    @property
+    def name(self) -> str:
+        """What the condition is called."""
+        return self._condition.name
+
+    @property
+    def lock_class(self) -> str:
+        """That of the condition."""
+        return self._condition.lock_class
+
+    def identity(self) -> Hashable:
+        """Return what is equal for the lock of the same condition."""
+        return self._condition.identity(), "its lock"

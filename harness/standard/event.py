@@ -1,0 +1,70 @@
+"""Event: a flag that threads wait for."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from ..locks.counted import Counted
+from ..locks.node import Node
+from ..locks.task import current
+from .condition import Condition
+from .lock import Lock
+from .plain import limit
+
+
+class Event(Counted):
+    """`threading.Event`."""
+
+    __slots__ = ("_under",)
+
+    def __init__(self) -> None:
+        Node.__init__(self, None, None)
+        self._done = 0
+        self._waiters = deque()
+        self._under: Condition | None = None
+
+    @property
+    def _flag(self) -> bool:
+        return self._done > 0
+
+    @property
+    def _cond(self) -> Condition:
+        """The condition of the standard class, for whoever looks into it: it is told of `set`."""
+        if self._under is None:
+            self._under = Condition(Lock())
+        return self._under
+
+    def is_set(self) -> bool:
+        """Say whether it is set."""
+        self._tell_look()
+        return self._done > 0
+
+    isSet = is_set
+
+    def set(self) -> None:
+        """Set it: who waits goes on."""
+        self._tell_release("set")
+        self._let_all_pass()
+        if self._under is not None:
+            with self._under:
+                self._under.notify_all()
+
+    def clear(self) -> None:
+        """Clear it: later waits wait."""
+        self._tell_release("clear")
+        self._done = 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is set; return False if the time was up."""
+        return self._pass(current(), limit(timeout))
+
+    def _at_fork_reinit(self) -> None:
+        self._waiters.clear()
+        if self._under is not None:
+            self._under._at_fork_reinit()
+
+    def __repr__(self) -> str:
+        kind: Any = type(self)
+        state = "set" if self._done else "unset"
+        return f"<{kind.__module__}.{kind.__qualname__} at {id(self):#x}: {state}>"
