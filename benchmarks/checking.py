@@ -26,7 +26,7 @@ from harness.exploration.dpor import Reduced
 from harness.exploration.strategies import DepthFirst
 
 from . import (garbage, killing, laboratory, limits, mutating, oracle, permits, side_by_side,
-               stopping)
+               stopping, words)
 from .measure import scaled
 from .worlds import dining, on_threads
 
@@ -252,6 +252,11 @@ def _prediction(amount: Amount) -> tuple[str, list[str]]:
     return f"pairs of nested sections, samples: {', '.join(said)}", differs
 
 
+def _words(amount: Amount) -> tuple[str, list[str]]:
+    """Compare what the end of random programs is called."""
+    return words.compared(amount.cases(words.PROGRAMS, 5), amount.seed)
+
+
 def _permits(amount: Amount) -> tuple[str, list[str]]:
     return permits.compared(amount.cases(permits.WORLDS, 3), amount.seed)
 
@@ -402,6 +407,7 @@ def _side_by_side(amount: Amount) -> tuple[str, list[str]]:
 CHECKS: dict[str, tuple[str, Callable[[Amount], tuple[str, list[str]]]]] = {
     "programs": ("random programs", _programs),
     "scenarios": ("random Python scenarios", _scenarios),
+    "oracle": ("what engine, threads and prediction call an end", _words),
     "permits": ("prediction of random worlds with permits", _permits),
     "starts": ("what is shared before first operations", _starts),
     "limits": ("random scenarios whose limits run out again", _limits),

@@ -91,15 +91,15 @@ def _latency(n: int, workers: Workers) -> tuple[float, float]:
                 raise
         return stamping
 
-    def find_cycle(task: Any) -> Any:
-        cycle = waitgraph.find_cycle(task)
-        if cycle:
+    def deadlock_from(task: Any) -> Any:
+        deadlock = waitgraph.deadlock_from(task)
+        if deadlock:
             known.append(time.perf_counter_ns())
-        return cycle
+        return deadlock
 
     made = ring(n)
     made.roles = {name: stamped(name, role) for name, role in made.roles.items()}
-    with _replaced(free_run, "find_cycle", find_cycle):
+    with _replaced(free_run, "deadlock_from", deadlock_from):
         outcome = FreeRun(made, [Meetings(made.meet, range(n)), closer]).play(workers)
     assert outcome.verdict is Verdict.DEADLOCK and len(known) == 1, outcome
     return (known[0] - closer.at) / 1000, (let_go[closer.role] - closer.at) / 1000

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks import (checking, garbage, killing, laboratory, limits, mutating, oracle, permits,
-                        side_by_side, stopping)
+                        side_by_side, stopping, words)
 from benchmarks.worlds import dining, recovery
 from harness import ScenarioError, Verdict, explore
 from harness.exploration.dpor import Reduced
@@ -213,6 +213,23 @@ def finds(verdict):
 
 
 # check -> how much of it, from which seed, what is made wrong, and what it must say of that
+def says_of_waits(name):
+    """One of the three says of every program what none of the first five comes to."""
+    def control(patch):
+        patch.setattr(oracle.module("random_waits"), name,
+                      says(Verdict.VIOLATION, coverage={"complete": True}))
+    return control
+
+
+def many_of_waits(word):
+    """All programs come to the same."""
+    def control(patch):
+        patch.setattr(oracle.module("random_waits"), "answers", lambda number: SimpleNamespace(
+            engine=word, explored=word, differs=""))
+        patch.setattr(words, "PROGRAMS", 1)
+    return control
+
+
 CONTROLS = {
     "programs": [(LITTLE, 8, blind_engine, ["the engine says"]),
                  (LITTLE, 8, engine_that_sees_a_part, ["the engine says"]),
@@ -234,6 +251,10 @@ CONTROLS = {
                                            fails=True, branches=False, **NO_DIFFERENCE),
                    ["too few fail, or too few branch"]),
                   (LITTLE, 26, reduced_to_one, ["the reduced search misses"])],
+    "oracle": [(LITTLE, 1, says_of_waits(name), ["'violation'"])
+               for name in ("search", "explore", "predict")]
+              + [(FULL, 1, many_of_waits(word), ["too few are deadlocks, or too few hangs"])
+                 for word in ("deadlock", "hang")],
     "permits": [(LITTLE, 41, predicts_of_permits(Verdict.CLEAN), ["but predicted clean"]),
                 (LITTLE, 41, cases_alike(permits, "permit_worlds", "WORLDS", stuck=False,
                                          branches=True, wrong="", statuses=[], predicted="clean"),

@@ -40,7 +40,7 @@ def test_files_and_functions_of_the_walk_exist():
     assert len(files) >= 8
     names = {"_driver_attach", "driver_probe_device", "igb_probe", "pci_enable_sriov",
              "pci_iov_add_virtfn", "pci_device_add", "do_recovery", "broadcast_error_message",
-             "pci_walk_bus", "report_error_detected", "find_cycle", "blockers"}
+             "pci_walk_bus", "report_error_detected", "deadlock_from", "blockers"}
     assert names <= set(re.findall(r"`(\w+)`", walk))
     others = [ROOT / "pcimodel/pci_driver.py", *(ROOT / "harness").rglob("*.py")]
     source = "\n".join([*files.values(), *(path.read_text(encoding="utf-8") for path in others)])

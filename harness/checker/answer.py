@@ -48,11 +48,13 @@ class Stuck:
     Attributes:
         waits: those threads.
         circle: threads of them that wait for each other, in order; () if it is no deadlock.
+        members: these and those that can go on no more than they.
         schedule: a shortest way there.
     """
 
     waits: tuple[Waiting, ...]
     circle: tuple[str, ...]
+    members: tuple[str, ...]
     schedule: tuple[Step, ...]
 
     @property

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from itertools import islice
+from itertools import chain, islice
 
 from .answer import Answer, Misuse, Step, Stuck
 from .program import Program
 from .steps import Machine
+from ..locks.waitgraph import NOBODY
 from .stuck import Look
 
 CHUNK = 4096    # how many states are gone through between two looks at the clock
@@ -115,7 +116,7 @@ class _Search:
                     rules = table[state >> shift & mask]
                     if not rules or any(state & rule[0] == rule[1] for rule in rules):
                         return False
-        return bool(self.look.circle(self.look.stuck(state)))
+        return self.look.deadlock(state, self.look.stuck(state)) is not None
 
     def answer(self) -> Answer:
         """Search, and say what was found."""
@@ -138,10 +139,10 @@ class _Search:
         stuck = self.look.stuck(state)
         if not stuck:
             return None
-        names = self.machine.names
+        names, found = self.machine.names, self.look.deadlock(state, stuck) or NOBODY
         return Stuck(tuple(self.look.waiting(state, thread, stuck[thread]) for thread in stuck),
-                     tuple(names[thread] for thread in self.look.circle(stuck)),
-                     self._schedule(state))
+                     tuple(names[thread] for thread in found.cycle),
+                     tuple(names[thread] for thread in chain(*found)), self._schedule(state))
 
     def _misuse(self, state: int) -> Misuse:
         schedule = self._schedule(state)

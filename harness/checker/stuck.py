@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
 
 from ..locks.task import EXCLUSIVE, SHARED
 from ..locks.operations import RECORDED, names
 from ..locks.rwsem_policy import blocked_by
+from ..locks.waitgraph import AnyOf, Deadlock, deadlock, flat, may_end
 from .answer import Waiting
 from .program import Op
 from .steps import Machine
 
 _SYNC = frozenset(["sync"])
-_Enough = Callable[[Iterable[object]], bool]    # any or all
 _ENDS = {wait: names(counterpart=wait) for wait in names(of="flag", does="await")}
 
 
@@ -24,26 +24,28 @@ class Look:
         self.machine = machine
         self.threads = range(len(machine.names))
 
-    def stuck(self, state: int) -> dict[int, list[int]]:
+    def stuck(self, state: int) -> dict[int, list[Any]]:
         """Return the threads that can never go on, each with those it waits for.
 
-        Of those that wait, take away, until nothing changes, who may yet be let go: who waits for
-        any of several and one of them may act; who waits for all of several, none of which is stuck
-        or has ended with the lock; who may yet be cancelled.
+        Of those that wait, take away, until nothing changes, who may yet be let go.
         """
         waits = {thread: self._blockers(state, thread, op)
                  for thread, op in self._stopped(state).items() if op.op not in RECORDED}
         nobody_moves = all(thread in waits or self.machine.ended(state, thread)
                            for thread in self.threads)
         standing = len(waits)
-        while freed := [thread for thread, (blockers, enough) in waits.items()
-                        if self._may_go_on(state, thread, blockers, enough, waits)]:
+        while freed := [thread for thread, wait in waits.items() if may_end(
+                wait, lambda other: other not in waits and not self.machine.ended(state, other))]:
             for thread in freed:
                 del waits[thread]
         if nobody_moves and len(waits) < standing:
             raise AssertionError("nobody has a step, yet somebody is said to be able to go on: the "
                                  "rules and the account of who blocks whom disagree")
-        return {thread: blockers for thread, (blockers, _) in waits.items()}
+        return waits
+
+    def deadlock(self, state: int, stuck: dict[int, list[Any]]) -> Deadlock | None:
+        """Return the threads of *stuck* that wait for each other; None if there are none."""
+        return deadlock(stuck, partial(self.machine.ended, state))
 
     def _stopped(self, state: int) -> dict[int, Op]:
         """Return the threads that cannot go on now, each with the operation it stands at."""
@@ -52,31 +54,17 @@ class Look:
                 for thread in self.threads
                 if not machine.ended(state, thread) and machine.step(state, thread) is None}
 
-    def _may_go_on(self, state: int, thread: int, blockers: list[int], enough: _Enough,
-                   stuck: Mapping[int, object]) -> bool:
-        ended = self.machine.ended
-        if enough(other not in stuck and not ended(state, other) for other in blockers):
-            return True
-        begun = self.machine.begun.get(thread)
-        return begun is not None and not begun.of(state) and any(
-            other not in stuck
-            for other in self._others(state, _SYNC, self.machine.names[thread], thread))
-
-    def circle(self, stuck: dict[int, list[int]]) -> list[int]:
-        """Return a shortest circle of threads that wait for each other; [] if there is none."""
-        circles = [_way_back(stuck, thread) for thread in stuck]
-        return min(filter(None, circles), key=len, default=[])
-
     def off_path(self, state: int) -> bool:
         """Return whether a thread stands at a recorded trylock that would fail."""
         return any(op.op in RECORDED for op in self._stopped(state).values())
 
-    def waiting(self, state: int, thread: int, blockers: list[int]) -> Waiting:
+    def waiting(self, state: int, thread: int, wait: list[Any]) -> Waiting:
         """Return what there is to say of one that waits."""
         names, index = self.machine.names, self.machine.place(state, thread).op
         op = self.machine.ops[thread][index]
         return Waiting(names[thread], index, op.target, op.operation.mode,
-                       tuple(names[blocker] for blocker in blockers), self._holds(state, thread))
+                       tuple(names[blocker] for blocker in dict.fromkeys(flat(wait))),
+                       self._holds(state, thread))
 
     def _holds(self, state: int, thread: int) -> tuple[tuple[str, str], ...]:
         """Return what *thread* holds, by the order in which the program names it."""
@@ -94,28 +82,35 @@ class Look:
         fields = self.machine.holds.get(lock, {})
         return sorted(thread for thread, bits in fields.items() if bits.of(state))
 
-    def _blockers(self, state: int, thread: int, op: Op) -> tuple[list[int], _Enough]:
-        """Return whom *thread* waits for at *op*, and whether any of them is enough."""
+    def _blockers(self, state: int, thread: int, op: Op) -> list[Any]:
+        """Return whom *thread* waits for at *op*: see `AnyOf`."""
+        wait, begun = self._enders(state, thread, op), self.machine.begun.get(thread)
+        if begun is None or begun.of(state):
+            return wait
+        cancellers = self._who_comes_to(state, _SYNC, self.machine.names[thread], thread)
+        either = wait if isinstance(wait, AnyOf) or len(wait) == 1 else [wait]
+        return AnyOf([*either, *cancellers]) if cancellers else wait
+
+    def _enders(self, state: int, thread: int, op: Op) -> list[Any]:
+        """Return who can end the wait of *thread* at *op*, but for those who may cancel it."""
         of = op.operation.of
         if of == "mutex":
             owner = self.machine.owner[op.target].of(state) - 1
             if op.flag is None:
-                return [owner], all
+                return [owner]
             setters = self._others(state, _ENDS["wait"], op.flag, thread)
-            return list(dict.fromkeys([owner, *setters])), any
+            return AnyOf(dict.fromkeys([owner, *setters]))
         if of == "rwsem":
             blockers = blocked_by(
                 self.machine.program.policy_of(op.target), self._owner(state, op.target),
                 self._holders(state, op.target), self._queue(state, op.target, thread), thread,
                 op.operation.mode)
-            return list(dict.fromkeys(blockers)), all
+            return list(dict.fromkeys(blockers))
         if of == "flag":
-            others = self._others(state, _ENDS[op.op], op.target, thread)
-            itself = self._comes_to(state, _ENDS[op.op], op.target, thread)
-            return others or [thread] * itself, any
+            return AnyOf(self._who_comes_to(state, _ENDS[op.op], op.target, thread))
         if of == "thread":
-            return [self.machine.names.index(op.target)], all
-        return self._holders(state, op.target), all
+            return [self.machine.names.index(op.target)]
+        return self._holders(state, op.target)
 
     def _queue(self, state: int, lock: str, thread: int) -> list[tuple[int, str]]:
         """Return who is in the queue of *lock*: those before *thread*, itself, those behind."""
@@ -131,21 +126,13 @@ class Look:
         return [other for other in self.threads
                 if other != thread and self._comes_to(state, operations, target, other)]
 
+    def _who_comes_to(self, state: int, operations: frozenset[str], target: str,
+                      thread: int) -> list[int]:
+        """Return the other threads that may; if there are none *thread*, which waits, if it may."""
+        others = self._others(state, operations, target, thread)
+        return others or [thread] * self._comes_to(state, operations, target, thread)
+
     def _comes_to(self, state: int, operations: frozenset[str], target: str, thread: int) -> bool:
         """Return whether *thread* may yet come to one of *operations* on *target*."""
         ops = self.machine.ops[thread][self.machine.place(state, thread).op:]
         return any(op.op in operations and op.target == target for op in ops)
-
-
-def _way_back(waits: Mapping[int, list[int]], start: int) -> list[int]:
-    """Return a shortest way from *start*, from one that waits to one it waits for, back to it."""
-    paths, seen = deque([[start]]), {start}
-    while paths:
-        path = paths.popleft()
-        for blocker in waits.get(path[-1], ()):
-            if blocker == start:
-                return path
-            if blocker not in seen:
-                seen.add(blocker)
-                paths.append([*path, blocker])
-    return []

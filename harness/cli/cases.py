@@ -32,7 +32,8 @@ HARMLESS = (GUARDED, ONE_ROLE, NEEDS_WRITER)   # findings that cannot hang with 
 # What became of one version of a case, as the JSON output has it: its "name", with the version if
 # it is of a program; what was "expected" and what was "got"; whether that is "ok"; "why" it is, or
 # what differs; and what is known of its kind alone. A program is expected to come to ``deadlock``
-# (``hang`` is as good) or ``ok``, a case of a validator to ``splat`` or ``clean``.
+# (``hang`` is as good, but engine, threads and prediction must use one word) or ``ok``, a case of a
+# validator to ``splat`` or ``clean``.
 Row = dict[str, Any]
 
 
@@ -54,18 +55,17 @@ def judge_version(case: ProgramCase, version: Version, timeout: float = TIMEOUT)
     explored = explore(scenario, engine=False, max_schedules=MOST_SCHEDULES, seconds=MOST_SECONDS,
                        timeout=timeout)
     got = "ok" if answer.verdict == "clean" else answer.verdict
-    hangs = got in HANGS
     opinions = {_opinion(predicted)}
     if explored.verdict is not Verdict.INCONCLUSIVE:   # else it met its bound, and says so
         opinions.add(_opinion(explored))
-    words = {"hangs" if hangs else "violates" if got == "violation" else "ok"}
+    words = {got}
     if answer.misuse:    # which may be what was found first
-        words.add("violates")
+        words.add("violation")
     contradicted = not opinions <= {*words, "unclear"}
     as_expected = got == "ok"
     if version.expected == "deadlock":
         # A lock that is kept for good is one that somebody may wait for.
-        as_expected = hangs or got == "violation" \
+        as_expected = got in HANGS or got == "violation" \
             and search(version.program, keep=True).verdict in HANGS
     statuses = [prediction.status for prediction in predicted.predictions]
     schedules, all_schedules = (explored.coverage[key] for key in ("schedules", "complete"))
@@ -84,11 +84,9 @@ def judge_version(case: ProgramCase, version: Version, timeout: float = TIMEOUT)
 
 
 def _opinion(result: Result) -> str:
-    """Return what real threads say: ``hangs``, ``violates``, ``ok`` or ``unclear``."""
-    if str(result.verdict) in HANGS:
-        return "hangs"
-    if result.verdict is Verdict.VIOLATION:
-        return "violates"
+    """Return what real threads say: the verdict on what fails, ``ok`` or ``unclear``."""
+    if result.verdict in (Verdict.DEADLOCK, Verdict.HANG, Verdict.VIOLATION):
+        return str(result.verdict)
     harmless = all(prediction.status in HARMLESS for prediction in result.predictions)
     return "ok" if harmless and result.verdict in (Verdict.CLEAN, Verdict.PREDICTED) else "unclear"
 

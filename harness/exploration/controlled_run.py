@@ -20,7 +20,7 @@ from typing import Any
 from ..locks.mutex import Mutex
 from ..locks.parking import guarded
 from ..locks.task import WAIT, Expired, Task, Unwind, current
-from ..locks.waitgraph import any_cycle
+from ..locks.waitgraph import deadlock_among
 from ..runtime import thread_patch
 from ..runtime.recorder import all_stacks
 from ..runtime.run import unwind
@@ -290,7 +290,7 @@ class ControlledRun(ScheduledRun):
                 for task in blocked:
                     task.waits_on = None if task.kind else task.lock
                 before, others = others, \
-                    not any_cycle(blocked) and self.others_may_act(blocked)
+                    not deadlock_among(blocked) and self.others_may_act(blocked)
                 if not others and not before:
                     self._judge(blocked, goes_round)
                     return True
@@ -313,12 +313,12 @@ class ControlledRun(ScheduledRun):
         for task in blocked:
             if not task.kind:
                 self.note_wait(task)
-        cycle: Any = any_cycle(blocked)
-        if not cycle and self.is_left_waiting():
+        deadlock = deadlock_among(blocked)
+        if not deadlock and self.is_left_waiting():
             self._let_all_go()
-        elif cycle:
-            self.deadlocked = tuple([task for task in cycle if task.run is self])
-            self.stop(self.deadlock(cycle, "observed"))
+        elif deadlock:
+            self.deadlocked = tuple([task for task in deadlock.cycle if task.run is self])
+            self.stop(self.deadlock(deadlock, "observed"))
         else:
             self.round, self.left = goes_round, goes_round and self.has_left_daemons()
             self.stop(self.finding(*judged(self, blocked, goes_round),

@@ -24,6 +24,7 @@ from .calls import capture
 from .callsite import caller_at, frames_of_threads, function_name, is_installed, is_verb
 from .errors import LockTaken
 from .task import Task, this_thread
+from .waitgraph import flat
 
 SHOWN = 4      # locks that are named of one thread
 MOST = 1000    # pairs of a thread and a lock that are kept of one run
@@ -158,13 +159,13 @@ class Outsiders:
             lock = task.waits_on
             if lock is None or task.timed or lock.is_free_for(task, task.mode):
                 return True
-            return any(map(is_able, lock.blockers(task, task.mode)))
+            return any(map(is_able, flat(lock.blockers(task, task.mode))))
 
         found = [f"{member.name} (started at {member.at})" for member in self._members
                  if member.is_alive and (member.task is None or is_able(member.task))]
         others = [task for task, _ in list(self.uses)]
         others += [blocker for task in waiting if task.waits_on is not None
-                   for blocker in task.waits_on.blockers(task, task.mode)]
+                   for blocker in flat(task.waits_on.blockers(task, task.mode))]
         return found + [task.name for task in others if is_able(task)]
 
     def who_used(self, lock: Any) -> str:

@@ -19,6 +19,7 @@ from .callsite import caller_at, frames_of_threads, pass_signal, raised, user_tr
 from .errors import LockTaken, ScenarioError
 from .parking import recover
 from .task import WAIT, Task, become
+from .waitgraph import flat
 
 
 def call(what: str, function: Callable[..., Any], *args: Any, **more: Any) -> Any:
@@ -111,7 +112,7 @@ class _AtRest(_Refusing):
         if task.timed or any(
                 blocker.run is None and (owner in alive if isinstance(owner, int) else
                                          blocker.thread is None or blocker.thread.is_alive())
-                for blocker in lock.blockers(task, task.mode)):
+                for blocker in flat(lock.blockers(task, task.mode))):
             return True
         self.refused = LockTaken(f"waits for {lock} at {caller_at(sys._getframe(1))}, which "
                                  f"nobody lets it have any more: every role has ended")

@@ -85,8 +85,9 @@ class EngineFirst(Worlds):
         way = partial(_witness, None if own else program, nearest.schedule)
         _, run, outcome = play(self, self.where, way)
         self.schedules += 1
-        stuck = {task.key for task in run.deadlocked or run.stuck}
-        if not stuck or stuck != set(nearest.circle or [wait.thread for wait in nearest.waits]):
+        cycle, stuck = ({task.key for task in tasks} for tasks in (run.deadlocked, run.stuck))
+        if not (cycle <= set(nearest.members) if cycle else
+                stuck and stuck == {wait.thread for wait in nearest.waits}):
             self.coverage["engine"] += ", which real threads did not confirm"
             self.look_apart(run, outcome, way)
             return False

@@ -38,6 +38,7 @@ class Interpreter:
     Args:
         syncs, joins: how many operations wait for its end; the first cancel it if it has not begun.
         syncers: who has such a ``sync`` before them still.
+        escapable: somebody may be cancelled waiting for its end.
         ends: False for the task of a validator's case: what it holds last it may hold for ever.
 
     Attributes:
@@ -48,11 +49,11 @@ class Interpreter:
 
     def __init__(self, name: str, operations: Sequence[object], syncs: int = 0, joins: int = 0,
                  syncers: Completers = nobody, cancellers: Cancellers = nobody,
-                 ends: bool = True) -> None:
+                 ends: bool = True, escapable: bool = False) -> None:
         self.name, self._operations, self._ends = name, operations, ends
         self.at = 0
         # Who looks whether it has begun may cancel it: that changes what the others come to.
-        shares = ESCAPING if syncs else None
+        shares = ESCAPING if syncs or escapable else None
         self.begun = ProgramCompletion(f"begin of {name}", self.tasks, shares, cancellers)
         self.ended = ProgramCompletion(name, self.tasks, shares, cancellers)
         self._cancel = ProgramCompletion(f"cancel of {name}", syncers, shares, cancellers)

@@ -13,7 +13,7 @@ from ..locks.node import ask, grant, wait
 from ..locks.parking import guarded
 from ..locks.task import EXCLUSIVE, Task, WAIT, current
 from ..locks.rwsem import RWSemaphore
-from ..locks.waitgraph import OneOf
+from ..locks.waitgraph import AnyOf
 
 # Given a task that waits, who in its run could end that.
 Completers = Callable[[Task], list[Task]]
@@ -30,13 +30,9 @@ def nobody(task: Task) -> list[Task]:
 
 
 def any_of(candidates: Iterable[Task], waiter: Task) -> list[Task]:
-    """Return who blocks a wait that any one of *candidates* could end.
-
-    Several are one task here, which stands for them: see `OneOf`.
-    """
-    tasks = list(dict.fromkeys(candidates))
-    tasks = [task for task in tasks if task is not waiter] or tasks    # it alone: for itself
-    return tasks if len(tasks) < 2 else [OneOf(tasks, waiter.run)]
+    """Return who blocks a wait that any one of *candidates* could end."""
+    tasks = dict.fromkeys(candidates)
+    return AnyOf([task for task in tasks if task is not waiter] or tasks)    # it alone: for itself
 
 
 class ProgramMutex(Mutex):

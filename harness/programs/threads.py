@@ -158,7 +158,8 @@ class World:
                        for name in dict.fromkeys(op.flag for op in ops if op.flag is not None)}
         self.threads = {
             name: Interpreter(name, ops, self._counts["sync", name], self._counts["join", name],
-                              functools.partial(self._before, "sync", name), self._cancellers)
+                              functools.partial(self._before, "sync", name), self._cancellers,
+                              escapable=self._cancelled_at(name))
             for name, ops in program.threads.items()}
 
     def _lock(self, name: str, kind: str) -> Node:

@@ -30,7 +30,7 @@ from ..locks.errors import RecursiveAcquire
 from ..locks.mutex import Mutex
 from ..locks.parking import guarded, recover, unpark
 from ..locks.task import Maker, Task, Unwind, WAIT, become, current, this_thread
-from ..locks.waitgraph import find_cycle
+from ..locks.waitgraph import deadlock_from
 from ..methods.tally import Tally
 from ..report.diagram import proof
 from ..report.result import Result
@@ -195,11 +195,12 @@ class WatchedRun(Run):
             return True
         if not again:
             self.tell(self.on_contended, task, task.waits_on, task.mode)
-        cycle = None if task.timed else find_cycle(task)
-        if cycle is None:
+        deadlock = deadlock_from(task)
+        if deadlock is None:
             return True
-        self.stop(self.deadlock(cycle, "observed"))
-        for member in cycle:   # each by an exception of its own; nobody else is let go
+        self.stop(self.deadlock(deadlock, "observed"))
+        # Each by an exception of its own; nobody else is let go.
+        for member in (*deadlock.cycle, *deadlock.others):
             if member.run is self:
                 self._unwound.append(member)
                 member.interrupt = Unwind()

@@ -27,7 +27,7 @@ THREAD_RUN = threading.Thread.run.__code__
 
 def blocked_by(state: RoleState, roles: Mapping[str, RoleState]) -> str:
     """Say who blocks the request of *state*, by holding the lock or by waiting for it."""
-    phrases = []
+    phrases: dict[str, list[str]] = {}    # what they do -> who
     for name in state.waits_for:
         other = roles.get(name)
         modes = [hold.mode for hold in other.holds if hold.lock == state.wants] if other else []
@@ -37,8 +37,11 @@ def blocked_by(state: RoleState, roles: Mapping[str, RoleState]) -> str:
             how = "holds it for read"
         else:
             how = "holds it" if modes or other is None else "is queued for it before"
-        phrases.append(f"{'it itself' if name == state.role else name} {how}")
-    return ", ".join(phrases)
+        who = "it itself" if name == state.role else name
+        one_of = phrases.setdefault(how if state.any_is_enough else f"{who} {how}", [])
+        one_of.append(who)
+    return " or ".join(f"{' or '.join(who)} {how}" for how, who in phrases.items()) \
+        if state.any_is_enough else ", ".join(phrases)
 
 
 def by_name(states: Iterable[RoleState]) -> dict[str, RoleState]:
@@ -49,7 +52,7 @@ def by_name(states: Iterable[RoleState]) -> dict[str, RoleState]:
 def proof(finding: Finding) -> list[str]:
     """Return who holds and who wants what, where."""
     lines, roles = [], by_name(finding.roles)
-    for state in finding.cycle or finding.roles:
+    for state in (*finding.cycle, *finding.others, *finding.behind) or finding.roles:
         at = f" at {state.at}" if state.at else ""
         if state.state.startswith("waits"):
             wants = f"{state.role} {state.state} for {state.wants} ({state.mode}){at}"
@@ -90,7 +93,8 @@ def diagram(outcome: Outcome, names: Names | None = None, titles: Mapping[str, s
     """
     finding = outcome.gravest
     assert finding is not None
-    states = finding.cycle or [state for state in finding.roles if state.state.startswith("waits")]
+    states = (*finding.cycle, *finding.others) or [
+        state for state in finding.roles if state.state.startswith("waits")]
     shown = by_name(states)
     events = outcome.events[:finding.events]
     numbered = list(enumerate(events))

@@ -16,7 +16,7 @@ from typing import Any
 from ..locks.one_line import one_line
 from ..runtime.recorder import function, verb
 from ..runtime.verdict import Finding, Outcome, Verdict, counted
-from .diagram import WIDTH, diagram, full_trace, proof
+from .diagram import WIDTH, blocked_by, by_name, diagram, full_trace, proof
 
 WAITING = (Verdict.DEADLOCK, Verdict.HANG, Verdict.INCONCLUSIVE)   # who waits for whom is the story
 AT_ONCE = {Verdict.DEADLOCK: "found at the moment of blocking, not by a timeout",
@@ -73,6 +73,15 @@ class Result:
         return [state.as_dict() for state in self.finding.cycle] if self.finding else []
 
     @property
+    def members(self) -> list[dict[str, Any]]:
+        """All threads of the deadlock, none of which can ever go on: role, wants, why."""
+        if self.finding is None:
+            return []
+        roles = by_name(self.finding.roles)
+        return [{"role": state.role, "wants": state.wants, "why": blocked_by(state, roles)}
+                for state in (*self.finding.cycle, *self.finding.others, *self.finding.behind)]
+
+    @property
     def trace(self) -> list[dict[str, Any]]:
         """The events of the reported run up to the finding, as dictionaries."""
         events = self.outcome.events[:self.finding.events if self.finding else None]
@@ -92,8 +101,9 @@ class Result:
         """Return the JSON object of the command line."""
         kernel = {"lockdep": self.lockdep} if self.lockdep else {}
         return {"scenario": self.scenario, "verdict": str(self.verdict), "how": self.how,
-                "coverage": self.coverage, "cycle": self.cycle, "findings": self.findings, **kernel,
-                "trace": self.trace, "replay": self.replay, "seconds": round(self.seconds, 6)}
+                "coverage": self.coverage, "cycle": self.cycle, "members": self.members,
+                "findings": self.findings, **kernel, "trace": self.trace,
+                "replay": self.replay, "seconds": round(self.seconds, 6)}
 
     def __str__(self) -> str:
         return render(self)

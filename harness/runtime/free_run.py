@@ -19,7 +19,7 @@ from typing import Any
 from ..locks.callsite import caller_at
 from ..locks.parking import guarded, pause, unpark
 from ..locks.task import Task, Unwind
-from ..locks.waitgraph import any_cycle, blockers, find_cycle
+from ..locks.waitgraph import deadlock_among, deadlock_from
 from .endless import LOOKED_AT, Endless, goes_on
 from .limits import Limits
 from .observer import Observer, overridden, spares_all
@@ -142,13 +142,13 @@ class FreeRun(PlayedRun):
         stacks = all_stacks(self.tasks)
         with guarded:
             if not self.unwinding and self.unfinished and moves in (-1, self.moves):
-                cycle = any_cycle([task for task in self.tasks if blockers(task)])
+                deadlock = deadlock_among(self.tasks)
                 waiting, may_act = self._waiting_for_ever(), self.who_may_act()
                 if waiting and not may_act and verdict is Verdict.INCONCLUSIVE:
                     # Time would change nothing.
                     verdict, text = Verdict.HANG, for_ever(len(waiting))
-                self.stop(self.deadlock(cycle, "timed out", stacks) if cycle else self.finding(
-                    verdict, "timed out", f"{text}{may_act}", stacks))
+                self.stop(self.deadlock(deadlock, "timed out", stacks) if deadlock
+                          else self.finding(verdict, "timed out", f"{text}{may_act}", stacks))
 
     # -- in the roles' threads -------------------------------------------------------------
 
@@ -196,9 +196,9 @@ class FreeRun(PlayedRun):
             if self.unwinding:
                 return False
         if self.detect == "block":    # one in a timed wait blocks itself for a while only
-            cycle = find_cycle(task)
-            if cycle:
-                self.stop(self.deadlock(cycle, "observed"))
+            deadlock = deadlock_from(task)
+            if deadlock:
+                self.stop(self.deadlock(deadlock, "observed"))
                 return False
         return True
 
@@ -214,13 +214,13 @@ class FreeRun(PlayedRun):
         waiting = self._waiting_for_ever()
         if waiting is None or self.detect == "timeout":
             return
-        cycle = any_cycle(waiting)
-        if not cycle and self.others_may_act(waiting):
+        deadlock = deadlock_among(waiting)
+        if not deadlock and self.others_may_act(waiting):
             return   # what is outside the run may still let us go on: the timeout judges
-        if not cycle and self.is_left_waiting():
+        if not deadlock and self.is_left_waiting():
             self._let_all_go()
             return
-        self.stop(self.deadlock(cycle, "observed") if cycle
+        self.stop(self.deadlock(deadlock, "observed") if deadlock
                   else self.finding(Verdict.HANG, "observed", for_ever(len(waiting)),
                                     all_stacks(self.tasks)))
 

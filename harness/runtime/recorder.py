@@ -21,7 +21,7 @@ from ..locks.calls import BASE, Chain, capture
 from ..locks.callsite import (function_name, is_named, is_verb, place_of, short_path, split)
 from ..locks.one_line import one_line
 from ..locks.task import EXCLUSIVE, Task, WAIT
-from ..locks.waitgraph import blockers
+from ..locks.waitgraph import AnyOf, blockers, flat
 from .observer import Observer
 
 _getframe = sys._getframe
@@ -175,6 +175,7 @@ class RoleState:
     chain: Chain = ()    # the calls that led to where it is, if it waits or is held
     holds: tuple[Hold, ...] = ()
     waits_for: tuple[str, ...] = ()    # the roles that must act first
+    any_is_enough: bool = False        # any one of them
 
     @property
     def at(self) -> str:
@@ -224,9 +225,11 @@ def freeze(task: Task) -> RoleState:
         return RoleState(task.name, "held at the meeting", chain=task.chain, holds=holds)
     if task.waits_on is None:
         return RoleState(task.name, "runs", holds=holds)
+    wait = blockers(task)
     return RoleState(task.name, "waits with a time limit" if task.timed else "waits",
                      str(task.waits_on), task.mode, task.chain, holds,
-                     tuple(dict.fromkeys([blocker.name for blocker in blockers(task)])))
+                     tuple(dict.fromkeys([blocker.name for blocker in flat(wait)])),
+                     isinstance(wait, AnyOf))
 
 
 def all_stacks(tasks: Sequence[Task]) -> str:

@@ -26,6 +26,7 @@ from ..locks.outsiders import Outsiders, by_ident
 from ..locks.parking import guarded
 from ..locks.task import WAIT, RunOfTask, Task, Unwind, current
 from ..locks.user_code import told
+from ..locks.waitgraph import NOBODY, Deadlock
 from . import thread_patch
 from .observer import Observer, overridden
 from .recorder import Recorder, freeze, place
@@ -278,15 +279,16 @@ class Run(RunOfTask):
         raise NotImplementedError
 
     def finding(self, verdict: Verdict, how: str, text: str, detail: str = "",
-                cycle: Iterable[Task] = (), headline: str = "") -> Finding:
+                deadlock: Deadlock = NOBODY, headline: str = "") -> Finding:
         """Return a finding, with where every task of the run stands now."""
         if verdict is Verdict.HANG:
             self.notes += filter(None, map(self._expected_in_vain, self.tasks))
         states = {task: freeze(task) for task in self.tasks}
-        # A cycle may lead through another run that uses the same locks.
-        in_cycle = tuple([states.get(task) or freeze(task) for task in cycle])
-        return Finding(verdict, how, text, in_cycle, tuple(states.values()), detail,
-                       self.recorder.events, headline)
+        # It may lead through another run that uses the same locks.
+        cycle, others, behind = (tuple([states.get(task) or freeze(task) for task in tasks])
+                                 for tasks in deadlock)
+        return Finding(verdict, how, text, cycle, tuple(states.values()), detail,
+                       self.recorder.events, headline, others=others, behind=behind)
 
     def _expected_in_vain(self, task: Task) -> str:
         """Say that *task* waits for what is to be ended by somebody who is nowhere in this run."""
@@ -298,10 +300,14 @@ class Run(RunOfTask):
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         return f"{task.name} waits for {lock} by {by!r}, and no role or thread is called so{hint}."
 
-    def deadlock(self, cycle: list[Task], how: str, detail: str = "") -> Finding:
-        """Return the finding that the tasks of *cycle* wait for each other."""
+    def deadlock(self, found: Deadlock, how: str, detail: str = "") -> Finding:
+        """Return the finding that the tasks of *found* wait for each other."""
+        cycle = found.cycle
         first = next((cycle.index(task) for task in self.tasks if task in cycle), 0)
         cycle = cycle[first:] + cycle[:first]
-        text = f"{cycle[0].name} waits for itself" if len(cycle) == 1 \
-            else f"{len(cycle)} threads wait for each other"
-        return self.finding(Verdict.DEADLOCK, how, text, detail, cycle)
+        number = len(cycle) + len(found.others)
+        text = f"{cycle[0].name} waits for itself" if number == 1 \
+            else f"{number} threads wait for each other"
+        if found.behind:
+            text += f", and {len(found.behind)} more for them"
+        return self.finding(Verdict.DEADLOCK, how, text, detail, found._replace(cycle=cycle))

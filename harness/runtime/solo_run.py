@@ -23,7 +23,7 @@ from ..locks.errors import LockMisuse, ScenarioError
 from ..locks.outsiders import Member, handlers
 from ..locks.parking import recover, unpark
 from ..locks.task import Maker, Task, Unwind, become, this_thread
-from ..locks.waitgraph import find_cycle
+from ..locks.waitgraph import deadlock_from, flat
 from .our_thread import other_threads
 from .run import Run, unwind
 from .verdict import Finding, Outcome, Verdict
@@ -127,11 +127,11 @@ class SoloRun(Run):
             return False
         if task.timed:
             return True
-        cycle = find_cycle(task)
-        if not cycle and self._others_may_act():
+        deadlock = deadlock_from(task)
+        if not deadlock and self._others_may_act():
             return True
         self._keep_requests()
-        self.stop(self.deadlock(cycle, "observed") if cycle else self.finding(
+        self.stop(self.deadlock(deadlock, "observed") if deadlock else self.finding(
             Verdict.HANG, "observed", f"{task.name} waits for {task.waits_on} for ever: no other "
                                       f"thread is there"))
         return False
@@ -143,7 +143,7 @@ class SoloRun(Run):
         known: dict[int, threading.Thread] = threading._active   # type: ignore[attr-defined]
         others = [ident for ident in other_threads()
                   if ident != me and not hasattr(known.get(ident), "_harness_own")]
-        blockers = lock.blockers(self.task, mode)
+        blockers = list(flat(lock.blockers(self.task, mode)))
         mine = {self.task, self.outer}
         owner = getattr(lock, "_owner", None)
         if owner == me or blockers and all(blocker in mine for blocker in blockers):
@@ -154,9 +154,9 @@ class SoloRun(Run):
         """End its task from another thread, unless it has ended. Called with the guard held."""
         if self.unwinding or self.task.ended:
             return
-        cycle = find_cycle(self.task) if self.task.waits_on is not None else None
+        deadlock = deadlock_from(self.task)
         self._keep_requests()
-        found = self.deadlock(cycle, "timed out", stacks) if cycle \
+        found = self.deadlock(deadlock, "timed out", stacks) if deadlock \
             else self.finding(verdict, "timed out", text, stacks)
         self.stop(replace(found, alone=True))
 

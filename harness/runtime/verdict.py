@@ -87,6 +87,9 @@ class Finding:
     detail: str = ""      # stacks or tracebacks, as text
     events: int = 0       # how many events of the trace came before it
     headline: str = ""    # what the kernel's lock validator calls a broken rule of locks
+    # Of a deadlock: who else must act before one of the cycle can go on; who waits for these.
+    others: tuple[RoleState, ...] = ()
+    behind: tuple[RoleState, ...] = ()
     alone: bool = False   # on what was ended where no role ran: it is likely to stay each time
 
     def __repr__(self) -> str:

@@ -121,6 +121,22 @@ def test_judges_that_contradict_each_other_differ_whatever_is_expected(judged, m
         assert status == 1 and "the judges CONTRADICT each other" in row["why"] and not row["ok"]
 
 
+@pytest.mark.parametrize("judge", ["search", "explore", "predict"])
+def test_judges_that_call_one_end_by_two_words_differ(judge, judged, monkeypatch):
+    plain = getattr(cases, judge)
+
+    def hangs(what, **more):
+        answer = plain(what, **more)
+        if judge == "search":
+            return replace(answer, verdict="hang")
+        answer.verdict = Verdict.HANG
+        return answer
+
+    monkeypatch.setattr(cases, judge, hangs)
+    status, _, (row, *_) = judged(a_program("deadlock"))
+    assert (status, row["ok"], "CONTRADICT" in row["why"]) == (1, False, True)
+
+
 def _result(verdict, *statuses):
     result = Result("x", verdict, "predicted", {"runs": 1}, Outcome([], []), 0.0)
     result.predictions = [_Found(status) for status in statuses]

@@ -13,7 +13,7 @@ from harness.checker.search import search
 from harness.runtime.workers import Workers
 from harness.exploration.dpor import Reduced
 from harness.exploration.strategies import DepthFirst
-from harness.locks.waitgraph import find_cycle
+from harness.locks.waitgraph import deadlock_among
 
 RELEASES = (dependency.UNLOCK, dependency.UP_READ, dependency.UP_WRITE)
 MOST = 40     # schedules of a program; more with four threads
@@ -105,11 +105,11 @@ def schedules_stop_at_the_first_cycle(monkeypatch):
         for task in self.tasks:
             if task.lock is not None and not task.ended and task.kind == 0:
                 task.waits_on = task.lock
-        circle = next(filter(None, map(find_cycle, self.tasks)), None)
+        deadlock = deadlock_among(self.tasks)
         for task in self.tasks:
             task.waits_on = None
-        if circle:
-            self.stuck = circle
+        if deadlock:
+            self.stuck = deadlock.cycle
             self._let_all_go()
             return None
         return true_next(self)

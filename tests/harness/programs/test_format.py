@@ -9,7 +9,7 @@ import pytest
 
 import harness.programs.format as notation
 from harness.programs import json_file
-from harness import force, replay, run, stress
+from harness import explore, force, replay, run, stress
 from harness.checker.search import search
 from harness.locks.errors import ScenarioError
 from harness.programs.threads import scenario_of
@@ -513,6 +513,15 @@ def test_a_program_without_a_file_has_its_operations_numbered():
 def test_several_who_could_end_a_wait_are_all_named():
     report = str(run(scenario_of(program(CERTAIN["a flag two could set"][0]))))
     assert "q waits for f (wait) at program:1: p or r is to end the wait" in report
+
+
+def test_who_is_cancelled_waiting_for_the_end_of_a_thread_goes_no_further():
+    """q cancels r, in whatever it waits: for the lock, or for p, which has none to cancel it. r may
+    have the lock by then, and keeps it; nobody is left waiting.
+    """
+    made = program("p lock B; unlock B | q sync r | r lock B; join p; unlock B")
+    result = explore(scenario_of(made), engine=False, all=True)
+    assert {*result.coverage["verdicts"]} == {"clean", "violation"} and result.coverage["complete"]
 
 
 def test_a_token_shows_a_case_again():

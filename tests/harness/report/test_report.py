@@ -175,8 +175,8 @@ def test_json_has_the_promised_fields_and_kinds():
     data = json.loads(json.dumps(force(small_worlds.handoff, runs=3).as_dict()))
     kinds = {key: type(value).__name__ for key, value in data.items()}
     assert kinds == {"scenario": "str", "verdict": "str", "how": "str", "coverage": "dict",
-                     "cycle": "list", "findings": "list", "trace": "list", "replay": "str",
-                     "seconds": "float"}
+                     "cycle": "list", "members": "list", "findings": "list", "trace": "list",
+                     "replay": "str", "seconds": "float"}
     assert [set(leg) for leg in data["cycle"]] == [{"role", "wants", "mode", "holds", "at"}] * 2
     assert {frozenset(event) for event in data["trace"]} == {
         frozenset({"role", "event", "lock", "mode", "verb", "function"})}
