@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from ..locks import raw
 from ..runtime.our_thread import NoThread, begin, our_thread
 
 SILENT = 5.0    # seconds after which a command says that it is at work
@@ -17,7 +17,7 @@ _EACH = 1.0     # and again, on the same line
 @contextmanager
 def told_to_wait(what: str) -> Iterator[None]:
     """Say that *what* is at work, while the block lasts, if standard error is a terminal."""
-    began, ended = time.monotonic(), threading.Event()
+    began, ended = time.monotonic(), raw.Event()
 
     def tell() -> None:
         shown = False

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Protocol, cast
 
+from ..locks import raw
 from ..locks.callsite import is_verb
 from ..locks.node import Node
 from .stretches import ALL, ANY, LENT, LOST, OWN, READ, WRITE, Stretches
@@ -63,7 +64,7 @@ _GETTERS = {id(getattr): READ, id(hasattr): READ, id(setattr): WRITE, id(delattr
 _SILENT = frozenset(("logging", "random", "time", "warnings", "traceback", "typing"))
 _COMPREHENSIONS = ("<genexpr>", "<listcomp>", "<setcomp>", "<dictcomp>")
 # What lets in one at a time: used and given back between two operations it orders nothing.
-_EXCLUDING = (type(threading.Lock()), type(threading.RLock()), threading.Condition)
+_EXCLUDING = (raw.LOCK, raw.RLOCK, raw.Condition)
 
 
 def is_silent(thing: Any) -> bool:

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import functools
 import os
-import queue
 import sys
 import sysconfig
-import threading
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ..locks import raw
 from ..locks.callsite import function_name, is_verb, place_of
 from ..locks.task import Task
 from ..runtime.played_run import PlayedRun
@@ -29,8 +28,8 @@ _LIBRARY = tuple(path + os.sep for path in (
     sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")))
 _PACKAGES = (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep)
 PRIMITIVES: tuple[type, ...] = (
-    type(threading.Lock()), type(threading.RLock()), threading.Condition, threading.Semaphore,
-    threading.Event, threading.Barrier, queue.Queue, queue.SimpleQueue)
+    raw.LOCK, raw.RLOCK, raw.Condition, raw.Semaphore, raw.Event, raw.Barrier, raw.Queue,
+    raw.SimpleQueue)
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,15 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from . import raw
+
 _locks: list[Any] = []
 _forking = 0    # identifier of a thread that forks a process of ours
 
 
 def module_lock(lock: Any = None) -> Any:
     """Return *lock*, by default a new one, for a module to keep: it is free in a forked process."""
-    lock = lock or threading.Lock()
+    lock = lock or raw.Lock()
     _locks.append(lock)
     return lock
 

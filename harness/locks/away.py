@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from . import afresh, parking
+from . import afresh, parking, raw
 from .task import Task
 
 get_ident = threading.get_ident
@@ -41,7 +41,7 @@ class Call:
         self.ident, self.native = get_ident(), threading.get_native_id()
         self.given_up = False
         self._note = [None]    # whoever pops it decides
-        self._back = threading.Lock()
+        self._back = raw.Lock()
         self._back.acquire()
 
     @property

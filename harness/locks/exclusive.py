@@ -18,6 +18,7 @@ import threading
 from collections import deque
 from typing import Any
 
+from . import raw
 from .calls import Callers, capture, room
 from .errors import ForeignRelease, ReleaseWithoutHold
 from .node import Node, OUTSIDE, ask, drop, ended_wait, grant, refused, wait
@@ -52,7 +53,7 @@ class Exclusive(Node):
 
     def __init__(self, name: str | None = None, lock_class: str | None = None) -> None:
         Node.__init__(self, name, lock_class)
-        self._lock = threading.Lock()
+        self._lock = raw.Lock()
         # The owner's task inside a run, the thread's identifier outside, None while it is free.
         self._owner: Any = None
         self._waiters: Any = NOBODY    # parked roles, in order of arrival
@@ -192,7 +193,7 @@ class Exclusive(Node):
 
     def _acquire_in_run(self, task: Task, blocking: bool, timeout: float) -> bool:
         if timeout != -1:
-            threading.Lock().acquire(blocking, timeout)   # the argument rules of a plain lock
+            raw.Lock().acquire(blocking, timeout)   # the argument rules of a plain lock
         mode = WAIT if self.is_signal else EXCLUSIVE
         if not ask(task, self, mode, not blocking, timeout >= 0):
             return refused(task, self, mode)

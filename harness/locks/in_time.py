@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import _thread
-import threading
 from collections.abc import Callable
 from typing import Any
 
+from . import raw
 from .callsite import caller_at, frames_of_threads
 from .user_code import Quiet
 
@@ -37,7 +37,7 @@ class InTime:
             raise NotBack(self._lost)
         answers: list[Any] = []
         errors: list[BaseException] = []
-        ended = threading.Lock()
+        ended = raw.Lock()
         ended.acquire()
 
         def body() -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
+from . import raw
 from .node import Node, grant, wait
 from .parking import afterwards, guarded, without_guard
 from .task import NOBODY, Task, this_thread
@@ -18,7 +18,7 @@ class InnerLock:
     __slots__ = ("_raw", "_try", "release", "_waiters")
 
     def __init__(self) -> None:
-        self._raw = threading.Lock()
+        self._raw = raw.Lock()
         self._try = self._raw.acquire
         self.release = self._raw.release
         self._waiters: Any = NOBODY

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from . import afresh
+from . import afresh, raw
 from .callsite import shown
 from .errors import ScenarioError
 from .one_line import one_line
@@ -112,7 +112,7 @@ class Task:
     untold: int = 0    # locks that it took without telling its observers
     enough: int = 0    # of these, when it has to tell them again
     seen: Any = None   # where it stands in what was seen of the order of locks: see lockorder/
-    gate: threading.Lock = field(default_factory=threading.Lock)    # what it waits in while parked
+    gate: threading.Lock = field(default_factory=raw.Lock)    # what it waits in while parked
     baton: bool = False          # a wake-up hands it the guard
 
     def __post_init__(self) -> None:

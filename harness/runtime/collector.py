@@ -14,13 +14,12 @@ from __future__ import annotations
 import gc
 import operator
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from ..locks import afresh, parking
+from ..locks import afresh, parking, raw
 from ..locks.replaced import Replaced
 from ..locks.task import NOT_NESTED, Task, Unwind, this_thread
 
@@ -28,7 +27,7 @@ _SHARE = 20    # a full collection may take one part in so many of the time
 
 _plain_isenabled = gc.isenabled
 # A finalizer may call `gc.disable` in the middle of this.
-_lock = afresh.module_lock(threading.RLock())
+_lock = afresh.module_lock(raw.RLock())
 _calls = 0          # under way
 _off = 0            # of those: in which it must not work by itself
 _wanted = True      # the process wants it to

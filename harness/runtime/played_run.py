@@ -14,6 +14,7 @@ from functools import partial
 from types import AsyncGeneratorType, CodeType, CoroutineType, GeneratorType
 from typing import Any
 
+from ..locks import raw
 from ..locks.away import Call, InPlaceOf, give_up
 from ..locks.calls import call_role
 from ..locks.callsite import (function_name, frames_of_threads, is_a, pass_signal, place_of, raised,
@@ -72,7 +73,7 @@ class PlayedRun(Run):
         self.timeout, self.deadline = timeout, deadline
         self.outside: dict[str, str] = {}    # see `Outsiders.used`
         self.guard_watch = GuardWatch(self)
-        self._done = threading.Lock()
+        self._done = raw.Lock()
         self._done.acquire()
         self.invariants = \
             [Invariants(scenario.invariants, to_the_end)] if scenario.invariants else []

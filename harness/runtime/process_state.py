@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, Protocol
 
-from ..locks import afresh
+from ..locks import afresh, raw
 from ..locks.callsite import place_of
 from ..locks.errors import ScenarioError
 from ..locks.outsiders import Outsiders
@@ -163,7 +163,7 @@ def aside(step: Callable[[], Any], watch: Watch | None = None) -> Any:
     if watch is None and threading.current_thread() is not threading.main_thread():
         return step()
     recover()    # an interrupt may have kept this thread from giving the guard up
-    once, done = threading.Lock(), threading.Lock()    # a semaphore may be left half taken
+    once, done = raw.Lock(), raw.Lock()    # a semaphore may be left half taken
     done.acquire()
     answers: list[Any] = []
     errors: list[BaseException] = []

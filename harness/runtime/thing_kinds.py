@@ -16,6 +16,7 @@ import weakref
 from collections import OrderedDict, defaultdict, deque, namedtuple
 from typing import Any
 
+from ..locks import raw
 from ..locks.node import Node
 from ..locks.task import Task
 
@@ -63,7 +64,6 @@ _ITERATORS = tuple(map(type, (
 
 
 HEAP = 1 << 9    # Py_TPFLAGS_HEAPTYPE
-_RAW_LOCK, _RAW_RLOCK = type(threading.Lock()), type(threading.RLock())
 _CACHED = type(functools.lru_cache(lambda: None))
 ASKING = {"getattr", "setattr", "delattr", "vars", "__dict__", "locals"}
 _BASES = (*CONTAINERS, object, int, bool, str, float, bytes, bytearray, complex, OrderedDict,
@@ -75,7 +75,7 @@ EXACTLY = {id(kind): name for kind, name in (
     (list, "_of_list"), (tuple, "_of_list"), (dict, "_of_dict"), (object, "_of_object"),
     (types.FunctionType, "_of_function"), (types.CellType, "_of_cell"),
     (types.MethodType, "_of_method"), (types.BuiltinFunctionType, "_of_builtin"),
-    (types.ModuleType, "_of_module"), (_RAW_LOCK, "_of_raw_lock"), (_RAW_RLOCK, "_shown"),
+    (types.ModuleType, "_of_module"), (raw.LOCK, "_of_raw_lock"), (raw.RLOCK, "_shown"),
     (functools.partial, "_of_partial"), (functools.partialmethod, "_of_partial"),
     (property, "_of_descriptor"), (staticmethod, "_of_descriptor"),
     (classmethod, "_of_descriptor"), (functools.cached_property, "_of_descriptor"),

@@ -20,6 +20,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from ..locks import raw
 from ..locks.away import InPlaceOf, give_up, under_way
 from ..locks.calls import call_role
 from ..locks.callsite import by_signal, caller_at, frames_of_threads, raised_at
@@ -79,7 +80,7 @@ class Watcher:
         self._watched: SoloRun | None = None
         self._ident = threading.get_ident()
         self._is_main = self._ident == threading.main_thread().ident and _SIGNAL != 0
-        self._ended = threading.Lock()
+        self._ended = raw.Lock()
         self._ended.acquire()
         self._thread: threading.Thread | None = None
         self._handler: Any = None
@@ -166,7 +167,7 @@ class Watcher:
         """Return what *call* returns, in a thread that can be left behind."""
         answers: list[Any] = []
         errors: list[BaseException] = []
-        ended = threading.Lock()
+        ended = raw.Lock()
         ended.acquire()
 
         def body() -> None:

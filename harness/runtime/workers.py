@@ -14,7 +14,7 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
 
-from ..locks import afresh, exits, in_time
+from ..locks import afresh, exits, in_time, raw
 from ..locks.errors import ScenarioError
 from ..locks.task import RunOfTask, Task
 from . import collector, thread_patch
@@ -81,7 +81,7 @@ class _Worker:
     def __init__(self) -> None:
         self.job: tuple[RunOfTask, Task, Callable[[], Any]] | None = None
         self._quit = self._alone = False
-        self._ending = threading.Lock()    # it must not close what is being written to
+        self._ending = raw.Lock()    # it must not close what is being written to
         self.thread = our_thread(self._loop, "harness worker")
         self.baton = Baton()    # last: an interrupt would lose its descriptors
 

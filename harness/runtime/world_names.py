@@ -8,12 +8,12 @@ means one thing to one role and another to the next (an argument, say) is no nam
 from __future__ import annotations
 
 import functools
-import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ..locks import raw
 from ..locks.assigned import whose
 from ..locks.callsite import function_name
 from ..locks.node import Node
@@ -43,7 +43,7 @@ class NamesOfWorld:
         self._taken: dict[str, int] = {}    # name -> a number: all from its own to that are
         self._left = MOST_OBJECTS
         self._scenario: Callable[[], Any] = _nobody
-        self._one = threading.RLock()    # two roles may ask at once
+        self._one = raw.RLock()    # two roles may ask at once
 
     def of(self, scenario: Any) -> None:
         """Take note of the scenario that the world became."""

@@ -582,7 +582,7 @@ def alarm(monkeypatch):
             WatchedLock.reached.set()
             thread.join()
 
-    monkeypatch.setattr(rwsem_inner, "threading", types.SimpleNamespace(Lock=WatchedLock))
+    monkeypatch.setattr(rwsem_inner, "raw", types.SimpleNamespace(Lock=WatchedLock))
     before = signal.signal(signal.SIGUSR1, handler)
     yield call
     signal.signal(signal.SIGUSR1, before)
