@@ -313,7 +313,7 @@ class ControlledRun(ScheduledRun):
         for task in blocked:
             if not task.kind:
                 self.note_wait(task)
-        deadlock = deadlock_among(blocked)
+        deadlock = deadlock_among(blocked, not goes_round)
         if not deadlock and self.is_left_waiting():
             self._let_all_go()
         elif deadlock:

@@ -4,7 +4,8 @@ A *deadlock* is a set of threads each of which waits for what only threads of th
 those who must all act before its wait can end, one in the set is enough; of those any one of whom
 could end it (`AnyOf`), all that have not ended must be. The greatest such set is the union of all.
 A thread in a timed wait goes on by itself, and one that waits for what nobody is known to do may go
-on for all we know: neither is in one.
+on for all we know: neither is in one. Where any thread may end a wait, and it is known who should
+(`Likely`), that counts once nobody else can act.
 
 The edges are computed, never stored: each lock answers who blocks a request (`blockers`). A set
 closes when a thread begins to wait, or when one ends that others hoped for; never when one is
@@ -26,6 +27,12 @@ class AnyOf(list[Any]):
     """Those any one of whom could end a wait, in an answer to who blocks it. One of them may be a
     list of threads who must all act.
     """
+
+    __slots__ = ()
+
+
+class Likely(AnyOf):
+    """Those who should end a wait, as far as is known; whoever else can act might do it as well."""
 
     __slots__ = ()
 
@@ -144,14 +151,18 @@ def deadlock_from(start: Task) -> Deadlock | None:
     return deadlock_among([start])
 
 
-def deadlock_among(waiting: Iterable[Task]) -> Deadlock | None:
+def deadlock_among(waiting: Iterable[Task], nobody_else: bool = False) -> Deadlock | None:
     """Return the deadlock of *waiting*, or of those for whom they wait, with a cycle through the
     last that lies on one.
+
+    Args:
+        nobody_else: there is nobody else who could act: who is `Likely` to end a wait is who will.
     """
     waits: dict[Task, list[Any]] = {}
     todo = list(waiting)[::-1]
     for task in todo:    # it grows
-        if task not in waits and (wait := blockers(task)):
+        if task not in waits and (wait := blockers(task)) and (
+                nobody_else or not isinstance(wait, Likely)):
             waits[task] = wait
             todo += flat(wait)
     return deadlock(waits, _has_ended) if waits else None

@@ -142,8 +142,8 @@ class FreeRun(PlayedRun):
         stacks = all_stacks(self.tasks)
         with guarded:
             if not self.unwinding and self.unfinished and moves in (-1, self.moves):
-                deadlock = deadlock_among(self.tasks)
                 waiting, may_act = self._waiting_for_ever(), self.who_may_act()
+                deadlock = deadlock_among(self.tasks, bool(waiting) and not may_act)
                 if waiting and not may_act and verdict is Verdict.INCONCLUSIVE:
                     # Time would change nothing.
                     verdict, text = Verdict.HANG, for_ever(len(waiting))
@@ -214,8 +214,9 @@ class FreeRun(PlayedRun):
         waiting = self._waiting_for_ever()
         if waiting is None or self.detect == "timeout":
             return
-        deadlock = deadlock_among(waiting)
-        if not deadlock and self.others_may_act(waiting):
+        others = self.others_may_act(waiting)
+        deadlock = deadlock_among(waiting, not others)
+        if not deadlock and others:
             return   # what is outside the run may still let us go on: the timeout judges
         if not deadlock and self.is_left_waiting():
             self._let_all_go()

@@ -12,7 +12,7 @@ from typing import Any
 from ..locks.exclusive import Exclusive
 from ..locks.node import Node, drop
 from ..locks.task import EXCLUSIVE, NOBODY, Task, WAIT, this_thread
-from ..locks.waitgraph import OneOf
+from ..locks.waitgraph import Likely
 from .plain import allocate_lock, get_ident
 
 
@@ -57,7 +57,7 @@ class Lock(Exclusive):
         owners = Exclusive.blockers(self, task, mode)
         if not owners or owners[0].run is not task.run or _by_block(owners[0], self):
             return owners
-        return [OneOf(owners, task.run)]
+        return Likely(owners)
 
     def is_free_for(self, task: Task, mode: str) -> bool:
         """Say whether nobody has it."""

@@ -9,7 +9,7 @@ from ..locks.counted import Counted
 from ..locks.node import Node
 from ..locks.parking import afterwards, guarded
 from ..locks.task import Task, current
-from ..locks.waitgraph import OneOf
+from ..locks.waitgraph import Likely
 from .plain import limit
 
 
@@ -97,7 +97,7 @@ class Semaphore(Counted):
             return []
         holders = list(dict.fromkeys(self._took))
         outside = [holder for holder in holders if holder.run is not task.run]
-        return outside or [OneOf(holders, task.run)]
+        return outside or Likely(holders)
 
     def __repr__(self) -> str:
         kind = type(self)

@@ -5,7 +5,7 @@ from itertools import chain, combinations
 
 import pytest
 
-from harness.locks.waitgraph import AnyOf, deadlock, deadlock_among, deadlock_from, flat
+from harness.locks.waitgraph import AnyOf, Likely, deadlock, deadlock_among, deadlock_from, flat
 
 
 class Waiting:
@@ -113,6 +113,13 @@ def test_of_several_cycles_the_one_is_told_that_the_last_to_wait_closed():
     a.others, b.others, c.others, d.others = [b], [a], [d], [c]
     assert deadlock_among([a, b, c, d]).cycle == [d, c]
     assert deadlock_among([d, c, b, a]).cycle == [a, b]
+
+
+def test_who_is_likely_to_end_a_wait_counts_once_nobody_else_can_act():
+    a, b = Waiting(), Waiting()
+    a.others, b.others = Likely([b]), [a]
+    assert deadlock_from(b) is None and deadlock_among([a, b]) is None
+    assert deadlock_among([a, b], nobody_else=True) == ([b, a], [], [])
 
 
 def test_a_wait_with_a_limit_and_one_that_is_over_are_in_none():

@@ -395,7 +395,8 @@ each = pytest.mark.parametrize("name", WORLDS)
 
 # What is neither asked of a lock nor looked at: what it is, what others ask it, and who is told.
 OTHERS = {
-    Mutex: {"destroy"}, RWSemaphore: {"destroy", "holders"}, Completion: {"expects", "finish", "given", "not_given"}}
+    Mutex: {"destroy"}, RWSemaphore: {"destroy", "holders"},
+    Completion: {"expects", "finish", "given", "not_given"}}
 OF_NODES = {"blockers", "held_outside", "is_free_for", "release_hold", "release_verb"}
 
 
