@@ -11,9 +11,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = (    # bottom up; packages of one floor do not know each other
     ("pages",), ("locks",), ("standard",), ("runtime",), ("checker",), ("report",),
-    ("exploration", "meetings"), ("lockorder",), ("programs",), ("threading",), ("methods",),
-    ("cli", "pytest_support"), ("pytest_plugin",))
+    ("exploration", "meetings"), ("lockorder",), ("programs",), ("threading", "queue"),
+    ("methods",), ("cli", "pytest_support"), ("pytest_plugin",))
 FACE = len(FLOORS)    # harness/__init__.py and __main__.py stand on top of all
+AMBIGUOUS = "harness", "harness.threading", "harness.queue"
 BY_NAME = re.compile(r"\b(importlib|pkgutil|__import__)\b")    # a file that may import by strings
 BY_NAME_CALLED = re.compile(r"(import_module|__import__|resolve_name)$")
 # The plugin is installed under a name of its own.
@@ -37,8 +38,8 @@ def names_used(path, root):
 
     A string, or a part of one, counts as a name in a file that knows importlib: up to a colon, as
     it is, below the package that the file is in, and below harness. The bare word "harness" is
-    many things (an entry point, a command), and "threading" is the standard module: they count as
-    what a call imports alone.
+    many things (an entry point, a command), "threading" and "queue" are standard modules: they
+    count as what a call imports alone.
     """
     text = path.read_text(encoding="utf-8")
     tree = ast.parse(text)
@@ -59,7 +60,7 @@ def names_used(path, root):
                 and re.fullmatch(r"\.*\w+(\.\w+)*\.?(:\w*)?", node.value):
             name = node.value.partition(":")[0].strip(".")
             for prefix in ("", ".".join(package) + ".", "harness."):
-                if prefix + name not in ("harness", "harness.threading") or node in imported:
+                if prefix + name not in AMBIGUOUS or node in imported:
                     yield node.lineno, prefix + name, True
 
 

@@ -20,6 +20,8 @@ from ..locks import raw
 from ..locks.callsite import function_name, is_verb, place_of
 from ..locks.task import Task
 from ..runtime.played_run import PlayedRun
+from ..standard.barrier import Barrier
+from ..standard.queues import Queue
 from .shadow_frame import KNOWN_PYTHON, Shadow
 from .stretches import ANY, READ, WRITE, Stretches
 
@@ -30,6 +32,7 @@ _PACKAGES = (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.se
 PRIMITIVES: tuple[type, ...] = (
     raw.LOCK, raw.RLOCK, raw.Condition, raw.Semaphore, raw.Event, raw.Barrier, raw.Queue,
     raw.SimpleQueue)
+_OURS = Queue, Barrier    # which derive from them
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,12 @@ def kind_of(thing: Any) -> str:
     if isinstance(thing, PRIMITIVES[:2]):
         return "threading.Lock" if isinstance(thing, PRIMITIVES[0]) else "threading.RLock"
     return f"{type(thing).__module__.removeprefix('_')}.{type(thing).__name__}"
+
+
+def is_primitive(thing: Any) -> bool:
+    """Say whether *thing* is one of `PRIMITIVES` that nobody sees."""
+    bases = type(thing).__mro__
+    return not (set(PRIMITIVES).isdisjoint(bases) or set(_OURS) & set(bases))
 
 
 @functools.lru_cache(4096)
@@ -84,7 +93,7 @@ class Tracer:
 
     def used(self, thing: Any, text: str, code: types.CodeType, offset: int) -> None:
         """Take note that a method of *thing* is called; of interest is what one can wait for."""
-        if isinstance(thing, PRIMITIVES) and id(thing) not in self.outside:
+        if id(thing) not in self.outside and is_primitive(thing):
             self.keep[id(thing)] = thing
             where = f"{function_name(code)}, {place_of(code, offset)}"
             self.outside[id(thing)] = Outside(kind_of(thing), text, where)

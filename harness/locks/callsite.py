@@ -142,7 +142,7 @@ def raised_at(exc: BaseException) -> str:
         code = tb.tb_frame.f_code
         if not is_verb(code):
             other = tb
-            if not _is_of_python(code.co_filename):
+            if not is_of_python(code.co_filename):
                 own = tb
         tb = tb.tb_next
     last = own or other
@@ -162,7 +162,7 @@ def is_installed(path: str) -> bool:
     return real.startswith(os.path.realpath(_PYTHON) + os.sep) or bool(_INSTALLED.search(real))
 
 
-def _is_of_python(path: str) -> bool:
+def is_of_python(path: str) -> bool:
     """Say whether a file is of the standard library, or of what imports modules."""
     return path.startswith("<frozen ") or (path.startswith(_PYTHON)
                                            and not _INSTALLED.search(path))
@@ -178,7 +178,7 @@ def caller_at(frame: FrameType | None, of_the_user: bool = False) -> str:
     while frame is not None:
         if not is_verb(frame.f_code):
             other = other or frame
-            if not _is_of_python(frame.f_code.co_filename):
+            if not is_of_python(frame.f_code.co_filename):
                 break
         frame = frame.f_back
     last = frame or (None if of_the_user else other)

@@ -8,8 +8,11 @@ place of `threading.Lock` later (`harness.patched()` does) changes nothing here.
 from __future__ import annotations
 
 import _thread
-import queue
 import threading
+from queue import LifoQueue, PriorityQueue, Queue, SimpleQueue
+
+__all__ = ["Barrier", "BoundedSemaphore", "Condition", "Event", "LOCK", "LifoQueue", "Lock",
+           "PriorityQueue", "Queue", "RLOCK", "RLock", "Semaphore", "SimpleQueue"]
 
 Lock = _thread.allocate_lock
 RLock = _thread.RLock
@@ -17,4 +20,3 @@ LOCK: type = type(Lock())
 RLOCK: type = type(RLock())
 Condition, Event, Barrier = threading.Condition, threading.Event, threading.Barrier
 Semaphore, BoundedSemaphore = threading.Semaphore, threading.BoundedSemaphore
-Queue, SimpleQueue = queue.Queue, queue.SimpleQueue

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ..exploration.tracing import PRIMITIVES, Outside, Tracing, is_followed, kind_of
+from ..exploration.tracing import Outside, Tracing, is_followed, is_primitive, kind_of
 from ..locks.callsite import function_name, short_path
 from ..locks.node import Node
 from ..meetings.one_by_one import OneByOne
@@ -85,7 +85,7 @@ def in_reach(world: Scenario) -> list[Outside]:
         if id(thing) in seen:
             continue
         seen[id(thing)] = thing
-        if is_of(thing, *PRIMITIVES):
+        if is_primitive(thing):
             found[id(thing)] = Outside(kind_of(thing), name, where)
         elif not is_of(thing, Node, types.ModuleType, type):
             todo.extend(_parts(thing, name, where))

@@ -19,7 +19,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 from ..locks.calls import call_role
-from ..locks.callsite import function_name, is_verb
+from ..locks.callsite import function_name, is_of_python, is_verb
 from ..locks.node import Node
 from .reach import is_of
 
@@ -48,7 +48,7 @@ def frames_of_role(frame: FrameType | None) -> Iterator[tuple[FrameType, FrameTy
     """
     called = None
     while frame is not None and frame.f_code is not call_role.__code__:
-        if not is_verb(frame.f_code):
+        if not is_verb(frame.f_code) or is_of_python(frame.f_code.co_filename):
             yield frame, called
         called, frame = frame, frame.f_back
 
