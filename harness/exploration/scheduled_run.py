@@ -247,6 +247,10 @@ class ScheduledRun(PlayedRun):
         self.again.look_at = min(self.again.look_at, MOST_STEPS)
         return False
 
+    def enders(self, lock: Any) -> list[Task]:
+        keys = self.names.still_to_end(lock, self.steps)
+        return [task for task in self.tasks if task.key in keys and not task.ended]
+
     def look_again(self, task: ControlledTask) -> None:
         """Find out what *task* could do next, as the account of the lock says."""
         lock = task.lock

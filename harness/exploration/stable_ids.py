@@ -6,15 +6,18 @@ one schedule to the next is known of numbers.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import NamedTuple
 
 from ..locks.counted import Counted
 from ..locks.exclusive import Exclusive
 from ..locks.node import Node
 from ..locks.rwsem import RWSemaphore
+from ..runtime.enders import Enders
+from .dependency import COMPLETE, COMPLETE_ALL
 
 _KNOWN = (Exclusive, RWSemaphore, Counted)
+ENDING = (COMPLETE, COMPLETE_ALL)
 
 
 class Taken(NamedTuple):
@@ -62,6 +65,7 @@ class Names:
         unsaid: numbers of what no program of lock operations can say.
         points: the starts that are points of a schedule, as strings that stand for locks.
         every: no step may be done twice in a state (see `Again`): schedules were seen to go round.
+        enders: keys of those who were seen to end waits in earlier schedules.
         starts: the roles on whose steps each of these depends, with the operations (lock, request)
             on which it does not; all by number.
     """
@@ -76,6 +80,7 @@ class Names:
         self.unnamed: set[int] = set()
         self.every = False
         self.points: tuple[str, ...] = ()
+        self.enders = Enders()
         self.starts: dict[int, dict[int, frozenset[tuple[int, int]]]] = {}
         self._lock_numbers: dict[Hashable, int] = {}
 
@@ -86,6 +91,18 @@ class Names:
         self.points = tuple(points)
         self.starts = {self.lock(point): {self.role(key): apart for key, apart in roles.items()}
                        for point, roles in points.items()}
+
+    def learn_enders(self, steps: Iterable[Taken]) -> None:
+        """Take note of who ended waits in a schedule."""
+        self.enders.learn((self.shown[step.lock], self.roles[step.label >> 1])
+                          for step in steps if step.kind in ENDING)
+
+    def still_to_end(self, lock: Node, steps: Iterable[Taken]) -> set[str]:
+        """Return the keys of those who are likely to end a wait for *lock* after *steps*."""
+        number = self.lock(lock) if self.enders else -1
+        return self.enders.still(self.shown[number], [
+            self.roles[step.label >> 1] for step in steps
+            if step.lock == number and step.kind in ENDING]) if self.enders else set()
 
     def role(self, key: str) -> int:
         """Return the number of a role."""

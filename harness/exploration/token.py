@@ -17,8 +17,8 @@ from ..locks.task import Task
 from ..runtime.recorder import Event
 from ..runtime.scenario import reference_of
 from .controlled_run import ControlledRun
-from .dependency import STEP
-from .token_data import EXPLORED, RECORDED, STARTS, Data, pack, unpack
+from .dependency import ASK_WAIT, STEP
+from .token_data import ENDS, EXPLORED, RECORDED, STARTS, Data, pack, unpack
 
 Schedule = list[str]   # role names, one for each lock operation passed
 _RENAMED = {"harness.notation:scenario": "harness.programs:scenario"}   # in older tokens
@@ -33,11 +33,13 @@ class Moves:
         digest: of the kinds of all steps, of what locks they were, and of what is asked for at the
             end; another one says that the code has changed.
         points: the starts that are steps (`Names.points`).
+        ends: who was seen to end waits (`Names.enders`), of what those of a deadlock wait for.
     """
 
     steps: tuple[tuple[str, bool], ...]
     digest: int
     points: tuple[str, ...] = ()
+    ends: tuple[tuple[str, ...], ...] = ()
 
     @classmethod
     def of(cls, run: ControlledRun) -> Moves:
@@ -51,7 +53,10 @@ class Moves:
         kinds = [(min(step.kind, STEP), shown[step.lock]) for step in run.steps]
         asked = [(task.key, task.ask, shown[task.lock_number])
                  for task in run.deadlocked or run.stuck]
-        return cls(steps, zlib.crc32(repr((kinds, asked)).encode()), run.names.points)
+        waited = {run.names.shown[task.lock_number] for task in (run.deadlocked and run.stuck)
+                  if task.ask == ASK_WAIT}
+        return cls(steps, zlib.crc32(repr((kinds, asked)).encode()), run.names.points,
+                   tuple(map(tuple, run.names.enders.told(waited))))
 
 
 def schedule_of(events: Sequence[Event]) -> Schedule:
@@ -94,16 +99,17 @@ def encode(reference: tuple[str, dict[str, Any]], seed: str, schedule: Schedule 
     """Return the token of one run, "" if it is too long for one; *seed* is that of a recorded
     one.
     """
-    points: list[str] = []
+    points, ends = [], []
     if isinstance(schedule, Moves):
-        points, seed = [*schedule.points], str(schedule.digest)
+        points, ends = [*schedule.points], [[*names] for names in schedule.ends]
+        seed = str(schedule.digest)
         roles = list(dict.fromkeys(role for role, _ in schedule.steps))
         order = [2 * roles.index(role) + gives_up for role, gives_up in schedule.steps]
-        version = STARTS if points else EXPLORED
+        version = ENDS if ends else STARTS if points else EXPLORED
     else:
         version, roles = RECORDED, list(dict.fromkeys(schedule))
         order = [roles.index(role) for role in schedule]
-    return pack(Data(version, *reference, seed, roles, order, points))
+    return pack(Data(version, *reference, seed, roles, order, points, ends))
 
 
 def decode(token: str) -> tuple[tuple[str, dict[str, Any]], str, Schedule | Moves]:
@@ -117,7 +123,8 @@ def decode(token: str) -> tuple[tuple[str, dict[str, Any]], str, Schedule | Move
     if data.version == RECORDED:
         return reference, data.seed, [data.roles[i] for i in data.order]
     steps = tuple([(data.roles[i >> 1], i & 1 == 1) for i in data.order])
-    return reference, "", Moves(steps, int(data.seed), tuple(data.points))
+    return reference, "", Moves(steps, int(data.seed), tuple(data.points),
+                                tuple(map(tuple, data.ends)))
 
 
 def token_of(scenario: Any, seed: str, events: Sequence[Event]) -> str:

@@ -19,11 +19,15 @@ from ..locks.errors import ScenarioError
 RECORDED = 1    # version of a token whose schedule counts lock operations, of `stress`
 EXPLORED = 2    # the same of one whose schedule says who took each step, of `explore`
 STARTS = 3      # the same, and says which starts are steps; in older ones none is
+ENDS = 4        # the same, and says who was seen to end waits, by which it is a deadlock
 MOST_BYTES = 4_000_000     # unpacked
 MOST_STEPS = 250_000
 MOST_NAMES = 10_000        # of roles, and of starts that are points
 LONGEST = 5_000            # characters of a name
 _NO_TOKEN = "this is no replay token (was it cut short?)"
+
+
+_PARTS = {RECORDED: 6, EXPLORED: 6, STARTS: 7}    # of older versions, which have less
 
 
 class Data(NamedTuple):
@@ -36,6 +40,7 @@ class Data(NamedTuple):
         roles: their names, each once.
         order: indices into them; of an exploration twice that, and 1 more for giving up.
         points: the starts that are steps.
+        ends: of each what is waited for, and then the roles that were seen to end such waits.
     """
 
     version: int
@@ -45,11 +50,12 @@ class Data(NamedTuple):
     roles: list[str]
     order: list[int]
     points: list[str]
+    ends: list[list[str]]
 
 
 def pack(data: Data) -> str:
     """Return the token of *data*, "" if it would be none: too long, or with other parts."""
-    parts = data if data.version == STARTS else data[:-1]
+    parts = data[:_PARTS.get(data.version)]
     try:
         plain = json.dumps(parts, separators=(",", ":"), ensure_ascii=False).encode()
     except UnicodeEncodeError:    # half a character
@@ -69,10 +75,11 @@ def unpack(token: str) -> Data:
         raise ScenarioError(f"a replay token is a string, not {type(token).__name__}")
     try:
         version, *parts = _json(_plain(token))
-        if version not in (RECORDED, EXPLORED, STARTS):
+        if version not in (RECORDED, EXPLORED, STARTS, ENDS):
             raise ScenarioError(f"this token is of version {_shown(version)}, not {RECORDED} to "
-                                f"{STARTS}")
-        data = Data(version, *parts, *([[]] if version != STARTS else []))
+                                f"{ENDS}")
+        lacks = len(Data._fields) - _PARTS.get(version, len(Data._fields))
+        data = Data(version, *parts, *([] for _ in range(lacks)))
     except (binascii.Error, zlib.error, ValueError, TypeError, RecursionError) as exc:
         if isinstance(exc, ScenarioError):
             raise
@@ -94,7 +101,9 @@ def _wrong(data: Data) -> str:
         ("seed", _is_text if recorded else _is_digest),
         ("roles", lambda it: _are_texts(it) and len({*it}) == len(it)),
         ("order", lambda it: _are_numbers(it, below=most)),
-        ("points", _are_texts))
+        ("points", _are_texts),
+        ("ends", lambda it: type(it) is list and len(it) <= MOST_NAMES and all(
+            _are_texts(names) and len(names) > 1 for names in it)))
     return next((part for part, holds in rules if not holds(getattr(data, part))), "")
 
 

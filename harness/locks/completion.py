@@ -90,7 +90,9 @@ class Completion(Counted):
                 self._by[task] = by = None
                 task.run.complain(f"{task.name} waits for {self}, and asking who is to end that",
                                   exc)
-        bringer = task.run.find(by) if by is not None else None
+        if by is None:
+            return super().blockers(task, mode)
+        bringer = task.run.find(by)
         return [bringer] if bringer is not None and not bringer.ended else []
 
     def __repr__(self) -> str:

@@ -8,6 +8,7 @@ from .node import Node, ask, ended_wait, grant, refused, wait
 from .outsiders import listeners, saw, wait_outside
 from .parking import afterwards, guarded
 from .task import Task, WAIT, current, present
+from .waitgraph import Likely, but_for
 
 
 class Counted(Node):
@@ -20,6 +21,7 @@ class Counted(Node):
 
     __slots__ = ("_done", "_waiters")
     leaps = False
+    ended_by_any = True    # who ends a wait is known from what is seen alone
 
     def __init__(self, name: str | None = None, lock_class: str | None = None) -> None:
         Node.__init__(self, name, lock_class)
@@ -36,8 +38,8 @@ class Counted(Node):
         return self._done > 0
 
     def blockers(self, task: Task, mode: str) -> list[Task]:
-        """Return nobody: it is not known who adds to it."""
-        return []
+        """Return who was seen to add to it; anybody may."""
+        return Likely(but_for(task, task.run.enders(self) if task.run is not None else ()))
 
     def finish(self) -> None:
         """Let every wait pass, from now on. Called with the guard held."""

@@ -68,6 +68,9 @@ class _Refusing:
     def step(self, task: Task, on: str) -> None:
         self.refuse("called harness.step", "be no point of a schedule")
 
+    def enders(self, lock: Any) -> list[Task]:
+        return []
+
     def adopt(self, thread: threading.Thread, name: str) -> Task:
         self.refuse(f"started thread {name}", "start none")
 

@@ -37,6 +37,12 @@ class Likely(AnyOf):
     __slots__ = ()
 
 
+def but_for(waiter: Thread, others: Iterable[Thread]) -> list[Thread]:
+    """Return each of *others* once; *waiter*, who waits for them, if there is nobody else."""
+    threads = dict.fromkeys(others)
+    return [thread for thread in threads if thread != waiter] or list(threads)
+
+
 def flat(wait: Iterable[Any]) -> Iterator[Any]:
     """Yield the threads of an answer to who blocks a wait."""
     for one in wait:

@@ -16,6 +16,7 @@ from .engine_first import CUT_SHORT
 from .going_round import GoingRound
 from .tally import UNFINISHED
 
+LEARNS = 100    # schedules after a hang in which is looked for who would have ended a wait
 REPLAYS = 10    # how often a finding is run again before it is shown
 LAST = 0.5      # seconds that this may take when the time is up
 
@@ -24,6 +25,7 @@ class Confirming(GoingRound):
     """The part of an exploration that has found something."""
 
     failing: Failing | None
+    hung = 0    # how many schedules there were at the first hang
 
     def take(self, run: Any, outcome: Outcome) -> None:
         """Keep a failing schedule if it is the gravest so far."""
@@ -33,6 +35,34 @@ class Confirming(GoingRound):
         if failing is None or failure.verdict.graveness > failing.graveness:
             self.failing = Failing(failure, outcome, [step.label for step in run.steps],
                                    Moves.of(run), run.round)
+
+    def may_learn(self, outcome: Outcome) -> bool:
+        """Say whether the search goes on after a hang: another schedule may show who ends a wait,
+        and then, perhaps, that those who hang wait for each other.
+        """
+        if self.failing is None or self.failing.failure.verdict is not Verdict.HANG:
+            return False
+        self.hung = self.hung or self.schedules
+        return self.schedules < self.hung + LEARNS and not all(
+            lock in self.names.enders for lock in self.unknown())
+
+    def unknown(self) -> set[str]:
+        """Return what those who hang wait for of which it was not known who ends it."""
+        gravest = self.failing and self.failing.outcome.gravest
+        return {state.wants for state in (gravest.roles if gravest else ()) if state.asks_who}
+
+    def judge_again(self) -> None:
+        """Run what hangs once more if it is known by now who would have ended a wait."""
+        failing = self.failing
+        if failing is None or failing.labels is None or \
+                failing.failure.verdict is not Verdict.HANG or \
+                not any(lock in self.names.enders for lock in self.unknown()):
+            return
+        run, outcome = follow(self, self.where, failing.labels)
+        if outcome.verdict is Verdict.DEADLOCK:
+            self.tally.counts[str(Verdict.HANG)] -= 1
+            self.take(run, outcome)
+            self.tally.counts += {}    # without what is none any more
 
     def differs(self, outcome: Outcome, difference: str) -> None:
         self.stopped = "a role behaves differently under the same schedule"

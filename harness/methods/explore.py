@@ -130,6 +130,7 @@ class _Exploration(Confirming):
             self.out_of_time()
         if self.failing is None and self.set_aside:
             self.take(*self.set_aside)    # it did not come again: only the first world has it
+        self.judge_again()
         self.confirm()
 
     def out_of_time(self) -> None:
@@ -190,6 +191,7 @@ class _Exploration(Confirming):
             self.schedules += run.round and self.strategy.drawn    # else it might have no end
             return False
         self.schedules += 1
+        self.names.learn_enders(run.steps)
         self.longest = max(self.longest, len(run.steps))
         if outcome.findings:
             self.take(run, outcome)
@@ -202,7 +204,7 @@ class _Exploration(Confirming):
         if outcome.verdict is Verdict.INCONCLUSIVE or outcome.stuck or run.cut:
             self.stopped = CUT_SHORT
             return True
-        return bool(outcome.findings) and not self._all
+        return self.failing is not None and not self._all and not self.may_learn(outcome)
 
     def _runs_otherwise(self, run: Any, outcome: Outcome) -> bool:
         """Run a schedule again; say whether a role did something else, which is an error."""

@@ -22,6 +22,7 @@ from ..exploration.token import Moves, Schedule, decode
 from ..programs.named import may_be_named, scenario_named
 from ..report.result import Result
 from ..runtime.building import build, has_built
+from ..runtime.enders import Enders
 from ..runtime.scenario import Scenario, name_of
 from ..runtime.solo_run import Unfinished
 from ..runtime.verdict import Finding, Outcome, Verdict
@@ -56,6 +57,7 @@ def replay(token: str, scenario: Callable[..., Any] | None = None, *,
             follower = _follower(schedule, world)
             names = Names()
             names.start_at({point: {} for point in getattr(schedule, "points", ())})
+            names.enders = Enders(getattr(schedule, "ends", ()))
             run = ControlledRun(world, follower, names, timeout, full=True, numbered=not explored,
                                 together=not explored)
             outcome = run.play(workers)

@@ -19,6 +19,7 @@ from ..locks.arguments import (MOST_SEED, Rule, flag, function, one_of, or_none,
 from ..locks.calls import Chain, calls_of
 from ..report.result import Result
 from ..runtime.asking import without_assertions
+from ..runtime.enders import Enders
 from ..runtime.free_run import FreeRun
 from ..runtime.function_names import names_of
 from ..runtime.observer import Observer
@@ -131,6 +132,9 @@ class Tally:
         return self.result(**more)
 
 
+_TEACH = 20    # runs from which is learned who ends waits
+
+
 class Call(Tally):
     """One call that lets the roles of a scenario run freely: its arguments, and its sums.
 
@@ -145,6 +149,7 @@ class Call(Tally):
         super().__init__(name_of(factory), seconds)
         self.factory, self.timeout, self.detect = factory, timeout, detect
         self.patience = 1.0
+        self.enders, self._taught = Enders(), 0
 
     def build(self, rng: random.Random | None = None) -> Scenario:
         """Make a fresh world, a random one if the scenario offers that."""
@@ -167,9 +172,14 @@ class Call(Tally):
 
     def play(self, workers: Workers, world: Scenario, observers: Iterable[Observer]) -> Outcome:
         """Let the roles of *world* run."""
-        run = FreeRun(world, observers, self.detect, self.timeout, self.deadline, self.patience)
+        run = FreeRun(world, observers, self.detect, self.timeout, self.deadline, self.patience,
+                      self.enders)
         try:
-            return run.play(workers)
+            outcome = run.play(workers)
+            if self._taught < _TEACH and not outcome.findings:
+                self._taught += 1
+                self.enders.learn(run.recorder.ends_of_waits())
+            return outcome
         finally:
             if run.endless.met:
                 self.patience = _LESS

@@ -179,6 +179,7 @@ class Worlds:
         """Keep what roles did that went one after the other, as in the first schedule of all."""
         self._recorded = steps
         self._known |= _habits(steps)
+        self.names.learn_enders(steps)
 
     def look_twice(self, steps: list[Taken], outcome: Outcome) -> bool:
         """Compare a schedule with the same in another world, if it shows new habits; say whether

@@ -13,7 +13,7 @@ from ..locks.node import ask, grant, wait
 from ..locks.parking import guarded
 from ..locks.task import EXCLUSIVE, Task, WAIT, current
 from ..locks.rwsem import RWSemaphore
-from ..locks.waitgraph import AnyOf
+from ..locks.waitgraph import AnyOf, but_for
 
 # Given a task that waits, who in its run could end that.
 Completers = Callable[[Task], list[Task]]
@@ -31,8 +31,7 @@ def nobody(task: Task) -> list[Task]:
 
 def any_of(candidates: Iterable[Task], waiter: Task) -> list[Task]:
     """Return who blocks a wait that any one of *candidates* could end."""
-    tasks = dict.fromkeys(candidates)
-    return AnyOf([task for task in tasks if task is not waiter] or tasks)    # it alone: for itself
+    return AnyOf(but_for(waiter, candidates))
 
 
 class ProgramMutex(Mutex):
@@ -159,6 +158,8 @@ class ProgramCompletion(Completion):
     Args:
         shares: what else may let a role pass it. Default: nothing.
     """
+
+    ended_by_any = False    # the program says who ends a wait
 
     def __init__(self, name: str, completers: Completers, shares: str | None,
                  cancellers: Cancellers) -> None:

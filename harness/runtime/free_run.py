@@ -20,6 +20,7 @@ from ..locks.callsite import caller_at
 from ..locks.parking import guarded, pause, unpark
 from ..locks.task import Task, Unwind
 from ..locks.waitgraph import deadlock_among, deadlock_from
+from .enders import Enders
 from .endless import LOOKED_AT, Endless, goes_on
 from .limits import Limits
 from .observer import Observer, overridden, spares_all
@@ -44,6 +45,7 @@ class FreeRun(PlayedRun):
         detect: "block" looks for a cycle when a thread begins to wait; "timeout" lets the threads
             hang and judges when nothing has moved for *timeout* seconds.
         patience: the part of the bounds in endless.py that holds.
+        enders: who was seen to end waits in earlier runs.
 
     Attributes:
         endless: those bounds.
@@ -52,8 +54,8 @@ class FreeRun(PlayedRun):
 
     def __init__(self, scenario: Scenario, observers: Iterable[Observer], detect: str = "block",
                  timeout: float = 5.0, deadline: float | None = None,
-                 patience: float = 1.0) -> None:
-        self.detect = detect
+                 patience: float = 1.0, enders: Enders | None = None) -> None:
+        self.detect, self._enders = detect, enders
         self.endless = Endless(timeout, patience)
         self._limits: Limits | None = None    # as long as nobody needs them
         self._rounds: set[Hashable] | None = None    # states of one who goes on alone, likewise
@@ -64,6 +66,14 @@ class FreeRun(PlayedRun):
         self.on_pause: tuple[Callable[[Task], None], ...] = ()   # where it may be another's turn
         self._hold_back = overridden(self.observers, "hold_back")
         self._on_standstill = overridden(self.observers, "standstill")
+
+    def enders(self, lock: Any) -> list[Task]:
+        if not self._enders:
+            return []
+        name = str(lock)
+        still = self._enders.still(name, [
+            who for what, who in self.recorder.ends_of_waits() if what == name])
+        return [task for task in self.tasks if task.name in still and not task.ended]
 
     def connect(self) -> None:
         super().connect()

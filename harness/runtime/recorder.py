@@ -47,6 +47,9 @@ class Event(NamedTuple):
         return one_line(self, f"{self.event} of {self.task.name}: {self.lock} ({self.mode})")
 
 
+_CLEARS = ("reinit", "clear")    # verbs that are told as others are by which waits end
+
+
 def written_out(notes: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     """Return the events of *notes*, in order: of a plain operation on a mutex there is one note,
     (task, mutex, calls), or (task, hold) for the release.
@@ -97,6 +100,12 @@ class Recorder(Observer):
         """
         return self._waits + 2 * self._taken + sum([
             2 * task.untold - len(task.held) for task in tasks])
+
+    def ends_of_waits(self) -> list[tuple[str, str]]:
+        """Return what a wait was ended for, as reports call it, and by whom, each time."""
+        return [(str(note[2]), note[0].name) for note in list(self.notes)
+                if len(note) == _EVENT and note[1] == "lock_release" and note[3] == WAIT
+                and verb(Event(*note)) not in _CLEARS]
 
     def latest(self, most: int) -> list[tuple[Any, ...]]:
         """Return the last events: those of so many notes."""
@@ -176,6 +185,7 @@ class RoleState:
     holds: tuple[Hold, ...] = ()
     waits_for: tuple[str, ...] = ()    # the roles that must act first
     any_is_enough: bool = False        # any one of them
+    asks_who: bool = False             # it is not known who is to act
 
     @property
     def at(self) -> str:
@@ -229,7 +239,8 @@ def freeze(task: Task) -> RoleState:
     return RoleState(task.name, "waits with a time limit" if task.timed else "waits",
                      str(task.waits_on), task.mode, task.chain, holds,
                      tuple(dict.fromkeys([blocker.name for blocker in flat(wait)])),
-                     isinstance(wait, AnyOf))
+                     isinstance(wait, AnyOf),
+                     not wait and getattr(task.waits_on, "ended_by_any", False))
 
 
 def all_stacks(tasks: Sequence[Task]) -> str:

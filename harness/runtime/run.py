@@ -173,6 +173,10 @@ class Run(RunOfTask):
             return None
         return by_ident.get(who.ident or 0, OUTSIDE)
 
+    def enders(self, lock: Any) -> list[Task]:
+        """Return who was seen to end waits for *lock* and has not ended."""
+        return []
+
     def leave_run(self, task: Task) -> None:
         """Take note that *task* has ended. Called with the guard held."""
         task.ended = True

@@ -91,10 +91,11 @@ class Semaphore(Counted):
             took.clear()
 
     def blockers(self, task: Task, mode: str) -> list[Task]:
-        """Return those who have the permits, any of whom may give one; nobody if that is not known.
+        """Return those who have the permits, any of whom may give one; if that is not known those
+        who were seen to give some.
         """
         if self.is_signal or self._done > 0 or not 0 < self._first == len(self._took):
-            return []
+            return super().blockers(task, mode)
         holders = list(dict.fromkeys(self._took))
         outside = [holder for holder in holders if holder.run is not task.run]
         return outside or Likely(holders)

@@ -110,9 +110,11 @@ def test_every_part_of_a_token_is_of_its_type_range_and_size(part, value):
 
 @pytest.mark.parametrize("part, value", [
     ("seed", "1/0"), ("seed", ""), ("seed", "-1"), ("seed", str(2**32)), ("seed", "\u0663"),
-    ("seed", "1" * 5000), ("order", [4]), ("points", "AB"), ("points", [1]), ("points", None)])
+    ("seed", "1" * 5000), ("order", [4]), ("points", "AB"), ("points", [1]), ("points", None),
+    ("ends", None), ("ends", ["a"]), ("ends", [["a"]]), ("ends", [["a", 1]]), ("ends", [[]]),
+    ("ends", {"a": ["b"]}), ("ends", [["a", "b"]] * 10_001)])
 def test_every_part_of_a_token_of_explore_is_so_too(part, value):
-    good = {**DATA, "version": 3, "seed": "7", "order": [3], "points": []}
+    good = {**DATA, "version": 4, "seed": "7", "order": [3], "points": [], "ends": []}
     assert decode(packed([*good.values()]))[2].steps == (("B", True),)
     with pytest.raises(ScenarioError, match="no replay token"):
         decode(packed([*{**good, part: value}.values()]))
