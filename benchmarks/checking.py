@@ -26,7 +26,7 @@ from harness.exploration.dpor import Reduced
 from harness.exploration.strategies import DepthFirst
 
 from . import (garbage, killing, laboratory, limits, mutating, oracle, permits, side_by_side,
-               stopping, words)
+               stdlib, stopping, words)
 from .measure import scaled
 from .worlds import dining, on_threads
 
@@ -404,6 +404,11 @@ def _side_by_side(amount: Amount) -> tuple[str, list[str]]:
     return side_by_side.compare(amount.scale)
 
 
+def _stdlib(amount: Amount) -> tuple[str, list[str]]:
+    """Do CPython's own tests with our locks and queues, outside a run and in one."""
+    return stdlib.compare(amount.seed, amount.cases)
+
+
 CHECKS: dict[str, tuple[str, Callable[[Amount], tuple[str, list[str]]]]] = {
     "programs": ("random programs", _programs),
     "scenarios": ("random Python scenarios", _scenarios),
@@ -413,6 +418,7 @@ CHECKS: dict[str, tuple[str, Callable[[Amount], tuple[str, list[str]]]]] = {
     "limits": ("random scenarios whose limits run out again", _limits),
     "races": ("scenarios and fixes of the laboratory", _laboratory),
     "pairs": ("prediction against the truth", _prediction),
+    "stdlib": ("CPython's own tests with our locks and queues", _stdlib),
     "stops": ("processes that are stopped, or get no processor", _stops),
     "tokens": ("mutated tokens", _tokens),
     "files": ("mutated files of lock programs", _files),

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks import (checking, garbage, killing, laboratory, limits, mutating, oracle, permits,
-                        side_by_side, stopping, words)
+                        side_by_side, stdlib, stopping, words)
 from benchmarks.worlds import dining, recovery
 from harness import ScenarioError, Verdict, explore
 from harness.exploration.dpor import Reduced
@@ -230,7 +230,28 @@ def many_of_waits(word):
     return control
 
 
+class Unordered(stdlib.queue.Queue):
+    """Gives what was put last first: `test_basic` sees it; it is apart, as it has a hook."""
+
+    def _get(self):
+        return self.queue.pop()
+
+
+def queue_without_order(patch):
+    patch.setattr(stdlib, "queue", SimpleNamespace(**{
+        name: getattr(stdlib.queue, name) for name in stdlib.queue.__all__} | {
+            "Queue": Unordered}))
+    patch.setattr(stdlib, "QUEUES", ("QueueTest",))
+
+
+def run_that_hangs(patch):
+    patch.setattr(stdlib, "QUEUES", ("QueueTest",))
+    patch.setattr(stdlib, "run", says(Verdict.HANG))
+
+
 CONTROLS = {
+    "stdlib": [(LITTLE, None, queue_without_order, ["outside a run", "in a run"]),
+               (LITTLE, None, run_that_hangs, ["in a run: hang"])],
     "programs": [(LITTLE, 8, blind_engine, ["the engine says"]),
                  (LITTLE, 8, engine_that_sees_a_part, ["the engine says"]),
                  (LITTLE, 8, engine_of_other_places, ["the engine says"]),
