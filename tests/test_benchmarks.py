@@ -174,7 +174,7 @@ SAMPLES = {    # check -> where its sample begins, and what is in it that could 
     "starts": (8, "in 2 the order decides"),
     "limits": (6, "1 fail; "), "races": (1, "3 of 118"), "pairs": (1, "5 of 3,081"),
     "stops": (1, "2 stopped"), "tokens": (1, " refused, "), "files": (1, " refused, "),
-    "kills": (1, "1 killed"),
+    "kills": (1, "1 killed"), "stdlib": (1, "1 of test_queue "),
     "gc": (1, "3 explore deadlock"), "side-by-side": (1, "2 pinned"), "one-call": (1, "10; memory"),
     "calls": (1, "5; memory")}
 
