@@ -248,8 +248,15 @@ class ScheduledRun(PlayedRun):
         return False
 
     def enders(self, lock: Any) -> list[Task]:
-        keys = self.names.still_to_end(lock, self.steps)
+        if not self.names.enders:
+            return []
+        keys = self.names.enders.still(*self.names.ends_of_waits(lock, self.steps))
         return [task for task in self.tasks if task.key in keys and not task.ended]
+
+    def why_nobody(self, lock: Any) -> str:
+        return self.names.enders.why_nobody(
+            *self.names.ends_of_waits(lock, self.steps),
+            [task.key for task in self.tasks if task.ended]) if self.names.enders else ""
 
     def look_again(self, task: ControlledTask) -> None:
         """Find out what *task* could do next, as the account of the lock says."""

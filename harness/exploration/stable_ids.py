@@ -97,12 +97,11 @@ class Names:
         self.enders.learn((self.shown[step.lock], self.roles[step.label >> 1])
                           for step in steps if step.kind in ENDING)
 
-    def still_to_end(self, lock: Node, steps: Iterable[Taken]) -> set[str]:
-        """Return the keys of those who are likely to end a wait for *lock* after *steps*."""
-        number = self.lock(lock) if self.enders else -1
-        return self.enders.still(self.shown[number], [
-            self.roles[step.label >> 1] for step in steps
-            if step.lock == number and step.kind in ENDING]) if self.enders else set()
+    def ends_of_waits(self, lock: Node, steps: Iterable[Taken]) -> tuple[str, list[str]]:
+        """Return what is shown of *lock*, and who ended waits for it by *steps*, each time."""
+        number = self.lock(lock)
+        return self.shown[number], [self.roles[step.label >> 1] for step in steps
+                                    if step.lock == number and step.kind in ENDING]
 
     def role(self, key: str) -> int:
         """Return the number of a role."""

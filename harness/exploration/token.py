@@ -53,7 +53,7 @@ class Moves:
         kinds = [(min(step.kind, STEP), shown[step.lock]) for step in run.steps]
         asked = [(task.key, task.ask, shown[task.lock_number])
                  for task in run.deadlocked or run.stuck]
-        waited = {run.names.shown[task.lock_number] for task in (run.deadlocked and run.stuck)
+        waited = {run.names.shown[task.lock_number] for task in run.stuck
                   if task.ask == ASK_WAIT}
         return cls(steps, zlib.crc32(repr((kinds, asked)).encode()), run.names.points,
                    tuple(map(tuple, run.names.enders.told(waited))))

@@ -71,6 +71,9 @@ class _Refusing:
     def enders(self, lock: Any) -> list[Task]:
         return []
 
+    def why_nobody(self, lock: Any) -> str:
+        return ""
+
     def adopt(self, thread: threading.Thread, name: str) -> Task:
         self.refuse(f"started thread {name}", "start none")
 

@@ -31,7 +31,7 @@ from ..methods.stress import RUNS, stress
 from ..methods.ctrl_c import Interrupted
 from ..methods.defaults import TIMEOUT
 from ..methods.tally import check_arguments
-from ..report.diagram import proof
+from ..report.proof import proof
 from ..report.result import Result, matched_nothing
 from ..runtime.scenario import name_of, reference_of, takes_rng
 from ..runtime.verdict import Finding, Verdict

@@ -32,7 +32,7 @@ from ..locks.parking import guarded, recover, unpark
 from ..locks.task import Maker, Task, Unwind, WAIT, become, current, this_thread
 from ..locks.waitgraph import deadlock_from
 from ..methods.tally import Tally
-from ..report.diagram import proof
+from ..report.proof import proof
 from ..report.result import Result
 from ..runtime import collector, thread_patch
 from ..runtime.recorder import place

@@ -16,7 +16,8 @@ from typing import Any
 from ..locks.one_line import one_line
 from ..runtime.recorder import function, verb
 from ..runtime.verdict import Finding, Outcome, Verdict, counted
-from .diagram import WIDTH, blocked_by, by_name, diagram, full_trace, proof
+from .diagram import WIDTH, diagram, full_trace
+from .proof import blocked_by, by_name, proof
 
 WAITING = (Verdict.DEADLOCK, Verdict.HANG, Verdict.INCONCLUSIVE)   # who waits for whom is the story
 AT_ONCE = {Verdict.DEADLOCK: "found at the moment of blocking, not by a timeout",

@@ -8,7 +8,7 @@ likely to come to it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 
 class Enders:
@@ -35,6 +35,20 @@ class Enders:
         """Return who is likely to end a wait for *lock* where those *done* did, once each time."""
         most = self._most.get(lock)
         return {*(most - Counter(done))} if most else set()
+
+    def why_nobody(self, lock: str, done: Iterable[str], ended: Container[str]) -> str:
+        """Return, in words, why nobody comes to end a wait for *lock*, "" if nobody ever did.
+
+        Args:
+            done: who did here, once each time.
+            ended: who does nothing any more.
+        """
+        here = Counter(done)
+        reasons = [f"{role} has done so before" if here[role] >= times else
+                   f"{role}, who does so elsewhere, has ended"
+                   for role, times in sorted(self._most.get(lock, {}).items())
+                   if here[role] >= times or role in ended]
+        return f"nobody comes to end it: {' and '.join(reasons)}" if reasons else ""
 
     def told(self, locks: Iterable[str]) -> list[list[str]]:
         """Return what is known of *locks*, in plain data: of each its name, and who, as often."""

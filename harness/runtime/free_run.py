@@ -70,10 +70,16 @@ class FreeRun(PlayedRun):
     def enders(self, lock: Any) -> list[Task]:
         if not self._enders:
             return []
-        name = str(lock)
-        still = self._enders.still(name, [
-            who for what, who in self.recorder.ends_of_waits() if what == name])
+        still = self._enders.still(str(lock), self._ended_waits(str(lock)))
         return [task for task in self.tasks if task.name in still and not task.ended]
+
+    def why_nobody(self, lock: Any) -> str:
+        return self._enders.why_nobody(
+            str(lock), self._ended_waits(str(lock)),
+            [task.name for task in self.tasks if task.ended]) if self._enders else ""
+
+    def _ended_waits(self, name: str) -> list[str]:
+        return [who for what, who in self.recorder.ends_of_waits() if what == name]
 
     def connect(self) -> None:
         super().connect()

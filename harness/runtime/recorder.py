@@ -186,6 +186,7 @@ class RoleState:
     waits_for: tuple[str, ...] = ()    # the roles that must act first
     any_is_enough: bool = False        # any one of them
     asks_who: bool = False             # it is not known who is to act
+    why_nobody: str = ""               # does, in words, if that is known
 
     @property
     def at(self) -> str:
@@ -236,11 +237,12 @@ def freeze(task: Task) -> RoleState:
     if task.waits_on is None:
         return RoleState(task.name, "runs", holds=holds)
     wait = blockers(task)
+    asks_who = not wait and getattr(task.waits_on, "ended_by_any", False)
     return RoleState(task.name, "waits with a time limit" if task.timed else "waits",
                      str(task.waits_on), task.mode, task.chain, holds,
                      tuple(dict.fromkeys([blocker.name for blocker in flat(wait)])),
-                     isinstance(wait, AnyOf),
-                     not wait and getattr(task.waits_on, "ended_by_any", False))
+                     isinstance(wait, AnyOf), asks_who,
+                     task.run.why_nobody(task.waits_on) if asks_who and task.run else "")
 
 
 def all_stacks(tasks: Sequence[Task]) -> str:

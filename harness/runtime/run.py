@@ -177,6 +177,10 @@ class Run(RunOfTask):
         """Return who was seen to end waits for *lock* and has not ended."""
         return []
 
+    def why_nobody(self, lock: Any) -> str:
+        """Say why nobody comes to end waits for *lock*; "" if it is not known who would."""
+        return ""
+
     def leave_run(self, task: Task) -> None:
         """Take note that *task* has ended. Called with the guard held."""
         task.ended = True

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from harness import Result, Verdict
 from harness.locks.policies import POLICIES
-from harness.report.diagram import WIDTH, blocked_by, by_name, diagram
+from harness.report.diagram import WIDTH, diagram
+from harness.report.proof import blocked_by, by_name
 from harness.runtime.verdict import counted
 
 from .compare import SCHEDULES, Cell

@@ -79,6 +79,32 @@ def test_who_has_done_it_as_often_as_ever_will_not_again():
 
     result = explore(world, all=True)
     assert result.verdict is Verdict.HANG and not result.coverage["verdicts"].get("deadlock")
+    for report in (str(result), str(replay(result.replay, world))):
+        assert "nobody comes to end it: sender has done so before" in report
+
+
+def test_who_would_have_ended_it_and_has_ended_is_told():
+    """The sender goes home if the waiter was there first."""
+    def world():
+        lock, done, came = Mutex("lock"), Event(), []
+
+        def waiter():
+            with lock:
+                came.append(True)
+            done.wait()
+
+        def sender():
+            with lock:
+                if came:
+                    return
+            done.set()
+
+        return {"waiter": waiter, "sender": sender}
+
+    result = explore(world)
+    assert result.verdict is Verdict.HANG
+    assert "nobody comes to end it: sender, who does so elsewhere, has ended" in " ".join(
+        str(result).split())
 
 
 def test_one_of_two_who_may_end_it_is_enough_to_go_on():
@@ -139,3 +165,8 @@ def test_what_was_seen_counts_by_how_often_in_one_run():
         {"a", "c"}, {"a", "c"}, {"a"}, set()]
     assert enders.told(["done", "more"]) == [["done", "a", "a", "c"]]
     assert Enders(enders.told(["done"])).still("done", ["a", "a"]) == {"c"}
+    assert [enders.why_nobody(lock, done, ended) for lock, done, ended in [
+        ("more", ["a"], ["a"]), ("done", ["a"], []), ("done", ["a", "a"], []),
+        ("done", [], ["c"])]] == [
+        "", "", "nobody comes to end it: a has done so before",
+        "nobody comes to end it: c, who does so elsewhere, has ended"]

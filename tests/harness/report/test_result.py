@@ -19,7 +19,7 @@ from harness import At, Meet, Mutex, Scenario, Verdict, explore, force, predict,
 from harness.checker.program import Op, Program
 from harness.exploration.token import encode
 from harness.programs.threads import scenario_of
-from harness.report.diagram import blocked_by
+from harness.report.proof import blocked_by
 from harness.report.result import Result
 from harness.runtime.recorder import Hold, RoleState
 from harness.runtime.verdict import Finding, Outcome
