@@ -147,7 +147,7 @@ class Outsiders:
         Args:
             waiting: tasks of the run: those for whom they wait may act, if they are not of it.
         """
-        idents = frames_of_threads()
+        idents = set(frames_of_threads())    # no frame: `is_able` knows itself, and lasts
         seen: set[Task] = set()
 
         def is_able(task: Task) -> bool:

@@ -144,15 +144,17 @@ class Run(RunOfTask):
         return all(task.ended or task.daemon for task in self.tasks)    # one of the first lasts
 
     def is_left_waiting(self) -> bool:
-        """Say whether who has not ended is a daemon thread, and waits to be told something: that is
-        how such threads are left, and no hang; take note of it. Called with the guard held.
+        """Say whether who has not ended is a daemon thread, or an idle worker of a pool, and waits
+        to be told something: that is how such threads are left, and no hang; take note of it.
+        Called with the guard held.
         """
         left = [task for task in self.tasks if not task.ended]
-        if not all(task.daemon and task.waits_on is not None and task.mode == WAIT
-                   for task in left):
+        if not all(task.waits_on is not None and task.mode == WAIT and (
+                task.daemon or thread_patch.is_idle_worker(task.thread)) for task in left):
             return False
         self.left = True
-        self.notes += [f"{task.name}, a daemon thread, was left waiting for {task.waits_on}"
+        self.notes += [f"{task.name}, {'a daemon thread' if task.daemon else 'a worker of a pool'},"
+                       f" was left waiting for {task.waits_on}"
                        f"{task.chain and f' at {place(task.chain)}'}." for task in left]
         return True
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..locks import afresh
-from ..locks.callsite import caller_at, frames_of_threads, shown
+from ..locks.callsite import caller_at, frames_of_threads, is_verb, shown
 from ..locks.completion import Completion
 from ..locks.exclusive import set_active
 from ..locks.outsiders import Member, family
@@ -113,6 +113,8 @@ def is_idle_worker(thread: threading.Thread | None) -> bool:
     """Say whether *thread* is of a pool and waits for work: the interpreter ends it at its end."""
     pools: Any = sys.modules.get("concurrent.futures.thread")
     frame = frames_of_threads().get(thread.ident or 0) if thread is not None else None
+    while frame is not None and is_verb(frame.f_code):    # a queue of ours
+        frame = frame.f_back
     return frame is not None and thread in getattr(pools, "_threads_queues", {}) \
         and frame.f_code is pools._worker.__code__
 
