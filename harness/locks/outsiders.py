@@ -61,8 +61,12 @@ class Member:
 
     @property
     def task(self) -> Task | None:
-        """The task of it, once it used a lock."""
-        return by_ident.get(self.ident) if self.ident is not None else None
+        """The task of it, once it used a lock; not that of one that had its identifier before."""
+        task = by_ident.get(self.ident) if self.ident is not None else None
+        if task is not None and task.thread is not None and not task.thread.is_alive() \
+                and self.is_alive:
+            return None
+        return task
 
     @property
     def ident(self) -> int | None:

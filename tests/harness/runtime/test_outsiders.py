@@ -15,8 +15,9 @@ from harness.locks import callsite
 from harness import (At, Completion, Meet, Mutex, Observer, RWSemaphore, Scenario, explore, force,
                      predict, replay, run, stress)
 from harness.exploration.scheduled_run import ScheduledRun
+from harness.locks.outsiders import Member, by_ident
 from harness.locks.parking import guarded
-from harness.locks.task import current
+from harness.locks.task import Task, current
 from harness.meetings.meet import with_writers
 
 TOOLS = {run: "clean", stress: "clean", explore: "inconclusive", predict: "inconclusive"}
@@ -616,3 +617,16 @@ def test_nothing_is_collected_while_it_is_looked_where_threads_are(monkeypatch):
     monkeypatch.setattr(sys, "_current_frames", lambda: seen.append(gc.isenabled()) or {})
     callsite.frames_of_threads()
     assert (seen, gc.isenabled()) == ([False], True)
+
+
+def test_a_thread_is_not_taken_for_one_that_had_its_identifier_before():
+    """That one has ended, and can let nobody go; the other one lives, and has used no lock yet."""
+    before, member = threading.Thread(target=int), Member("now", "here")
+    before.start()
+    before.join()
+    member._ident = before.ident
+    by_ident[before.ident] = Task("before", thread=before)
+    try:
+        assert member.task is None
+    finally:
+        del by_ident[before.ident]

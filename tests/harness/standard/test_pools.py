@@ -1,4 +1,4 @@
-"""Pools of threads whose queue and locks are ours: who waits for work at the end, and how it ends."""
+"""Pools of threads whose queue and locks are ours: who waits for work at the end, how that ends."""
 
 import concurrent.futures as futures
 import concurrent.futures._base as base
