@@ -1,12 +1,15 @@
 """`from harness import threading`: the standard module, with locks that the harness sees.
 
-Every name of `threading` is here. Locks are ours: `Lock`, `RLock`, `Condition`, `Semaphore`,
-`BoundedSemaphore`, `Event`, `Barrier`; all else is the standard library's own object.
+Every name of `threading` is here, private ones too. The locks are ours: `Lock`, `RLock`,
+`Condition`, `Semaphore`, `BoundedSemaphore`, `Event`, `Barrier`; all else is the standard library's
+own object, and is set there when it is set here (`threading.excepthook = ...`).
 """
 
 from __future__ import annotations
 
+import sys as _sys
 import threading as _standard
+import types as _types
 from typing import Any
 
 from .standard.barrier import Barrier
@@ -21,14 +24,30 @@ _OURS = {"Lock": Lock, "RLock": RLock, "Condition": Condition, "Semaphore": Sema
 __all__ = list(_standard.__all__)
 
 
-def __getattr__(name: str) -> Any:
-    if name.startswith("__"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        return getattr(_standard, name)
-    except AttributeError:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+class _Face(_types.ModuleType):
+    """This module: what is not its own is looked up, set and deleted in the standard one."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return getattr(_standard, name)
+        except AttributeError:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _own:
+            super().__setattr__(name, value)
+        else:
+            setattr(_standard, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if name in _own:
+            super().__delattr__(name)
+        else:
+            delattr(_standard, name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*vars(_standard), *_OURS})
 
 
-def __dir__() -> list[str]:
-    return sorted({*vars(_standard), *_OURS})
+_own = frozenset({*globals(), "__path__", "_own"})
+_sys.modules[__name__].__class__ = _Face

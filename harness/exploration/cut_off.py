@@ -13,7 +13,8 @@ come of d. Of the steps D that happen before e and not before d it is asked that
 - none of the stretches after them changed a thing that the role can reach, other than the accounts
   of locks. (What others do at the same time, and is in no order with D, changes things, too: so
   each stretch is looked at by itself, and not the things at d and at e.)
-- completions passed as often in D as they were completed, and no role is queued;
+- completions passed as often in D as they were completed, no role is queued at a semaphore, and
+  the same wait, in the same order, in each condition;
 - no thread was started after one of them: what it does may be in no order with e.
 
 What cannot be known is never cut off, and the schedule goes on; if a role does the same
@@ -27,9 +28,9 @@ from collections.abc import Hashable, Iterator
 from typing import Any
 
 from ..runtime.state import QUEUED, REFERENCE, State
-from ..runtime.thing_kinds import ACCOUNT, LOCK
+from ..runtime.thing_kinds import ACCOUNT, LOCK as A_LOCK, OVER
 from .controlled_run import ControlledRun
-from .dependency import ANY, COMPLETE, COMPLETE_ALL, PASS, REINIT
+from .dependency import ANY, COMPLETE, COMPLETE_ALL, LOCK, PASS, REINIT
 from .happens_before import HappensBefore, bits
 
 MOST_AGAIN = 16     # times that a role does the same in a schedule, and it may be the same state
@@ -136,7 +137,7 @@ class CutOffs(HappensBefore):
                 return False
             net[step.lock] += _NET.get(step.kind, 0)
             roles.add(step.label >> 1)
-        if any(net.values()):
+        if any(net.values()) or not self._same_queues(run, between, there, here):
             return False
         for role in roles:
             task = run.by_label[2 * role]
@@ -145,6 +146,20 @@ class CutOffs(HappensBefore):
                     before.roles.get(task.name) != after.roles.get(task.name):
                 return False
         return all(self._is_pure(run, i) for i in bits(between))
+
+    def _same_queues(self, run: ControlledRun, between: int, there: int, here: int) -> bool:
+        """Say whether the same wait, in the same order, in each condition whose lock was taken
+        between. Its queue is changed by whoever has that lock: so it is as it was when the last of
+        them had done so.
+        """
+        states = run.again.states
+        for number in {self.steps[i].lock for i in bits(between) if self.steps[i].kind == LOCK}:
+            lock = run.lock_of(number)
+            before, after = (states[mask.bit_length()] for mask in (
+                self._on_lock[number].get(LOCK, 0) & each for each in (there, here)))
+            if _queues(before, lock) != _queues(after, lock):
+                return False
+        return True
 
     def _last(self, role: int, mask: int) -> int:
         """Return the last step of *role* in *mask*, or the one in which it was born, or -1."""
@@ -177,9 +192,16 @@ def _unchanged(before: State, after: State, name: str) -> bool:
         one, other = before.things.get(key), after.things.get(key)
         if one is None or other is None or one == other:
             continue
-        if one[0] != LOCK or _but_for_account(one) != _but_for_account(other):
+        if one[0] != A_LOCK or _but_for_account(one) != _but_for_account(other):
             return False
     return True
+
+
+def _queues(state: State, lock: Any) -> dict[Hashable, Hashable]:
+    """Return who waits in the conditions over *lock*."""
+    over = (OVER, (REFERENCE, id(lock)))
+    return {key: thing[ACCOUNT] for key, thing in state.things.items()
+            if thing and thing[0] == A_LOCK and over in thing}
 
 
 def _but_for_account(lock: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -92,6 +92,8 @@ def _no_program(run: ControlledRun) -> str:
         return "the semaphores have several policies"
     if run.names.unsaid:
         return "who is woken by a condition depends on who waits"
+    if run.names.taken:
+        return "a lock was held when the roles began"
     holders: dict[int, int] = {}
     for step in run.steps:
         if step.kind == LOCK:

@@ -190,7 +190,9 @@ class HappensBefore(Strategy):
         on_lock = self._on_lock.get(step.lock, _NO_STEPS)
         if step.ask in (ASK_LOCK, ASK_TRY):
             taken = on_lock.get(LOCK, 0) & ~without
-            free = taken <= on_lock.get(UNLOCK, 0) & ~without    # by the last of both
+            free = taken < on_lock.get(UNLOCK, 0) & ~without    # by the last of both
+            if not free and not taken:
+                free = step.lock not in self._run.names.taken
             kind, give_up = outcome(free, step.ask, False, step.timed)
         else:
             there = sum(on_lock.values()) & ~without    # a step is of one kind

@@ -185,6 +185,10 @@ class ScheduledRun(PlayedRun):
                 self.names.unknown.add(number)
         return number
 
+    def lock_of(self, number: int) -> Any:
+        """Return the lock that has *number* in this schedule."""
+        return self._seen_numbers[number]
+
     def locks_used(self) -> Iterable[Any]:
         return self._lock_numbers
 

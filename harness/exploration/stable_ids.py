@@ -63,6 +63,7 @@ class Names:
         policies: of semaphores, by number.
         done: how often one could pass a completion at the start, by number.
         unsaid: numbers of what no program of lock operations can say.
+        taken: numbers of locks that were held at the start, by none of the roles.
         points: the starts that are points of a schedule, as strings that stand for locks.
         every: no step may be done twice in a state (see `Again`): schedules were seen to go round.
         enders: keys of those who were seen to end waits in earlier schedules.
@@ -77,6 +78,7 @@ class Names:
         self.done: dict[int, float] = {}
         self.unknown: set[int] = set()
         self.unsaid: set[int] = set()
+        self.taken: set[int] = set()
         self.unnamed: set[int] = set()
         self.every = False
         self.points: tuple[str, ...] = ()
@@ -126,6 +128,8 @@ class Names:
             self.unnamed.add(number)
         if not isinstance(lock, str) and (lock.shares is not lock or not isinstance(lock, _KNOWN)):
             self.unknown.add(number)
+        if isinstance(lock, Exclusive) and lock.is_held:
+            self.taken.add(number)
         if not isinstance(lock, str) and not lock.in_programs:
             self.unsaid.add(number)
         return number

@@ -25,7 +25,6 @@ from typing import Any, NamedTuple
 
 from ..checker.program import Op
 from ..exploration.extract_program import started
-from ..locks.counted import Counted
 from ..locks.exclusive import Exclusive
 from ..locks.node import LockClass, Node, unique_name
 from ..locks.one_line import one_line
@@ -35,6 +34,7 @@ from ..runtime.observer import Observer
 from ..runtime.thread_patch import ThreadEnd
 from .held_stacks import UNTOLD, Act, Held, NOTHING, Place, Position, Role, Stack, in_order
 from .same_lock import LocksOfRun
+from .signals import passes_now
 
 _POOLS = "concurrent.futures.thread", "multiprocessing.pool"    # what their workers run is in these
 
@@ -86,6 +86,7 @@ class Recorded:
         labels: lock -> what reports call it, not it alone.
         loose: locks that are not known to be the same as any of another run.
         joins: wait for the end of a thread -> the thread.
+        signals: locks that a thread released which did not have them: see signals.py.
         done: wait -> how many would have passed from the start.
         pooled: threads that take their work from a queue.
         choosing: roles that asked with a way out: what they do next may depend on the answer.
@@ -107,6 +108,7 @@ class Recorded:
         self.labels: dict[str, str] = {}
         self.loose: set[str] = set()
         self.joins: dict[str, str] = {}
+        self.signals: set[str] = set()
         self.done: dict[str, float] = {}
         self.pooled: set[str] = set()
         self.choosing: set[str] = set()
@@ -164,6 +166,8 @@ class LockOrder(Recorded, Observer):
 
     def lock_acquire(self, task: Task, lock: Node, mode: str) -> None:
         position = self._positions[task]
+        if position.lost:
+            position.give_up_lost()
         nested = task.nested
         key = lock if mode is EXCLUSIVE and nested is NOT_NESTED else (lock, mode, nested)
         stack = position.stack if position.broken is None else position.mended()
@@ -199,10 +203,16 @@ class LockOrder(Recorded, Observer):
 
     def lock_release(self, task: Task, lock: Node, mode: str) -> None:
         position = self._positions[task]
+        if position.lost:
+            position.give_up_lost()
         stack = position.stack
         if mode is WAIT:
-            stack.append(Act(Op(task.tells, self._name(lock))))
+            act = Act(Op(task.tells, self._name(lock)))
+            for _ in range(task.times):
+                stack.append(act)
             stack.role.plain = False
+            if isinstance(lock, Exclusive):
+                self._signal(lock)
             return
         if stack.lock is lock:
             parent = stack.parent
@@ -235,6 +245,12 @@ class LockOrder(Recorded, Observer):
         if role.waits is not None and role.waits[0] == len(role.acts):
             role.acts.append(role.waits[1])   # it never got what it waited for last
 
+    def _signal(self, lock: Node) -> None:
+        """See a thread release *lock* that did not have it, or after one did."""
+        self.signals.add(self._name(lock))
+        for position in list(self._positions.values()):
+            position.lose(lock)
+
     # -- what was never seen before -------------------------------------------------------
 
     def _role(self, task: Task) -> Role:
@@ -248,8 +264,8 @@ class LockOrder(Recorded, Observer):
         if name not in self.labels:
             self.labels[name] = str(lock)
             self.classes[name] = _class_name(lock)
-            if isinstance(lock, Counted) and lock.passes:
-                self.done[name] = lock.passes
+            if passes := passes_now(lock):
+                self.done[name] = passes
         return name
 
     def _is_classed(self, lock: Node) -> bool:

@@ -13,7 +13,7 @@ from ..locks.callsite import pass_signal
 from ..locks.node import LockClass, Node
 from ..locks.one_line import one_line
 from ..locks.parking import guarded
-from ..locks.task import Task
+from ..locks.task import EXCLUSIVE, Task
 from ..locks.user_code import Quiet
 
 MOST_OPERATIONS = 20_000   # kept of one role; sections that were seen before do not count
@@ -148,6 +148,19 @@ class Position:
     stack: Stack
     asked: Stack
     broken: Broken | None = None    # what is held, while `stack` is hollow
+    lost: tuple[Node, ...] = ()     # what another thread released: it is on the stack still
+
+    def give_up_lost(self) -> None:
+        """Take in what another thread released."""
+        lost, self.lost = self.lost, ()
+        for lock in lost:
+            self.release_below(lock, EXCLUSIVE)
+
+    def lose(self, lock: Node) -> None:
+        """See another thread release *lock*; the one whose this is takes it in when it comes."""
+        nodes = self.stack.below() if self.broken is None else self.broken.left()
+        if lock not in self.lost and any(node.lock is lock for node in nodes):
+            self.lost += lock,
 
     def release_below(self, lock: Node, mode: str) -> None:
         """Take in that *lock*, which is not known to be the last, was given back."""

@@ -12,6 +12,7 @@ from ..locks.operations import OPERATIONS, TAKING, names
 from ..locks.task import WAIT
 from .graph import Leg, LockOrder, Recorded
 from .held_stacks import Place
+from .signals import leg_as, op_as, place_as
 
 _ASKING = [op for op in TAKING if OPERATIONS[op].busy in ("waits", "queues")]
 _ENDING = names(counterpart="wait")
@@ -36,6 +37,9 @@ class Record(Recorded):
         self.paths: dict[str, list[Path]] = defaultdict(list)
         self.too_many = False
         seen: list[object] = []
+        orders = list(orders)
+        for order in orders:
+            self.signals |= order.signals
         for order in orders:
             # A run that is the same but for which of its own locks is which says nothing new.
             shape = _shape(order) if order.loose and not order.cut else None
@@ -48,13 +52,24 @@ class Record(Recorded):
                      "policies", "pooled", "declared", "refused", "cut", "choosing",
                      "loose"):
             getattr(self, name).update(getattr(order, name))
-        for name in ("edges", "asks", "nestings"):     # of each kind the first is kept
+        for name in ("edges", "nestings"):     # of each kind the first is kept
             kept = getattr(self, name)
             for key, first in getattr(order, name).items():
-                kept.setdefault(key, first)
-        self.unchecked += order.unchecked
+                leg = leg_as(first, self.signals) if self.signals else first
+                if leg is not None:
+                    kept.setdefault(key, leg)
+        for (role, lock, mode), place in order.asks.items():
+            place = place_as(place, self.signals)
+            self.asks.setdefault((role, lock, place.mode if place.name in self.signals else mode),
+                                 place)
+        legs = (leg_as(leg, self.signals) for leg in order.unchecked)
+        self.unchecked += [leg for leg in legs if leg is not None]
+        for name in self.signals:
+            self.kinds.pop(name, None)
         self.excused |= order.excused
         for role, path in order.operations.items():
+            if self.signals:
+                path = tuple([op_as(op, self.signals) for op in path])
             if path not in self.paths[role]:
                 self.paths[role].append(path)
 

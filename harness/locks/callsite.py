@@ -33,6 +33,7 @@ _PYTHON = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
 _INSTALLED = re.compile(r"[\\/](site|dist)-packages[\\/]")
 _RAISE = opcode.opmap["RAISE_VARARGS"]
 _vocabulary: set[str] = set()
+_carriers: set[str] = set()
 _verbs: dict[int, CodeType] = {}    # by identity: a code object hashes slowly
 _nameless: dict[int, CodeType] = {}
 
@@ -60,6 +61,13 @@ def vocabulary(verbs: Verbs) -> Verbs:
     else:
         _verbs[id(code)] = code
     return verbs
+
+
+def carries(path: str) -> None:
+    """Declare that the functions of a file of the standard library use our locks for whoever calls
+    them: reports take the caller for the place. (What they are at is part of a state all the same.)
+    """
+    _carriers.add(path)
 
 
 def is_verb(code: CodeType) -> bool:
@@ -129,7 +137,7 @@ def split(chain: Chain) -> tuple[list[Call], list[Call]]:
     """
     calls = calls_of(chain)
     for i, (code, _) in enumerate(calls):
-        if not is_verb(code):
+        if not is_verb(code) and code.co_filename not in _carriers:
             return calls[:i], calls[i:]
     return calls, []
 

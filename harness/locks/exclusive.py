@@ -177,6 +177,11 @@ class Exclusive(Node):
     def held_outside(self) -> None:
         self._owner = get_ident()
 
+    @property
+    def is_held(self) -> bool:
+        """Whether anyone holds it, for the harness to ask; `locked` is for users."""
+        return self._lock.locked()
+
     def locked(self) -> bool:
         """Say whether anyone holds it."""
         self._tell_look()

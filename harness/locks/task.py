@@ -49,6 +49,7 @@ class RunOfTask(Protocol):
     on_refused: tuple[Callable[..., None], ...]    # for the record: it goes on without the lock
     # With this a plain operation is noted, and nobody else is told; None if somebody must be.
     note: Callable[[tuple[Any, ...]], None] | None
+    scheduled: bool    # an order is chosen, whatever a clock says
     in_turns: bool     # whoever is woken waits for his turn: then those that go on must be told
     running: int       # how many tasks are not parked, or in a wait with a time limit
     timed: int         # how many of those are in such a wait
@@ -96,6 +97,7 @@ class Task:
     thread: threading.Thread | None = None
     serial: int = field(default_factory=_serials.__next__)
     held: list[tuple[Any, str, Any]] = field(default_factory=list)
+    regains: list[tuple[Any, Any]] = field(default_factory=list)    # when its wait is over: how
     waits_on: Any = None
     mode: str = ""
     timed: bool = False

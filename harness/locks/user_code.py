@@ -41,7 +41,7 @@ class _Refusing:
     """The run of a task that must take no lock: see `RunOfTask`. Looking is free."""
 
     watched = unwinding = over = alone = False
-    in_turns = False
+    in_turns = scheduled = False
     note: Callable[[tuple[Any, ...]], None] | None = None
     running = timed = 0
     on_acquire: tuple[Callable[..., None], ...]

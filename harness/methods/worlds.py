@@ -191,7 +191,13 @@ class Worlds:
         differs = False
         if self._recorded:
             before, self._recorded = self._recorded, []
-            differs = self._compare(before, steps, outcome, outcome)
+            came_to, labels = outcome, [step.label for step in before]
+            if labels != [step.label for step in steps]:    # by another rule on limits, perhaps
+                again, came_to = follow(self, self.where, labels)
+                steps_again = again.steps
+            else:
+                steps_again = steps
+            differs = self._compare(before, steps_again, outcome, came_to)
         elif not (new := _habits(steps)) <= self._known:
             self._known |= new
             again, came_to = follow(self, self.where, [step.label for step in steps])

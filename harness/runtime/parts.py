@@ -15,11 +15,13 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any
 
+from ..locks.exclusive import Exclusive
 from ..locks.task import Task
+from ..standard.condition import Condition
 from . import thread_patch
 from .reach import is_of
 from .thing_kinds import (ASKING, CONTAINERS, EXACTLY, HEAP, INSIDE_NODES, INSIDE_THREADS, LOCK,
-                          NOT_PURE, OF_ACCOUNT, OF_CLASSES, OF_MODULES, PURE, is_decided,
+                          NOT_PURE, OF_ACCOUNT, OF_CLASSES, OF_MODULES, OVER, PURE, is_decided,
                           is_of_others, kind_of_thing, names_in)
 
 Token = Hashable
@@ -103,6 +105,10 @@ class Parts:
         """Return what a lock is, its account (who has it, who waits) in one part: `ACCOUNT`."""
         account: list[Token] = [task.name for task in getattr(lock, "_readers", ())]
         rest: list[Token] = []
+        if is_of(lock, Condition):    # whose queue changes under its lock, if that is one of ours
+            waits = tuple(map(self.token, list(lock._queue)))
+            (account if is_of(lock._lock, Exclusive) else rest).append(waits)
+            rest.append((OVER, self.token(lock._lock)))
         for name, token in self._inside(lock, INSIDE_NODES):
             (account if name in OF_ACCOUNT else rest).append((name, token))
         return (LOCK, self.token(type(lock)), tuple(account), *rest)

@@ -45,7 +45,7 @@ def unwind(task: Task, lock: Any = None, mode: str = "") -> None:
 class Run(RunOfTask):
     """One run: its tasks, its observers, what was found. See `RunOfTask` for the rest."""
 
-    watched = over = alone = in_turns = False
+    watched = over = alone = in_turns = scheduled = False
     note: Any = None      # see `RunOfTask`
     noting: Any = None    # what that is as long as whoever goes on is alone, or none waits his turn
     timeout = 5.0     # seconds of a standstill, after which what there is is judged

@@ -120,17 +120,19 @@ class State:
     def _of_task(self, task: Task, frame: FrameType | None) -> tuple[Token, ...]:
         """Return the frames of one role, what it asks for, and what it holds."""
         token, held = self._token, [lock for lock, _, _ in task.held]
+        held += [lock for lock, _ in task.regains]
         out: list[Token] = [token(getattr(task, "lock", None)), token(task.waits_on), task.mode,
                             task.timed, task.trylock, getattr(task, "ask", 0),
                             getattr(task, "queued", False)]
         out += [(token(lock), mode) for lock, mode, _ in list(task.held)]
+        out += [(token(lock), token(how)) for lock, how in task.regains]
         inside = {} if task.thread is None else vars(task.thread)    # which code asks for by name
         out += [(name, token(value)) for name, value in list(inside.items())
                 if name not in OF_THREADS]
         frames = list(frames_of_role(frame))
         for depth, (each, called) in enumerate(reversed(frames)):
             out.append(self._of_frame(each, (task.name, depth)))
-            why = hidden(each, called, held)
+            why = hidden(each, called, held, task)
             if why:
                 out.append(self._unknown(why))
         return tuple(out)

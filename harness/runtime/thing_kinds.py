@@ -46,8 +46,11 @@ OF_CLASSES = {"__module__", "__doc__", "__dict__", "__weakref__", "__annotations
               "__dataclass_params__", "__dataclass_fields__", "__orig_bases__", "__parameters__",
               "__type_params__", "__protocol_attrs__", "__non_callable_proto_members__"}
 INSIDE_NODES = {"_name", "_class", "nth", "maker", "origin", "_lock", "_rw", "_new_hold", "_inner",
-                 "_hold", "_observed", "_read_guard", "_write_guard", "_by", "_readers"}
-OF_ACCOUNT = {"_owner", "_waiters", "_writer", "queue", "_done"}
+                 "_hold", "_observed", "_read_guard", "_write_guard", "_by", "_readers",
+                 "_queue", "_wakeups", "acquire", "release", "_release_save", "_acquire_restore",
+                 "_is_owned"}
+OF_ACCOUNT = {"_owner", "_waiters", "_writer", "queue", "_done", "_took"}
+OVER = "over"    # what a condition is over
 INSIDE_THREADS = {"run", "_harness_family", "_tstate_lock", "_started", "_stderr", "_handle",
                    "_invoke_excepthook", "_ident", "_native_id", "_os_thread_handle"}
 OF_THREADS = INSIDE_THREADS | {"_target", "_args", "_kwargs", "_is_stopped", "_initialized",
@@ -101,6 +104,8 @@ class _Kind:
             self.tell = "_of_task"
         elif Node in bases:
             self.tell = "_of_lock"
+        elif types.ModuleType in bases and is_of_others(kind.__module__):
+            self.tell = "_of_module"    # ours, of which it is decided what it has
         elif threading.Thread in bases:
             self.tell = "_of_thread"
         elif kind.__module__.partition(".")[0] == "logging":

@@ -14,13 +14,15 @@ import dis
 import functools
 import types
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from types import CodeType, FrameType
 from typing import Any
 
 from ..locks.calls import call_role
 from ..locks.callsite import function_name, is_of_python, is_verb
 from ..locks.node import Node
+from ..standard.condition import Condition
+from ..standard.semaphore import Semaphore
 from .reach import is_of
 
 # What is at a place of the stack, as far as it is known: ("local", name), ("global", name),
@@ -53,11 +55,13 @@ def frames_of_role(frame: FrameType | None) -> Iterator[tuple[FrameType, FrameTy
         called, frame = frame, frame.f_back
 
 
-def hidden(frame: FrameType, called: FrameType | None, held: Iterable[Any]) -> str:
+def hidden(frame: FrameType, called: FrameType | None, held: Collection[Any],
+           task: Any = None) -> str:
     """Say what *frame*, which called *called*, may have on its stack, "" if nothing.
 
     Args:
-        held: the locks that its role holds.
+        held: the locks that its role holds, or holds again when its wait is over.
+        task: of its role: it may have permits.
     """
     code = frame.f_code
     stack, ins = _known_of(code)[2].get(instruction_at(frame), (None, None))
@@ -68,7 +72,7 @@ def hidden(frame: FrameType, called: FrameType | None, held: Iterable[Any]) -> s
     if below < 0:
         return f"{where}: `{ins.opname.lower()}` calls code"
     for known in stack[:below]:
-        if known is None or known[0] != "with" or not _is_of_held(known[1], frame, held):
+        if known is None or known[0] != "with" or not _is_of_held(known[1], frame, held, task):
             return f"{where}: a loop, a `with` block or an expression is under way"
     if called is not None and not _is_direct(frame, ins, callee, called):
         return f"{where}: what it calls is not Python, or not known"
@@ -137,8 +141,10 @@ def _functions(value: Any) -> Iterator[Any]:
         yield _of_type(type(value), "__call__")
 
 
-def _is_of_held(known: Known, frame: FrameType, held: Iterable[Any]) -> bool:
-    """Say whether the manager of a `with` block is one of the locks *held*, or its guard."""
+def _is_of_held(known: Known, frame: FrameType, held: Collection[Any], task: Any) -> bool:
+    """Say whether the manager of a `with` block is one of the locks *held*, or its guard; or what
+    gives one of them up, or a permit of *task*.
+    """
     if known is None:
         return False
     if known[0] == "call":
@@ -150,6 +156,10 @@ def _is_of_held(known: Known, frame: FrameType, held: Iterable[Any]) -> bool:
             return True    # a verb, whose guard is that of a lock
         known = called[1] if called[0] == "attr" else None
     value = _value(known, frame)
+    if is_of(value, Semaphore):
+        return bool(value.is_with(task))
+    if is_of(value, Condition):
+        value = value.lock
     return is_of(value, Node) and any(value is lock for lock in held)
 
 

@@ -6,8 +6,12 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from ..locks.callsite import carries
 from .condition import Condition
 from .lock import Lock
+from .plain import kind_of
+
+carries(threading.__file__)
 
 
 class Barrier(threading.Barrier):
@@ -17,3 +21,7 @@ class Barrier(threading.Barrier):
                  timeout: float | None = None) -> None:
         super().__init__(parties, action, timeout)
         self._cond: Any = Condition(Lock())
+
+    def __repr__(self) -> str:
+        state = "broken" if self.broken else f"waiters={self.n_waiting}/{self.parties}"
+        return f"<{kind_of(self)} at {id(self):#x}: {state}>"

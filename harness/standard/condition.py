@@ -11,11 +11,13 @@ threads are different things. Who is in the queue is known to whoever has the lo
 from __future__ import annotations
 
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from typing import Any
 
+from ..locks.callsite import nameless
 from ..locks.counted import Counted
 from ..locks.node import Node
 from ..locks.outsiders import listeners
@@ -44,6 +46,11 @@ class Condition(Node):
         self._wakeups: list[Wakeup] = []    # of tasks of a run
 
     @property
+    def lock(self) -> Any:
+        """What it is over."""
+        return self._lock
+
+    @property
     def _waiters(self) -> deque[Any]:
         return self._queue
 
@@ -58,22 +65,24 @@ class Condition(Node):
         return self._lock.__exit__(*exc)
 
     def __repr__(self) -> str:
-        return f"<Condition({self._lock}, {len(self._queue)})>"
+        return f"<Condition({self._lock!r}, {len(self._queue)})>"
 
     def _release_save(self) -> Any:
         self._lock.release()
 
+    @nameless
     def _acquire_restore(self, state: Any) -> None:
         self._lock.acquire()
 
     def _is_owned(self) -> bool:
         if isinstance(self._lock, Lock):
-            return self._lock._lock.locked()    # nobody need see that: it is the caller's
+            return self._lock.is_held    # nobody need see that: it is the caller's
         if self._lock.acquire(False):
             self._lock.release()
             return False
         return True
 
+    @nameless    # it is three operations, each with a name
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until woken, as `threading.Condition.wait`; return False if the time was up.
 
@@ -87,7 +96,8 @@ class Condition(Node):
         waiter = self._waiter()
         self._queue.append(waiter)
         state = self._release_save()
-        woken = False
+        woken, regains = False, this_thread.task.regains
+        regains.append((self._lock, state))
         try:
             if isinstance(waiter, Wakeup):
                 woken = waiter.wait(blocking, limited)
@@ -95,7 +105,10 @@ class Condition(Node):
                 woken = waiter.acquire(blocking, -1 if limited is None else limited)
             return woken
         finally:
-            self._acquire_restore(state)
+            try:
+                self._acquire_restore(state)
+            finally:
+                regains.pop()
             if not woken:
                 self._leave(waiter)
 
@@ -122,18 +135,23 @@ class Condition(Node):
             if isinstance(waiter, Wakeup):
                 waiter.reinit()
 
+    @nameless
     def wait_for(self, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
-        """Wait until *predicate* is true; return what it returned last."""
-        end: float | None = None
+        """Wait until *predicate* is true; return what it returned last.
+
+        Where an order is chosen no time passes but that of limits that run out.
+        """
+        run = this_thread.task.run
+        stands_still = timeout is None or run is not None and run.scheduled
+        end = None if stands_still or timeout is None else time.monotonic() + timeout
         result = predicate()
         while not result:
-            if timeout is not None:
-                if end is None:
-                    end = time.monotonic() + timeout
-                elif (timeout := end - time.monotonic()) <= 0:
-                    break
-            self.wait(timeout)
+            goes_on = self.wait(timeout)
             result = predicate()
+            if not goes_on:
+                break
+            if end is not None and (timeout := end - time.monotonic()) <= 0:
+                break
         return result
 
     def notify(self, n: int = 1) -> None:
@@ -160,7 +178,11 @@ class Condition(Node):
         """Wake all who wait."""
         self.notify(len(self._queue))
 
-    notifyAll = notify_all
+    def notifyAll(self) -> None:
+        """Do what `notify_all` does; deprecated, as in the standard class."""
+        warnings.warn("notifyAll() is deprecated, use notify_all() instead", DeprecationWarning,
+                      stacklevel=2)
+        self.notify_all()
 
 
 class Wakeup(Counted):

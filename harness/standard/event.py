@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
-from typing import Any
 
 from ..locks.counted import Counted
 from ..locks.node import Node
 from ..locks.task import current
 from .condition import Condition
 from .lock import Lock
-from .plain import limit
+from .plain import kind_of, limit
 
 
 class Event(Counted):
@@ -40,7 +40,11 @@ class Event(Counted):
         self._tell_look()
         return self._done > 0
 
-    isSet = is_set
+    def isSet(self) -> bool:
+        """Do what `is_set` does; deprecated, as in the standard class."""
+        warnings.warn("isSet() is deprecated, use is_set() instead", DeprecationWarning,
+                      stacklevel=2)
+        return self.is_set()
 
     def set(self) -> None:
         """Set it: who waits goes on."""
@@ -65,6 +69,4 @@ class Event(Counted):
             self._under._at_fork_reinit()
 
     def __repr__(self) -> str:
-        kind: Any = type(self)
-        state = "set" if self._done else "unset"
-        return f"<{kind.__module__}.{kind.__qualname__} at {id(self):#x}: {state}>"
+        return f"<{kind_of(self)} at {id(self):#x}: {'set' if self._done else 'unset'}>"

@@ -13,7 +13,7 @@ from ..locks.exclusive import Exclusive
 from ..locks.node import Node, drop
 from ..locks.task import EXCLUSIVE, NOBODY, Task, WAIT, this_thread
 from ..locks.waitgraph import Likely
-from .plain import allocate_lock, get_ident
+from .plain import allocate_lock, get_ident, kind_of
 
 
 class Lock(Exclusive):
@@ -61,7 +61,7 @@ class Lock(Exclusive):
 
     def is_free_for(self, task: Task, mode: str) -> bool:
         """Say whether nobody has it."""
-        return not self._lock.locked()
+        return not self.is_held
 
     def _release(self) -> None:
         task = this_thread.task
@@ -79,13 +79,13 @@ class Lock(Exclusive):
             task.tells = "complete"
             for hook in run.on_release:
                 hook(task, self, WAIT)
-            if run.unwinding and not self._lock.locked():
+            if run.unwinding and not self.is_held:
                 return    # what was to be given back was not taken: it ends anyway
         self._release_here(task)
 
     def _release_here(self, task: Task) -> None:
         """Release it as *task*, the caller's, which need not have it."""
-        if not self._lock.locked():
+        if not self.is_held:
             raise RuntimeError("release unlocked lock")
         owner, self._owner = self._owner, None
         if owner is not None and owner is not task and owner != get_ident():
@@ -99,9 +99,8 @@ class Lock(Exclusive):
             self._hand_over()
 
     def __repr__(self) -> str:
-        state = "locked" if self._lock.locked() else "unlocked"
-        kind = type(self)
-        return f"<{state} {kind.__module__}.{kind.__qualname__} object at {id(self):#x}>"
+        state = "locked" if self.is_held else "unlocked"
+        return f"<{state} {kind_of(self)} object at {id(self):#x}>"
 
 
 def _by_block(task: Task, lock: Node) -> bool:

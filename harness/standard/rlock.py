@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..locks.callsite import nameless
 from ..locks.exclusive import Exclusive
 from ..locks.node import Node
 from ..locks.task import NOBODY, this_thread
-from .plain import allocate_lock, get_ident
+from .plain import allocate_lock, get_ident, kind_of
 
 
 class RLock(Exclusive):
@@ -84,6 +85,7 @@ class RLock(Exclusive):
             raise
         return again
 
+    @nameless
     def _acquire_restore(self, again: int) -> None:
         Exclusive.acquire(self)
         self._again = again
@@ -96,9 +98,9 @@ class RLock(Exclusive):
         self._again = 0
 
     def __repr__(self) -> str:
-        state, owner = ("locked", self._owner) if self._lock.locked() else ("unlocked", None)
+        state, owner = ("locked", self._owner) if self.is_held else ("unlocked", None)
         thread = getattr(owner, "thread", None)
         ident = owner if isinstance(owner, int) else thread.ident if thread is not None else 0
-        return f"<{state} {type(self).__module__}.{type(self).__qualname__} object " \
+        return f"<{state} {kind_of(self)} object " \
                f"owner={ident or 0} count={self._again + 1 if owner is not None else 0} " \
                f"at {id(self):#x}>"

@@ -10,7 +10,7 @@ from ..locks.node import Node
 from ..locks.parking import afterwards, guarded
 from ..locks.task import Task, current
 from ..locks.waitgraph import Likely
-from .plain import limit
+from .plain import kind_of, limit
 
 
 class Semaphore(Counted):
@@ -90,6 +90,10 @@ class Semaphore(Counted):
             self.is_signal = True
             took.clear()
 
+    def is_with(self, task: Task) -> bool:
+        """Say whether *task* has a permit, for all that is known."""
+        return task in self._took
+
     def blockers(self, task: Task, mode: str) -> list[Task]:
         """Return those who have the permits, any of whom may give one; if that is not known those
         who were seen to give some.
@@ -101,8 +105,7 @@ class Semaphore(Counted):
         return outside or Likely(holders)
 
     def __repr__(self) -> str:
-        kind = type(self)
-        return f"<{kind.__module__}.{kind.__qualname__} at {id(self):#x}: value={self._value}>"
+        return f"<{kind_of(self)} at {id(self):#x}: value={self._value}>"
 
 
 class BoundedSemaphore(Semaphore):
@@ -125,6 +128,4 @@ class BoundedSemaphore(Semaphore):
         self._release(n, self._first)
 
     def __repr__(self) -> str:
-        kind = type(self)
-        return f"<{kind.__module__}.{kind.__qualname__} at {id(self):#x}: " \
-               f"value={self._value}/{self._first}>"
+        return f"<{kind_of(self)} at {id(self):#x}: value={self._value}/{self._first}>"
