@@ -241,16 +241,41 @@ def queue_without_order(patch):
     patch.setattr(stdlib, "queue", SimpleNamespace(**{
         name: getattr(stdlib.queue, name) for name in stdlib.queue.__all__} | {
             "Queue": Unordered}))
+    only(patch, "test_queue")
     patch.setattr(stdlib, "QUEUES", ("QueueTest",))
 
 
 def run_that_hangs(patch):
+    only(patch, "test_queue")
     patch.setattr(stdlib, "QUEUES", ("QueueTest",))
     patch.setattr(stdlib, "run", says(Verdict.HANG))
 
 
+class LetsEverybodyIn(stdlib.threading.Lock):
+    """`test_acquire_contended`, the first case, sees it."""
+
+    def acquire(self, blocking=True, timeout=-1):
+        return True
+
+    def release(self):
+        pass
+
+
+def lock_that_locks_nothing(patch):
+    only(patch, "lock_tests")
+    patch.setattr(stdlib, "LOCKS", {"LockTests": stdlib.LOCKS["LockTests"]})
+    patch.setattr(stdlib.threading, "Lock", LetsEverybodyIn)
+
+
+def only(patch, suite):
+    patch.setattr(stdlib, "SUITES", {suite: stdlib.SUITES[suite]})
+
+
 CONTROLS = {
     "stdlib": [(LITTLE, None, queue_without_order, ["outside a run", "in a run"]),
+               (LITTLE, None, lock_that_locks_nothing, [
+                   "test_acquire_contended of OurLockTests, outside a run",
+                   "test_acquire_contended of OurLockTests, in a run"]),
                (LITTLE, None, run_that_hangs, ["in a run: hang"])],
     "programs": [(LITTLE, 8, blind_engine, ["the engine says"]),
                  (LITTLE, 8, engine_that_sees_a_part, ["the engine says"]),
