@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .methods.replay import replay
     from .methods.run import run
     from .methods.stress import stress
+    from .patching.patched import patched
     from .report.result import Result
     from .runtime.observer import Observer
     from .runtime.scenario import Scenario
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "At", "Completion", "LockClass", "LockMisuse", "Meet", "Mutex", "Observer", "RWSemaphore",
-    "Result", "Scenario", "ScenarioError", "Verdict", "explore", "force", "predict", "replay",
-    "run", "step", "stress", "vocabulary",
+    "Result", "Scenario", "ScenarioError", "Verdict", "explore", "force", "patched", "predict",
+    "replay", "run", "step", "stress", "vocabulary",
 ]
 __version__ = "0.1.0"
 _HOME = {
@@ -49,7 +50,7 @@ _HOME = {
     "Verdict": "runtime.verdict", "Result": "report.result",
     "run": "methods.run", "force": "methods.force", "predict": "methods.predict",
     "explore": "methods.explore", "stress": "methods.stress", "replay": "methods.replay",
-    "step": "locks.task", "LockClass": "locks.node",
+    "patched": "patching.patched", "step": "locks.task", "LockClass": "locks.node",
     "vocabulary": "locks.callsite",
 }
 

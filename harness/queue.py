@@ -12,7 +12,7 @@ from typing import Any
 from .standard.queues import LifoQueue, PriorityQueue, Queue
 from .standard.simple_queue import SimpleQueue
 
-_OURS = {"Queue": Queue, "LifoQueue": LifoQueue, "PriorityQueue": PriorityQueue,
+OURS = {"Queue": Queue, "LifoQueue": LifoQueue, "PriorityQueue": PriorityQueue,
          "SimpleQueue": SimpleQueue}
 __all__ = list(_standard.__all__)
 
@@ -27,4 +27,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*vars(_standard), *_OURS})
+    return sorted({*vars(_standard), *OURS})

@@ -19,7 +19,7 @@ from .standard.lock import Lock
 from .standard.rlock import RLock
 from .standard.semaphore import BoundedSemaphore, Semaphore
 
-_OURS = {"Lock": Lock, "RLock": RLock, "Condition": Condition, "Semaphore": Semaphore,
+OURS = {"Lock": Lock, "RLock": RLock, "Condition": Condition, "Semaphore": Semaphore,
          "BoundedSemaphore": BoundedSemaphore, "Event": Event, "Barrier": Barrier}
 __all__ = list(_standard.__all__)
 
@@ -46,7 +46,7 @@ class _Face(_types.ModuleType):
             delattr(_standard, name)
 
     def __dir__(self) -> list[str]:
-        return sorted({*vars(_standard), *_OURS})
+        return sorted({*vars(_standard), *OURS})
 
 
 _own = frozenset({*globals(), "__path__", "_own"})

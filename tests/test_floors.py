@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = (    # bottom up; packages of one floor do not know each other
     ("pages",), ("locks",), ("standard",), ("runtime",), ("checker",), ("report",),
     ("exploration", "meetings"), ("lockorder",), ("programs",), ("threading", "queue"),
-    ("methods",), ("cli", "pytest_support"), ("pytest_plugin",))
+    ("patching",), ("methods",), ("cli", "pytest_support"), ("pytest_plugin",))
 FACE = len(FLOORS)    # harness/__init__.py and __main__.py stand on top of all
 AMBIGUOUS = "harness", "harness.threading", "harness.queue"
 BY_NAME = re.compile(r"\b(importlib|pkgutil|__import__)\b")    # a file that may import by strings

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from . import options, output
@@ -24,13 +25,14 @@ DESCRIPTION = "Race, force, predict and stress scenarios of threads and locks. S
 def _parser() -> Any:
     top = options.parser("harness", DESCRIPTION)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    add_commands(commands, "SCENARIO")
+    add_commands(commands, "SCENARIO",
+                 lambda command: options.add_run_options(command, "patch"))
     command = commands.add_parser("replay", help="show a finding of stress or explore again",
                                   allow_abbrev=False)
     command.add_argument("token", metavar="TOKEN")
     command.add_argument("scenario", metavar="SCENARIO", nargs="?",
                          help="the scenario, if the one that the token names is not to be used")
-    options.add_run_options(command, "timeout", "json", "full")
+    options.add_run_options(command, "patch", "timeout", "json", "full")
     command = commands.add_parser("cases", allow_abbrev=False,
                                   help="judge every case of a file against what it expects")
     command.add_argument("file", metavar="FILE.json")
@@ -52,11 +54,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             if args.command == "cases":
                 from .cases import show_cases
                 return show_cases(args.file, write, args.timeout)
-            result = _replay(args) if args.command == "replay" else _call(args)
+            with _patched(args.patch):    # before anything of the user's is imported
+                result = _replay(args) if args.command == "replay" else _call(args)
             result.full = args.full
             return output.show(result, write)
 
     return output.guarded("harness", body)
+
+
+def _patched(on: bool) -> AbstractContextManager[object]:
+    if not on:
+        return nullcontext()
+    from ..patching.patched import patched
+
+    return patched()
 
 
 def _replay(args: Any) -> Result:
@@ -70,6 +81,6 @@ def _replay(args: Any) -> Result:
 def _call(args: Any) -> Result:
     from ..programs.loading import load
 
-    words = shlex.quote(args.scenario) + options.given(args, "policy")
+    words = shlex.quote(args.scenario) + options.given(args, "policy", "patch")
     return perform(args, load(args.scenario, args.policy),
                    lambda command: f"python -m harness {command} {words}")

@@ -72,6 +72,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
                 "judge when no lock was taken or released for S seconds (default %(default)s)"},
     "detect": {"choices": DETECT, "default": "block",
                "help": "find a deadlock when a thread blocks, or let the threads hang"},
+    "patch": {"action": "store_true", "help":
+              "have locks, events and queues of the standard library be ours: no line is changed"},
     "policy": {"choices": POLICIES, "help": "who goes first at a reader/writer lock"},
     "json": {"metavar": "FILE", "help": "write the result as JSON to FILE, or - for stdout"},
     "lockdep": {"action": "store_true",

@@ -18,6 +18,7 @@ from typing import Any
 
 from ..locks import raw
 from ..locks.callsite import function_name, is_verb, place_of
+from ..locks.node import Node
 from ..locks.task import Task
 from ..runtime.played_run import PlayedRun
 from ..standard.barrier import Barrier
@@ -57,7 +58,14 @@ def kind_of(thing: Any) -> str:
 def is_primitive(thing: Any) -> bool:
     """Say whether *thing* is one of `PRIMITIVES` that nobody sees."""
     bases = type(thing).__mro__
-    return not (set(PRIMITIVES).isdisjoint(bases) or set(_OURS) & set(bases))
+    return not (set(PRIMITIVES).isdisjoint(bases) or set(_OURS) & set(bases)
+                or is_over_ours(thing))
+
+
+def is_over_ours(thing: Any) -> bool:
+    """Say whether one of `PRIMITIVES` waits in locks of ours alone."""
+    inside = getattr(thing, "__dict__", {})
+    return any(isinstance(inside.get(name), Node) for name in ("_cond", "_lock", "mutex"))
 
 
 @functools.lru_cache(4096)

@@ -19,6 +19,7 @@ from ..exploration.follower import NEXT, Follower, Turn
 from ..exploration.rounds import is_hang
 from ..exploration.stable_ids import Names
 from ..exploration.token import Moves, Schedule, decode
+from ..patching.patched import current_patch
 from ..programs.named import may_be_named, scenario_named
 from ..report.result import Result
 from ..runtime.building import build, has_built
@@ -83,7 +84,8 @@ def replay(token: str, scenario: Callable[..., Any] | None = None, *,
 def again(token: str, reference: str) -> str:
     """Return the command that replays *token*, which names *reference*."""
     words = f" {shlex.quote(reference)}" if reference and not may_be_named(reference) else ""
-    return f"python -m harness replay {token}{words}"
+    patch = " --patch" if current_patch() is not None else ""
+    return f"python -m harness replay {token}{words}{patch}"
 
 
 def _follower(schedule: Schedule | Moves, world: Scenario) -> Follower:

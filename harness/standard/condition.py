@@ -5,7 +5,8 @@ asks for the lock again. Between the second and the third others may have had th
 these points an `if` where a `while` is needed is never found.
 
 Each thread that waits has a node of its own for that (`Wakeup`), so that the wake-ups of two
-threads are different things. Who is in the queue is known to whoever has the lock.
+threads are different things. Who is in the queue is known to whoever has the lock. It is over 250
+lines by the points of a wait.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ from ..locks.task import Task, this_thread
 from .lock import Lock
 from .plain import allocate_lock, limit
 from .rlock import RLock
+from .stands_in import StandsIn
 
 
-class Condition(Node):
+class Condition(StandsIn, Node):
     """`threading.Condition`.
 
     Args:

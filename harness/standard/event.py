@@ -11,9 +11,10 @@ from ..locks.task import current
 from .condition import Condition
 from .lock import Lock
 from .plain import kind_of, limit
+from .stands_in import StandsIn
 
 
-class Event(Counted):
+class Event(StandsIn, Counted):
     """`threading.Event`."""
 
     __slots__ = ("_under",)

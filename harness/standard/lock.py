@@ -14,9 +14,10 @@ from ..locks.node import Node, drop
 from ..locks.task import EXCLUSIVE, NOBODY, Task, WAIT, this_thread
 from ..locks.waitgraph import Likely
 from .plain import allocate_lock, get_ident, kind_of
+from .stands_in import StandsIn
 
 
-class Lock(Exclusive):
+class Lock(StandsIn, Exclusive):
     """`threading.Lock`: not recursive, released by anyone.
 
     Attributes:

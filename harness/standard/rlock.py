@@ -9,9 +9,10 @@ from ..locks.exclusive import Exclusive
 from ..locks.node import Node
 from ..locks.task import NOBODY, this_thread
 from .plain import allocate_lock, get_ident, kind_of
+from .stands_in import StandsIn
 
 
-class RLock(Exclusive):
+class RLock(StandsIn, Exclusive):
     """`threading.RLock`: recursive; only the first acquire and the last release are operations."""
 
     __slots__ = ("_again",)

@@ -11,9 +11,10 @@ from ..locks.parking import afterwards, guarded
 from ..locks.task import Task, current
 from ..locks.waitgraph import Likely
 from .plain import kind_of, limit
+from .stands_in import StandsIn
 
 
-class Semaphore(Counted):
+class Semaphore(StandsIn, Counted):
     """`threading.Semaphore`: as many may pass as there are permits.
 
     Attributes:

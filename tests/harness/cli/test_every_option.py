@@ -100,6 +100,9 @@ ABSENT = {
     "policy": {"harness replay": "the token has it", "harness cases": "each case has its own",
                "function *": "the scenario makes its semaphores", "fixture *": "so it does",
                **NONE},
+    "patch": {"harness cases": "the threads of a case are ours", "pcimodel *": "so are the model's",
+              "function *": "harness.patched() is around the call", "fixture *": "so it is",
+              "harness help": "a page", "pytest *": "it is of the session"},
     "json": {"* help": "a page", "function *": "a result has as_dict()", "fixture *": "so it has",
              "pytest *": "pytest writes junit, with the verdicts"},
     "full": {"harness cases": "a line each", "pcimodel compare": "a table", **NONE,
@@ -197,7 +200,7 @@ def test_command_hands_on_what_it_is_given(package, tool, option, asked, capsys)
 def test_command_does_by_itself_what_is_no_argument_of_the_function(package, tool, asked, capsys):
     left = DOORS[f"{package} {tool}"] - {*GIVEN}
     assert left == {"scenario", "policy", "json", "full"} | (
-        {"kernel", "fix", "machine"} if package == "pcimodel" else set())
+        {"kernel", "fix", "machine"} if package == "pcimodel" else {"patch"})
     words = ["--policy", "fair", "--json", "it.json", "--full"]
     words += ["--fix", "defer-vf-add", "--machine", "switch", "--kernel", "v4.14"] \
         if package == "pcimodel" else []

@@ -1,0 +1,1 @@
+"""Putting the locks of `harness.threading` and `harness.queue` in place of the interpreter's."""
