@@ -5,8 +5,8 @@ asks for the lock again. Between the second and the third others may have had th
 these points an `if` where a `while` is needed is never found.
 
 Each thread that waits has a node of its own for that (`Wakeup`), so that the wake-ups of two
-threads are different things. Who is in the queue is known to whoever has the lock. It is over 250
-lines by the points of a wait.
+threads are different things. Who is in the queue is known to whoever has the lock.
+The file is long by the points of a wait.
 """
 
 from __future__ import annotations
