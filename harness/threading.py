@@ -37,11 +37,15 @@ class _Face(_types.ModuleType):
         if name in _own:
             super().__setattr__(name, value)
         else:
+            if name in vars(_standard):
+                _before.setdefault(name, vars(_standard)[name])
             setattr(_standard, name, value)
 
     def __delattr__(self, name: str) -> None:
         if name in _own:
             super().__delattr__(name)
+        elif name in _before:    # who put something in its place takes it away again
+            setattr(_standard, name, _before.pop(name))
         else:
             delattr(_standard, name)
 
@@ -49,5 +53,6 @@ class _Face(_types.ModuleType):
         return sorted({*vars(_standard), *OURS})
 
 
+_before: dict[str, Any] = {}    # what was in the standard module where something was set here
 _own = frozenset({*globals(), "__path__", "_own"})
 _sys.modules[__name__].__class__ = _Face
