@@ -28,8 +28,8 @@ def in_thread(function):
 def test_every_name_of_the_standard_module_is_there():
     assert set(dir(standard)) <= set(dir(threading))
     assert threading.__all__ == standard.__all__
-    ours = {name for name in dir(standard)
-            if not name.startswith("__") and getattr(threading, name) is not getattr(standard, name)}
+    names = [name for name in dir(standard) if not name.startswith("__")]
+    ours = {name for name in names if getattr(threading, name) is not getattr(standard, name)}
     assert ours == {"Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Event",
                     "Barrier"}
 
@@ -41,7 +41,7 @@ def test_what_is_set_there_is_set_in_the_standard_module(monkeypatch):
     monkeypatch.undo()
     assert standard.excepthook is hook
     with pytest.raises(AttributeError, match="harness.threading.* no attribute 'Mutex'"):
-        threading.Mutex
+        print(threading.Mutex)
 
 
 def test_a_star_import_brings_ours():
@@ -56,7 +56,7 @@ def test_a_star_import_brings_ours():
 @pytest.mark.parametrize("kind", ALL)
 def test_it_is_a_class_whose_objects_are_themselves_alone(kind):
     one, other = kind(), kind()
-    assert typing.Optional[kind] and kind | None and isinstance(one, kind)
+    assert typing.get_args(kind | None)[0] is kind and isinstance(one, kind)
     assert {one, other} == {other, one} and one != other and weakref.ref(one)() is one
     for copies in (copy.copy, copy.deepcopy, pickle.dumps):
         with pytest.raises(TypeError):
@@ -143,17 +143,15 @@ def test_a_second_acquire_waits_outside_a_run_and_is_a_deadlock_of_one_inside():
         assert result.verdict is Verdict.DEADLOCK and "waits for itself" in result.finding.text
 
 
-def test_a_role_may_end_while_it_holds_a_lock_and_who_wants_it_waits_for_ever():
+@pytest.mark.parametrize("kind", LOCKS)
+def test_a_role_may_end_while_it_holds_a_lock_and_who_wants_it_waits_for_ever(kind):
     """The one who comes second: two orders, a hang each."""
-    def world(kind):
+    def world():
         lock = kind()
         return {name: lambda: (lock.acquire(), None)[1] for name in ("one", "two")}
 
-    for kind in LOCKS:
-        result = explore(lambda: world(kind), all=True)
-        assert result.coverage["verdicts"] == {"hang": 2}
-        assert explore(lambda: {"one": kind().acquire and (lambda: None)}).verdict \
-            is not Verdict.VIOLATION
+    result = explore(world, all=True)
+    assert result.coverage["verdicts"] == {"hang": 2}
 
 
 def test_after_a_verdict_all_is_free_again():
