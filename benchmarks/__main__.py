@@ -25,7 +25,8 @@ from harness import ScenarioError
 from harness.cli import options, output
 from harness.programs.json_file import read_json
 
-from . import checking, exploring, forcing, growing, honesty, locking, peers, predicting
+from . import (checking, exploring, forcing, growing, honesty, locking, peers, predicting,
+               primitives)
 from .measure import Row
 
 QUICK = 0.1   # the scale of --quick
@@ -152,7 +153,7 @@ def _where(scale: float) -> dict[str, Any]:
 
 
 def _measure(scale: float) -> dict[str, Any]:
-    parts = locking, forcing, predicting, exploring, growing
+    parts = locking, primitives, forcing, predicting, exploring, growing
     return {**_where(scale), "rows": [row for part in parts for row in part.rows(scale)],
             "peers": peers.table(scale), "honesty": honesty.table(scale)}
 

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks import (beside, checking, exploring, forcing, growing, honesty, killing, locking,
-                        measure, oracle, peers, predicting)
+                        measure, oracle, peers, predicting, primitives)
 from benchmarks.__main__ import Before, _text, _where, main
 from benchmarks.measure import Row
 from benchmarks.worlds import recovery
@@ -36,7 +36,7 @@ def test_quick_json_gives_every_row_with_a_number(measured):
     without = [row["what"] for row in measured["rows"]
                if not isinstance(row["now"], float)
                and not row["note"].startswith("not available")]
-    assert (without, len(measured["rows"])) == ([], 39)
+    assert (without, len(measured["rows"])) == ([], 59)
     assert {"what", "unit", "goal", "now", "ok", "spread"} <= set(measured["rows"][0])
     ways = 5 + (find_spec("pytest_run_parallel") is not None)
     assert [look["tries"] > 0 for look in measured["honesty"]] == [True] * ways
@@ -119,6 +119,7 @@ def test_rate_is_the_median_of_rounds_of_all_pieces(monkeypatch):
     (predicting, "predict", lambda: predicting._predict(0.01)),
     (predicting, "run", lambda: predicting._order(0.01)),
     (locking, "run", lambda: locking._in_run("what", None, 0.01)),
+    (primitives, "run", lambda: primitives._in_run("what", primitives._event, 0.01)),
     (growing, "force", lambda: growing._ring(2, told=False)),
     (growing, "run", lambda: growing._named(1)),
     (peers, "explore", lambda: peers._explored("mail", True)),
