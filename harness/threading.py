@@ -1,8 +1,9 @@
 """`from harness import threading`: the standard module, with locks that the harness sees.
 
 Every name of `threading` is here, private ones too. The locks are ours: `Lock`, `RLock`,
-`Condition`, `Semaphore`, `BoundedSemaphore`, `Event`, `Barrier`; all else is the standard library's
-own object, and is set there when it is set here (`threading.excepthook = ...`).
+`Condition`, `Semaphore`, `BoundedSemaphore`, `Event`, `Barrier`, and the event of a `Timer`; all
+else is the standard library's own object, and is set there when it is set here
+(`threading.excepthook = ...`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from .standard.event import Event
 from .standard.lock import Lock
 from .standard.rlock import RLock
 from .standard.semaphore import BoundedSemaphore, Semaphore
+from .standard.timer import Timer
 
 OURS = {"Lock": Lock, "RLock": RLock, "Condition": Condition, "Semaphore": Semaphore,
          "BoundedSemaphore": BoundedSemaphore, "Event": Event, "Barrier": Barrier}
@@ -50,7 +52,7 @@ class _Face(_types.ModuleType):
             delattr(_standard, name)
 
     def __dir__(self) -> list[str]:
-        return sorted({*vars(_standard), *OURS})
+        return sorted({*vars(_standard), *OURS, Timer.__name__})
 
 
 _before: dict[str, Any] = {}    # what was in the standard module where something was set here

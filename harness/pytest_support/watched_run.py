@@ -27,6 +27,7 @@ from ..locks import exits
 from ..locks.calls import call_role
 from ..locks.callsite import first_line, function_name
 from ..locks.errors import RecursiveAcquire
+from ..locks.exclusive import Exclusive
 from ..locks.mutex import Mutex
 from ..locks.parking import guarded, recover, unpark
 from ..locks.task import Maker, Task, Unwind, WAIT, become, current, this_thread
@@ -120,7 +121,7 @@ class WatchedRun(Run):
             self.on_refused = ()
             self.on_start = self.on_thread = self.on_end = ()
             for task in self.tasks:
-                if isinstance(task.waits_on, Mutex):
+                if isinstance(task.waits_on, Exclusive):
                     unpark(task)   # to wait outside: soon nobody looks for it here
 
     def _let_go(self, task: Task) -> None:

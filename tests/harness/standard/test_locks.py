@@ -10,6 +10,7 @@ import weakref
 import pytest
 
 from harness import Scenario, Verdict, explore, force, predict, replay, run, threading
+from harness.pytest_support.watched_run import WatchedRun
 
 LOCKS = [threading.Lock, threading.RLock]
 ALL = [*LOCKS, threading.Condition, threading.Semaphore, threading.BoundedSemaphore,
@@ -31,7 +32,7 @@ def test_every_name_of_the_standard_module_is_there():
     names = [name for name in dir(standard) if not name.startswith("__")]
     ours = {name for name in names if getattr(threading, name) is not getattr(standard, name)}
     assert ours == {"Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Event",
-                    "Barrier"}
+                    "Barrier", "Timer"}
 
 
 def test_what_is_set_there_is_set_in_the_standard_module(monkeypatch):
@@ -170,6 +171,27 @@ def test_after_a_verdict_all_is_free_again():
     assert locks[0].acquire(False) and locks[1].acquire(False)
 
 
+@pytest.mark.parametrize("kind", LOCKS)
+def test_a_thread_of_a_test_that_waits_for_a_lock_goes_on_when_the_test_has_ended(kind):
+    lock, threads = kind(), []
+
+    def takes():
+        with lock:
+            pass
+
+    def body():
+        lock.acquire()
+        threads.append(standard.Thread(target=takes, daemon=True))
+        threads[0].start()
+        while not lock._waiters:
+            pass
+
+    WatchedRun("test").watch(body)
+    lock.release()
+    threads[0].join(30)
+    assert not threads[0].is_alive()
+
+
 def test_only_the_first_acquire_of_an_rlock_and_its_last_release_are_operations():
     """Two roles that take it twice: as two that take it once, two schedules."""
     def world():
@@ -217,6 +239,24 @@ def test_who_gives_more_than_there_were_is_told_so_in_each_order_in_which_that_i
 
     result = explore(world, all=True, engine=False)
     assert result.coverage["verdicts"] == {"error": 2}
+
+
+def test_a_timer_fires_in_some_schedule_and_is_cancelled_in_another():
+    seen = set()
+
+    def world():
+        fired = []
+        timer = threading.Timer(60, lambda: fired.append(1))
+
+        def role():
+            timer.start()
+            timer.cancel()
+            timer.join()
+
+        return Scenario({"role": role}, check=lambda: seen.add(len(fired)))
+
+    result = explore(world)
+    assert (result.verdict, seen) == (Verdict.CLEAN, {0, 1}) and result.coverage["complete"]
 
 
 # -- tokens, names ---------------------------------------------------------------------------------
