@@ -9,22 +9,20 @@ seen by nobody.
 
 from __future__ import annotations
 
-import queue as standard
 from queue import Empty, Full
 from time import monotonic
 from typing import Any
 
 from ..locks import raw
 from ..locks.node import Node
+from . import apart
+from .apart import ShutDown
 from .queue_node import APART, DONE, GET, JOIN, PUT, REFUSED, SHUT, Ask, QueueNode
-from .taken_apart import HOOKS, Part, apart, is_plain, parts, take_apart, whole
+from .taken_apart import HOOKS, Part, is_plain, parts, take_apart, whole
 
 _KNOWN: dict[Any, Any] = {tuple([getattr(kind, hook) for hook in HOOKS]): kind
                           for kind in (raw.Queue, raw.LifoQueue, raw.PriorityQueue)}
-_ShutDown: Any = getattr(standard, "ShutDown", None)
 TASK_DONE, SHUTDOWN = "task_done", "shutdown"
-_put, _get, _join, _task_done, _qsize, _empty, _full, _shut = map(apart, (
-    "put", "get", "join", "task_done", "qsize", "empty", "full", "shutdown"))
 
 
 class OfQueue(QueueNode):
@@ -95,6 +93,7 @@ class Queue(raw.Queue[Any]):
     """`queue.Queue`."""
 
     _one: OfQueue | None = None    # None: it is apart
+    _before: OfQueue | None = None    # what it was before a role took it apart
     mutex: Any = Part()
     not_empty: Any = Part()
     not_full: Any = Part()
@@ -109,7 +108,7 @@ class Queue(raw.Queue[Any]):
         self.maxsize = maxsize
         self._init(maxsize)
         self.unfinished_tasks = 0
-        if _ShutDown is not None:
+        if ShutDown is not None:
             self.is_shutdown = False
         one: Any = OfQueue.__new__(OfQueue)
         one.made_as, one.order = type(self), order
@@ -127,16 +126,16 @@ class Queue(raw.Queue[Any]):
             take_apart(self)    # to compare it runs code of the user's
             one = None
         if one is None:
-            _put(self, item, block, timeout)
+            apart.put(self, item, block, timeout)
             return
         limited = None if self.maxsize <= 0 or not block else timeout
         _check(self, one, PUT, limited)
         began = monotonic()
         answer = one.operate(Ask(self, PUT, item), block and limited != 0, limited)
         if answer is APART:
-            _put(self, item, block, _rest(timeout, began))
+            apart.put(self, item, block, _rest(timeout, began))
         elif answer is SHUT:
-            raise _ShutDown
+            raise ShutDown
         elif answer is not DONE:
             raise Full
 
@@ -148,16 +147,16 @@ class Queue(raw.Queue[Any]):
         """
         one = whole(self)
         if one is None:
-            return _get(self, block, timeout)
+            return apart.get(self, block, timeout)
         limited = timeout if block else None
         _check(self, one, GET, limited)
         began = monotonic()
         request = Ask(self, GET)
         answer = one.operate(request, block and limited != 0, limited)
         if answer is APART:
-            return _get(self, block, _rest(timeout, began))
+            return apart.get(self, block, _rest(timeout, began))
         if answer is SHUT:
-            raise _ShutDown
+            raise ShutDown
         if answer is not DONE:
             raise Empty
         return request.item
@@ -174,7 +173,7 @@ class Queue(raw.Queue[Any]):
         """Wait until all that was put is done: see `task_done`."""
         one = whole(self)
         if one is None or one.operate(Ask(self, JOIN), True, None) is APART:
-            _join(self)
+            apart.join(self)
 
     def task_done(self) -> None:
         """Say that one of the items that were put is done.
@@ -185,23 +184,23 @@ class Queue(raw.Queue[Any]):
         one = whole(self)
         answer = APART if one is None else one.operate(Ask(self, TASK_DONE), True, None)
         if answer is APART:
-            _task_done(self)
+            apart.task_done(self)
         elif answer is not DONE:
             raise ValueError("task_done() called too many times")
 
     def qsize(self) -> int:
         """Return how many items there are."""
-        return len(self.queue) if _look(self) else _qsize(self)
+        return len(self.queue) if _look(self) else apart.qsize(self)
 
     def empty(self) -> bool:
         """Say whether there is no item."""
-        return not self.queue if _look(self) else _empty(self)
+        return not self.queue if _look(self) else apart.empty(self)
 
     def full(self) -> bool:
         """Say whether there is no room."""
         if _look(self):
             return 0 < self.maxsize <= len(self.queue)
-        return bool(_full(self))
+        return bool(apart.full(self))
 
 
 class LifoQueue(Queue, raw.LifoQueue[Any]):
@@ -212,7 +211,7 @@ class PriorityQueue(Queue, raw.PriorityQueue[Any]):
     """`queue.PriorityQueue`."""
 
 
-def _shutdown(self: Any, immediate: bool = False) -> None:
+def _shut(self: Any, immediate: bool = False) -> None:
     """Have all who put, and all who get from an empty queue, raise `ShutDown` from now on.
 
     Args:
@@ -220,9 +219,9 @@ def _shutdown(self: Any, immediate: bool = False) -> None:
     """
     one = whole(self)
     if one is None or one.operate(Ask(self, SHUTDOWN, bool(immediate)), True, None) is APART:
-        _shut(self, immediate)
+        apart.shutdown(self, immediate)
 
 
-if _ShutDown is not None:
-    _shutdown.__name__, _shutdown.__qualname__ = "shutdown", "Queue.shutdown"
-    Queue.shutdown = _shutdown    # type: ignore[attr-defined]
+if ShutDown is not None:
+    _shut.__name__, _shut.__qualname__ = "shutdown", "Queue.shutdown"
+    Queue.shutdown = _shut    # type: ignore[attr-defined]

@@ -11,8 +11,8 @@ from types import FunctionType
 from typing import Any
 
 from ..locks import raw
-from ..locks.callsite import vocabulary
 from ..locks.parking import guarded
+from ..locks.task import this_thread
 from .condition import Condition
 from .lock import Lock
 
@@ -50,9 +50,15 @@ class Part:
 
 
 def take_apart(queue: Any) -> None:
-    """Make *queue* the standard class over our locks."""
+    """Make *queue* the standard class over our locks.
+
+    If a role did so, whoever uses it later looks whether it was done: else that would come to
+    another lock, and no schedule would say why.
+    """
     node = queue._one
     if node is None:
+        if queue._before is not None:
+            queue._before.look()
         return
     node.tell("set")
     made = parts()
@@ -60,7 +66,7 @@ def take_apart(queue: Any) -> None:
         if queue._one is None:    # another thread was faster
             return
         vars(queue).update(made)
-        queue._one = None
+        queue._one, queue._before = None, node if this_thread.task.run is not None else None
     node.wake(queue)
 
 
@@ -77,11 +83,10 @@ def parts() -> dict[str, Any]:
 def whole(queue: Any) -> Any:
     """Return what *queue* is as one node; None if it is apart."""
     one: Any = queue._one
-    if one is None:
-        return None
-    inside = vars(queue)
-    if type(inside.get("queue")) is _BOXES[one.order] and _HOOK_NAMES.isdisjoint(inside):
-        return one
+    if one is not None:
+        inside = vars(queue)
+        if type(inside.get("queue")) is _BOXES[one.order] and _HOOK_NAMES.isdisjoint(inside):
+            return one
     take_apart(queue)
     return None
 
@@ -95,12 +100,3 @@ def is_plain(item: Any) -> bool:
     if issubclass(kind, base):
         return all(map(is_plain, base.__iter__(item)))
     return not issubclass(kind, _CONTAINERS)
-
-
-def apart(method: str) -> Any:
-    """Return a *method* of the standard class, for queues that are apart: a verb as ours are, which
-    that of other queues is none.
-    """
-    of = getattr(raw.Queue, method, None)
-    return None if of is None else vocabulary(FunctionType(
-        of.__code__.replace(), of.__globals__, method, of.__defaults__))
