@@ -13,11 +13,13 @@ from collections import Counter
 from collections.abc import Hashable
 from typing import Any
 
-from ..runtime.state import State
+from ..runtime.state import State, codes_of
 
 FIRST_LOOK = 500    # steps of a schedule after which it is looked whether it goes round
 LOOKS = 60          # steps in which it must come back to a state then
 _OFTEN = 4          # times that a step was among the last ones, if it goes round
+
+_NOT_YET = object()
 
 
 class Again:
@@ -41,6 +43,7 @@ class Again:
         self._rough: set[tuple[int, Hashable]] = set()    # the same, of states as told at a glance
         self._at = -1
         self._value: Hashable = None
+        self._codes: Any = _NOT_YET
 
     def watch(self) -> None:
         """Keep the state before the next step."""
@@ -105,4 +108,7 @@ class Again:
 
     def _now(self) -> State:
         scenario = self._run.scenario    # what it asks at the end may tell states apart, too
-        return State(self._run.tasks, (scenario.check, *scenario.invariants.values()))
+        asks = scenario.check, *scenario.invariants.values()
+        if self._codes is _NOT_YET:    # of all: one that has ended here may elsewhere have not
+            self._codes = codes_of((*asks, *scenario.roles.values()))
+        return State(self._run.tasks, asks, codes=self._codes)

@@ -192,7 +192,7 @@ def _unchanged(before: State, after: State, name: str) -> bool:
         one, other = before.things.get(key), after.things.get(key)
         if one is None or other is None or one == other:
             continue
-        if one[0] != A_LOCK or _but_for_account(one) != _but_for_account(other):
+        if one[:1] != (A_LOCK,) or _but_for_account(one) != _but_for_account(other):
             return False
     return True
 

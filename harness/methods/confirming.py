@@ -40,7 +40,8 @@ class Confirming(GoingRound):
         """Say whether the search goes on after a hang: another schedule may show who ends a wait,
         and then, perhaps, that those who hang wait for each other.
         """
-        if self.failing is None or self.failing.failure.verdict is not Verdict.HANG:
+        failing = self.failing
+        if failing is None or failing.failure.verdict is not Verdict.HANG or failing.round:
             return False
         self.hung = self.hung or self.schedules
         return self.schedules < self.hung + LEARNS and not all(

@@ -22,7 +22,7 @@ from . import thread_patch
 from .reach import is_of
 from .thing_kinds import (ASKING, CONTAINERS, EXACTLY, HEAP, INSIDE_NODES, INSIDE_THREADS, LOCK,
                           NOT_PURE, OF_ACCOUNT, OF_CLASSES, OF_MODULES, OVER, PURE, is_decided,
-                          is_of_others, kind_of_thing, names_in)
+                          codes_in, is_of_others, kind_of_thing, names_in)
 
 Token = Hashable
 _OF_ERRORS: tuple[Any, ...] = tuple(vars(BaseException)[name] for name in (
@@ -39,6 +39,8 @@ class Parts:
 
     def __init__(self, token: Callable[[Any], Token]) -> None:
         self.token = token
+        self.codes: dict[int, types.CodeType] = {}    # that may run, by id
+        self.plain: list[int] = []    # ids of objects whose attributes code of the user's alone has
 
     def of(self, thing: Any) -> tuple[Token, ...]:
         """Return what *thing* is."""
@@ -129,6 +131,8 @@ class Parts:
 
     def _named(self, code: types.CodeType, names: Mapping[str, Any],
                modules: list[types.ModuleType]) -> tuple[Token, ...]:
+        if id(code) not in self.codes:
+            self.codes |= {id(each): each for each in codes_in(code)}
         used, attributes_used, imported = names_in(code)
         found: list[Token] = []
         builtins = names.get("__builtins__", {})
@@ -208,6 +212,8 @@ class Parts:
     # -- data ---------------------------------------------------------------------------------
 
     def _of_object(self, thing: Any) -> tuple[Token, ...]:
+        if not any(is_of_others(base.__module__) for base in type(thing).__mro__[:-1]):
+            self.plain.append(id(thing))
         return self.token(type(thing)), *self._inside(thing, ())
 
     def _of_value(self, thing: Any) -> tuple[Token, ...]:

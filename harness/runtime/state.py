@@ -15,14 +15,15 @@ two equal ones. What kind of thing says what of itself is in parts.py.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterable
-from types import FrameType, ModuleType
-from typing import Any
+from collections.abc import Hashable, Iterable, Mapping
+from types import CodeType, FrameType, MappingProxyType, ModuleType
+from typing import Any, TypeGuard
 
 from ..locks.callsite import frames_of_threads
 from ..locks.task import Task
 from .parts import Parts, Unknown
 from .thing_kinds import OF_THREADS
+from .unread import NUMBERS, is_counter, unread
 from .waiting_frames import frames_of_role, hidden, instruction_at
 
 MOST_THINGS = 10_000    # in one state
@@ -42,20 +43,24 @@ class State:
             code of a frame can name, and its variables that functions in it or around it share.
         why_not: why one of them is not known, or "".
 
+    *codes*: what may run besides, of roles that have ended here and not in the state that this is
+    compared with; None if that is not known. A number for which no code asks is left out.
+
     Ids mean something as long as the states that have them live. A part that is not known is an
     object that equals nothing.
     """
 
-    __slots__ = ("roles", "things", "why_not", "_kept", "_todo", "_parts")
+    __slots__ = ("roles", "things", "why_not", "_kept", "_todo", "_parts", "_counts")
 
     def __init__(self, tasks: Iterable[Task], also: Iterable[Any] = (),
-                 most: int = MOST_THINGS) -> None:
+                 most: int = MOST_THINGS,
+                 codes: Mapping[int, CodeType] | None = MappingProxyType({})) -> None:
         self.roles: dict[str, tuple[Token, ...]] = {}
         self.things: dict[Hashable, tuple[Token, ...]] = {}
         self.why_not = ""
         self._kept: list[Any] = []
         self._todo: deque[Any] = deque()
-        self._parts = Parts(self._token)
+        self._parts, self._counts = Parts(self._token), codes is not None
         frames = frames_of_threads()
         for task in tasks:
             if not task.ended:
@@ -72,6 +77,22 @@ class State:
                 self.things[id(thing)] = self._parts.of(thing)
             except Unknown as exc:
                 self.things[id(thing)] = self._unknown(str(exc)),
+        if not self.why_not and codes is not None:
+            self._leave_out_unread({**codes, **self._parts.codes})
+
+    @property
+    def codes(self) -> dict[int, CodeType] | None:
+        """The code that is reached, by id; None if some may be that is not known."""
+        return None if self.why_not else self._parts.codes
+
+    def _leave_out_unread(self, codes: Mapping[int, CodeType]) -> None:
+        """Leave out what is counted and never asked for."""
+        names = {part[0] for thing in self._parts.plain for part in self.things[thing]
+                 if _is_number(part)}
+        names = unread(names, codes.values()) if names else names
+        for thing in self._parts.plain if names else ():
+            self.things[thing] = tuple([part for part in self.things[thing] if not (
+                _is_number(part) and part[0] in names)])
 
     @property
     def value(self) -> Hashable:
@@ -130,6 +151,8 @@ class State:
         out += [(name, token(value)) for name, value in list(inside.items())
                 if name not in OF_THREADS]
         frames = list(frames_of_role(frame))
+        if not frames:
+            out += self._to_begin(task)
         for depth, (each, called) in enumerate(reversed(frames)):
             out.append(self._of_frame(each, (task.name, depth)))
             why = hidden(each, called, held, task)
@@ -137,12 +160,23 @@ class State:
                 out.append(self._unknown(why))
         return tuple(out)
 
+    def _to_begin(self, task: Task) -> list[Token]:
+        """Return what *task*, which has not begun perhaps, runs."""
+        run: Any = task.run
+        function = run.scenario.roles.get(task.name)
+        if function is not None:
+            return [self._token(function)]
+        thread: Any = task.thread
+        return [self._token(type(thread)), *(self._token(vars(thread).get(name)) for name in (
+            "_target", "_args", "_kwargs"))] if thread is not None else []
+
     def _of_frame(self, frame: FrameType, where: Hashable) -> Token:
         code, variables = frame.f_code, frame.f_locals
         shared = {*code.co_cellvars, *code.co_freevars}
         token = self._token
         own = tuple([(name, token(value)) for name, value in list(variables.items())
-                     if name not in shared])
+                     if name not in shared and not (
+                         self._counts and type(value) in NUMBERS and is_counter(code, name))])
         cells = where, id(code)
         self.things[cells] = tuple([(name, token(variables[name])) for name in sorted(shared)
                                     if name in variables])
@@ -154,3 +188,14 @@ class State:
             except Unknown as exc:
                 self.things[names] = self._unknown(str(exc)),
         return id(code), instruction_at(frame), own, (REFERENCE, cells), (REFERENCE, names)
+
+
+def codes_of(functions: Iterable[Any]) -> dict[int, CodeType] | None:
+    """Return the code that *functions* may run, by id; None if that is not known."""
+    return State((), functions).codes
+
+
+def _is_number(part: Any) -> TypeGuard[tuple[str, Any]]:
+    """Say whether *part*, of what stands for an object, is an attribute that is a number."""
+    return type(part) is tuple and len(part) == 2 and type(part[0]) is str and (
+        type(part[1]) is int or type(part[1]) is tuple and part[1][:1] == ("float",))

@@ -165,6 +165,14 @@ _MOST_KNOWN = 5_000
 _GLOBAL = ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL", "IMPORT_NAME")
 
 
+def codes_in(code: types.CodeType) -> list[types.CodeType]:
+    """Return *code* and what is defined in it."""
+    codes = [code]
+    for each in codes:
+        codes += [const for const in each.co_consts if type(const) is types.CodeType]
+    return codes
+
+
 def names_in(code: types.CodeType) -> _Names:
     """Return the names of variables that *code* uses, with what is defined in it, those of
     attributes, and those of modules that it imports.
@@ -172,9 +180,7 @@ def names_in(code: types.CodeType) -> _Names:
     if id(code) not in _known:
         if len(_known) >= _MOST_KNOWN:
             _known.clear()
-        codes = [code]
-        for each in codes:
-            codes += [const for const in each.co_consts if type(const) is types.CodeType]
+        codes = codes_in(code)
         done = [ins for each in codes for ins in dis.get_instructions(each)
                 if ins.opcode in dis.hasname]
         variables = dict.fromkeys(ins.argval for ins in done if ins.opname in _GLOBAL)

@@ -266,7 +266,7 @@ ROWS = {
 
 def state(thing):
     """Return a state from which *thing* is in reach: of one that is not changed it is the same."""
-    taken, again = State((), [thing]), State((), [thing])
+    taken, again = State((), [thing], codes=None), State((), [thing], codes=None)
     assert taken.why_not == ""
     assert (taken.roles, taken.things) == (again.roles, again.things)
     return taken.value
