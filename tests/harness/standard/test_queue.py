@@ -107,6 +107,23 @@ def test_a_join_without_task_done_is_a_hang(tool):
     assert str(result.verdict) == "hang" and "join(jobs)" in str(result)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_whoever_waits_for_room_goes_on_when_there_is_some(kind):
+    def world():
+        jobs = kind(1)
+
+        def consumer():
+            for _ in range(4):
+                jobs.get()
+                jobs.task_done()
+
+        def producer():
+            jobs.put(1)
+            jobs.put(2)
+        return {"p": producer, "q": producer, "consumer": consumer, "main": jobs.join}
+    assert str(run(world, runs=10).verdict) == "clean"
+
+
 def test_join_waits_for_every_task():
     done = []
 
