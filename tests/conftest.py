@@ -24,6 +24,18 @@ def pytest_collection_finish():
 
 
 @pytest.fixture(autouse=True, scope="session")
+def compiled_once(tmp_path_factory):
+    """Have the interpreters that tests start share their bytecode where this one writes none: a
+    hundred of them would each compile all of `harness` anew, which is half the cost of the suite.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if sys.dont_write_bytecode:
+            patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+            patch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("bytecode")))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def no_threads_of_the_runner():
     """Hide the threads that were there before the first test, as xdist has one: what is said of a
     process depends on whether another thread may act in it.
