@@ -35,7 +35,7 @@ from .ctrl_c import told_at_ctrl_c
 from .confirming import Confirming
 from .engine_first import CUT_SHORT
 from .replay import again as replay_again
-from .outside import nothing_seen, used_beside
+from .outside import nothing_seen, unseen_of_patch, used_beside
 from .defaults import TIMEOUT
 from .tally import OUTSIDE_USED, Tally, check_arguments, progress_line, result_of
 from .worlds import ONCE
@@ -242,6 +242,9 @@ class _Exploration(Confirming):
             outcome.notes += used_beside(self.starts.outside)
         if failing is None and not ours and self.schedules and cut is None:
             outcome.findings.append(nothing_seen(self.starts.outside))
+            complete = False
+        elif failing is None and complete and (unseen := unseen_of_patch(self.starts.outside)):
+            outcome.findings.append(unseen)
             complete = False
         elif failing is None and not complete:
             why = "; ".join(filter(None, [self.stopped, self.strategy.bound]))

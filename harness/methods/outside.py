@@ -18,6 +18,7 @@ from ..exploration.tracing import Outside, Tracing, is_followed, is_primitive, k
 from ..locks.callsite import function_name, short_path
 from ..locks.node import Node
 from ..meetings.one_by_one import OneByOne
+from ..patching.patched import current_patch
 from ..runtime.free_run import FreeRun
 from ..runtime.reach import attributes, closure, elements, is_of
 from ..runtime.scenario import Scenario
@@ -41,6 +42,16 @@ def nothing_seen(outside: Iterable[Outside]) -> Finding:
     return Finding(Verdict.INCONCLUSIVE, "observed",
                    f"no lock of harness was used ({len(used)} {locks} of `threading` "
                    f"{'was' if len(used) == 1 else 'were'}{which})")
+
+
+def unseen_of_patch(outside: Iterable[Outside]) -> Finding | None:
+    """Return the finding that roles use what was not replaced, while all is to be (`patched`)."""
+    used = list(outside)
+    if not used or current_patch() is None:
+        return None
+    return Finding(Verdict.INCONCLUSIVE, "observed",
+                   f"nothing found, but what the roles use could not all be replaced: "
+                   f"{_listed(used)}")
 
 
 def used_beside(outside: Iterable[Outside]) -> list[str]:

@@ -31,7 +31,7 @@ from ..runtime.verdict import Finding, Outcome, Verdict
 from ..runtime.workers import Workers
 from .ctrl_c import told_at_ctrl_c
 from .defaults import DETECT
-from .outside import in_reach_beside, nothing_seen, used_in
+from .outside import in_reach, in_reach_beside, nothing_seen, unseen_of_patch, used_in
 
 OUTSIDE_USED = "a thread outside the run used its locks"
 UNFINISHED = "No role ran when this was found."
@@ -167,6 +167,7 @@ class Call(Tally):
             return
         if self.operated:
             self.beside = in_reach_beside(world)
+            self.unseen = unseen_of_patch(in_reach(world))
         elif self.kept is not None and self.kept.verdict in _GOOD and not self.kept.stuck:
             self.unseen = nothing_seen(used_in(self.build(), workers))
 

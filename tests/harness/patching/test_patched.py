@@ -17,6 +17,7 @@ from harness.locks import raw
 from harness.locks.node import Node
 
 from . import made_before
+from .made_before import IN_TUPLE
 
 NAMES = ("Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Event", "Barrier")
 
@@ -220,3 +221,17 @@ def test_no_lock_of_the_harness_is_ours(patch):
 
 
 # -- and back --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", [harness.explore, harness.run])
+def test_a_role_that_uses_what_was_not_replaced_is_not_clean(patch, method):
+    def scenario():
+        lock = threading.Lock()
+
+        def role():
+            with lock, IN_TUPLE[0]:
+                pass
+        return {"one": role, "two": role}
+
+    result = method(scenario)
+    assert result.verdict.value == "inconclusive" and "IN_TUPLE" in str(result)
