@@ -3,6 +3,7 @@
 import concurrent.futures as futures
 import concurrent.futures._base as base
 import concurrent.futures.thread as pools
+import sys
 import threading as standard
 
 import pytest
@@ -37,12 +38,16 @@ def test_a_worker_that_waits_for_work_at_the_end_is_left_waiting(caplog):
 
 
 # The work is put before the worker waits for it, or while it does; and its result is waited for, or
-# there already.
+# there already. From Python 3.12 on the worker of a pool that is to be closed looks for work
+# without waiting first, before it is closed or after: twice as many.
+CLOSED = 3 if sys.version_info < (3, 12) else 6
+
+
 @pytest.mark.parametrize("closed", [True, False])
 def test_a_pool_of_one_has_few_schedules(closed):
     result = explore(kept(closed), all=True)
     assert str(result.verdict) == "clean" and result.coverage["complete"]
-    assert result.coverage["schedules"] == 3
+    assert result.coverage["schedules"] == (CLOSED if closed else 3)
 
 
 def test_two_pools_have_an_end():
@@ -56,7 +61,7 @@ def test_two_pools_have_an_end():
             two.shutdown()
         return {"main": main}
     result = explore(world, all=True)
-    assert (str(result.verdict), result.coverage["schedules"]) == ("clean", 3 * 3)
+    assert (str(result.verdict), result.coverage["schedules"]) == ("clean", CLOSED * CLOSED)
 
 
 @pytest.mark.parametrize("daemon, verdict", [(True, "clean"), (False, "hang")])
