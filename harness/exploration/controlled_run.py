@@ -23,15 +23,15 @@ from ..locks.task import WAIT, Expired, Task, Unwind, current
 from ..locks.waitgraph import deadlock_among
 from ..runtime import thread_patch
 from ..runtime.recorder import all_stacks
-from ..runtime.run import unwind
 from ..runtime.scenario import Scenario
 from ..runtime.standstill import Standstill
-from ..runtime.verdict import Finding, Verdict
+from ..runtime.verdict import Verdict
 from ..runtime.workers import Workers
 from .kinds import OF_MUTEX, asks
-from .round_words import judged, words_of_spin
+from .round_words import judged
 from .chooser import Chooser
-from .scheduled_run import ControlledTask, ScheduledRun
+from .controlled_task import ControlledTask
+from .scheduled_run import ScheduledRun
 from .dependency import COMPLETE, COMPLETE_ALL, LOOK, START, STEP, STEP_UNNAMED
 from .stable_ids import Names, after_start_of, start_of
 
@@ -91,6 +91,7 @@ class ControlledRun(ScheduledRun):
             (recorder.lock_acquire,), (recorder.lock_contended,), (recorder.lock_acquired,),
             (recorder.lock_release,), (recorder.lock_refused,)) if self._full else ((),) * 5
         self.on_acquire = (*asks, self._at_acquire, *look)
+        self.ask_in_turn = None if self._full or look else self._ask_in_turn
         self.on_contended = waits
         self.on_acquired = (*has, *look)
         self.on_release = (self._at_release, *gives, *look)    # when its turn has come, not before
@@ -114,8 +115,10 @@ class ControlledRun(ScheduledRun):
         return len(self.steps)
 
     def saw_operation(self) -> bool:
-        return any(lock not in self.names.points and not isinstance(lock, thread_patch.ThreadEnd)
-                   for lock in self._lock_numbers)
+        for lock in self._lock_numbers:
+            if lock not in self.names.points and not isinstance(lock, thread_patch.ThreadEnd):
+                return True
+        return False
 
     def is_late(self, now: float) -> bool:
         return super().is_late(now) and not self.findings
@@ -179,9 +182,12 @@ class ControlledRun(ScheduledRun):
     def begin(self, task: Any) -> None:
         """Begin *task*, whose turn to start has come."""
         self.last_task = task
-        self._go_on()
-        self._start_at(task, start_of(task.key))
-        super().begin(task)
+        if self.unwinding:
+            raise Unwind
+        if self.names.points:
+            self._start_at(task, start_of(task.key))
+        for hook in self.on_start:
+            hook(task)
 
     def started(self, task: Any) -> None:
         """Wait until the thread of *task*, just started, stands at its first stop or has ended."""
@@ -228,13 +234,16 @@ class ControlledRun(ScheduledRun):
         self.stop_at(task, lock)
 
     def _at_acquire(self, task: Any, lock: Any, mode: str) -> None:
+        if not self._ask_in_turn(task, lock, mode):
+            raise Expired
+
+    def _ask_in_turn(self, task: Any, lock: Any, mode: str) -> bool:
         task.ask = (OF_MUTEX if type(lock) is Mutex else asks(lock, mode))[task.trylock]
         task.mode = mode
         self.stop_at(task, lock)
         if self.unwinding:
             raise Unwind
-        if task.expired:
-            raise Expired
+        return not task.expired
 
     def _at_release(self, task: Any, lock: Any, mode: str) -> None:
         task.ask = (OF_MUTEX if type(lock) is Mutex else asks(lock, mode))[2]
@@ -323,26 +332,3 @@ class ControlledRun(ScheduledRun):
             self.round, self.left = goes_round, goes_round and self.has_left_daemons()
             self.stop(self.finding(*judged(self, blocked, goes_round),
                                    all_stacks(self.tasks) if self._together else ""))
-
-    def end_here(self, why: str) -> None:
-        with guarded:
-            self.cut = True
-            if why:
-                self.findings.append(self.finding(Verdict.INCONCLUSIVE, "observed",
-                                                  f"{why}{words_of_spin(self)}"))
-            self._let_all_go()
-
-    def stop(self, finding: Finding) -> None:
-        """Keep *finding* and let every role go. Called with the guard held."""
-        self.findings.append(finding)
-        self._let_all_go()
-
-    def _let_all_go(self) -> None:
-        """Unwind every role. Called with the guard held."""
-        self.unwinding = True
-        self.on_acquire = self.on_acquired = (unwind,)
-        self.on_contended = self.on_release = self.on_start = ()
-        for task in self.tasks:
-            task.waits_on = None
-            if not task.ended and task.turn is not None:
-                task.turn.hand_over()

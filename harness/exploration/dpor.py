@@ -22,8 +22,8 @@ from ..runtime.verdict import counted
 from .chooser import ROUND
 from .controlled_run import ControlledRun
 from .cut_off import CutOffs
-from .dependency import ASK_LOCK
-from .happens_before import Race, bits
+from .dependency import ASK_LOCK, DEPENDS_ANYWHERE
+from .happens_before import Race
 from .stable_ids import Taken
 from .strategies import ahead
 
@@ -102,15 +102,18 @@ class Reduced(CutOffs):
         sleep: dict[int, Taken] = {}
         tree: list[_Branch] = []
         if self._nodes:
-            node, step = self._nodes[-1], run.steps[-1]
-            sleep = {label: other for label, other in node.sleep.items()
-                     if not self.dependent(other, step)}
-            tree = self._possible(run, moves, spent, node.tree[0].then)
+            node = self._nodes[-1]
+            if node.sleep:
+                step = run.steps[-1]
+                sleep = {label: other for label, other in node.sleep.items()
+                         if not self.dependent(other, step)}
+            if node.tree[0].then:
+                tree = self._possible(run, moves, spent, node.tree[0].then)
         if not tree:
-            awake = [label for label in moves if label not in sleep]
+            awake = [label for label in moves if label not in sleep] if sleep else moves
             if not awake:
                 return False
-            tree = [_Branch(run.would(ahead(run, awake)[0]), [])]
+            tree = [_Branch(run.would(ahead(run, awake)[0] if awake[1:] else awake[0]), [])]
         self._nodes.append(_Node(moves, spent, sleep, tree))
         return True
 
@@ -187,9 +190,15 @@ class Reduced(CutOffs):
         if race.later < end:
             rest &= ~self.after(race.later)
         node = self._nodes[earlier]
-        if any(self.may_begin(asleep, rest, race) for asleep in node.sleep.values()):
-            return
-        sequence = [*(self.steps[i] for i in bits(rest)), race.step]
+        for asleep in node.sleep.values():
+            if self.may_begin(asleep, rest, race):
+                return
+        steps, sequence = self.steps, []
+        while rest:    # the first step first
+            low = rest & -rest
+            sequence.append(steps[low.bit_length() - 1])
+            rest ^= low
+        sequence.append(race.step)
         if sequence[0].label in node.moves:
             self._insert(node.tree, sequence)
         elif race.step.lock not in self.unknown and sequence[0].label not in node.spent:
@@ -213,9 +222,13 @@ class Reduced(CutOffs):
 
     def _after(self, first: Taken, sequence: list[Taken]) -> list[Taken] | None:
         """Return what is left of *sequence* when *first* comes before it; None if it cannot."""
+        label, role, lock = first.label, first.label >> 1, first.lock
+        elsewhere = not self.starts and not DEPENDS_ANYWHERE[first.kind]
         for i, step in enumerate(sequence):
-            if step.label == first.label:
+            if step.label == label:
                 return sequence[:i] + sequence[i + 1:]
+            if elsewhere and step.lock != lock and step.label >> 1 != role:
+                continue    # most are on other locks: see `dependent`
             if self.dependent(first, step):
                 return None
         return sequence

@@ -30,7 +30,8 @@ from ..runtime.scenario import Scenario
 from ..runtime.verdict import Outcome, Verdict
 from ..runtime.workers import Workers
 from .controlled_run import ControlledRun
-from .scheduled_run import ControlledTask, TimeUp
+from .controlled_task import ControlledTask
+from .scheduled_run import TimeUp
 from .dependency import COMPLETE_ALL, LOOK, QUEUEING, START, STEPS
 from .forked import Apart, World
 from .stable_ids import Names

@@ -64,8 +64,7 @@ class HappensBefore(Strategy):
 
     def forget(self, length: int) -> None:
         """Forget the steps from *length* on."""
-        length = max(length, 0)
-        kept = (1 << length) - 1
+        kept = (1 << (length := max(length, 0))) - 1
         for step in self.steps[length:]:
             self._of_role[step.label >> 1] &= kept
             self._on_lock[step.lock][step.kind] &= kept
@@ -85,8 +84,7 @@ class HappensBefore(Strategy):
             self._add(i, step)
 
     def _add(self, i: int, step: Taken) -> None:
-        needs = self._needs(step.label >> 1)
-        before = self.past(step)
+        before = self._past(step, needs := self._needs(step.label >> 1))
         # Races first: what is on the lock, and comes after it, is still without this one.
         races = self._find_races(i, step, needs)
         if step.timed:
@@ -110,7 +108,9 @@ class HappensBefore(Strategy):
 
     def past(self, step: Taken) -> int:
         """Return the steps that happen before *step*, which may be the next."""
-        before = self._needs(step.label >> 1)
+        return self._past(step, self._needs(step.label >> 1))
+
+    def _past(self, step: Taken, before: int) -> int:
         left = self._conflicting(step) & ~before
         while left:    # the last first: it has most of the others before it
             before |= self._before[left.bit_length() - 1]
@@ -168,7 +168,8 @@ class HappensBefore(Strategy):
         while left:
             j = left.bit_length() - 1
             left ^= 1 << j
-            other, instead = self.steps[j], self._there(step, self.after(j))
+            other = self.steps[j]    # what asks for nothing is the same wherever it comes
+            instead = step if step.ask < ASK_LOCK else self._there(step, self.after(j))
             if instead and (self.dependent(other, instead) or self.dependent(other, step)):
                 races.append(Race(j, i, instead))
                 if covers:    # what happens before one that it races with
@@ -201,7 +202,7 @@ class HappensBefore(Strategy):
             kind, give_up = outcome_after(before, names.policies[step.lock], names.done[step.lock],
                                           step.label >> 1, step.ask, step.timed)
         kind = give_up if step.label & 1 else kind
-        return step._replace(kind=kind) if kind else None
+        return Taken(step.label, step.lock, kind, step.ask, step.timed) if kind else None
 
     def _pending(self) -> Iterable[Race]:
         """Return the races of requests that were not met."""

@@ -12,7 +12,6 @@ because it is the hot path: one pass over the roles a step, in one place.
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Iterable
 from typing import Any
@@ -25,13 +24,15 @@ from ..locks.rwsem import RWSemaphore
 from ..locks.task import EXCLUSIVE, Task, Unwind
 from ..runtime import thread_patch
 from ..runtime.played_run import PlayedRun
+from ..runtime.run import unwind
 from ..runtime.scenario import Scenario
-from ..runtime.verdict import Verdict
-from ..runtime.workers import Baton
+from ..runtime.verdict import Finding, Verdict
 from .again import Again
 from .chooser import ROUND, Chooser
+from .controlled_task import ControlledTask
 from .dependency import (ASK_LOCK, COMPLETE, COMPLETE_ALL, LOCK, NAMES, PASS, PASS_ALL, QUEUEING,
                          READ, REINIT, START, UNLOCK, UP_READ, UP_WRITE, WRITE, outcome)
+from .round_words import words_of_spin
 from .stable_ids import Names, Taken
 
 MOST_STEPS = 10_000      # of one schedule; a role that spins on a trylock goes on for ever
@@ -44,44 +45,6 @@ _new = tuple.__new__
 
 class TimeUp(Exception):
     """The time given was up in the middle of what cannot be used half done."""
-
-
-class ControlledTask(Task):
-    """A role, or a thread that a role started, under control.
-
-    Attributes:
-        key: what it is called in a token.
-        label: twice its number in `Names`.
-        turn: what it waits for at a stop; None before it is assigned to a worker.
-        lock: what it is about to do something to, at a stop.
-        ask: what it asks for there.
-        kind, give_up: the step it would do next, and the one by which it would give up; 0 if it
-            cannot do that now, or does not stand at a stop.
-        queued: whether it is in the queue of the semaphore.
-        waits: its request waits, and observers know it.
-        since: how many steps had been taken when it stopped.
-        birth: number of the step in which it was started, -1 if at the start.
-        parent: the key of who started it, "" of a role.
-        starter: who waits until it has come to its first stop.
-        expired: the step it was granted is to give up.
-        due: how many locks it must hold at its next stop, -1 if that is not known.
-    """
-
-    __slots__ = ("key", "label", "lock", "lock_number", "ask", "kind", "give_up", "queued", "waits",
-                 "since", "birth", "parent", "starter", "turn", "expired", "due")
-
-    def __init__(self, name: str, run: Any, thread: threading.Thread | None, key: str,
-                 number: int) -> None:
-        super().__init__(name, run, thread)
-        self.key = key
-        self.label = 2 * number
-        self.turn: Baton = None   # type: ignore[assignment]
-        self.lock: Any = None
-        self.lock_number = self.ask = self.kind = self.give_up = self.since = 0
-        self.queued = self.waits = self.expired = False
-        self.birth, self.parent = -1, ""
-        self.starter: ControlledTask | None = None
-        self.due = 0
 
 
 class ScheduledRun(PlayedRun):
@@ -134,8 +97,8 @@ class ScheduledRun(PlayedRun):
             if heir is task:
                 return
             if heir is not None:
-                heir.turn.hand_over()
-            if not self.unwinding:
+                task.turn.pass_to(heir.turn)    # when it unwinds all, this is handed over, too
+            elif not self.unwinding:
                 task.turn.wait()
         except BaseException as exc:    # at the edge of the stack, say: who goes next is not known
             self.failed(task, exc)
@@ -172,17 +135,32 @@ class ScheduledRun(PlayedRun):
 
     def _number(self, lock: Any) -> int:
         """Return the number of a lock met for the first time in this schedule."""
-        known = lock
-        for task in self.tasks if isinstance(lock, Completion) else ():
-            if thread_patch.end_of(task.thread) is lock:
-                known = f"end of {task.key}"
+        if type(lock) is Mutex and not self.arriving and not self.reported:
+            number = self.names.known_mutex(lock)    # then nobody is asked for its name
+            if number >= 0:
+                return self._keep_number(lock, number)
         with guarded:    # roles that began together may both be here
-            number = self._lock_numbers[lock] = self.names.lock(known)
-            if self.reported:
-                str(lock)    # it has its name from the first on, as in a replay of the schedule
-            known = self._seen_numbers.setdefault(number, lock)
-            if known is not lock and not isinstance(lock, str):
-                self.names.unknown.add(number)
+            return self._new_number(lock)
+
+    def _new_number(self, lock: Any) -> int:
+        names = self.names
+        if type(lock) is Mutex:
+            number = names.mutex(lock)
+        else:
+            known = lock
+            for task in self.tasks if isinstance(lock, Completion) else ():
+                if thread_patch.end_of(task.thread) is lock:
+                    known = f"end of {task.key}"
+            number = names.lock(known)
+        if self.reported:
+            str(lock)    # it has its name from the first on, as in a replay of the schedule
+        return self._keep_number(lock, number)
+
+    def _keep_number(self, lock: Any, number: int) -> int:
+        self._lock_numbers[lock] = number
+        known = self._seen_numbers.setdefault(number, lock)
+        if known is not lock and not isinstance(lock, str):
+            self.names.unknown.add(number)
         return number
 
     def lock_of(self, number: int) -> Any:
@@ -200,7 +178,7 @@ class ScheduledRun(PlayedRun):
         The hot path: one pass over the roles, in which those who have just stopped, and those at
         the lock of the last step, are looked at anew.
         """
-        again, watches = self.again, self.chooser.watches
+        again, watches, steps = self.again, self.chooser.watches, self.steps
         while True:
             moves = []
             expires = False
@@ -208,11 +186,16 @@ class ScheduledRun(PlayedRun):
             if self.completing is not None:
                 self.name_completion()
             for task in self.tasks:
-                if task.lock is None:
+                lock = task.lock
+                if lock is None:
                     continue
                 if task.kind == _NOT_LOOKED or task.lock_number == changed:
                     if task.ask < ASK_LOCK:
                         task.kind = task.ask
+                    elif type(lock) is Mutex and lock._owner is None and task.ask == ASK_LOCK \
+                            and not task.timed and task.interrupt is None \
+                            and task.waits_on is None:
+                        task.kind = LOCK    # as `look_again` finds, with some calls
                     else:
                         self.look_again(task)
                 if task.kind:
@@ -224,7 +207,7 @@ class ScheduledRun(PlayedRun):
                 if self.nobody():
                     return None
                 continue
-            if len(self.steps) >= again.look_at and self._look():
+            if len(steps) >= again.look_at and self._look():
                 return None
             if watches:
                 again.watch()
@@ -239,8 +222,20 @@ class ScheduledRun(PlayedRun):
                     self.end_here("")
                 return None
             heir = self.by_label[label & ~1]
-            if self._grant(heir, label):
-                return heir
+            if label & 1 or again.every:
+                again.took(label)
+            kind, lock = heir.give_up if label & 1 else heir.kind, heir.lock
+            self._changed = number = heir.lock_number
+            steps.append(_new(Taken, (label, number, kind, heir.ask, heir.timed)))
+            if kind in QUEUEING:
+                self._enter_queue(heir)
+                continue
+            if heir.queued:
+                self._leave_queue(heir)
+            heir.give_up, heir.waits, heir.expired = 0, False, label & 1 == 1
+            heir.due = len(heir.held) + _GAIN[kind] if type(lock) in _EXACT else -1
+            heir.lock = None
+            return heir
 
     def _look(self) -> bool:
         """Look whether this schedule, which is long, has an end; say whether it is ended here."""
@@ -279,30 +274,13 @@ class ScheduledRun(PlayedRun):
         """Return the step that *label*, one of the moves, would be."""
         task = self.by_label[label & ~1]
         kind = task.give_up if label & 1 else task.kind
-        return Taken(label, task.lock_number, kind, task.ask, task.timed)
+        return _new(Taken, (label, task.lock_number, kind, task.ask, task.timed))
 
-    def _grant(self, task: ControlledTask, label: int) -> bool:
-        """Take a step; return whether *task* goes on with it, or has only been queued."""
-        kind = task.give_up if label & 1 else task.kind
-        lock = task.lock
-        if label & 1 or self.again.every:
-            self.again.took(label)
-        self._changed = number = task.lock_number
-        self.steps.append(_new(Taken, (label, number, kind, task.ask, task.timed)))
-        if kind in QUEUEING:
-            with guarded:
-                lock.queue.append((task, task.mode))
-                task.queued = True
-                self.note_wait(task)
-            return False
-        if task.queued:
-            self._leave_queue(task)
-        task.give_up = 0
-        task.waits = False
-        task.expired = label & 1 == 1
-        task.due = len(task.held) + _GAIN[kind] if type(lock) in _EXACT else -1
-        task.lock = None
-        return True
+    def _enter_queue(self, task: ControlledTask) -> None:
+        with guarded:
+            task.lock.queue.append((task, task.mode))
+            task.queued = True
+            self.note_wait(task)
 
     def note_wait(self, task: ControlledTask) -> None:
         """Tell observers, once, that the request of *task* waits. Called with the guard held."""
@@ -346,4 +324,25 @@ class ScheduledRun(PlayedRun):
 
     def end_here(self, why: str) -> None:
         """End the schedule: the chooser asks for it (*why* is ""), or it is too long."""
-        raise NotImplementedError
+        with guarded:
+            self.cut = True
+            if why:
+                self.findings.append(self.finding(Verdict.INCONCLUSIVE, "observed",
+                                                  f"{why}{words_of_spin(self)}"))
+            self._let_all_go()
+
+    def stop(self, finding: Finding) -> None:
+        """Keep *finding* and let every role go. Called with the guard held."""
+        self.findings.append(finding)
+        self._let_all_go()
+
+    def _let_all_go(self) -> None:
+        """Unwind every role. Called with the guard held."""
+        self.unwinding = True
+        self.on_acquire = self.on_acquired = (unwind,)
+        self.ask_in_turn = None
+        self.on_contended = self.on_release = self.on_start = ()
+        for task in self.tasks:
+            task.waits_on = None
+            if not task.ended and task.turn is not None:
+                task.turn.hand_over()

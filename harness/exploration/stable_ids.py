@@ -7,10 +7,11 @@ one schedule to the next is known of numbers.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..locks.counted import Counted
 from ..locks.exclusive import Exclusive
+from ..locks.mutex import Mutex
 from ..locks.node import Node
 from ..locks.rwsem import RWSemaphore
 from ..runtime.enders import Enders
@@ -47,6 +48,21 @@ def after_start_of(key: str) -> str:
     return f"after the start of {key}"
 
 
+_UNKNOWN = -1, None
+
+
+def _place_of(lock: Mutex) -> Hashable:
+    """Return what is the same for a mutex of the same maker and place, with the same number; None
+    if that is not at hand.
+    """
+    if lock._class is not None:
+        return None
+    if lock.origin is None:
+        return lock.maker.key, lock._name, lock.nth
+    code, lasti, number, more = lock.origin
+    return None if more is not None else (lock.maker.key, id(code), lasti, number)
+
+
 class Names:
     """Numbers for roles and locks that mean the same in every schedule of one scenario.
 
@@ -73,6 +89,7 @@ class Names:
 
     def __init__(self) -> None:
         self.roles: list[str] = []
+        self._role_numbers: dict[str, int] = {}
         self.policies: dict[int, str] = {}
         self.shown: dict[int, str] = {}
         self.done: dict[int, float] = {}
@@ -85,6 +102,10 @@ class Names:
         self.enders = Enders()
         self.starts: dict[int, dict[int, frozenset[tuple[int, int]]]] = {}
         self._lock_numbers: dict[Hashable, int] = {}
+        self._places: dict[Hashable, tuple[int, Any]] = {}    # see `mutex`
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_places": {}}    # code has another identity in another process
 
     def start_at(self, points: Mapping[str, Mapping[str, frozenset[tuple[int, int]]]]) -> None:
         """Make starts points (see `start_of`), each with the keys of the roles on whose steps it
@@ -107,9 +128,22 @@ class Names:
 
     def role(self, key: str) -> int:
         """Return the number of a role."""
-        if key not in self.roles:
+        number = self._role_numbers.get(key)
+        if number is None:
+            number = self._role_numbers[key] = len(self.roles)
             self.roles.append(key)
-        return self.roles.index(key)
+        return number
+
+    def mutex(self, lock: Mutex) -> int:
+        """Return the number of a plain mutex, and find it by what is at hand from now on."""
+        number, key = self.lock(lock), _place_of(lock)
+        if key is not None:    # the code is kept, so that none has its identity later
+            self._places[key] = number, lock.origin
+        return number
+
+    def known_mutex(self, lock: Mutex) -> int:
+        """Return the number of a plain mutex if that of its place is known, else -1."""
+        return self._places.get(_place_of(lock), _UNKNOWN)[0]
 
     def lock(self, lock: Node | str) -> int:
         """Return the number of a lock, or of a string: for a `harness.step`, or a thread's end."""
@@ -133,3 +167,18 @@ class Names:
         if not isinstance(lock, str) and not lock.in_programs:
             self.unsaid.add(number)
         return number
+
+
+_ASK, _WIDTH = 7, 64    # bits of a request; of a lock and a request
+
+
+def habits(steps: Iterable[Taken]) -> set[int]:
+    """Return who asked for what right after what, each in one number: it is done of each schedule.
+    """
+    last: dict[int, int] = {}
+    found = set()
+    for label, lock, _, ask, _ in steps:
+        role, now = label >> 1, lock + 1 << _ASK | ask
+        found.add((role << _WIDTH | last.get(role, 0)) << _WIDTH | now)
+        last[role] = now
+    return found

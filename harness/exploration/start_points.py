@@ -10,6 +10,7 @@ each that was not seen. Which starts are points is found out by tracing the firs
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +20,8 @@ from typing import Any
 from ..runtime import thread_patch
 from ..runtime.standstill import Standstill
 from .controlled_run import ControlledRun
-from .scheduled_run import ControlledTask, TimeUp
+from .controlled_task import ControlledTask
+from .scheduled_run import TimeUp
 from .dependency import START
 from .stable_ids import Names, after_start_of, start_of
 from .stretches import Stretches, Touch, Touches, conflicts, writes
@@ -147,7 +149,12 @@ class TracedRun(Tracing, ControlledRun):
         stretches = self.tracer.of.get(task.key)
         if stretches is not None:
             stretches.stop()
-        super().stop_at(task, lock)
+        trace = self.tracer.rest(task.key)
+        try:
+            super().stop_at(task, lock)
+        finally:
+            if trace is not None:
+                sys.settrace(trace)
         if stretches is not None:
             stretches.go_on((task.lock_number, task.ask))
         if stretches is not None and isinstance(lock, thread_patch.ThreadEnd) \

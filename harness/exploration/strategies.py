@@ -16,7 +16,7 @@ from typing import Any
 from ..runtime.verdict import counted
 from .controlled_run import ControlledRun
 from .dependency import NAMES
-from .scheduled_run import ControlledTask
+from .controlled_task import ControlledTask
 from .stable_ids import Names, Taken
 
 

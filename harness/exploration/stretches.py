@@ -76,14 +76,19 @@ class Stretches:
     home: frozenset[str] = frozenset()
     lost: bool = False
     holds: dict[int, tuple[str, CodeType, int]] = field(default_factory=dict)
+    _here: Any = None       # the code of the last instruction
+    _taken: list[set[int]] = field(default_factory=list)    # and what was taken of it, where open
 
     def __post_init__(self) -> None:
         self.open = [self.all, self.first]
 
     def at(self, code: CodeType, offset: int) -> None:
         """Take note of an instruction that is executed."""
-        for touches in self.open:
-            touches.taken.setdefault(code, set()).add(offset)
+        if code is not self._here:    # it hashes slowly, and is the one before nearly always
+            self._here = code
+            self._taken = [touches.taken.setdefault(code, set()) for touches in self.open]
+        for taken in self._taken:
+            taken.add(offset)
 
     def each(self) -> Iterator[Touches]:
         """Yield every stretch."""
@@ -104,6 +109,7 @@ class Stretches:
         """Take note that it starts the thread *child*."""
         self.since[child], self.after[child] = Touches(), Touches()
         self.open += [self.since[child], self.after[child]]
+        self._here = None
 
     def stop(self) -> None:
         """Take note that it has come to an operation."""
@@ -111,14 +117,17 @@ class Stretches:
             self.touch(lock, ALL, WRITE, text, code, offset)
         ended = [*map(id, (self.first, *self.after.values(), *self.behind.values()))]
         self.open = [touches for touches in self.open if id(touches) not in ended]
+        self._here = None
 
     def go_on(self, operation: tuple[int, int]) -> None:
         """Take note that it does *operation*, and goes on to the next."""
         self.open.append(self.behind.setdefault(operation, Touches()))
+        self._here = None
 
     def join(self, child: str) -> None:
         """Take note that *child* has ended before what follows."""
         self.open = [touches for touches in self.open if touches is not self.since.get(child)]
+        self._here = None
 
 
 def writes(touches: Touches) -> bool:

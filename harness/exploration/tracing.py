@@ -3,6 +3,7 @@
 The trace function is set in the threads of the roles, from the start of a role to its end; what was
 set there is put back. Code of the harness and of the standard library is not followed: what is
 handed to it counts as touched. A budget bounds what is traced; who uses it up has touched anything.
+The file is long because what is called for each instruction is written out, to cost little.
 """
 
 from __future__ import annotations
@@ -94,6 +95,7 @@ class Tracer:
         self.events = 0
         self.errors: list[Exception] = []
         self._before: dict[str, Any] = {}
+        self._followed: dict[int, tuple[types.CodeType, bool]] = {}
 
     def traced(self, code: types.CodeType) -> bool:
         """Say whether frames of *code* are followed."""
@@ -129,6 +131,16 @@ class Tracer:
         sys.settrace(self._safely(stretches, functools.partial(
             self._on_call, stretches, known, shadows)))
 
+    def rest(self, key: str) -> Callable[..., Any] | None:
+        """Trace nothing in the calling thread, which is to do what is the harness's own alone, and
+        return what goes on with it. Before 3.12 that costs nothing, and the trace much.
+        """
+        if key not in self._before or sys.version_info >= (3, 12):
+            return None
+        trace = sys.gettrace()
+        sys.settrace(None)
+        return trace
+
     def end(self, key: str) -> None:
         """Put back what traced the calling thread before."""
         if key in self._before:
@@ -146,10 +158,13 @@ class Tracer:
             try:
                 return trace(frame, event, arg)
             except Exception as exc:
-                self.errors.append(exc)
-                self._lose(stretches)
-                return _let_go(frame)
+                return self._fault(stretches, frame, exc)
         return traced
+
+    def _fault(self, stretches: Stretches, frame: types.FrameType, exc: Exception) -> None:
+        self.errors.append(exc)
+        self._lose(stretches)
+        _let_go(frame)
 
     def _on_call(self, stretches: Stretches, known: dict[types.CodeType, Any],
                  shadows: dict[types.FrameType, Shadow], frame: types.FrameType, event: str,
@@ -159,7 +174,7 @@ class Tracer:
         caller = shadows.get(back) if back is not None else None
         if caller is not None:
             caller.called()
-        if stretches.lost or not is_followed(code):
+        if stretches.lost or not self._follows(code):
             return None
         function = known.get(code)
         if caller is not None:
@@ -167,24 +182,43 @@ class Tracer:
             if isinstance(callee, types.FunctionType) and callee.__code__ is code:
                 function = callee
         shadow = shadows[frame] = Shadow(frame, stretches, function, caller, self)
-        trace = self._safely(stretches, functools.partial(
-            self._on_event, stretches, shadows, shadow))
-        frame.f_trace = trace
+        frame.f_trace = trace = self._following(stretches, shadows, shadow)
         frame.f_trace_lines, frame.f_trace_opcodes = False, True
         return trace
+
+    def _follows(self, code: types.CodeType) -> bool:
+        """Say whether *code* is followed; code hashes slowly, and this is asked of every call."""
+        known = self._followed.get(id(code))
+        if known is None or known[0] is not code:
+            known = self._followed[id(code)] = code, is_followed(code)
+        return known[1]
+
+    def _following(self, stretches: Stretches, shadows: dict[types.FrameType, Shadow],
+                   shadow: Shadow) -> Callable[..., Any]:
+        """Return the trace function of the frame of *shadow*."""
+        code, at, step = shadow.code, stretches.at, shadow.step
+
+        def following(frame: types.FrameType, event: str, arg: Any) -> Any:
+            try:
+                if event != "opcode" or stretches.lost:
+                    return self._on_event(stretches, shadows, shadow, frame, event, arg)
+                self.events += 1
+                if self.events > MOST_EVENTS:
+                    self._lose(stretches)
+                    return _let_go(frame)
+                offset = frame.f_lasti
+                at(code, offset)
+                step(offset)
+            except Exception as exc:
+                return self._fault(stretches, frame, exc)
+            return following
+        return following
 
     def _on_event(self, stretches: Stretches, shadows: dict[types.FrameType, Shadow],
                   shadow: Shadow, frame: types.FrameType, event: str, arg: Any) -> Any:
         if stretches.lost:
             return _let_go(frame)
-        if event == "opcode":
-            self.events += 1
-            if self.events > MOST_EVENTS:
-                self._lose(stretches)
-                return _let_go(frame)
-            stretches.at(frame.f_code, frame.f_lasti)
-            shadow.step(frame.f_lasti)
-        elif event == "exception":
+        if event == "exception":
             shadow.raised()
         elif event == "return":
             caller = shadow.caller

@@ -200,9 +200,13 @@ class Exclusive(Node):
         if timeout != -1:
             raw.Lock().acquire(blocking, timeout)   # the argument rules of a plain lock
         mode = WAIT if self.is_signal else EXCLUSIVE
-        if not ask(task, self, mode, not blocking, timeout >= 0):
-            return refused(task, self, mode)
         run = task.run
+        if run.ask_in_turn is not None:
+            task.trylock, task.timed = not blocking, timeout >= 0
+            if not run.ask_in_turn(task, self, mode):
+                return refused(task, self, mode)
+        elif not ask(task, self, mode, not blocking, timeout >= 0):
+            return refused(task, self, mode)
         if not self._lock.acquire(False):
             if not blocking:
                 return refused(task, self, mode)
@@ -263,7 +267,15 @@ class Exclusive(Node):
             return
         for hook in task.run.on_release:
             hook(task, self, EXCLUSIVE)
-        self._give_up(task)
+        held = task.held
+        if self._waiters or not held or held[-1][0] is not self:
+            self._give_up(task)
+            return
+        del held[-1]
+        self._owner = None
+        self._lock.release()
+        if self._waiters:
+            self._hand_over()
 
     def _release_of_another(self, task: Task, owner: Any) -> None:
         """Release what *owner* has, or nobody; or refuse to."""

@@ -1,7 +1,7 @@
 """What a thread can wait for: the base of every lock, and how requests and waits begin and end.
 
-Here is also what is said of a class of locks: the annotations of prediction, with their reasons.
-The file is long because what a lock is called rests on what little is kept when it is made.
+Here is also what is said of a class of locks, for prediction. The file is long because what a lock
+is called rests on what little is kept when it is made.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from .task import Expired, Task, Unwind, current, this_thread
 
 _getframe = sys._getframe
 OUTSIDE = Task("a thread outside the run")
+_tame: set[type] = set()    # classes of locks that were looked at
 
 
 def nested_request(nested: int, why: str, acquire: Any, *args: Any) -> Any:
@@ -87,9 +88,6 @@ def _plain_class(lock_class: str) -> str:
     if isinstance(lock_class, LockClass):
         return lock_class
     return text_of(lock_class, "lock_class, the class of a lock,")
-
-
-_tame: set[type] = set()    # classes of locks that were looked at
 
 
 class Node:
@@ -210,6 +208,9 @@ class Node:
                         f"lock over the same state; make a new one, or share this one")
 
     def __str__(self) -> str:
+        if self._class is self.origin is None and self._name is not None \
+                and type(self).name is Node.name and type(self).lock_class is Node.lock_class:
+            return self._name    # as below
         return label(self.name, self.lock_class) if self.is_classed else self.name
 
     def release_verb(self, mode: str) -> str:

@@ -47,6 +47,9 @@ class RunOfTask(Protocol):
     on_acquired: tuple[Callable[..., None], ...]
     on_release: tuple[Callable[..., None], ...]
     on_refused: tuple[Callable[..., None], ...]    # for the record: it goes on without the lock
+    # In place of `on_acquire` if that does nothing else: let *task* wait for its turn to ask for a
+    # lock in *mode*; False if its time is up before it does.
+    ask_in_turn: Callable[[Any, Any, str], bool] | None
     # With this a plain operation is noted, and nobody else is told; None if somebody must be.
     note: Callable[[tuple[Any, ...]], None] | None
     scheduled: bool    # an order is chosen, whatever a clock says

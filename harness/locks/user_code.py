@@ -42,6 +42,7 @@ class _Refusing:
 
     watched = unwinding = over = alone = False
     in_turns = scheduled = False
+    ask_in_turn: Callable[[Any, Any, str], bool] | None = None
     note: Callable[[tuple[Any, ...]], None] | None = None
     running = timed = 0
     on_acquire: tuple[Callable[..., None], ...]

@@ -15,7 +15,7 @@ granted a lock: to look from a thread that begins to wait, and again when nobody
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from .task import Task
@@ -43,10 +43,13 @@ def but_for(waiter: Thread, others: Iterable[Thread]) -> list[Thread]:
     return [thread for thread in threads if thread != waiter] or list(threads)
 
 
-def flat(wait: Iterable[Any]) -> Iterator[Any]:
-    """Yield the threads of an answer to who blocks a wait."""
+def flat(wait: Collection[Any]) -> Collection[Any]:
+    """Return the threads of an answer to who blocks a wait."""
     for one in wait:
-        yield from flat(one) if isinstance(one, list) else (one,)
+        if isinstance(one, list):
+            return [thread for one in wait
+                    for thread in (flat(one) if isinstance(one, list) else (one,))]
+    return wait
 
 
 def may_end(wait: Any, can_act: Callable[[Any], bool]) -> bool:
@@ -61,7 +64,10 @@ def _is_up_to(members: Collection[Any], wait: Any, ended: Callable[[Any], bool])
     if not isinstance(wait, list):
         return wait in members
     if not isinstance(wait, AnyOf):
-        return any(_is_up_to(members, one, ended) for one in wait)
+        for one in wait:
+            if _is_up_to(members, one, ended) if isinstance(one, list) else one in members:
+                return True
+        return False
     rest = [one for one in wait if may_end(one, lambda thread: not ended(thread))]
     return bool(rest) and all(_is_up_to(members, one, ended) for one in rest)
 

@@ -24,6 +24,9 @@ def matches(lock: Any, what: Any) -> bool:
     return what in (lock.name, lock.lock_class, str(lock), f"{lock}#{lock.nth}")
 
 
+_FUNCTION, _MODE = or_none(text), or_none(one_of((EXCLUSIVE, SHARED, WAIT)))
+
+
 @dataclass(frozen=True)
 class At:
     """A point where a role must meet the others: about to ask for a lock while it holds others.
@@ -45,8 +48,8 @@ class At:
 
     def __post_init__(self) -> None:
         text("At: role", self.role)
-        or_none(text)("At: function", self.function)
-        or_none(one_of((EXCLUSIVE, SHARED, WAIT)))("At: mode", self.mode)
+        _FUNCTION("At: function", self.function)
+        _MODE("At: mode", self.mode)
         several = not isinstance(self.holding, (str, Node))
         if several and not isinstance(self.holding, (list, tuple)):
             raise expected("At: holding", self.holding, "a lock, a name or a class, or several")
@@ -57,10 +60,17 @@ class At:
 
     def is_reached(self, task: Task, lock: Any, mode: str) -> bool:
         """Say whether *task*, about to ask for *lock*, is at this point."""
-        return (task.name == self.role and self.mode in (None, mode) and matches(lock, self.lock)
-                and self.function in (None, function(task.chain).rpartition(".")[2])
-                and all(any(matches(held, what) for held, _, _ in task.held)
-                        for what in self.holding))
+        if task.name != self.role or self.mode not in (None, mode) \
+                or not matches(lock, self.lock) or self.function is not None \
+                and self.function != function(task.chain).rpartition(".")[2]:
+            return False
+        for what in self.holding:
+            for held, _, _ in task.held:
+                if matches(held, what):
+                    break
+            else:
+                return False
+        return True
 
     def __repr__(self) -> str:
         return one_line(self, str(self))
@@ -87,8 +97,8 @@ class Meet:
             if not isinstance(point, At):
                 raise ScenarioError(f"Meet: a meeting is made of At(...) points, not of "
                                     f"{shown(point)}")
-        if isinstance(writers, str) or not isinstance(writers, Sequence) \
-                or not all(isinstance(name, str) for name in writers):
+        if writers != () and (isinstance(writers, str) or not isinstance(writers, Sequence)
+                              or not all(isinstance(name, str) for name in writers)):
             raise expected("Meet: writers", writers, "a list of names of semaphores")
         roles = [point.role for point in points]
         if len(points) + len(writers) < 2 or not points or len(set(roles)) != len(roles):

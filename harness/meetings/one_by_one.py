@@ -19,7 +19,7 @@ from ..locks.task import Task
 from ..runtime.observer import Observer
 from ..runtime.scenario import Scenario
 from ..runtime.verdict import Outcome
-from .meet import At, Meet, Writer, listed, with_writers
+from .meet import Meet, Writer, listed, with_writers
 
 MOST_LIMITS = 1000     # that run out while some wait at a meeting, and the others do not come
 MANY = 10_000          # that one makes while no other could, before this is looked at
@@ -157,6 +157,7 @@ class Meetings(OneByOne):
         self._meets = listed(meet)
         self.reached = 0
         self.missed = ""
+        self._current = self._meets[0].point_of if self._meets else {}    # its points, by role
         self._here: dict[str, Task] = {}     # who waits at the current meeting, by role
         self._limits = MOST_LIMITS           # that may run out while some wait at a meeting
         self._going: list[Task] = []         # of the last one: who goes on now, and who has not yet
@@ -176,17 +177,6 @@ class Meetings(OneByOne):
         """Whether every meeting was met."""
         return self.reached == len(self._meets)
 
-    @property
-    def _points(self) -> tuple[At, ...]:
-        """The points of the current meeting; none after the last, or if one was given up."""
-        return () if self.missed or self.all_reached else self._meets[self.reached].points
-
-    def _point_of(self, task: Task) -> At | None:
-        """Return where *task* is to come at the current meeting, if it is."""
-        if self.missed or self.all_reached:
-            return None
-        return self._meets[self.reached].point_of.get(task.name)
-
     def attach(self, run: Any) -> None:
         super().attach(run)
         self._early = self._limits_first
@@ -200,14 +190,15 @@ class Meetings(OneByOne):
 
     def lock_acquire(self, task: Task, lock: Any, mode: str) -> None:
         super().lock_acquire(task, lock, mode)
-        point = self._point_of(task)
+        point = self._current.get(task.name)
         if point is not None and not task.trylock and point.is_reached(task, lock, mode):
             with guarded:
                 self._arrive(point.role, task)
 
     def lock_contended(self, task: Task, lock: Any, mode: str) -> None:
         self.limited = self.limited or task.timed
-        self._next_goes(task)
+        if self._going:
+            self._next_goes(task)
 
     def lock_acquired(self, task: Task, lock: Any, mode: str) -> None:
         if self._going:
@@ -215,8 +206,9 @@ class Meetings(OneByOne):
                 self._next_goes(task)
 
     def role_end(self, task: Task) -> None:
-        self._next_goes(task)
-        point = self._point_of(task)
+        if self._going:
+            self._next_goes(task)
+        point = self._current.get(task.name)
         if point is not None:
             self._give_up(f"{task.name} ended without being where it should meet the others: "
                           f"{point}")
@@ -233,18 +225,20 @@ class Meetings(OneByOne):
                                 and task.waits_on is not None for task in self._run.tasks):
             self._limits -= 1
             return False   # its time will be up: it may yet come
-        missing = "; ".join(str(point) for point in self._points if point.role not in self._here)
+        missing = "; ".join(str(point) for role, point in self._current.items()
+                            if role not in self._here)
         self._give_up(f"nobody could go on, and the meeting still waited for: {missing}")
         return True
 
     def _arrive(self, role: str, task: Task) -> None:
         """Let *task* wait for the others; when all are there, the first goes on."""
         self._here[role] = task
-        if len(self._here) == len(self._points):
+        if len(self._here) == len(self._current):
             meet, here, self._here = self._meets[self.reached], self._here, {}
             self._going = [*map(self._writers.pop, meet.writers),
                            *(here[point.role] for point in meet.points)]
             self.reached += 1
+            self._current = {} if self.all_reached else self._meets[self.reached].point_of
             unpark(self._going[0])
             if task is self._going[0]:
                 return
@@ -258,7 +252,7 @@ class Meetings(OneByOne):
                 unpark(self._going[0])
 
     def _give_up(self, why: str) -> None:
-        self.missed = why
+        self.missed, self._current = why, {}
         for task in self._here.values():
             unpark(task)
         self._here = {}

@@ -60,7 +60,8 @@ class _Forcer:
                 attempts(world, meeting, self.call.build, partial(self.call.play, workers)), 1):
             outcome.tried = tried
             missed = missed or meetings.missed
-            seen.add(meetings, outcome)
+            if not meetings.all_reached:
+                seen.add(meetings, outcome)
         if not meetings.all_reached and not outcome.findings:
             outcome.notes += [f"Of what the meeting names, in no order of start {what}."
                               for what in seen.check(listed(meeting or world.meet))]

@@ -16,7 +16,7 @@ from typing import Any
 from ..exploration.ways import STRATEGIES
 from ..locks.arguments import (MOST_SEED, Rule, flag, function, one_of, or_none, plain, seconds,
                                whole)
-from ..locks.calls import Chain, calls_of
+from ..locks.calls import Chain
 from ..report.result import Result
 from ..runtime.asking import without_assertions
 from ..runtime.enders import Enders
@@ -293,4 +293,8 @@ def _fingerprint(finding: Finding) -> Any:
 
 def _calls(chain: Chain) -> tuple[Any, ...]:
     # A code object lives as long as its function and hashes slowly: its identity will do.
-    return tuple([(id(code), lasti) for code, lasti in calls_of(chain)])
+    calls: list[int] = []
+    while chain:
+        code, lasti, chain = chain
+        calls += id(code), lasti
+    return tuple(calls)

@@ -23,7 +23,7 @@ from typing import Any
 from ..exploration.follower import follow, play
 from ..exploration.forked import Apart, Died
 from ..exploration.scheduled_run import TimeUp
-from ..exploration.stable_ids import Names, Taken
+from ..exploration.stable_ids import Names, Taken, habits
 from ..exploration.start_points import StartPoints
 from ..exploration.strategies import Strategy, first_difference
 from ..runtime.building import has_built
@@ -96,7 +96,7 @@ class Worlds:
         self.known: dict[Any, bool] = {}    # see `GoingRound`
         self.watched = False    # by invariants, which the reduced search cannot do with
         self.tally.counts = Counter()
-        self._known: set[tuple[Any, ...]] = set()    # habits
+        self._known: set[int] = set()    # habits
         self._recorded: list[Taken] = []
         self._spots: dict[int, list[Taken]] = {}     # by the number of the schedule
 
@@ -165,10 +165,10 @@ class Worlds:
 
     def learn_of_threads(self, run: Any) -> bool:
         """Trace the schedule of *run* if it has threads that the traced one had not, as `learn`."""
-        keys = {task.key for task in run.tasks}
-        if not self.starts.known or keys <= self.starts.keys:
+        known = self.starts.keys
+        if not self.starts.known or all([task.key in known for task in run.tasks]):
             return False
-        self.starts.keys |= keys
+        known |= {task.key for task in run.tasks}
         labels = [step.label for step in run.steps]
         again, _ = follow(self, self.where, labels, strictly=False, traced=True)
         return self.learn(again)
@@ -178,7 +178,7 @@ class Worlds:
     def record(self, steps: list[Taken]) -> None:
         """Keep what roles did that went one after the other, as in the first schedule of all."""
         self._recorded = steps
-        self._known |= _habits(steps)
+        self._known |= habits(steps)
         self.names.learn_enders(steps)
 
     def look_twice(self, steps: list[Taken], outcome: Outcome) -> bool:
@@ -198,7 +198,7 @@ class Worlds:
             else:
                 steps_again = steps
             differs = self._compare(before, steps_again, outcome, came_to)
-        elif not (new := _habits(steps)) <= self._known:
+        elif not (new := habits(steps)) <= self._known:
             self._known |= new
             again, came_to = follow(self, self.where, [step.label for step in steps])
             differs = self._compare(steps, again.steps, outcome, came_to)
@@ -337,14 +337,3 @@ class Worlds:
 
 _FORGOTTEN = ("strategy", "names", "schedules", "longest", "stopped", "coverage", "failing",
               "kinds", "engine_said", "watched", "starts", "rounds", "unsettled")
-
-
-def _habits(steps: Sequence[Taken]) -> set[tuple[Any, ...]]:
-    """Return who asked for what right after what."""
-    last: dict[int, tuple[int, int]] = {}
-    habits = set()
-    for label, lock, _, ask, _ in steps:
-        role, now = label >> 1, (lock, ask)
-        habits.add((role, last.get(role), now))
-        last[role] = now
-    return habits

@@ -13,7 +13,7 @@ import inspect
 import linecache
 import reprlib
 from collections.abc import Callable, Mapping
-from types import CodeType
+from types import AsyncGeneratorType, CodeType, CoroutineType, GeneratorType
 from typing import Any
 
 from ..locks.callsite import (first_line, function_name, is_a, place_of, raised, shown,
@@ -189,3 +189,24 @@ def _shown(value: Any) -> str:
     except BaseException:
         text = ""
     return text.partition("\n")[0] or f"a {type(value).__name__}"
+
+
+def _not_begun(left: Any) -> CodeType | None:
+    """Return the code of a coroutine or generator that has not begun; None of anything else."""
+    if isinstance(left, CoroutineType) and inspect.getcoroutinestate(left) == inspect.CORO_CREATED:
+        left.close()    # else the interpreter complains of it, some time
+        return left.cr_code
+    if isinstance(left, GeneratorType) and inspect.getgeneratorstate(left) == inspect.GEN_CREATED:
+        return left.gi_code
+    begun = isinstance(left, AsyncGeneratorType) and (left.ag_running or left.ag_frame is None)
+    return left.ag_code if isinstance(left, AsyncGeneratorType) and not begun else None
+
+
+def words_of_work(left: Any) -> str:
+    """Say of what a role returned that it is work which nobody has begun; "" if it is none."""
+    code = _not_begun(left)
+    if code is None:
+        return ""
+    kind = "an async generator" if isinstance(left, AsyncGeneratorType) \
+        else f"a {type(left).__name__}"
+    return f"{kind} that nobody ran: {function_name(code)}, {place_of(code, 0)}"

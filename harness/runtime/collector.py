@@ -153,11 +153,15 @@ def due() -> int:
     """Return which generation would have been collected by now; -1 if none."""
     if not _wanted:
         return -1
-    full = time.monotonic() >= _next_full
-    return max((generation for generation, (count, most)
-                in enumerate(zip(gc.get_count(), gc.get_threshold()))
-                if most and count > most and (generation < 2 or full)), default=-1) \
-        if gc.get_threshold()[0] else -1
+    most = gc.get_threshold()
+    if not most[0]:
+        return -1
+    count = gc.get_count()
+    if most[2] and count[2] > most[2] and time.monotonic() >= _next_full:
+        return 2
+    if most[1] and count[1] > most[1]:
+        return 1
+    return 0 if count[0] > most[0] else -1
 
 
 def young() -> int:

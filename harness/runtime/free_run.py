@@ -60,7 +60,7 @@ class FreeRun(PlayedRun):
         self._limits: Limits | None = None    # as long as nobody needs them
         self._rounds: set[Hashable] | None = None    # states of one who goes on alone, likewise
         observers = list(observers)
-        self.rationed = any(observer.rations for observer in observers)
+        self.rationed = any([observer.rations for observer in observers])
         super().__init__(scenario, observers, timeout, deadline)
         self._starting = len(self.tasks)
         self.on_pause: tuple[Callable[[Task], None], ...] = ()   # where it may be another's turn
@@ -83,7 +83,7 @@ class FreeRun(PlayedRun):
 
     def connect(self) -> None:
         super().connect()
-        self.in_turns = any(observer.orders for observer in self.observers)
+        self.in_turns = self.orders
         if spares_all(self.observers):
             self.noting, self.recorder.is_short = self.recorder.notes.append, True
             self.note = None if self.in_turns else self.noting

@@ -7,7 +7,6 @@ come back for the time limit is given up with its thread, by the same measure as
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,7 +40,7 @@ class GuardWatch:
         self.helpers: set[int] = set()
         self.lost: set[int] = set()
         self._call: Call | None = None
-        self._looks = Standstill(run.timeout, time.monotonic())
+        self._looks: Any = None    # a `Standstill`, once there is a call
 
     def look(self, now: float) -> bool:
         """Look at the call under way, if there is one; say whether it was given up, with which the

@@ -68,11 +68,34 @@ class Observer:
 
 def spares_all(observers: list[Observer]) -> bool:
     """Say whether none of *observers* need be told of a plain operation on a lock."""
-    told = [observer for observer in observers
-            if any(overridden([observer], hook) for hook in (
-                "lock_acquire", "lock_acquired", "lock_release"))]
-    return all(vars(type(each)).get("spares") for each in told) and \
-        sum(each.rations for each in observers) <= 1 and sum(each.follows for each in told) <= 1
+    rations = follows = 0
+    for observer in observers:
+        kind = type(observer)
+        rations += observer.rations
+        if kind.lock_acquire is not Observer.lock_acquire \
+                or kind.lock_acquired is not Observer.lock_acquired \
+                or kind.lock_release is not Observer.lock_release:
+            follows += observer.follows
+            if not vars(kind).get("spares"):
+                return False
+    return rations <= 1 and follows <= 1
+
+
+HOOKS = ("lock_acquire", "lock_contended", "lock_acquired", "lock_release", "role_start",
+         "thread_start", "role_end", "idle")
+
+
+def hooks(observers: list[Observer]) -> list[tuple[Any, ...]]:
+    """Return for each of `HOOKS` what is to be called: see `overridden`. It is asked of each run.
+    """
+    found: list[tuple[Any, ...]] = []
+    for hook in HOOKS:
+        plain, called = getattr(Observer, hook), []
+        for observer in observers:
+            if getattr(type(observer), hook) is not plain:
+                called.append(getattr(observer, hook))
+        found.append(tuple(called))
+    return found
 
 
 def overridden(observers: list[Observer], hook: str) -> tuple[Any, ...]:

@@ -11,9 +11,24 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from ..locks import afresh
 from ..locks.callsite import frames_of_threads
 from ..locks.errors import ScenarioError
 from .process_state import begin_aside, is_refused
+
+
+_main = threading.main_thread()
+
+
+@afresh.in_child
+def _be_main() -> None:
+    global _main
+    _main = threading.main_thread()
+
+
+def main_thread() -> threading.Thread:
+    """Return the main thread, which is asked for in every run."""
+    return _main
 
 
 class NoThread(ScenarioError):

@@ -5,28 +5,26 @@ The file is long because each way in which such a run may end, by our own fault 
 
 from __future__ import annotations
 
-import inspect
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext, suppress
-from functools import partial
-from types import AsyncGeneratorType, CodeType, CoroutineType, GeneratorType
+from functools import cached_property, partial
 from typing import Any
 
 from ..locks import raw
 from ..locks.away import Call, InPlaceOf, give_up
 from ..locks.calls import call_role
-from ..locks.callsite import (function_name, frames_of_threads, is_a, pass_signal, place_of, raised,
+from ..locks.callsite import (frames_of_threads, is_a, pass_signal, place_of, raised,
                               user_traceback)
 from ..locks.errors import LockTaken
 from ..locks.node import OUTSIDE
 from ..locks.outsiders import handlers
 from ..locks.parking import guarded, recover
-from ..locks.task import Maker, Task, Unwind, become, this_thread
+from ..locks.task import Maker, Task, Unwind, this_thread
 from ..locks.user_code import call_at_rest
 from . import collector
-from .asking import Invariants, ask, failure
+from .asking import Invariants, ask, failure, words_of_work
 from .observer import Observer
 from .process_state import aside
 from .guard_watch import GuardWatch
@@ -39,18 +37,8 @@ from .verdict import Finding, Outcome, Verdict
 from .watcher import alone
 from .workers import GRACE, Workers
 
+_AS_IT_IS = nullcontext()
 THE_CHECK, A_FINALIZER = "the check at the end", "a finalizer"
-
-
-def not_begun(left: Any) -> CodeType | None:
-    """Return the code of a coroutine or generator that has not begun; None of anything else."""
-    if isinstance(left, CoroutineType) and inspect.getcoroutinestate(left) == inspect.CORO_CREATED:
-        left.close()    # else the interpreter complains of it, some time
-        return left.cr_code
-    if isinstance(left, GeneratorType) and inspect.getgeneratorstate(left) == inspect.GEN_CREATED:
-        return left.gi_code
-    begun = isinstance(left, AsyncGeneratorType) and (left.ag_running or left.ag_frame is None)
-    return left.ag_code if isinstance(left, AsyncGeneratorType) and not begun else None
 
 
 class PlayedRun(Run):
@@ -72,7 +60,6 @@ class PlayedRun(Run):
                  deadline: float | None, to_the_end: bool = False) -> None:
         self.timeout, self.deadline = timeout, deadline
         self.outside: dict[str, str] = {}    # see `Outsiders.used`
-        self.guard_watch = GuardWatch(self)
         self._done = raw.Lock()
         self._done.acquire()
         self.invariants = \
@@ -95,11 +82,11 @@ class PlayedRun(Run):
                                         f"when {engaged:,} of {roles:,} roles had a thread")]
             return self._outcome()
         try:
-            with self.outsiders, nullcontext() if self.orders else collector.automatic():
+            with self.outsiders, _AS_IT_IS if self.orders else collector.automatic():
                 self.start_roles(workers)
                 self._watch()
                 self.outside = self.outsiders.used(self.locks_used)
-            stuck = self._stuck()
+            stuck = self._stuck() if self.unfinished else ()
             self.notes += workers.finish(self.tasks, self._left_over())
         except BaseException as exc:
             try:
@@ -117,6 +104,11 @@ class PlayedRun(Run):
         outcome = self._outcome()
         outcome.stuck, outcome.seconds = stuck + self._left_behind, time.perf_counter() - began
         return outcome
+
+    @cached_property
+    def guard_watch(self) -> GuardWatch:
+        """The watch over user code that has the guard; most runs end before it is needed."""
+        return GuardWatch(self)
 
     def _outcome(self) -> Outcome:
         for text, exc in self.misnamed.items():
@@ -137,7 +129,11 @@ class PlayedRun(Run):
     @property
     def orders(self) -> bool:
         """Whether an order is chosen, in which nothing may come by itself."""
-        return self.scheduled or any(observer.orders for observer in self.observers)
+        if not self.scheduled:
+            for observer in self.observers:
+                if observer.orders:
+                    return True
+        return self.scheduled
 
     @property
     def moves(self) -> int:
@@ -240,8 +236,10 @@ class PlayedRun(Run):
 
     def _left_over(self) -> Iterable[threading.Thread]:
         """Return threads of the world for which nobody may come any more: roles were unwound."""
+        if not self.unwinding:
+            return ()
         return [member.thread for member in self.scenario.family
-                if self.unwinding and member.thread is not None and member.is_alive]
+                if member.thread is not None and member.is_alive]
 
     def show_waits(self) -> None:
         """Let it be seen who waits for what. Called with the guard held, before all are let go."""
@@ -280,11 +278,13 @@ class PlayedRun(Run):
         """Run one role in the calling thread, from its start to its end."""
         before = None
         try:
-            before = become(task)
+            before, this_thread.task = this_thread.task, task
             this_thread.maker = Maker(getattr(task, "key", task.name), self.scenario.lock_names)
-            with suppress(Unwind):
+            try:
                 self.begin(task)
                 self._play_role(task, function)
+            except Unwind:
+                pass
             recover()
             if task.run is not None:
                 self.end(task)
@@ -294,14 +294,16 @@ class PlayedRun(Run):
             self.lose(task, exc)
         finally:
             if before is not None:
-                become(before)
+                this_thread.task = before
 
     def _play_role(self, task: Task, function: Callable[[], Any]) -> None:
         try:
             left = call_role(function)
             if task.run is not None:    # else the role forked this process
-                self._expect_nothing(task, left)
-                self.ask_invariants(task)
+                if left is not None:
+                    self._expect_nothing(task, left)
+                if self.invariants:
+                    self.ask_invariants(task)
         except Unwind:
             raise
         except BaseException as exc:
@@ -332,13 +334,10 @@ class PlayedRun(Run):
 
     def _expect_nothing(self, task: Task, left: Any) -> None:
         """Blame a role for what it returned if that is its work, and nobody has begun it."""
-        if (code := not_begun(left)) is not None:
-            kind = "an async generator" if isinstance(left, AsyncGeneratorType) \
-                else f"a {type(left).__name__}"
+        if words := words_of_work(left):
             with guarded:
-                self.findings.append(self.finding(
-                    Verdict.ERROR, "observed", f"{task.name} returned {kind} that nobody ran: "
-                    f"{function_name(code)}, {place_of(code, 0)}"))
+                self.findings.append(self.finding(Verdict.ERROR, "observed",
+                                                  f"{task.name} returned {words}"))
 
     def begin(self, task: Task) -> None:
         """Tell those that hear of it that *task* starts in the calling thread."""

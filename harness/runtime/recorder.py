@@ -26,7 +26,7 @@ from .observer import Observer
 
 _getframe = sys._getframe
 LIMIT = 100_000   # events kept of one run
-_EVENT, _TAKEN = len(("task", "event", "lock", "mode", "chain")), len(("task", "lock", "chain"))
+EVENT, _TAKEN = len(("task", "event", "lock", "mode", "chain")), len(("task", "lock", "chain"))
 
 # Lines that faulthandler writes, and functions of the detector in the thread that found a hang.
 _HEAD = re.compile(r"^(?:Current thread|Thread) 0x([0-9a-f]+)")
@@ -54,12 +54,12 @@ def written_out(notes: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     """Return the events of *notes*, in order: of a plain operation on a mutex there is one note,
     (task, mutex, calls), or (task, hold) for the release.
     """
-    if all(map(_EVENT.__eq__, map(len, notes))):
+    if all(map(EVENT.__eq__, map(len, notes))):
         return list(notes)
     events: list[tuple[Any, ...]] = []
     add = events.append
     for note in notes:
-        if len(note) == _EVENT:
+        if len(note) == EVENT:
             add(note)
         elif len(note) == _TAKEN:
             task, lock, chain = note
@@ -104,7 +104,7 @@ class Recorder(Observer):
     def ends_of_waits(self) -> list[tuple[str, str]]:
         """Return what a wait was ended for, as reports call it, and by whom, each time."""
         return [(str(note[2]), note[0].name) for note in list(self.notes)
-                if len(note) == _EVENT and note[1] == "lock_release" and note[3] == WAIT
+                if len(note) == EVENT and note[1] == "lock_release" and note[3] == WAIT
                 and verb(Event(*note)) not in _CLEARS]
 
     def latest(self, most: int) -> list[tuple[Any, ...]]:

@@ -28,8 +28,8 @@ from ..locks.task import WAIT, RunOfTask, Task, Unwind, current
 from ..locks.user_code import told
 from ..locks.waitgraph import NOBODY, Deadlock
 from . import thread_patch
-from .observer import Observer, overridden
-from .recorder import Recorder, freeze, place
+from .observer import Observer, hooks
+from .recorder import EVENT, Recorder, freeze, place
 from .scenario import Scenario
 from .verdict import Finding, Verdict
 
@@ -47,6 +47,7 @@ class Run(RunOfTask):
 
     watched = over = alone = in_turns = scheduled = False
     note: Any = None      # see `RunOfTask`
+    ask_in_turn: Any = None
     noting: Any = None    # what that is as long as whoever goes on is alone, or none waits his turn
     timeout = 5.0     # seconds of a standstill, after which what there is is judged
     left = False      # the end came when only daemon threads were left
@@ -57,8 +58,11 @@ class Run(RunOfTask):
         self.scenario = scenario
         self.recorder = Recorder()
         self.observers: list[Observer] = [self.recorder, *observers]
-        self.tasks = [self.new_task(name) for name in scenario.roles]
-        self._by_name = {task.name: task for task in self.tasks}
+        self.tasks: list[Task] = []
+        self._by_name: dict[str, Task] = {}
+        for name in scenario.roles:
+            task = self._by_name[name] = self.new_task(name)
+            self.tasks.append(task)
         self._by_thread: dict[int, Task] = {}    # `id` of the thread, which a role started
         self._called_alike: dict[str, int] = {}  # the last number that one of that name was given
         self.unwinding = False
@@ -70,7 +74,7 @@ class Run(RunOfTask):
         self.misnamed: dict[str, BaseException] = {}    # what asking locks for names raised
         self.outsiders = Outsiders(scenario.family, self.timeout)
         self._numbers: dict[str, dict[str, int]] = {}   # of threads that nobody named
-        for observer in self.observers:
+        for observer in self.observers[1:]:    # the recorder need not know
             observer.attach(self)
         self.connect()
 
@@ -80,15 +84,9 @@ class Run(RunOfTask):
 
     def connect(self) -> None:
         """Look up whom to tell of what."""
-        self.on_acquire = overridden(self.observers, "lock_acquire")
-        self.on_contended = overridden(self.observers, "lock_contended")
-        self.on_acquired = overridden(self.observers, "lock_acquired")
-        self.on_release = overridden(self.observers, "lock_release")
+        (self.on_acquire, self.on_contended, self.on_acquired, self.on_release, self.on_start,
+         self.on_thread, self.on_end, self.on_idle) = hooks(self.observers)
         self.on_refused: tuple[Any, ...] = (self.recorder.lock_refused,)
-        self.on_start = overridden(self.observers, "role_start")
-        self.on_thread = overridden(self.observers, "thread_start")
-        self.on_end = overridden(self.observers, "role_end")
-        self.on_idle = overridden(self.observers, "idle")
 
     def tell_of_all(self) -> None:
         """See that from now on hooks are called for every operation, plain ones too."""
@@ -188,7 +186,8 @@ class Run(RunOfTask):
         task.ended = True
         self.running -= 1
         self.unfinished -= 1
-        self.tell(self.on_end, task)
+        if self.on_end:
+            self.tell(self.on_end, task)
         thread_end = thread_patch.end_of(task.thread)
         if thread_end is not None:
             thread_end.finish()   # those who join the thread go on
@@ -208,8 +207,12 @@ class Run(RunOfTask):
 
         The threads of a role that start and end are none.
         """
-        return self.looked or any(not isinstance(event[2], thread_patch.ThreadEnd)
-                                  for event in self.recorder.log)
+        if self.looked:
+            return True
+        for note in list(self.recorder.notes):
+            if len(note) != EVENT or not isinstance(note[2], thread_patch.ThreadEnd):
+                return True
+        return False
 
     def tell(self, hooks: tuple[Any, ...], *what: Any) -> Any:
         """Call hooks that run with the guard held; one that raises must not keep it."""
@@ -295,8 +298,9 @@ class Run(RunOfTask):
             self.notes += filter(None, map(self._expected_in_vain, self.tasks))
         states = {task: freeze(task) for task in self.tasks}
         # It may lead through another run that uses the same locks.
-        cycle, others, behind = (tuple([states.get(task) or freeze(task) for task in tasks])
-                                 for tasks in deadlock)
+        cycle, others, behind = [
+            tuple([states.get(task) or freeze(task) for task in tasks]) if tasks else ()
+            for tasks in deadlock]
         return Finding(verdict, how, text, cycle, tuple(states.values()), detail,
                        self.recorder.events, headline, others=others, behind=behind)
 

@@ -22,9 +22,9 @@ from ..locks.callsite import is_a
 from ..locks.errors import LockMisuse, ScenarioError
 from ..locks.outsiders import Member, handlers
 from ..locks.parking import recover, unpark
-from ..locks.task import Maker, Task, Unwind, become, this_thread
+from ..locks.task import Maker, Task, Unwind, this_thread
 from ..locks.waitgraph import deadlock_from, flat
-from .our_thread import other_threads
+from .our_thread import main_thread, other_threads
 from .run import Run, unwind
 from .verdict import Finding, Outcome, Verdict
 
@@ -81,8 +81,9 @@ class SoloRun(Run):
                 what *function* raises.
         """
         task = self.task
-        task.signals = threading.get_ident() == threading.main_thread().ident
-        self.outer = before = become(task)
+        task.signals = threading.get_ident() == main_thread().ident
+        self.outer = before = this_thread.task
+        this_thread.task = task
         task.thread = task.thread or before.thread
         maker, this_thread.maker = this_thread.maker, self._maker
         this_thread.family = self.members
@@ -104,7 +105,7 @@ class SoloRun(Run):
                 self._give_back(raised)
             task.ended = True
             this_thread.maker, this_thread.family = maker, None
-            become(before)
+            this_thread.task = before
         if self.findings:
             raise Unfinished(self.outcome())
         return answer

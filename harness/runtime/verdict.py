@@ -43,7 +43,7 @@ class Verdict(enum.Enum):
     @property
     def graveness(self) -> int:
         """Larger is graver."""
-        return _GRAVENESS[self]
+        return _GRAVENESS[self._value_]
 
     def __str__(self) -> str:
         return self.value
@@ -72,7 +72,7 @@ class Verdict(enum.Enum):
                          f"{', '.join(words)}")
 
 
-_GRAVENESS = {verdict: n for n, verdict in enumerate(reversed(Verdict), 1)}
+_GRAVENESS = {verdict.value: n for n, verdict in enumerate(reversed(Verdict), 1)}
 
 
 @dataclass(frozen=True)
@@ -142,9 +142,13 @@ class Outcome:
     @property
     def gravest(self) -> Finding | None:
         """The finding that gives the verdict; the first of several of the same graveness."""
-        return max(self.findings, key=lambda finding: finding.verdict.graveness, default=None)
+        findings = self.findings
+        if len(findings) < 2:
+            return findings[0] if findings else None
+        return max(findings, key=lambda finding: finding.verdict.graveness)
 
     @property
     def verdict(self) -> Verdict:
         """The gravest verdict of its findings."""
-        return self.gravest.verdict if self.gravest else Verdict.CLEAN
+        gravest = self.gravest
+        return gravest.verdict if gravest is not None else Verdict.CLEAN

@@ -27,7 +27,7 @@ from ..locks.callsite import by_signal, caller_at, frames_of_threads, raised_at
 from ..locks.parking import guarded
 from ..locks.task import Unwind
 from .finalizers import Finalizers
-from .our_thread import begin, our_thread, see_end
+from .our_thread import begin, main_thread, our_thread, see_end
 from .process_state import aside, surely
 from .recorder import all_stacks
 from .solo_run import SoloRun, Unfinished
@@ -109,8 +109,9 @@ class Watcher:
             return self._aside(run, call)
         if self._thread is None:
             self._begin()
-        self.tell_of_finalizers()
-        run.task.thread = threading.main_thread()
+        if self._finalizers.findings:
+            self.tell_of_finalizers()
+        run.task.thread = main_thread()
         self._watched = run
         try:
             answer = call()

@@ -1,7 +1,8 @@
 """The threads that perform roles, and how one is handed the turn.
 
 Writing to a pipe gives up the interpreter before it wakes whoever reads it, the release of a lock
-after; so a hand-over through a pipe (an eventfd, where there is one) costs half as much.
+after; so a hand-over through a pipe (an eventfd, where there is one) costs half as much. The file
+is long because a thread, what it waits in, and who has it just now are looked after in one place.
 """
 
 from __future__ import annotations
@@ -53,6 +54,14 @@ class Baton:
             os.read(self._read, 8)
         self.go = False
 
+    def pass_to(self, other: Baton) -> None:
+        """Hand *other* over, and wait until this is: the same as two calls."""
+        other.go = True
+        os.write(other._write, _ONE)
+        while not self.go:
+            os.read(self._read, 8)
+        self.go = False
+
     def close(self) -> None:
         """Give its descriptors back."""
         _batons.discard(self)
@@ -90,8 +99,10 @@ class _Worker:
         # interpreter does not wait for this one was settled when it started.
         threading.current_thread()._daemonic = False   # type: ignore[attr-defined]
         while not self._quit:
-            with suppress(MemoryError, RecursionError):    # it is looked at again
+            try:
                 self.baton.wait()
+            except (MemoryError, RecursionError):
+                continue    # it is looked at again
             job, self.job = self.job, None
             if job is not None:
                 run, task, function = job
@@ -236,12 +247,18 @@ class Workers:
                 self._workers.remove(worker)
                 worker.quit(alone=True)   # it ends, should its role ever do so
         self._busy.clear()
+        threads = []
+        all_ended = True
         for task in tasks:
-            if task.ended and task.thread is not None and thread_patch.end_of(task.thread):
+            if not task.ended:
+                all_ended = False
+                if task.thread is not None:
+                    threads.append(task.thread)
+            elif task.thread is not None and thread_patch.end_of(task.thread):
                 thread_patch.plain_join(task.thread)
-        if all(task.ended for task in tasks):
+        if all_ended:
             self._batons += self._lent
         self._lent.clear()
-        threads = [task.thread for task in tasks if task.thread is not None and not task.ended]
+        threads += beside
         return [f"Thread {thread.name} is no daemon, and this Python waits for it when it ends."
-                for thread in (*threads, *beside) if not thread_patch.give_up(thread)]
+                for thread in threads if not thread_patch.give_up(thread)] if threads else []

@@ -27,7 +27,8 @@ class NamesOfWorld:
     """The names of the locks of one world.
 
     Attributes:
-        scope, file: of what makes the world: whose variables need no more than their names.
+        file: of what makes the world, as its `scope`: whose variables need no more than their
+            names.
         sure: names of locks made by roles that mean the same lock in every run.
         doubtful: names that depend on which of several locks was asked for first.
     """
@@ -35,15 +36,19 @@ class NamesOfWorld:
     def __init__(self, factory: Any) -> None:
         while isinstance(factory, functools.partial):
             factory = factory.func
-        code = getattr(factory, "__code__", None)
+        self._code = code = getattr(factory, "__code__", None)
         self.file = code.co_filename if code is not None else ""
-        self.scope = f"{function_name(code)}/{self.file}" if code is not None else ""
         self.sure: set[str] = set()
         self.doubtful: set[str] = set()
         self._taken: dict[str, int] = {}    # name -> a number: all from its own to that are
         self._left = MOST_OBJECTS
         self._scenario: Callable[[], Any] = _nobody
         self._one = raw.RLock()    # two roles may ask at once
+
+    @property
+    def scope(self) -> str:
+        """What makes the world, and its file."""
+        return f"{function_name(self._code)}/{self.file}" if self._code is not None else ""
 
     def of(self, scenario: Any) -> None:
         """Take note of the scenario that the world became."""

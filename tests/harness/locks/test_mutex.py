@@ -266,6 +266,7 @@ def test_a_role_may_wait_for_a_thread_outside_the_run_and_gets_the_lock():
 def test_what_interrupts_a_wait_is_raised_though_the_run_is_over_meanwhile():
     class Run:
         on_acquire = ()
+        ask_in_turn = None
         running = timed = 0
         over = unwinding = False
 

@@ -489,7 +489,7 @@ def test_locks_that_no_role_uses_are_not_of_the_run():
 @pytest.mark.parametrize("blocking", [True, False])
 def test_a_lock_taken_outside_in_the_middle_of_a_step_is_no_error_of_ours(monkeypatch, blocking):
     """It is taken between the choice of a role that may have it and its request."""
-    plain = ScheduledRun._grant
+    plain = ScheduledRun._next
 
     def world():
         a, go, taken, may_end = Mutex("a"), *(threading.Event() for _ in range(3))
@@ -502,13 +502,15 @@ def test_a_lock_taken_outside_in_the_middle_of_a_step_is_no_error_of_ours(monkey
 
         _, end = started("a thread of the factory", helper)
 
-        def grant(run, task, label):
-            if task.lock is a:
+        def next_(run):
+            stood_at = {task: task.lock for task in run.tasks}
+            heir = plain(run)
+            if stood_at.get(heir) is a:
                 go.set()
                 taken.wait()
-            return plain(run, task, label)
+            return heir
 
-        monkeypatch.setattr(ScheduledRun, "_grant", grant)
+        monkeypatch.setattr(ScheduledRun, "_next", next_)
 
         def role():
             try:
