@@ -9,6 +9,7 @@ from typing import Any
 
 from ..locks import afresh, raw
 from ..runtime.process_state import aside, surely
+from . import hashes
 from .made_before import MadeBefore
 from .names import Names
 
@@ -44,9 +45,11 @@ class Patch:
         with _all_known():
             self._before.replace()    # first: later what we make would be the interpreter's
             self._names.replace()
+        hashes.begin()
 
     def end(self) -> None:
         """Put back what was there; what is in use stays ours, and goes on working."""
+        hashes.end()
         with _all_known():
             try:
                 self._names.put_back()
