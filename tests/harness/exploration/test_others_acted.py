@@ -10,7 +10,8 @@ from harness.exploration.again import Again
 def schedule(**scenario):
     """Return what was done in which state in a schedule without roles, and its steps."""
     run = SimpleNamespace(names=SimpleNamespace(every=False), steps=[], tasks=[],
-                          scenario=SimpleNamespace(**{"check": None, "invariants": {}} | scenario))
+                          scenario=SimpleNamespace(
+                              **{"check": None, "invariants": {}, "roles": {}} | scenario))
     return Again(run, SimpleNamespace(every=False, own_rule=False, watches=False)), run.steps
 
 
