@@ -129,6 +129,17 @@ def test_no_order_is_concluded_from_what_turned_out_to_be_a_signal():
     assert result.verdict is not Verdict.PREDICTED, str(result)
 
 
+def test_nobody_holds_a_signal():
+    """Once the other has given it, whoever took it is not said to hold it."""
+    def world():
+        gate, never = threading.Lock(), threading.Event()
+        gate.acquire()
+        return {"waits": lambda: gate.acquire() and never.wait(), "gives": gate.release}
+
+    result = explore(world)
+    assert result.verdict is Verdict.HANG and "and holds" not in str(result)
+
+
 def test_a_second_acquire_waits_outside_a_run_and_is_a_deadlock_of_one_inside():
     lock = threading.Lock()
     assert lock.acquire() and not lock.acquire(timeout=0.001)
