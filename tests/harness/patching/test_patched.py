@@ -40,15 +40,16 @@ def state():
 
 def test_a_module_that_is_imported_meanwhile_has_ours_and_the_interpreters_after(tmp_path,
                                                                                  monkeypatch):
-    (tmp_path / "came_meanwhile.py").write_text(
+    (tmp_path / "came_under_the_patch.py").write_text(
         "from threading import Lock, Event\nimport threading\nfrom _thread import allocate_lock\n"
         "class Keeps:\n    make = Lock\nlock = Lock()\n")
     monkeypatch.syspath_prepend(tmp_path)
     with harness.patched():
-        module = importlib.import_module("came_meanwhile")
+        module = importlib.import_module("came_under_the_patch")
         assert isinstance(module.Lock(), Node) and isinstance(module.Event(), Node)
     assert (module.Lock, module.Event) == (threading.Lock, threading.Event)
     assert type(module.Keeps.make()) is raw.LOCK and type(module.allocate_lock()) is raw.LOCK
+    monkeypatch.delitem(sys.modules, "came_under_the_patch")    # no other test has it
     with module.lock:    # one of ours that stays goes on working
         assert not module.lock.acquire(False)
 
