@@ -9,7 +9,7 @@ from typing import Any
 from .arguments import limit
 from .away import NotAsked
 from .callsite import shown
-from .counted import Counted
+from .counted import Counted, tell
 from .node import Node
 from .task import Task, Unwind, current
 from .user_code import Quiet
@@ -32,17 +32,17 @@ class Completion(Counted):
 
     def complete(self) -> None:
         """Let one wait pass: the one that came first, else the next to come."""
-        self._tell_release("complete")
+        tell(self, "complete")
         self._let_one_pass()
 
     def complete_all(self) -> None:
         """Let every wait pass, from now on."""
-        self._tell_release("set")
+        tell(self, "set")
         self._let_all_pass()
 
     def reinit(self) -> None:
         """Make it as new: later waits wait again."""
-        self._tell_release("clear")
+        tell(self, "clear")
         self._done = 0
 
     def done(self) -> bool:

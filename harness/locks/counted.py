@@ -11,6 +11,17 @@ from .task import Task, WAIT, current, present
 from .waitgraph import Likely, but_for
 
 
+def tell(node: Node, how: str) -> None:
+    """Tell that the calling thread is about to change who passes *node*, and how (`Task.tells`)."""
+    task = current()
+    task.tells = how
+    if task.run is not None:
+        for hook in task.run.on_release:
+            hook(task, node, WAIT)
+    elif listeners:
+        saw(task, node)
+
+
 class Counted(Node):
     """What a wait passes by taking one of what there is, and anybody adds to.
 
@@ -71,15 +82,6 @@ class Counted(Node):
                 afterwards(self._let_all_pass)
             else:
                 self.finish()
-
-    def _tell_release(self, how: str) -> None:
-        task = current()
-        task.tells = how
-        if task.run is not None:
-            for hook in task.run.on_release:
-                hook(task, self, WAIT)
-        elif listeners:
-            saw(task, self)
 
     def _pass(self, task: Task, timeout: float | None, blocking: bool = True) -> bool:
         """Wait, as *task*, the caller's; return False if the time was up.

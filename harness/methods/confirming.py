@@ -25,7 +25,6 @@ class Confirming(GoingRound):
     """The part of an exploration that has found something."""
 
     failing: Failing | None
-    hung = 0    # how many schedules there were at the first hang
 
     def take(self, run: Any, outcome: Outcome) -> None:
         """Keep a failing schedule if it is the gravest so far."""
@@ -36,7 +35,7 @@ class Confirming(GoingRound):
             self.failing = Failing(failure, outcome, [step.label for step in run.steps],
                                    Moves.of(run), run.round)
 
-    def may_learn(self, outcome: Outcome) -> bool:
+    def may_learn(self) -> bool:
         """Say whether the search goes on after a hang: another schedule may show who ends a wait,
         and then, perhaps, that those who hang wait for each other.
         """

@@ -204,7 +204,7 @@ class _Exploration(Confirming):
         if outcome.verdict is Verdict.INCONCLUSIVE or outcome.stuck or run.cut:
             self.stopped = CUT_SHORT
             return True
-        return self.failing is not None and not self._all and not self.may_learn(outcome)
+        return self.failing is not None and not self._all and not self.may_learn()
 
     def _runs_otherwise(self, run: Any, outcome: Outcome) -> bool:
         """Run a schedule again; say whether a role did something else, which is an error."""

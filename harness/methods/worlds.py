@@ -89,7 +89,7 @@ class Worlds:
         self.schedules = self.longest = 0    # how many were run to their end; steps
         self.stopped = ""    # why it ended before there was nothing left to try
         self.coverage: dict[str, Any] = {}
-        self.failing = None
+        self.failing, self.hung = None, 0    # how many there were at the first hang
         self.kinds: set[Any] = set()
         self.engine_said = ""
         self.rounds, self.unsettled = 0, ""    # schedules that go round; of one it is not known why

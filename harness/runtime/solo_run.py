@@ -23,7 +23,7 @@ from ..locks.errors import LockMisuse, ScenarioError
 from ..locks.outsiders import Member, handlers
 from ..locks.parking import recover, unpark
 from ..locks.task import Maker, Task, Unwind, this_thread
-from ..locks.waitgraph import deadlock_from, flat
+from ..locks.waitgraph import Likely, deadlock_among, deadlock_from, flat
 from .our_thread import main_thread, other_threads
 from .run import Run, unwind
 from .verdict import Finding, Outcome, Verdict
@@ -131,6 +131,7 @@ class SoloRun(Run):
         deadlock = deadlock_from(task)
         if not deadlock and self._others_may_act():
             return True
+        deadlock = deadlock or deadlock_among([task], nobody_else=True)
         self._keep_requests()
         self.stop(self.deadlock(deadlock, "observed") if deadlock else self.finding(
             Verdict.HANG, "observed", f"{task.name} waits for {task.waits_on} for ever: no other "
@@ -144,10 +145,9 @@ class SoloRun(Run):
         known: dict[int, threading.Thread] = threading._active   # type: ignore[attr-defined]
         others = [ident for ident in other_threads()
                   if ident != me and not hasattr(known.get(ident), "_harness_own")]
-        blockers = list(flat(lock.blockers(self.task, mode)))
-        mine = {self.task, self.outer}
-        owner = getattr(lock, "_owner", None)
-        if owner == me or blockers and all(blocker in mine for blocker in blockers):
+        wait, mine = lock.blockers(self.task, mode), {self.task, self.outer}
+        if not isinstance(wait, Likely) and (getattr(lock, "_owner", None) == me or wait and all(
+                blocker in mine for blocker in flat(wait))):
             return False
         return bool(others or handlers())
 

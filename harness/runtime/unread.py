@@ -19,7 +19,8 @@ _READ_ALL = {"getattr", "vars", "dir", "locals", "globals", "eval", "exec", "__d
              "__getattribute__", "__getattr__", "__getstate__", "__reduce__", "__reduce_ex__",
              "f_locals", "attrgetter", "copy", "deepcopy", "asdict", "astuple", "replace", "fields",
              "pickle", "dumps", "inspect", "getmembers", "gc", "ctypes", "pprint", "_getframe",
-             "format", "format_map", "vformat"}
+             "__setattr__", "format", "format_map", "vformat"}
+_OF_NUMBERS = {"real", "imag", "numerator", "denominator"}    # see the module `numbers`
 _MATCHES = ("MATCH_CLASS", "MATCH_KEYS")
 
 
@@ -64,7 +65,7 @@ def _read_by(code: types.CodeType) -> Read:
         elif ins.opname.startswith(("LOAD_FAST", "STORE_FAST_LOAD", "STORE_FAST_STORE",
                                     "LOAD_CLOSURE", "DELETE_FAST")):
             variables.update(names)
-    everything = bool(_READ_ALL & {*code.co_names}) or any(
+    everything = bool(_READ_ALL & {*code.co_names, code.co_name}) or any(
         ins.opname in _MATCHES or ins.opname == "IMPORT_NAME" and ins.argval not in sys.modules
         for ins in instructions)
     return Read(frozenset(attributes), frozenset(variables), everything)
@@ -93,12 +94,12 @@ _CONST = "LOAD_SMALL_INT" if "LOAD_SMALL_INT" in dis.opmap else "LOAD_CONST"
 def unread(names: Iterable[str], codes: Iterable[types.CodeType]) -> set[str]:
     """Return those of *names*, of attributes, that none of *codes* reads.
 
-    Those with an underscore first, or that the standard library knows, others may read.
+    Those with an underscore first, and of numbers, the standard library may read.
     """
     read = [read_by(code) for code in codes]
     if any(each.all for each in read):
         return set()
-    return {name for name in names if not name.startswith("_")
+    return {name for name in names if not name.startswith("_") and name not in _OF_NUMBERS
             and not any(name in each.attributes for each in read)}
 
 

@@ -19,7 +19,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..locks.callsite import nameless
-from ..locks.counted import Counted
+from ..locks.counted import Counted, tell
 from ..locks.node import Node
 from ..locks.outsiders import listeners
 from ..locks.task import Task, this_thread
@@ -187,17 +187,11 @@ class Condition(StandsIn, Node):
         self.notify_all()
 
 
-class Wakeup(Counted):
-    """What one thread, *task*, waits for in one condition."""
+class _OfCondition:
+    """Is called as its `condition` is."""
 
-    __slots__ = ("condition", "task")
-    in_programs = False    # who is woken depends on who waits
-
-    def __init__(self, condition: Condition, task: Task) -> None:
-        Node.__init__(self, None, None)
-        self._done = 0
-        self._waiters = deque()
-        self.condition, self.task = condition, task
+    __slots__ = ()
+    condition: Condition
 
     @property
     def name(self) -> str:
@@ -209,6 +203,19 @@ class Wakeup(Counted):
         """That of the condition."""
         return self.condition.lock_class
 
+
+class Wakeup(_OfCondition, Counted):
+    """What one thread, *task*, waits for in one condition."""
+
+    __slots__ = ("condition", "task")
+    in_programs = False    # who is woken depends on who waits
+
+    def __init__(self, condition: Condition, task: Task) -> None:
+        Node.__init__(self, None, None)
+        self._done = 0
+        self._waiters = deque()
+        self.condition, self.task = condition, task
+
     def identity(self) -> Hashable:
         """Return what is equal for the same thread at the same condition."""
         return self.condition.identity(), getattr(self.task, "key", self.task.name)
@@ -219,34 +226,24 @@ class Wakeup(Counted):
 
     def release(self) -> None:
         """Wake the thread."""
-        self._tell_release("complete")
+        tell(self, "complete")
         self._let_one_pass()
 
     def reinit(self) -> None:
         """Forget that it was woken when its time was up."""
-        self._tell_release("clear")
+        tell(self, "clear")
         self._done = 0
 
 
-class OwnLock(RLock):
+class OwnLock(_OfCondition, RLock):
     """The lock of a condition that was given none; it is called as the condition is."""
 
-    __slots__ = ("_condition",)
+    __slots__ = ("condition",)
 
     def __init__(self, condition: Condition) -> None:
         super().__init__()
-        self._condition = condition
-
-    @property
-    def name(self) -> str:
-        """What the condition is called."""
-        return self._condition.name
-
-    @property
-    def lock_class(self) -> str:
-        """That of the condition."""
-        return self._condition.lock_class
+        self.condition = condition
 
     def identity(self) -> Hashable:
         """Return what is equal for the lock of the same condition."""
-        return self._condition.identity(), "its lock"
+        return self.condition.identity(), "its lock"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import deque
 
-from ..locks.counted import Counted
+from ..locks.counted import Counted, tell
 from ..locks.node import Node
 from ..locks.task import current
 from .condition import Condition
@@ -49,7 +49,7 @@ class Event(StandsIn, Counted):
 
     def set(self) -> None:
         """Set it: who waits goes on."""
-        self._tell_release("set")
+        tell(self, "set")
         self._let_all_pass()
         if self._under is not None:
             with self._under:
@@ -57,7 +57,7 @@ class Event(StandsIn, Counted):
 
     def clear(self) -> None:
         """Clear it: later waits wait."""
-        self._tell_release("clear")
+        tell(self, "clear")
         self._done = 0
 
     def wait(self, timeout: float | None = None) -> bool:

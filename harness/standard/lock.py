@@ -56,9 +56,7 @@ class Lock(StandsIn, Exclusive):
         if self.is_signal:
             return []
         owners = Exclusive.blockers(self, task, mode)
-        if not owners or owners[0].run is not task.run or _by_block(owners[0], self):
-            return owners
-        return Likely(owners)
+        return owners if not owners or _by_block(owners[0], self) else Likely(owners)
 
     def is_free_for(self, task: Task, mode: str) -> bool:
         """Say whether nobody has it."""

@@ -16,7 +16,7 @@ from time import monotonic
 from typing import Any
 
 from ..locks.node import Node, ask, ended_wait, grant, refused, wait
-from ..locks.outsiders import listeners, saw, wait_outside
+from ..locks.outsiders import listeners, wait_outside
 from ..locks.parking import afterwards, guarded
 from ..locks.task import Task, WAIT, present, this_thread
 from .plain import limit
@@ -198,16 +198,6 @@ class QueueNode(Node):
                 afterwards(lambda: self.wake(queue))
             else:
                 self._wake(queue)
-
-    def tell(self, how: str) -> None:
-        """Tell the run that the calling thread is about to change who can go on."""
-        task = this_thread.task
-        task.tells = how
-        if task.run is not None:
-            for hook in task.run.on_release:
-                hook(task, self, WAIT)
-        elif listeners:
-            saw(task, self)
 
     def look(self) -> None:
         """Tell the run that the calling thread looks at the queue."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from ..locks.counted import Counted
+from ..locks.counted import Counted, tell
 from ..locks.node import Node
 from ..locks.parking import afterwards, guarded
 from ..locks.task import Task, current
@@ -61,7 +61,7 @@ class Semaphore(StandsIn, Counted):
         task = current()
         task.times, self.leaps = n, self.leaps or n > 1
         try:
-            self._tell_release("complete")
+            tell(self, "complete")
         finally:
             task.times = 1
         self._give(task, n, most)
@@ -101,9 +101,7 @@ class Semaphore(StandsIn, Counted):
         """
         if self.is_signal or self._done > 0 or not 0 < self._first == len(self._took):
             return super().blockers(task, mode)
-        holders = list(dict.fromkeys(self._took))
-        outside = [holder for holder in holders if holder.run is not task.run]
-        return outside or Likely(holders)
+        return Likely(dict.fromkeys(self._took))
 
     def __repr__(self) -> str:
         return f"<{kind_of(self)} at {id(self):#x}: value={self._value}>"

@@ -11,6 +11,7 @@ from types import FunctionType
 from typing import Any
 
 from ..locks import raw
+from ..locks.counted import tell
 from ..locks.parking import guarded
 from ..locks.task import this_thread
 from .condition import Condition
@@ -60,7 +61,7 @@ def take_apart(queue: Any) -> None:
         if queue._before is not None:
             queue._before.look()
         return
-    node.tell("set")
+    tell(node, "set")
     made = parts()
     with guarded:
         if queue._one is None:    # another thread was faster

@@ -169,3 +169,16 @@ def test_code_that_imports_what_is_not_there_yet_may_read_all():
         import not_loaded_yet    # noqa: F401
 
     assert read_by(later.__code__).all
+
+
+def test_a_class_that_sees_what_is_set_reads_it():
+    class Sees:
+        def __setattr__(self, name, value):
+            seen.append(value)
+
+    seen = []
+    assert read_by(Sees.__setattr__.__code__).all
+
+
+def test_what_the_library_may_ask_of_a_number_is_read():
+    assert unread({"real", "imag", "numerator", "denominator", "n"}, []) == {"n"}
